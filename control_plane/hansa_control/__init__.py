@@ -1,0 +1,1 @@
+"""hansa's control plane: one operator's truth, decisions and promises."""

@@ -1,0 +1,1 @@
+"""Use cases: linear async code that awaits ports only."""

@@ -1,0 +1,115 @@
+"""The delta discipline of every hansa stream: full state once, then differences, acknowledged one by one.
+
+The rules are those of xDS "delta" (incremental discovery): the receiver says at the start of a stream which resources
+it holds and in which version (etag), the sender sends what differs and what is gone, each message carries a nonce, and
+the receiver acknowledges it or refuses single resources of it. One delta is in flight at a time; whatever changes
+meanwhile travels in the next one, so a slow receiver is sent the newest state and never a backlog.
+
+Both classes are pure: names, etags and nonces in, names and nonces out. Who sends bytes is somebody else's matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+from hansa.errors import ProtocolViolation
+
+
+def etag_of(content: Message) -> str:
+    """The version of a resource: the first 16 hex digits of the SHA-256 of its deterministic serialisation."""
+    return hashlib.sha256(content.SerializeToString(deterministic=True)).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What to send: names whose content follows, names that are gone."""
+
+    updated: tuple[str, ...]
+    removed: tuple[str, ...]
+    nonce: str
+
+
+class DeltaSender:
+    """Knows what the receiver holds and says what to send next.
+
+    ``limit`` bounds the resources of one delta, so that a message stays under the size limit; the rest follows after
+    the acknowledgement.
+    """
+
+    def __init__(self, limit: int = 256) -> None:
+        self._limit = limit
+        self._held: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
+        self._in_flight: tuple[str, dict[str, str], tuple[str, ...]] | None = None
+        self._counter = 0
+
+    def start(self, held: Mapping[str, str]) -> None:
+        """Begins a stream: ``held`` maps names to etags that the receiver says it has."""
+        self._held = dict(held)
+        self._refused = {}
+        self._in_flight = None
+        self._counter = 0
+
+    @property
+    def waits_for_ack(self) -> bool:
+        return self._in_flight is not None
+
+    def next_delta(self, current: Mapping[str, str]) -> Delta | None:
+        """The next delta towards ``current`` (name to etag); None while one is in flight or nothing differs."""
+        if self._in_flight is not None:
+            return None
+        changed = sorted(
+            name
+            for name, etag in current.items()
+            if self._held.get(name) != etag and self._refused.get(name) != etag
+        )[: self._limit]
+        removed = tuple(sorted(name for name in self._held if name not in current))[: self._limit]
+        if not changed and not removed:
+            return None
+        self._counter += 1
+        nonce = str(self._counter)
+        self._in_flight = (nonce, {name: current[name] for name in changed}, removed)
+        return Delta(tuple(changed), removed, nonce)
+
+    def on_ack(self, nonce: str, refused_names: Iterable[str] = ()) -> tuple[str, ...]:
+        """Takes the receiver's answer; returns the names it refused, which are not sent again until they change."""
+        if self._in_flight is None or self._in_flight[0] != nonce:
+            raise ProtocolViolation(f"acknowledges nonce {nonce!r}, which is not in flight")
+        _, updated, removed = self._in_flight
+        self._in_flight = None
+        refused = tuple(sorted(set(refused_names)))
+        strangers = [name for name in refused if name not in updated]
+        if strangers:
+            raise ProtocolViolation(f"refuses {strangers[0]!r}, which was not sent")
+        for name in removed:
+            self._held.pop(name, None)
+            self._refused.pop(name, None)
+        for name, etag in updated.items():
+            if name in refused:
+                self._refused[name] = etag
+            else:
+                self._held[name] = etag
+                self._refused.pop(name, None)
+        return refused
+
+
+class DeltaReceiver:
+    """Keeps the versions of what was received. The caller keeps the contents."""
+
+    def __init__(self, held: Mapping[str, str] | None = None) -> None:
+        self._held: dict[str, str] = dict(held or {})
+
+    @property
+    def held(self) -> Mapping[str, str]:
+        """Names and etags, to be told to the sender when a stream begins."""
+        return self._held
+
+    def on_delta(self, accepted: Mapping[str, str], removed: Iterable[str]) -> None:
+        """Records a delta after its contents were taken over; refused resources are left out by the caller."""
+        self._held.update(accepted)
+        for name in removed:
+            self._held.pop(name, None)

@@ -1,0 +1,146 @@
+"""What can go wrong, and how it crosses the wire: one registry, both ways.
+
+A refusal is a ``HansaError`` with a ``Reason``. The server turns it into a gRPC status with ``google.rpc.ErrorInfo``
+(reason and domain), and where it helps ``BadRequest`` (field), ``RetryInfo`` (delay) or ``PreconditionFailure``. The
+client turns the status back into the same ``HansaError``. Only UNAVAILABLE is retried automatically.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from hansa.v1 import reason_pb2
+
+ERROR_DOMAIN = "hansa.v1"
+
+_CODES: Mapping[str, grpc.StatusCode] = MappingProxyType(
+    {
+        "INVALID_FIELD": grpc.StatusCode.INVALID_ARGUMENT,
+        "REQUEST_ID_REUSED": grpc.StatusCode.INVALID_ARGUMENT,
+        "PROTOCOL_VIOLATION": grpc.StatusCode.INVALID_ARGUMENT,
+        "NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+        "ALREADY_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
+        "ETAG_MISMATCH": grpc.StatusCode.ABORTED,
+        "FENCED": grpc.StatusCode.ABORTED,
+        "IDENTITY_MISMATCH": grpc.StatusCode.PERMISSION_DENIED,
+        "PERMISSION_DENIED": grpc.StatusCode.PERMISSION_DENIED,
+        "LIMIT_EXCEEDED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "QUOTA_EXCEEDED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "PARTNER_UNREACHABLE": grpc.StatusCode.UNAVAILABLE,
+        "UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
+        "INTERNAL": grpc.StatusCode.INTERNAL,
+    }
+)
+
+
+def reason_names() -> tuple[str, ...]:
+    """Every reason of the registry, without the wire's prefix, in order of number."""
+    return tuple(name.removeprefix("REASON_") for name in reason_pb2.Reason.keys() if name != "REASON_UNSPECIFIED")
+
+
+def grpc_code(reason: str) -> grpc.StatusCode:
+    """The gRPC code of a reason; what the world forbids and the caller could mend is FAILED_PRECONDITION."""
+    return _CODES.get(reason, grpc.StatusCode.FAILED_PRECONDITION)
+
+
+class HansaError(Exception):
+    """A refusal. ``reason`` is a name of the registry; ``field`` names the wrong field, dotted, if one is."""
+
+    def __init__(self, reason: str, message: str, *, field: str = "", retry_after_ms: int = 0) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.field = field
+        self.retry_after_ms = retry_after_ms
+
+    def __str__(self) -> str:
+        where = f" ({self.field})" if self.field else ""
+        return f"{self.reason}{where}: {self.message}"
+
+    @property
+    def code(self) -> grpc.StatusCode:
+        return grpc_code(self.reason)
+
+
+class ProtocolViolation(HansaError):
+    """The other side of a stream broke its rules; the stream ends."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("PROTOCOL_VIOLATION", message)
+
+
+def invalid_field(field: str, message: str) -> HansaError:
+    """A malformed field; ``field`` is its dotted path in the request."""
+    return HansaError("INVALID_FIELD", message, field=field)
+
+
+def to_status(error: HansaError) -> status_pb2.Status:
+    """The rich status of a refusal, for the wire."""
+    details = [error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN)]
+    packed = [_packed(detail) for detail in details]
+    if error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
+        packed.append(_packed(error_details_pb2.BadRequest(field_violations=[violation])))
+    if error.retry_after_ms:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(error.retry_after_ms)
+        packed.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
+    number = code_pb2.Code.Value(error.code.name)
+    return status_pb2.Status(code=number, message=error.message, details=packed)
+
+
+def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed
+
+
+def from_rpc_error(error: grpc.RpcError) -> HansaError:
+    """Turns a failed call back into the refusal that the server raised; without details, into the nearest reason."""
+    code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
+    text = (error.details() if isinstance(error, grpc.Call) else None) or str(code)
+    status = _rich_status(error)
+    if status is None:
+        return HansaError(_reason_of_code(code), text)
+    reason, field, retry_after_ms = _reason_of_code(code), "", 0
+    for packed in status.details:
+        info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+        if packed.Unpack(info):
+            if info.domain == ERROR_DOMAIN and info.reason in reason_names():
+                reason = info.reason
+        elif packed.Unpack(bad):
+            field = bad.field_violations[0].field if bad.field_violations else ""
+        elif packed.Unpack(retry):
+            retry_after_ms = retry.retry_delay.ToMilliseconds()
+    return HansaError(reason, status.message, field=field, retry_after_ms=retry_after_ms)
+
+
+def _rich_status(error: grpc.RpcError) -> status_pb2.Status | None:
+    if not isinstance(error, grpc.aio.AioRpcError):
+        try:
+            return rpc_status.from_call(error)
+        except (AttributeError, ValueError):
+            return None
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            return status_pb2.Status.FromString(value if isinstance(value, bytes) else value.encode())
+    return None
+
+
+def _reason_of_code(code: grpc.StatusCode) -> str:
+    return {
+        grpc.StatusCode.INVALID_ARGUMENT: "INVALID_FIELD",
+        grpc.StatusCode.NOT_FOUND: "NOT_FOUND",
+        grpc.StatusCode.PERMISSION_DENIED: "PERMISSION_DENIED",
+        grpc.StatusCode.UNAUTHENTICATED: "PERMISSION_DENIED",
+        grpc.StatusCode.RESOURCE_EXHAUSTED: "LIMIT_EXCEEDED",
+        grpc.StatusCode.UNAVAILABLE: "UNAVAILABLE",
+        grpc.StatusCode.DEADLINE_EXCEEDED: "UNAVAILABLE",
+        grpc.StatusCode.UNIMPLEMENTED: "PROTOCOL_VIOLATION",
+    }.get(code, "INTERNAL")
