@@ -63,9 +63,7 @@ class DeltaSender:
         if self._in_flight is not None:
             return None
         changed = sorted(
-            name
-            for name, etag in current.items()
-            if self._held.get(name) != etag and self._refused.get(name) != etag
+            name for name, etag in current.items() if self._held.get(name) != etag and self._refused.get(name) != etag
         )[: self._limit]
         removed = tuple(sorted(name for name in self._held if name not in current))[: self._limit]
         if not changed and not removed:

@@ -41,7 +41,8 @@ _CODES: Mapping[str, grpc.StatusCode] = MappingProxyType(
 
 def reason_names() -> tuple[str, ...]:
     """Every reason of the registry, without the wire's prefix, in order of number."""
-    return tuple(name.removeprefix("REASON_") for name in reason_pb2.Reason.keys() if name != "REASON_UNSPECIFIED")
+    names: list[str] = reason_pb2.Reason.keys()
+    return tuple(name.removeprefix("REASON_") for name in names if name != "REASON_UNSPECIFIED")
 
 
 def grpc_code(reason: str) -> grpc.StatusCode:
@@ -50,10 +51,14 @@ def grpc_code(reason: str) -> grpc.StatusCode:
 
 
 class HansaError(Exception):
-    """A refusal. ``reason`` is a name of the registry; ``field`` names the wrong field, dotted, if one is."""
+    """A refusal. ``reason`` is a name of the registry; ``field`` names the wrong field, dotted, if one is.
+
+    ``request_id`` is set by the client to the id of the call that failed, under which the server's log has more.
+    """
 
     def __init__(self, reason: str, message: str, *, field: str = "", retry_after_ms: int = 0) -> None:
         super().__init__(message)
+        self.request_id = ""
         self.reason = reason
         self.message = message
         self.field = field
@@ -95,7 +100,9 @@ def to_status(error: HansaError) -> status_pb2.Status:
     return status_pb2.Status(code=number, message=error.message, details=packed)
 
 
-def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo) -> any_pb2.Any:
+def _packed(
+    message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo,
+) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(message)
     return packed

@@ -80,6 +80,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The partner could not be reached in time."""
     REASON_INSTANCE_FAILED: _Reason.ValueType  # 47
     """The instance did not become ready, or failed too often."""
+    REASON_WORKLOAD_DELETED: _Reason.ValueType  # 48
+    """The app team deleted the workload; its capacity is given back."""
+    REASON_WORKLOAD_MOVED: _Reason.ValueType  # 49
+    """The workload runs elsewhere now, or never started here; its capacity is given back."""
     REASON_INVALID_FIELD: _Reason.ValueType  # 60
     """A field of the request is malformed."""
     REASON_REQUEST_ID_REUSED: _Reason.ValueType  # 61
@@ -166,6 +170,10 @@ REASON_PARTNER_UNREACHABLE: Reason.ValueType  # 46
 """The partner could not be reached in time."""
 REASON_INSTANCE_FAILED: Reason.ValueType  # 47
 """The instance did not become ready, or failed too often."""
+REASON_WORKLOAD_DELETED: Reason.ValueType  # 48
+"""The app team deleted the workload; its capacity is given back."""
+REASON_WORKLOAD_MOVED: Reason.ValueType  # 49
+"""The workload runs elsewhere now, or never started here; its capacity is given back."""
 REASON_INVALID_FIELD: Reason.ValueType  # 60
 """A field of the request is malformed."""
 REASON_REQUEST_ID_REUSED: Reason.ValueType  # 61

@@ -43,6 +43,8 @@ class Reason(StrEnum):
     NO_FEASIBLE_ZONE = "NO_FEASIBLE_ZONE"
     PARTNER_UNREACHABLE = "PARTNER_UNREACHABLE"
     INSTANCE_FAILED = "INSTANCE_FAILED"
+    WORKLOAD_DELETED = "WORKLOAD_DELETED"
+    WORKLOAD_MOVED = "WORKLOAD_MOVED"
     INVALID_FIELD = "INVALID_FIELD"
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     NOT_FOUND = "NOT_FOUND"
@@ -531,6 +533,7 @@ class Placement:
     endpoint_ca_pem: bytes = b""
     message: str = ""
     fencing_token: int = 0
+    pool: str = ""
 
 
 class ConditionStatus(StrEnum):
@@ -564,8 +567,6 @@ class Workload:
     created_at_ms: int
     client_id: str
     attempt: int = 0
-    decision: Decision | None = None
-    decided_at_ms: int = 0
 
 
 class EventLevel(StrEnum):

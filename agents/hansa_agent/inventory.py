@@ -1,0 +1,87 @@
+"""What the zone has, from the configuration or from the machine, as it is advertised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from hansa.v1.common_pb2 import AcceleratorPool, ArtefactRef, Capacity, Evidence, EvidenceKind, Fact, FactKind, PoolAmount
+from hansa.v1.zone_pb2 import Inventory
+
+from hansa_agent.config import AgentConfig, FactSection, InventorySection
+from hansa_agent.inventory_machine import MachineSource
+from hansa_agent.ports import InventorySource, Machine
+
+
+class FileSource:
+    """The zone's owner wrote it down."""
+
+    def __init__(self, section: InventorySection) -> None:
+        self._section = section
+
+    def read(self) -> Machine:
+        capacity = Capacity()
+        if self._section.capacity is not None:
+            capacity.cpu_millis = self._section.capacity.cpu_millis
+            capacity.memory_mib = self._section.capacity.memory_mib
+        pools = tuple(AcceleratorPool(**pool.model_dump()) for pool in self._section.pools)
+        return Machine(capacity, pools, "file")
+
+
+def source_of(section: InventorySection) -> InventorySource:
+    """The source that the configuration asks for."""
+    return MachineSource() if section.source == "machine" else FileSource(section)
+
+
+def pool_key(pool: AcceleratorPool) -> str:
+    """The name of a pool in capacities: "vendor/MODEL", or "vendor/MODEL/mig-PROFILE" for slices."""
+    whole = f"{pool.vendor}/{pool.model}"
+    return f"{whole}/mig-{pool.mig_profile}" if pool.mig_profile else whole
+
+
+def full_capacity(machine: Machine) -> Capacity:
+    """The capacity with its accelerators by pool."""
+    capacity = Capacity(cpu_millis=machine.capacity.cpu_millis, memory_mib=machine.capacity.memory_mib)
+    counts: dict[str, int] = {}
+    for pool in machine.pools:
+        counts[pool_key(pool)] = counts.get(pool_key(pool), 0) + pool.count
+    capacity.accelerators.extend(PoolAmount(pool=key, count=count) for key, count in sorted(counts.items()))
+    return capacity
+
+
+def inventory_of(config: AgentConfig, machine: Machine, digests: Mapping[str, str], probe_address: str) -> Inventory:
+    """The advert "inventory". ``digests`` maps allowed artefacts to their digests."""
+    section = config.inventory
+    return Inventory(
+        node=section.node,
+        title=section.title,
+        capacity=full_capacity(machine),
+        pools=machine.pools,
+        artefacts=[ArtefactRef(name=name, digest=digest) for name, digest in sorted(digests.items())],
+        probe_address=probe_address,
+        price_millieur_per_hour=section.price_millieur_per_hour,
+        source=machine.source,
+        cordoned=section.cordoned,
+    )
+
+
+def facts_of(sections: Iterable[FactSection]) -> dict[str, Fact]:
+    """The adverts "facts/{kind}/{n}", n from 0 within a kind."""
+    facts: dict[str, Fact] = {}
+    counts: dict[str, int] = {}
+    for section in sections:
+        number = counts.get(section.kind, 0)
+        counts[section.kind] = number + 1
+        facts[f"facts/{section.kind}/{number}"] = _fact(section)
+    return facts
+
+
+def _fact(section: FactSection) -> Fact:
+    evidence = Evidence(
+        kind=EvidenceKind.Value(f"EVIDENCE_KIND_{section.evidence.kind}"),
+        issuer=section.evidence.issuer,
+        scheme=section.evidence.scheme,
+        valid_from_ms=int(section.evidence.valid_from.timestamp() * 1_000),
+        valid_until_ms=int(section.evidence.valid_until.timestamp() * 1_000),
+        digest=section.evidence.digest,
+    )
+    return Fact(kind=FactKind.Value(f"FACT_KIND_{section.kind}"), value=section.value, evidence=evidence)

@@ -1,0 +1,284 @@
+"""What to start and what to stop: orders are level-triggered, the set of them is what must run.
+
+Pure. ``Reconciliation`` takes the orders and what happened to the instances and answers with actions; a real and a
+simulated runtime carry out the same ones. ``TRANSITIONS`` is the life of one instance as data; what it does not list
+is ignored, because a report may arrive after the decision that made it pointless. Times are monotonic milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from hansa.v1.instance_pb2 import (
+    INSTANCE_STATE_FAILED,
+    INSTANCE_STATE_READY,
+    INSTANCE_STATE_STARTING,
+    INSTANCE_STATE_STOPPING,
+    DesiredInstance,
+    InstanceState,
+    InstanceStatus,
+)
+
+from hansa_agent.ports import Instant, Random
+
+
+class Phase(StrEnum):
+    """Where an instance is in its life. PENDING waits to be started, again or for the first time."""
+
+    PENDING = "PENDING"
+    STARTING = "STARTING"
+    READY = "READY"
+    STOPPING = "STOPPING"
+    FAILED = "FAILED"
+    GONE = "GONE"
+
+
+class Happening(StrEnum):
+    """What may happen to an instance. DUE: the moment it waited for has come."""
+
+    DUE = "DUE"
+    BECAME_READY = "BECAME_READY"
+    EXITED = "EXITED"
+    START_REFUSED = "START_REFUSED"
+    WITHDRAWN = "WITHDRAWN"
+    CHANGED = "CHANGED"
+
+
+class Act(StrEnum):
+    """What a runtime is asked to do. STOP asks the process group to end, KILL ends it, FORGET clears what it left."""
+
+    START = "START"
+    STOP = "STOP"
+    KILL = "KILL"
+    FORGET = "FORGET"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One row of an instance's life; ``otherwise`` is the other target, where ``meaning`` says when it is taken."""
+
+    phase: Phase
+    happening: Happening
+    target: Phase
+    act: Act | None
+    meaning: str
+    otherwise: Phase | None = None
+
+
+TRANSITIONS: tuple[Transition, ...] = (
+    Transition(Phase.PENDING, Happening.DUE, Phase.STARTING, Act.START, "its turn has come"),
+    Transition(Phase.PENDING, Happening.WITHDRAWN, Phase.GONE, Act.FORGET, "nothing runs, nothing is to stop"),
+    Transition(Phase.PENDING, Happening.CHANGED, Phase.PENDING, None, "starts at once, failures are forgotten"),
+    Transition(Phase.STARTING, Happening.BECAME_READY, Phase.READY, None, "it answers"),
+    Transition(Phase.STARTING, Happening.DUE, Phase.STARTING, Act.KILL, "not ready in time counts as a failure"),
+    Transition(Phase.STARTING, Happening.EXITED, Phase.PENDING, None, "back-off; else too many in a row", Phase.FAILED),
+    Transition(Phase.STARTING, Happening.START_REFUSED, Phase.PENDING, None, "back-off; else it cannot help", Phase.FAILED),
+    Transition(Phase.STARTING, Happening.WITHDRAWN, Phase.STOPPING, Act.STOP, "no longer ordered"),
+    Transition(Phase.STARTING, Happening.CHANGED, Phase.STOPPING, Act.STOP, "starts anew once it has ended"),
+    Transition(Phase.READY, Happening.EXITED, Phase.PENDING, None, "back-off; else too many in a row", Phase.FAILED),
+    Transition(Phase.READY, Happening.WITHDRAWN, Phase.STOPPING, Act.STOP, "no longer ordered"),
+    Transition(Phase.READY, Happening.CHANGED, Phase.STOPPING, Act.STOP, "starts anew once it has ended"),
+    Transition(Phase.STOPPING, Happening.DUE, Phase.STOPPING, Act.KILL, "the grace has passed"),
+    Transition(Phase.STOPPING, Happening.EXITED, Phase.GONE, Act.FORGET, "ended; else ordered again", Phase.PENDING),
+    Transition(Phase.STOPPING, Happening.START_REFUSED, Phase.GONE, Act.FORGET, "ended; else ordered again", Phase.PENDING),
+    Transition(Phase.FAILED, Happening.WITHDRAWN, Phase.GONE, Act.FORGET, "nothing runs, nothing is to stop"),
+    Transition(Phase.FAILED, Happening.CHANGED, Phase.PENDING, None, "another order, another chance"),
+)
+_ROWS: Mapping[tuple[Phase, Happening], Transition] = {(row.phase, row.happening): row for row in TRANSITIONS}
+_WIRE: Mapping[Phase, InstanceState] = {
+    Phase.PENDING: INSTANCE_STATE_STARTING,
+    Phase.STARTING: INSTANCE_STATE_STARTING,
+    Phase.READY: INSTANCE_STATE_READY,
+    Phase.STOPPING: INSTANCE_STATE_STOPPING,
+    Phase.FAILED: INSTANCE_STATE_FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """How patiently an instance is treated.
+
+    After a failure it waits ``backoff_ms_min``, doubled with each failure in a row up to ``backoff_ms_max``, times a
+    random number in [0.5, 1]. A failure is quick if the process lived under ``quick_ms``; ``quick_failures_max`` of
+    them in a row make it FAILED. Zero ``ready_timeout_ms`` waits for ever.
+    """
+
+    backoff_ms_min: int = 250
+    backoff_ms_max: int = 30_000
+    quick_ms: int = 10_000
+    quick_failures_max: int = 5
+    ready_timeout_ms: int = 120_000
+    stop_grace_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing for the runtime to do, with the order that it is done under."""
+
+    act: Act
+    instance: str
+    order: DesiredInstance
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """All that is known of an instance. ``due_ms`` is None when it waits for nothing."""
+
+    order: DesiredInstance
+    phase: Phase
+    due_ms: int | None = None
+    restarts: int = 0
+    failures: int = 0
+    started_ms: int = 0
+    started_at_ms: int = 0
+    message: str = ""
+
+
+class Reconciliation:
+    """Holds the life of every instance and says what follows from orders and happenings."""
+
+    def __init__(self, policy: RestartPolicy, random: Random, adopted: Mapping[str, Life] | None = None) -> None:
+        self._policy = policy
+        self._random = random
+        self._lives: dict[str, Life] = dict(adopted or {})
+        self._desired: dict[str, DesiredInstance] = {name: life.order for name, life in self._lives.items()}
+
+    @property
+    def lives(self) -> Mapping[str, Life]:
+        """Every instance that runs, ran or is to run, by name."""
+        return self._lives
+
+    def tokens(self) -> dict[str, int]:
+        """The highest fencing token seen per claim, as long as an instance of the claim exists."""
+        highest: dict[str, int] = {}
+        for order in [*(life.order for life in self._lives.values()), *self._desired.values()]:
+            highest[order.claim] = max(highest.get(order.claim, 0), order.fencing_token)
+        return highest
+
+    def next_due_ms(self) -> int | None:
+        """When ``tick`` is to be called next, or None."""
+        return min((life.due_ms for life in self._lives.values() if life.due_ms is not None), default=None)
+
+    def desire(self, orders: Mapping[str, DesiredInstance], now: Instant) -> tuple[Action, ...]:
+        """``orders``, by instance, is from now on all that must run."""
+        self._desired = dict(sorted(orders.items()))
+        for name in self._desired:
+            if name not in self._lives:
+                self._lives[name] = Life(self._desired[name], Phase.PENDING, now.monotonic_ms)
+        actions = [action for name in sorted(self._lives) for action in self._compare(name, now)]
+        return (*actions, *self.tick(now))
+
+    def tick(self, now: Instant) -> tuple[Action, ...]:
+        """Does what is due."""
+        due = [name for name, life in self._lives.items() if life.due_ms is not None and life.due_ms <= now.monotonic_ms]
+        return tuple(action for name in sorted(due) for action in self._happen(name, Happening.DUE, now))
+
+    def on_ready(self, instance: str, now: Instant) -> tuple[Action, ...]:
+        """It says that it is ready and takes connections."""
+        return self._happen(instance, Happening.BECAME_READY, now)
+
+    def on_exited(self, instance: str, message: str, now: Instant) -> tuple[Action, ...]:
+        """It ended; ``message`` says how, for a person."""
+        return self._happen(instance, Happening.EXITED, now, message)
+
+    def on_start_refused(
+        self, instance: str, message: str, now: Instant, *, permanent: bool = False
+    ) -> tuple[Action, ...]:
+        """It was not started; ``permanent`` when trying again cannot help."""
+        life = self._lives.get(instance)
+        if permanent and life is not None and life.phase is Phase.STARTING:
+            self._lives[instance] = replace(life, phase=Phase.FAILED, due_ms=None, message=message)
+            return ()
+        return self._happen(instance, Happening.START_REFUSED, now, message)
+
+    def statuses(self, endpoint_urls: Mapping[str, str]) -> dict[str, InstanceStatus]:
+        """What to report, by instance. The endpoint is told once the instance is ready."""
+        return {name: _status(life, endpoint_urls.get(name, "")) for name, life in sorted(self._lives.items())}
+
+    def _compare(self, name: str, now: Instant) -> tuple[Action, ...]:
+        life, wanted = self._lives[name], self._desired.get(name)
+        if wanted is None:
+            return self._happen(name, Happening.WITHDRAWN, now)
+        if life.order == wanted or life.phase is Phase.STOPPING:
+            return ()
+        if _same_process(life.order, wanted) and life.phase is not Phase.FAILED:
+            self._lives[name] = replace(life, order=wanted)
+            return ()
+        return self._happen(name, Happening.CHANGED, now)
+
+    def _happen(self, name: str, happening: Happening, now: Instant, message: str = "") -> tuple[Action, ...]:
+        life = self._lives.get(name)
+        row = _ROWS.get((life.phase, happening)) if life is not None else None
+        if life is None or row is None:
+            return ()
+        after = self._enter(replace(life, message=message or life.message), row, now)
+        if after.phase is Phase.GONE and name in self._desired:
+            self._lives[name] = Life(self._desired[name], Phase.PENDING, now.monotonic_ms)
+            return self.tick(now)
+        if after.phase is Phase.GONE:
+            del self._lives[name]
+        else:
+            self._lives[name] = after
+        return (Action(row.act, name, after.order),) if row.act is not None else ()
+
+    def _enter(self, life: Life, row: Transition, now: Instant) -> Life:
+        if row.happening in (Happening.EXITED, Happening.START_REFUSED) and row.target is Phase.PENDING:
+            return self._after_failure(life, now)
+        if row.act is Act.START:
+            return self._begun(life, now)
+        if row.act is Act.KILL:
+            why = life.message if row.phase is Phase.STOPPING else "not ready in time"
+            return replace(life, message=why, due_ms=now.monotonic_ms + self._policy.stop_grace_ms)
+        if row.target is Phase.STOPPING:
+            return replace(life, phase=Phase.STOPPING, message="", due_ms=now.monotonic_ms + self._policy.stop_grace_ms)
+        if row.happening is Happening.CHANGED:
+            return Life(self._desired[life.order.instance], Phase.PENDING, now.monotonic_ms)
+        return replace(life, phase=row.target, due_ms=None, message="")
+
+    def _begun(self, life: Life, now: Instant) -> Life:
+        timeout_ms = self._policy.ready_timeout_ms
+        due_ms = now.monotonic_ms + timeout_ms if timeout_ms else None
+        began = replace(life, phase=Phase.STARTING, due_ms=due_ms, started_ms=now.monotonic_ms)
+        return replace(began, started_at_ms=now.wall_ms, message="")
+
+    def _after_failure(self, life: Life, now: Instant) -> Life:
+        quick = now.monotonic_ms - life.started_ms < self._policy.quick_ms or life.phase is Phase.STARTING
+        failures = life.failures + 1 if quick else 1
+        if failures >= self._policy.quick_failures_max:
+            message = f"given up after {failures} failures in a row: {life.message}"
+            return replace(life, phase=Phase.FAILED, failures=failures, due_ms=None, message=message)
+        longest_ms = min(self._policy.backoff_ms_min << min(failures - 1, 20), self._policy.backoff_ms_max)
+        delay_ms = int(longest_ms * self._random.uniform(0.5, 1.0))
+        waiting = replace(life, phase=Phase.PENDING, failures=failures, due_ms=now.monotonic_ms + delay_ms)
+        return replace(waiting, restarts=life.restarts + 1)
+
+
+def instances_of(orders: Iterable[DesiredInstance]) -> dict[str, DesiredInstance]:
+    """Orders by instance."""
+    return {order.instance: order for order in orders}
+
+
+def _same_process(one: DesiredInstance, other: DesiredInstance) -> bool:
+    """Whether the process that runs under ``one`` serves under ``other``: token and workload's name are no matter."""
+    left, right = DesiredInstance(), DesiredInstance()
+    left.CopyFrom(one)
+    right.CopyFrom(other)
+    for order in (left, right):
+        order.fencing_token = 0
+        order.workload = ""
+    return left == right
+
+
+def _status(life: Life, endpoint_url: str) -> InstanceStatus:
+    return InstanceStatus(
+        instance=life.order.instance,
+        claim=life.order.claim,
+        state=_WIRE[life.phase],
+        endpoint_url=endpoint_url if life.phase is Phase.READY else "",
+        restarts=life.restarts,
+        message=life.message,
+        fencing_token=life.order.fencing_token,
+        started_at_ms=life.started_at_ms,
+    )

@@ -1,0 +1,244 @@
+"""Runs instances as processes of this machine.
+
+An instance leads its own session and process group, so it outlives the agent and is ended as a whole. What runs is
+decided by the zone owner's configuration alone: the order names an artefact, its digest is computed from the disk
+before every start, and the command comes from the configuration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hansa.v1.instance_pb2 import DesiredInstance
+
+from hansa_agent import shim
+from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
+from hansa_agent.instance_store import InstanceRecord, InstanceStore, ProcessMark, write_atomically
+from hansa_agent.launch import NICENESS, Place, chosen_cpus, environment, resource_limits
+from hansa_agent.ports import StartRefused
+from hansa_agent.processes import ProcessGroup, lives, mark_of
+
+_CONNECT_TIMEOUT_S = 1.0
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSettings:
+    """Where instances listen and under which certificate; ``ports`` is first and last, both usable.
+
+    ``advertise_host`` is what the endpoint's URL names. A log over ``log_bytes_max`` is copied to ``log.1`` and cut.
+    """
+
+    listen_host: str
+    ports: tuple[int, int]
+    advertise_host: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    log_bytes_max: int = 10 << 20
+
+
+class RunningProcess:
+    """An instance that runs as a process group."""
+
+    def __init__(self, group: ProcessGroup, place: Place, advertise_host: str) -> None:
+        self._group = group
+        self._place = place
+        self._endpoint_url = f"https://{_bracketed(advertise_host or place.host)}:{place.port}"
+
+    @property
+    def pid(self) -> int:
+        return self._group.pid
+
+    @property
+    def endpoint_url(self) -> str:
+        return self._endpoint_url
+
+    async def exited(self) -> int | None:
+        return await self._group.exited()
+
+    async def ready(self) -> bool:
+        if not self._place.ready_file.exists():
+            return False
+        host = _ANY_HOST.get(self._place.host, self._place.host)
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                _, writer = await asyncio.open_connection(host, self._place.port)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return True
+
+    def terminate(self) -> None:
+        self._group.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._group.signal(signal.SIGKILL)
+
+
+class ProcessRuntime:
+    """Starts, adopts and forgets instances. ``artefacts`` may be replaced while instances run."""
+
+    def __init__(self, artefacts: Mapping[str, Artefact], settings: InstanceSettings, store: InstanceStore) -> None:
+        self.artefacts = artefacts
+        self._settings = settings
+        self._store = store
+
+    async def start(self, order: DesiredInstance) -> RunningProcess:
+        artefact = await self._verified(order)
+        leftover = self._store.written_mark(order.instance)
+        if lives(leftover):
+            await _end(leftover)
+        place = self._place(order.instance, self._free_port(order.instance))
+        try:
+            return self._spawn(order, artefact, place)
+        except OSError as error:
+            raise StartRefused(f"not started: {error.strerror}", permanent=False) from error
+
+    def adopt(self) -> dict[str, RunningProcess]:
+        found: dict[str, RunningProcess] = {}
+        for instance, record in self._store.records.items():
+            mark = self._living(record)
+            if mark.pid == 0:
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                group = ProcessGroup(mark.pid)
+                place = self._place(instance, record.port)
+                found[instance] = RunningProcess(group, place, self._settings.advertise_host)
+        return found
+
+    def forget(self, instance: str) -> None:
+        self._store.remove(instance)
+
+    def housekeep(self) -> None:
+        for instance in list(self._store.records):
+            log = self._place(instance, 0).log
+            with contextlib.suppress(FileNotFoundError):
+                if log.stat().st_size > self._settings.log_bytes_max:
+                    shutil.copyfile(log, log.with_name("log.1"))
+                    os.truncate(log, 0)
+
+    async def _verified(self, order: DesiredInstance) -> Artefact:
+        artefact = self.artefacts.get(order.artefact.name)
+        if artefact is None:
+            raise StartRefused(f"artefact {order.artefact.name!r} is not allowed here", permanent=True)
+        try:
+            found = await asyncio.to_thread(artefact_digest, artefact.files)
+        except ArtefactUnreadable as error:
+            raise StartRefused(str(error), permanent=True) from error
+        if not found == artefact.digest == order.artefact.digest:
+            message = f"{artefact.name} has digest {found} on disk, {artefact.digest} is allowed"
+            raise StartRefused(message, permanent=True)
+        return artefact
+
+    def _spawn(self, order: DesiredInstance, artefact: Artefact, place: Place) -> RunningProcess:
+        _prepare(place, order.client_ca_pem)
+        # The port first: should this process die now, the next one knows where the new instance listens.
+        self._store.set_process(order.instance, ProcessMark(), place.port)
+        child = _popen(place)
+        group = ProcessGroup(child.pid, child)
+        _tell(child, self._specification(order, artefact, place))
+        self._store.set_process(order.instance, mark_of(child.pid), place.port)
+        return RunningProcess(group, place, self._settings.advertise_host)
+
+    def _specification(self, order: DesiredInstance, artefact: Artefact, place: Place) -> dict[str, object]:
+        available = tuple(sorted(os.sched_getaffinity(0)))
+        seat = place.port - self._settings.ports[0]
+        return {
+            "lock": str(place.folder / "lock"),
+            "process_file": str(place.folder / "process"),
+            "directory": str(place.home),
+            "command": list(artefact.command),
+            "environment": environment(order, artefact, place),
+            "limits": resource_limits(order.limits),
+            "cpus": chosen_cpus(order.limits.cpu_millis, available, seat),
+            "niceness": NICENESS,
+        }
+
+    def _place(self, instance: str, port: int) -> Place:
+        settings = self._settings
+        folder = self._store.folder(instance)
+        return Place(folder, settings.listen_host, port, settings.tls_cert, settings.tls_key)
+
+    def _free_port(self, instance: str) -> int:
+        """The port it had, or the first that no other instance has and that can be bound."""
+        first, last = self._settings.ports
+        own = self._store.records[instance].port if instance in self._store.records else 0
+        taken = {record.port for name, record in self._store.records.items() if name != instance}
+        preferred = [own] if first <= own <= last else []
+        for port in [*preferred, *range(first, last + 1)]:
+            if port not in taken and _can_bind(self._settings.listen_host, port):
+                return port
+        raise StartRefused(f"no port from {first} to {last} is free", permanent=False)
+
+    def _living(self, record: InstanceRecord) -> ProcessMark:
+        for mark in (record.process, self._store.written_mark(record.instance)):
+            if lives(mark):
+                return mark
+        return ProcessMark()
+
+
+def _prepare(place: Place, client_ca_pem: bytes) -> None:
+    place.folder.mkdir(exist_ok=True, mode=0o700)
+    place.home.mkdir(exist_ok=True, mode=0o700)
+    place.ready_file.unlink(missing_ok=True)
+    (place.folder / "process").unlink(missing_ok=True)
+    write_atomically(place.client_ca, client_ca_pem)
+
+
+def _popen(place: Place) -> subprocess.Popen[bytes]:
+    log = os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(shim.__file__).resolve())],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env={},
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+
+
+def _tell(child: subprocess.Popen[bytes], specification: dict[str, object]) -> None:
+    assert child.stdin is not None  # noqa: S101 - asked for above
+    with contextlib.suppress(BrokenPipeError), child.stdin:
+        child.stdin.write(json.dumps(specification).encode())
+
+
+async def _end(mark: ProcessMark) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        group = ProcessGroup(mark.pid)
+        group.signal(signal.SIGKILL)
+        await group.exited()
+
+
+def _can_bind(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise StartRefused(f"cannot listen on {host}: {error.strerror}", permanent=False) from error
+    return True
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

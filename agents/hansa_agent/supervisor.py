@@ -1,0 +1,226 @@
+"""Carries out what ``Reconciliation`` decides, one instance at a time and all instances at once.
+
+Every instance has a worker that does its actions in order, so that an order withdrawn while its instance is being
+started stops it afterwards. What an instance does by itself (become ready, end) comes back as happenings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from hansa.v1.agent_service_pb2 import Order
+from hansa.v1.instance_pb2 import DesiredInstance, InstanceStatus
+
+from hansa_agent.admission import INSTANCE_PREFIX
+from hansa_agent.instance_store import InstanceRecord, InstanceStore
+from hansa_agent.ports import Clock, Random, Running, Runtime, StartRefused
+from hansa_agent.reconciliation import Act, Action, Life, Phase, Reconciliation, RestartPolicy
+
+_log = structlog.get_logger(__name__)
+READY_POLL_S = 0.1
+TICK_S = 0.1
+HOUSEKEEPING_S = 10.0
+
+
+class Supervisor:
+    """Runs what is ordered. ``on_change`` is called whenever ``statuses`` may have changed."""
+
+    def __init__(self, runtime: Runtime, store: InstanceStore, clock: Clock, on_change: Callable[[], None]) -> None:
+        self._runtime = runtime
+        self._store = store
+        self._clock = clock
+        self._on_change = on_change
+        self._running: dict[str, Running] = {}
+        self._queues: dict[str, asyncio.Queue[Action]] = {}
+        self._orders: dict[str, Order] = {}
+        self._group = asyncio.TaskGroup()
+        self._idle = asyncio.Event()
+
+    async def adopt(self, policy: RestartPolicy, random: Random) -> tuple[Order, ...]:
+        """Takes over what a former agent process left; returns the orders that it held. To be called first.
+
+        Readiness is looked at here, so that an undisturbed instance is reported exactly as it was before.
+        """
+        self._running = dict(self._runtime.adopt())
+        now = self._clock.now()
+        records = self._store.records
+        lives = {
+            name: _life(record, now.monotonic_ms, runs=name in self._running) for name, record in records.items()
+        }
+        self._reconciliation = Reconciliation(policy, random, lives)
+        self._orders = {name: record.parsed_order() for name, record in records.items() if record.ordered}
+        for name, running in self._running.items():
+            _log.info("instance adopted", instance=name, endpoint_url=running.endpoint_url)
+            if await running.ready():
+                self._reconciliation.on_ready(name, now)
+        return tuple(order for _, order in sorted(self._orders.items()))
+
+    def tokens(self) -> dict[str, int]:
+        """Highest fencing token seen per claim."""
+        return self._reconciliation.tokens()
+
+    def statuses(self) -> dict[str, InstanceStatus]:
+        """What to report, by instance."""
+        return self._reconciliation.statuses({name: running.endpoint_url for name, running in self._running.items()})
+
+    def desire(self, orders: Mapping[str, Order]) -> None:
+        """``orders``, by order name, is from now on all that must run; takes effect while ``run`` runs."""
+        self._orders = {order.instance.instance: order for order in orders.values() if order.HasField("instance")}
+        desired = {name: order.instance for name, order in self._orders.items()}
+        self._follow(self._reconciliation.desire(desired, self._clock.now()))
+
+    async def run(self) -> None:
+        """Supervises until it is cancelled; what runs then goes on running."""
+        async with self._group:
+            self._group.create_task(self._housekeep())
+            for name, running in self._running.items():
+                self._watch(name, running)
+            self.desire({INSTANCE_PREFIX + name: order for name, order in self._orders.items()})
+            while True:
+                await self._clock.sleep(TICK_S)
+                actions = self._reconciliation.tick(self._clock.now())
+                if actions:
+                    self._follow(actions)
+
+    async def stop_all(self) -> None:
+        """Withdraws every order and waits until nothing runs; ``run`` must run meanwhile."""
+        self.desire({})
+        while self._reconciliation.lives or self._queues:
+            self._idle.clear()
+            await self._idle.wait()
+
+    def _follow(self, actions: tuple[Action, ...]) -> None:
+        for action in actions:
+            self._queue_of(action.instance).put_nowait(action)
+        self._write_down({action.instance for action in actions if action.act is Act.FORGET})
+        self._on_change()
+
+    def _write_down(self, forgotten: set[str]) -> None:
+        for name, life in self._reconciliation.lives.items():
+            if name not in forgotten:
+                self._store.put(self._record(name, life))
+
+    def _record(self, name: str, life: Life) -> InstanceRecord:
+        former = self._store.records.get(name, InstanceRecord(name))
+        order = self._orders.get(name)
+        return InstanceRecord(
+            instance=name,
+            order=order.SerializeToString(deterministic=True) if order is not None else former.order,
+            ordered=order is not None,
+            port=former.port,
+            restarts=life.restarts,
+            failures=life.failures,
+            started_at_ms=life.started_at_ms,
+            process=former.process,
+        )
+
+    def _queue_of(self, instance: str) -> asyncio.Queue[Action]:
+        if instance not in self._queues:
+            self._queues[instance] = asyncio.Queue()
+            self._group.create_task(self._work(instance, self._queues[instance]))
+        return self._queues[instance]
+
+    async def _work(self, instance: str, queue: asyncio.Queue[Action]) -> None:
+        while True:
+            action = await queue.get()
+            if action.act is Act.START:
+                await self._start(instance, action.order)
+            elif action.act is Act.FORGET:
+                self._forget(instance)
+                if queue.empty():
+                    del self._queues[instance]
+                    self._idle.set()
+                    return
+            elif instance in self._running:
+                _log.info("instance told to end", instance=instance, act=action.act)
+                _signal(self._running[instance], action.act)
+
+    async def _start(self, instance: str, order: DesiredInstance) -> None:
+        try:
+            running = await self._runtime.start(order)
+        except StartRefused as refused:
+            _log.warning("instance not started", instance=instance, message=refused.message)
+            now = self._clock.now()
+            self._follow(
+                self._reconciliation.on_start_refused(instance, refused.message, now, permanent=refused.permanent)
+            )
+            return
+        _log.info("instance started", instance=instance, workload=order.workload, endpoint_url=running.endpoint_url)
+        self._running[instance] = running
+        self._watch(instance, running)
+
+    def _forget(self, instance: str) -> None:
+        if instance not in self._reconciliation.lives:
+            self._runtime.forget(instance)
+
+    def _watch(self, instance: str, running: Running) -> None:
+        self._group.create_task(self._await_end(instance, running))
+
+    async def _await_end(self, instance: str, running: Running) -> None:
+        async with _background(self._await_ready(instance, running)):
+            status = await running.exited()
+        self._running.pop(instance, None)
+        message = _how_it_ended(status)
+        _log.info("instance ended", instance=instance, message=message)
+        self._follow(self._reconciliation.on_exited(instance, message, self._clock.now()))
+
+    async def _await_ready(self, instance: str, running: Running) -> None:
+        while not await self._find_ready(instance, running):
+            await self._clock.sleep(READY_POLL_S)
+
+    async def _find_ready(self, instance: str, running: Running) -> bool:
+        life = self._reconciliation.lives.get(instance)
+        if life is None or life.phase is not Phase.STARTING:
+            return True
+        if not await running.ready():
+            return False
+        self._follow(self._reconciliation.on_ready(instance, self._clock.now()))
+        return True
+
+    async def _housekeep(self) -> None:
+        while True:
+            await self._clock.sleep(HOUSEKEEPING_S)
+            await asyncio.to_thread(self._runtime.housekeep)
+
+
+@contextlib.asynccontextmanager
+async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _life(record: InstanceRecord, now_ms: int, *, runs: bool) -> Life:
+    life = Life(
+        order=record.parsed_order().instance,
+        phase=Phase.STARTING if runs else Phase.PENDING,
+        due_ms=None if runs else now_ms,
+        restarts=record.restarts,
+        failures=record.failures,
+        started_ms=now_ms,
+        started_at_ms=record.started_at_ms,
+    )
+    return life if runs else replace(life, restarts=record.restarts + 1, message="ended while no agent watched")
+
+
+def _signal(running: Running, act: Act) -> None:
+    if act is Act.KILL:
+        running.kill()
+    else:
+        running.terminate()
+
+
+def _how_it_ended(status: int | None) -> str:
+    if status is None:
+        return "ended; its status is not known"
+    return f"ended by signal {-status}" if status < 0 else f"ended with status {status}"

@@ -1,0 +1,146 @@
+"""One operator's control plane, put together from its use cases. Adapters talk to its parts, time passes through it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hansa_control.application.deciding import Decider
+from hansa_control.application.ingest import AgentIngest
+from hansa_control.application.journal import Journal
+from hansa_control.application.owner import OwnerService
+from hansa_control.application.partners import PartnerIngest
+from hansa_control.application.placing import Placer
+from hansa_control.application.ports import Clock, HoldRequest, IdSource, Owner, Refused, Store, StoreFailed
+from hansa_control.application.queries import Queries
+from hansa_control.application.reconcile import Reconciler
+from hansa_control.application.settings import Settings
+from hansa_control.application.state import State
+from hansa_control.application.workloads import Workloads
+from hansa_control.application.world import World
+from hansa_control.domain.model import ClaimStatus, HoldGrant, Manifest, NetworkLink, NetworkNode, Reason, ZoneId
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a control plane stands on: its store, its clock, its source of ids, and the way to each partner."""
+
+    store: Store
+    clock: Clock
+    ids: IdSource
+    partners: Mapping[str, Owner]
+
+
+class LocalOwner:
+    """This operator as owner of its own zones: the same service that partners call, without a wire between."""
+
+    def __init__(self, service: OwnerService, operator: str) -> None:
+        self._service = service
+        self._operator = operator
+
+    async def hold(self, request: HoldRequest) -> HoldGrant | Refused:
+        return await self._service.hold(self._operator, request)
+
+    async def confirm(self, claim: str, fencing_token: int, manifest: Manifest) -> ClaimStatus:
+        return await self._service.confirm(self._operator, claim, fencing_token, manifest)
+
+    async def release(self, claim: str, reason: Reason) -> ClaimStatus:
+        return await self._service.release(self._operator, claim, reason)
+
+
+class ControlPlane:
+    """The use cases of one operator, wired to one another."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        network: tuple[tuple[NetworkNode, ...], tuple[NetworkLink, ...]],
+        surroundings: Surroundings,
+    ) -> None:
+        self.settings = settings
+        self._store, self._clock, self._ids = surroundings.store, surroundings.clock, surroundings.ids
+        self.state = State(self._store)
+        self.world = World(settings, self.state, self._clock, network)
+        self.journal = Journal(self.state, self._clock, settings.events_kept_max)
+        self.owner = OwnerService(settings, self.state, self.world, self._clock)
+        self.agents = AgentIngest(settings, self.state, self.world, self.owner, self._clock)
+        sources = (self._clock, self._ids)
+        self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)
+        self.decider = Decider(settings, self.world, self._clock)
+        self.workloads = Workloads(settings, self.state, self.journal, self.decider, sources)
+        self.queries = Queries(self.state, self.world, self.journal, self.decider)
+        self.reconciler = self._reconciler(surroundings.partners)
+        self._next_law_check_ms = 0
+        self._wire()
+
+    def _reconciler(self, partners: Mapping[str, Owner]) -> Reconciler:
+        owners: dict[str, Owner] = {**partners, self.settings.operator: LocalOwner(self.owner, self.settings.operator)}
+        records = (self.state, self.journal, self.partners)
+        placer = Placer(self.settings, records, self.decider, owners, self._clock)
+        return Reconciler(
+            self.settings,
+            (self.state, self.journal, self.world),
+            (self.decider, placer),
+            owners,
+            (self._clock, self._ids),
+        )
+
+    def _wire(self) -> None:
+        self.owner.on_own_claim = self.reconciler.wake_claim
+        self.owner.on_orders = self.agents.notify_orders
+        self.agents.on_zone_changed = self._zone_changed
+        self.partners.on_claim = self.reconciler.wake_claim
+        self.partners.on_claim_gone = self.reconciler.claim_gone
+        self.partners.on_partner_changed = self._partner_changed
+        self.workloads.on_change = lambda workload: self.reconciler.wake(str(workload))
+
+    def _zone_changed(self, zone: ZoneId) -> None:
+        self.reconciler.wake_waiting()
+
+    def _partner_changed(self, owner: str) -> None:
+        self.reconciler.wake_waiting()
+        self.agents.notify_all_orders()
+
+    async def start(self) -> None:
+        """Loads the records and takes up where the process before left off. StoreFailed if they are not sound."""
+        await self.state.load()
+        self.world.recover()
+        self.agents.recover()
+        self.partners.recover()
+        self.owner.renew_after_restart()
+        self.reconciler.recover()
+        await self.state.commit()
+
+    async def run(self) -> None:
+        """Lets time pass and looks at workloads until cancelled. StoreFailed as soon as the store fails anywhere."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.reconciler.run())
+            group.create_task(self._pass_time())
+            group.create_task(self._stop_on_store_failure())
+
+    async def _pass_time(self) -> None:
+        while True:
+            await self._clock.sleep_ms(self.settings.tick_ms)
+            self.agents.tick()
+            self.partners.tick()
+            self.owner.expire_holds()
+            self.reconciler.tick()
+            self._check_law()
+            await self.state.commit()
+
+    def _check_law(self) -> None:
+        now_ms = self._clock.monotonic_ms()
+        if now_ms >= self._next_law_check_ms:
+            self._next_law_check_ms = now_ms + self.settings.law_check_interval_ms
+            self.reconciler.wake_all()
+
+    async def _stop_on_store_failure(self) -> None:
+        await self.state.failed.wait(0)
+        raise self.state.failure or StoreFailed("the store failed")
+
+    async def stop(self) -> None:
+        """Finishes what is being written and closes the store."""
+        if self.state.failure is None:
+            await self.state.commit()
+        await self._store.close()

@@ -1,0 +1,58 @@
+"""Events of workloads: what happened, in order, kept until there are too many."""
+
+from __future__ import annotations
+
+from hansa_control.application.ports import Clock, Table
+from hansa_control.application.signals import Signal
+from hansa_control.application.state import State
+from hansa_control.domain.model import Event, EventLevel, Workload, WorkloadId
+
+
+class Journal:
+    """Records changes of workloads together with the events that tell of them, and wakes those who watch."""
+
+    def __init__(self, state: State, clock: Clock, events_kept_max: int) -> None:
+        self._state = state
+        self._clock = clock
+        self._events_kept_max = events_kept_max
+        self._signals: dict[str, Signal] = {}
+
+    def signal(self, workload: str) -> Signal:
+        return self._signals.setdefault(workload, Signal())
+
+    def put(self, workload: Workload) -> None:
+        self._state.put(Table.WORKLOAD, str(workload.id), workload)
+        self._notify(str(workload.id))
+
+    def forget(self, workload: WorkloadId) -> None:
+        self._state.delete(Table.WORKLOAD, str(workload))
+        self._state.delete(Table.DECISION, str(workload))
+        self._notify(str(workload))
+
+    def normal(self, workload: WorkloadId, reason: str, message: str) -> None:
+        self._append(workload, reason, message, EventLevel.NORMAL)
+
+    def warning(self, workload: WorkloadId, reason: str, message: str) -> None:
+        self._append(workload, reason, message, EventLevel.WARNING)
+
+    def events(self, workload: str, after_sequence: int) -> tuple[Event, ...]:
+        return tuple(
+            event
+            for event in self._state.events.values()
+            if event.workload == workload and event.sequence > after_sequence
+        )
+
+    def _append(self, workload: WorkloadId, reason: str, message: str, level: EventLevel) -> None:
+        sequence = self._state.next_count("event")
+        event = Event(sequence, self._clock.wall_ms(), str(workload), reason, message, level)
+        self._state.put(Table.EVENT, _key(sequence), event)
+        self._state.delete(Table.EVENT, _key(sequence - self._events_kept_max))
+        self._notify(str(workload))
+
+    def _notify(self, workload: str) -> None:
+        if workload in self._signals:
+            self._signals[workload].notify()
+
+
+def _key(sequence: int) -> str:
+    return f"{sequence:016d}"

@@ -1,0 +1,254 @@
+"""The owner's side: capacity promised, allocated and given back in this operator's own zones.
+
+Called by partners across the wire and by this operator for its own app teams, by the same code. Whoever asks, the
+filters run on this operator's own truth; nothing that the caller believes is taken over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from hansa_control.application.ports import Clock, HoldRequest, RefusalError, Refused
+from hansa_control.application.settings import Settings
+from hansa_control.application.signals import Signal
+from hansa_control.application.state import State
+from hansa_control.application.world import World, claim_key, status_of
+from hansa_control.domain import ledger
+from hansa_control.domain.capacity import amount_for
+from hansa_control.domain.feasibility import filter_zone
+from hansa_control.domain.ledger import ClaimEvent
+from hansa_control.domain.model import (
+    Capacity,
+    Claim,
+    ClaimState,
+    ClaimStatus,
+    ConstraintResult,
+    DesiredInstance,
+    HoldGrant,
+    InstanceState,
+    InstanceStatus,
+    Manifest,
+    Reason,
+    Rejection,
+    Zone,
+    ZoneId,
+)
+
+_ORDERED = frozenset({ClaimState.ALLOCATED, ClaimState.SERVING, ClaimState.LOST, ClaimState.FAILED})
+
+
+class OwnerService:
+    """Applies every change of capacity in the operator's own zones; nobody else does."""
+
+    def __init__(self, settings: Settings, state: State, world: World, clock: Clock) -> None:
+        self._settings = settings
+        self._state = state
+        self._world = world
+        self._clock = clock
+        self.changed = Signal()
+        self.on_own_claim: Callable[[str], None] = lambda claim: None
+        self.on_orders: Callable[[str], None] = lambda zone: None
+        self._orders_held: dict[str, frozenset[str]] = {}
+        self._open_holds: set[str] = set()
+
+    # --- what home operators ask ---
+
+    async def hold(self, home: str, request: HoldRequest) -> HoldGrant | Refused:
+        """Holds capacity under a lease, or says every reason why not. Idempotent by (home, claim)."""
+        self.expire_holds()
+        existing = self._world.claim(home, request.claim)
+        outcome = self._granted_before(existing, request) if existing else self._grant(home, request)
+        await self._state.commit()
+        return outcome
+
+    def _granted_before(self, claim: Claim, request: HoldRequest) -> HoldGrant | Refused:
+        if (claim.zone, claim.spec) != (request.zone, request.spec):
+            raise RefusalError(Reason.REQUEST_ID_REUSED, f"claim {claim.name} exists with other requirements", "claim")
+        if claim.state in {ClaimState.RELEASING, ClaimState.LOST, ClaimState.FAILED}:
+            return Refused((self._refusal(claim.zone, Reason.HOLD_EXPIRED, f"claim is {claim.state}"),))
+        left_ms = max(0, claim.lease_until_ms - self._clock.monotonic_ms())
+        return HoldGrant(claim.name, claim.fencing_token, left_ms, claim.pool)
+
+    def _grant(self, home: str, request: HoldRequest) -> HoldGrant | Refused:
+        snapshot = self._world.snapshot()
+        zone = self._own_zone(request.zone)
+        if zone is None:
+            raise RefusalError(Reason.NOT_FOUND, f"no zone {request.zone} here", "zone")
+        rejections, _, _, pool = filter_zone(request.spec, snapshot, zone, self._clock.wall_ms())
+        if rejections:
+            return Refused(tuple(rejections))
+        amount = amount_for(request.spec, pool)
+        lacking = ledger.grant(
+            self._new_claim(home, request, pool, amount, 0),
+            zone.inventory.capacity,
+            self._world.claims_in(zone.id.zone),
+        )
+        if lacking:
+            return Refused((self._refusal(request.zone, Reason.OWNER_REFUSED, f"lacks {', '.join(lacking)}"),))
+        token = self._state.next_count(f"fence|{request.zone}")
+        claim = self._new_claim(home, request, pool, amount, token)
+        self._put(claim)
+        return HoldGrant(claim.name, token, request.lease_ms, pool)
+
+    def _new_claim(self, home: str, request: HoldRequest, pool: str, amount: Capacity, token: int) -> Claim:
+        lease_ms = min(request.lease_ms, self._settings.hold_lease_ms)
+        until_ms = self._clock.monotonic_ms() + lease_ms
+        return Claim(request.claim, home, request.zone, request.spec, amount, pool, ClaimState.HELD, token, until_ms)
+
+    def _refusal(self, zone: str, reason: Reason, message: str) -> Rejection:
+        result = ConstraintResult("OwnerConsent", message, "granted", f"ledger of {self._settings.operator}")
+        return Rejection(ZoneId(self._settings.operator, zone), reason, result)
+
+    def _own_zone(self, name: str) -> Zone | None:
+        return next((zone for zone in self._world.own_zones() if zone.id.zone == name), None)
+
+    async def confirm(self, home: str, claim: str, fencing_token: int, manifest: Manifest) -> ClaimStatus:
+        """Turns a hold into an allocation and orders its instances. Idempotent."""
+        self.expire_holds()
+        held = self._world.claim(home, claim)
+        if held is None:
+            await self._state.commit()
+            raise RefusalError(Reason.HOLD_EXPIRED, f"no hold {claim}: it expired, was released or never was")
+        if held.fencing_token != fencing_token:
+            raise RefusalError(Reason.FENCED, f"claim {claim} has token {held.fencing_token}, not {fencing_token}")
+        if held.state is ClaimState.HELD:
+            held = replace(ledger.advance(held, ClaimEvent.CONFIRM), manifest=manifest)
+            self._put(held)
+            self.on_orders(held.zone)
+        elif held.manifest != manifest:
+            raise RefusalError(Reason.REQUEST_ID_REUSED, f"claim {claim} was confirmed with another manifest")
+        await self._state.commit()
+        return status_of(held)
+
+    async def release(self, home: str, claim: str, reason: Reason) -> ClaimStatus:
+        """Gives up a claim; its capacity is free again when its instances are seen to have stopped."""
+        held = self._world.claim(home, claim)
+        if held is None:
+            await self._state.commit()
+            return ClaimStatus(claim, ClaimState.RELEASED, 0, (), f"released: {reason}", 0)
+        released = replace(ledger.advance(held, ClaimEvent.RELEASE), message=f"released: {reason}")
+        if released != held:
+            self._put(released)
+            self.on_orders(held.zone)
+        self._settle(held.zone)
+        await self._state.commit()
+        return status_of(self._world.claim(home, claim) or replace(released, state=ClaimState.RELEASED))
+
+    # --- what agents report ---
+
+    def on_instances(self, zone: str) -> None:
+        """An agent of ours reported instances: claims become ready, not ready, failed or free."""
+        for claim in self._world.claims_in(zone):
+            if claim.state in {ClaimState.ALLOCATED, ClaimState.SERVING}:
+                self._observe(claim)
+        self._settle(zone)
+
+    def _observe(self, claim: Claim) -> None:
+        running = [i for i in self._world.instances.get(claim.zone, {}).values() if self._belongs(i, claim)]
+        ready = sorted(i.endpoint_url for i in running if i.state is InstanceState.READY)
+        failed = [i for i in running if i.state is InstanceState.FAILED]
+        event = ClaimEvent.READY if len(ready) >= claim.spec.replicas else ClaimEvent.NOT_READY
+        if failed:
+            event = ClaimEvent.FAIL
+        message = failed[0].message if failed else f"{len(ready)} of {claim.spec.replicas} replicas ready"
+        seen = replace(
+            ledger.advance(claim, event), replicas_ready=len(ready), endpoint_urls=tuple(ready), message=message
+        )
+        if seen != claim:
+            self._put(seen)
+
+    @staticmethod
+    def _belongs(instance: InstanceStatus, claim: Claim) -> bool:
+        return instance.claim == claim.name and instance.fencing_token == claim.fencing_token
+
+    def on_orders_held(self, zone: str, held: Collection[str]) -> None:
+        """The agent says which orders it holds, or may hold."""
+        self._orders_held[zone] = frozenset(held)
+        self._settle(zone)
+
+    def _settle(self, zone: str) -> None:
+        """Frees what was given up and is seen to have stopped: no order at the agent and no instance."""
+        orders = self._orders_held.get(zone)
+        if orders is None:
+            return
+        for claim in self._world.claims_in(zone):
+            if claim.state is not ClaimState.RELEASING:
+                continue
+            ordered = any(f"instances/{name}" in orders for name in instance_names(claim))
+            running = any(self._belongs(i, claim) for i in self._world.instances.get(zone, {}).values())
+            if not ordered and not running:
+                self._put(ledger.advance(claim, ClaimEvent.STOPPED))
+
+    def on_zone_lost(self, zone: str) -> None:
+        self._orders_held.pop(zone, None)
+        for claim in self._world.claims_in(zone):
+            lost = ledger.advance(claim, ClaimEvent.ZONE_LOST)
+            if lost != claim:
+                self._put(replace(lost, replicas_ready=0, endpoint_urls=(), message="the zone is not heard"))
+
+    def on_zone_back(self, zone: str) -> None:
+        for claim in self._world.claims_in(zone):
+            if claim.state is ClaimState.LOST:
+                self._put(replace(ledger.advance(claim, ClaimEvent.ZONE_BACK), message="the zone is heard again"))
+
+    # --- time and orders ---
+
+    def expire_holds(self) -> None:
+        """Frees every hold whose lease has run out."""
+        now_ms = self._clock.monotonic_ms()
+        for key in sorted(self._open_holds):
+            claim = self._state.claims[key]
+            if claim.lease_until_ms <= now_ms:
+                self._put(ledger.advance(claim, ClaimEvent.EXPIRE))
+
+    def renew_after_restart(self) -> None:
+        """Monotonic time began anew: every open hold gets a full lease, so that nothing is oversold."""
+        until_ms = self._clock.monotonic_ms() + self._settings.hold_lease_ms
+        for claim in list(self._state.claims.values()):
+            if claim.state is ClaimState.HELD:
+                self._put(replace(claim, lease_until_ms=until_ms))
+
+    def desired_instances(self, zone: str) -> tuple[DesiredInstance, ...]:
+        """What is to run in the zone; everything else is to be stopped."""
+        return tuple(
+            instance
+            for claim in self._world.claims_in(zone)
+            if claim.state in _ORDERED and claim.manifest is not None
+            for instance in _instances(claim, claim.manifest)
+        )
+
+    def _put(self, claim: Claim) -> None:
+        self._world.put_claim(claim)
+        key = claim_key(claim.home, claim.name)
+        if claim.state is ClaimState.HELD:
+            self._open_holds.add(key)
+        else:
+            self._open_holds.discard(key)
+        self.changed.notify()
+        if claim.home == self._settings.operator:
+            self.on_own_claim(claim.name)
+
+
+def instance_names(claim: Claim) -> tuple[str, ...]:
+    """Names of a claim's instances; unique in the zone, as the token is, whatever name the home operator chose."""
+    return tuple(f"{claim.name}-{claim.fencing_token}-{replica}" for replica in range(claim.spec.replicas))
+
+
+def _instances(claim: Claim, manifest: Manifest) -> tuple[DesiredInstance, ...]:
+    replicas = claim.spec.replicas
+    accelerators = tuple((pool, count // replicas) for pool, count in claim.amount.accelerators)
+    limits = Capacity(claim.spec.cpu_millis, claim.spec.memory_mib, accelerators)
+    return tuple(
+        DesiredInstance(
+            name,
+            claim.name,
+            manifest.workload,
+            claim.spec.artefact,
+            limits,
+            claim.fencing_token,
+            manifest.client_ca_pem,
+            manifest.client_ids,
+        )
+        for name in instance_names(claim)
+    )

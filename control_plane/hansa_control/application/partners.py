@@ -1,0 +1,205 @@
+"""Federation: what partners offer us, what we offer them, and under which context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from hansa_control.application.ingest import Refusals
+from hansa_control.application.owner import OwnerService
+from hansa_control.application.ports import (
+    Clock,
+    IdSource,
+    OfferBody,
+    RefusalError,
+    StoredOffer,
+    Table,
+)
+from hansa_control.application.settings import Settings
+from hansa_control.application.signals import Signal
+from hansa_control.application.state import State
+from hansa_control.application.world import World, federation_key, offer_key, status_of
+from hansa_control.domain import federation as machine
+from hansa_control.domain.federation import FederationEvent
+from hansa_control.domain.model import (
+    ClaimState,
+    ClaimStatus,
+    Federation,
+    FederationState,
+    NetworkLink,
+    NetworkNode,
+    Reason,
+    Zone,
+)
+
+_KIND_OF_PREFIX: Mapping[str, type] = {
+    "zones": Zone,
+    "nodes": NetworkNode,
+    "links": NetworkLink,
+    "claims": ClaimStatus,
+}
+
+
+class PartnerIngest:
+    """Both sides of every federation of this operator: as owner it offers, as home it takes offers over."""
+
+    def __init__(
+        self, settings: Settings, state: State, world: World, owner: OwnerService, clock_ids: tuple[Clock, IdSource]
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._world = world
+        self._owner = owner
+        self._clock, self._ids = clock_ids
+        self._last_heard_ms: dict[str, int] = {}
+        self.on_claim: Callable[[str], None] = lambda claim: None
+        self.on_claim_gone: Callable[[str, str], None] = lambda owner, claim: None
+        self.on_partner_changed: Callable[[str], None] = lambda owner: None
+
+    @property
+    def offers_signal(self) -> Signal:
+        return self._owner.changed
+
+    # --- as owner ---
+
+    async def propose(self, home: str, wall_clock_ms: int) -> Federation:
+        """A home operator asks for a federation; the same context is answered as long as it lasts."""
+        if home not in self._settings.partners:
+            raise RefusalError(Reason.FEDERATION_INACTIVE, f"there is no agreement with {home}", "home_operator")
+        self._check_skew(wall_clock_ms)
+        key = federation_key(home, self._settings.operator)
+        held = self._state.federations.get(key)
+        if held is None or held.state is FederationState.TERMINATED:
+            proposed = machine.propose(home, self._settings.operator, self._ids.new_id(), self._settings.offer_ttl_ms)
+            held = machine.advance(proposed, FederationEvent.ACCEPT)
+            self._state.put(Table.FEDERATION, key, held)
+        await self._state.commit()
+        return replace(held, endpoint_ca_pem=self._settings.endpoint_ca_pem)
+
+    def _check_skew(self, wall_clock_ms: int) -> None:
+        skew_ms = abs(wall_clock_ms - self._clock.wall_ms())
+        if skew_ms > self._settings.clock_skew_ms_max:
+            raise RefusalError(Reason.CLOCK_SKEW, f"the two clocks differ by {skew_ms / 1000:.0f} s", "wall_clock_ms")
+
+    def check_context(self, home: str, context_id: str) -> None:
+        """RefusalError unless the context is in force and was minted for this home operator."""
+        held = self._state.federations.get(federation_key(home, self._settings.operator))
+        if held is None or held.state is FederationState.TERMINATED:
+            raise RefusalError(Reason.FEDERATION_INACTIVE, f"no federation with {home} is in force", "context_id")
+        if held.context_id != context_id:
+            raise RefusalError(Reason.IDENTITY_MISMATCH, f"the context is not that of {home}", "context_id")
+
+    def offers(self, home: str) -> Mapping[str, OfferBody]:
+        """What this operator shows to a partner: its zones, its network, and the partner's own claims."""
+        offers: dict[str, OfferBody] = {f"nodes/{node.name}": node for node in self._world.own_nodes}
+        offers |= {f"links/{link.name}": link for link in self._world.own_links}
+        for zone in self._world.own_zones():
+            offers[f"zones/{zone.id.zone}"] = replace(zone, generation=0, heard_at_ms=0)
+        for claim in self._state.claims.values():
+            if claim.home == home and claim.state is not ClaimState.HELD:
+                offers[f"claims/{claim.name}"] = status_of(claim)
+        return offers
+
+    # --- as home ---
+
+    async def federated(self, federation: Federation) -> None:
+        """An owner answered our proposal."""
+        key = federation_key(self._settings.operator, federation.owner)
+        accepted = replace(federation, state=FederationState.ACTIVE)
+        self._last_heard_ms[federation.owner] = self._clock.monotonic_ms()
+        if self._state.federations.get(key) != accepted:
+            self._state.put(Table.FEDERATION, key, accepted)
+            self._partner_changed(federation.owner)
+        await self._state.commit()
+
+    def context(self, owner: str) -> Federation | None:
+        return self._state.federations.get(federation_key(self._settings.operator, owner))
+
+    def held_offers(self, owner: str) -> Mapping[str, str]:
+        """Names and etags of what the owner has offered and we still hold."""
+        return {name: stored.etag for name, stored in self._world.offers_of(owner).items()}
+
+    async def offered(self, owner: str, updated: Sequence[StoredOffer], removed: Sequence[str]) -> Refusals:
+        """Takes over a delta of offers; durable on return."""
+        held_count = len(self._world.offers_of(owner))
+        room = self._settings.offers_per_partner_max - held_count
+        refusals = [refusal for offer in updated if (refusal := self._wrong(owner, offer, room))]
+        refused = {name for name, _, _ in refusals}
+        accepted = [offer for offer in updated if offer.name not in refused]
+        for offer in accepted:
+            self._state.put(Table.OFFER, offer_key(owner, offer.name), offer)
+        for name in removed:
+            self._state.delete(Table.OFFER, offer_key(owner, name))
+        self._spread(owner, [offer.name for offer in accepted], removed)
+        await self._state.commit()
+        return tuple(refusals)
+
+    def _spread(self, owner: str, updated: Sequence[str], removed: Sequence[str]) -> None:
+        for name in updated:
+            kind, _, rest = name.partition("/")
+            if kind == "claims":
+                self.on_claim(rest)
+        for name in removed:
+            kind, _, rest = name.partition("/")
+            if kind == "claims":
+                self.on_claim_gone(owner, rest)
+        names = (*updated, *removed)
+        if any(name.startswith(("nodes/", "links/")) for name in names):
+            self._world.touch_network()
+        if any(not name.startswith("claims/") for name in names):
+            self._partner_changed(owner)
+
+    def _wrong(self, owner: str, offer: StoredOffer, room: int) -> tuple[str, str, str] | None:
+        prefix, _, rest = offer.name.partition("/")
+        if _KIND_OF_PREFIX.get(prefix) is not type(offer.body):
+            return offer.name, "name", f"does not fit a {type(offer.body).__name__}"
+        body = offer.body
+        if isinstance(body, Zone) and (body.id.operator, body.id.zone) != (owner, rest):
+            return offer.name, "zone.name", f"{body.id} is not a zone of {owner} named {rest}"
+        if isinstance(body, ClaimStatus) and body.claim != rest:
+            return offer.name, "claim.claim", f"{body.claim} is not {rest}"
+        if isinstance(body, NetworkNode | NetworkLink) and body.name != rest:
+            return offer.name, "name", f"does not name {body.name}"
+        if room <= 0 and offer_key(owner, offer.name) not in self._state.offers:
+            return offer.name, "name", f"more than {self._settings.offers_per_partner_max} offers"
+        return None
+
+    async def confirmed(self, owner: str, status: ClaimStatus) -> None:
+        """An owner confirmed a claim; kept as if offered, so that the stream tells when it changes or goes."""
+        name = f"claims/{status.claim}"
+        if offer_key(owner, name) not in self._state.offers:
+            self._state.put(Table.OFFER, offer_key(owner, name), StoredOffer(owner, name, "", status))
+
+    def heard(self, owner: str) -> None:
+        self._last_heard_ms[owner] = self._clock.monotonic_ms()
+        self._advance(owner, FederationEvent.HEARD)
+
+    def disconnected(self, owner: str) -> None:
+        """The stream ended; offers live on until their time to live is over."""
+
+    def recover(self) -> None:
+        """After loading: every partner has the full time to live to be heard again."""
+        for held in self._state.federations.values():
+            if held.home == self._settings.operator:
+                self._last_heard_ms[held.owner] = self._clock.monotonic_ms()
+
+    def tick(self) -> None:
+        """Finds partners that have not been heard for longer than their offers live."""
+        now_ms = self._clock.monotonic_ms()
+        for owner, heard_ms in self._last_heard_ms.items():
+            held = self.context(owner)
+            if held is not None and now_ms - heard_ms > held.offer_ttl_ms:
+                self._advance(owner, FederationEvent.TIMED_OUT)
+
+    def _advance(self, owner: str, event: FederationEvent) -> None:
+        held = self.context(owner)
+        if held is None:
+            return
+        after = machine.advance(held, event)
+        if after != held:
+            self._state.put(Table.FEDERATION, federation_key(self._settings.operator, owner), after)
+            self._partner_changed(owner)
+
+    def _partner_changed(self, owner: str) -> None:
+        self._world.touch_partners()
+        self.on_partner_changed(owner)

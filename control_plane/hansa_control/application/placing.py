@@ -1,0 +1,182 @@
+"""Acting on a decision: hold with the owner of the best zone, confirm, and keep every step so that a crash loses none.
+
+The intent is durable before the owner is asked. What became of an intent that a crash cut off is unknown, so it is
+released, never assumed: a claim that the owner does not know is released without harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from hansa_control.application.deciding import Decider
+from hansa_control.application.journal import Journal
+from hansa_control.application.partners import PartnerIngest
+from hansa_control.application.ports import (
+    Clock,
+    HoldRequest,
+    Owner,
+    OwnerUnreachable,
+    RefusalError,
+    Refused,
+    StoredDecision,
+    Table,
+)
+from hansa_control.application.settings import Settings
+from hansa_control.application.state import State
+from hansa_control.domain.model import (
+    Choice,
+    ClaimStatus,
+    ConstraintResult,
+    Decision,
+    HoldGrant,
+    Manifest,
+    Placement,
+    PlacementState,
+    Reason,
+    Rejection,
+    Workload,
+    ZoneId,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What came of placing: the workload as it is now, and whether some owner granted and confirmed."""
+
+    workload: Workload
+    granted: bool
+    decision: Decision
+
+
+class Placer:
+    """Tries the choices of a decision one after another, never two at once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        records: tuple[State, Journal, PartnerIngest],
+        decider: Decider,
+        owners: Mapping[str, Owner],
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._state, self._journal, self._partners = records
+        self._decider = decider
+        self._owners = owners
+        self._clock = clock
+
+    async def place(self, workload: Workload, exclude: Collection[ZoneId]) -> Placed:
+        """Decides, then holds and confirms with the first owner that grants."""
+        decision = self._decider.decide(workload.spec, None, exclude)
+        refused: list[Rejection] = []
+        for choice in decision.choices[: self._settings.choices_tried_max]:
+            workload, outcome = await self._try(workload, choice)
+            if outcome is None:
+                self._keep(workload, self._with_refusals(decision, refused))
+                return Placed(workload, True, decision)
+            refused.extend(outcome)
+        decision = self._with_refusals(decision, refused)
+        self._keep(workload, decision)
+        return Placed(workload, False, decision)
+
+    def _with_refusals(self, decision: Decision, refused: list[Rejection]) -> Decision:
+        zones = {rejection.zone for rejection in refused}
+        choices = tuple(choice for choice in decision.choices if choice.zone not in zones)
+        return replace(decision, choices=choices, rejections=decision.rejections + tuple(refused))
+
+    def _keep(self, workload: Workload, decision: Decision) -> None:
+        self._state.put(Table.DECISION, str(workload.id), StoredDecision(decision, self._clock.wall_ms()))
+
+    async def _try(self, workload: Workload, choice: Choice) -> tuple[Workload, tuple[Rejection, ...] | None]:
+        """One choice: the workload afterwards, and None if granted, else why not."""
+        workload, claim = await self._intend(workload, choice)
+        owner = self._owners.get(choice.zone.operator)
+        try:
+            if owner is None:
+                raise OwnerUnreachable(f"no way to {choice.zone.operator}")
+            return await self._hold_and_confirm(workload, choice, claim, owner)
+        except OwnerUnreachable as unreachable:
+            workload = self._give_up(workload, claim, str(unreachable))
+            reason, why = Reason.PARTNER_UNREACHABLE, str(unreachable)
+        except RefusalError as refusal:
+            workload = self._give_up(workload, claim, refusal.message)
+            reason, why = refusal.reason, refusal.message
+        self._journal.warning(workload.id, "HoldFailed", f"{choice.zone}: {reason}: {why}")
+        return workload, (_owner_rejection(choice.zone, reason, why),)
+
+    async def _hold_and_confirm(
+        self, workload: Workload, choice: Choice, claim: str, owner: Owner
+    ) -> tuple[Workload, tuple[Rejection, ...] | None]:
+        request = HoldRequest(claim, choice.zone.zone, workload.spec, self._settings.hold_lease_ms)
+        outcome = await owner.hold(request)
+        if isinstance(outcome, Refused):
+            workload = self._drop(workload, claim)
+            why = "; ".join(f"{r.reason} {r.result.measured} ({r.result.bound})" for r in outcome.rejections)
+            self._journal.warning(workload.id, "HoldRefused", f"{choice.zone} refused: {why}")
+            return workload, outcome.rejections
+        status = await owner.confirm(claim, outcome.fencing_token, self._manifest(workload))
+        await self._partners.confirmed(choice.zone.operator, status)
+        return self._granted(workload, claim, outcome, status), None
+
+    def _manifest(self, workload: Workload) -> Manifest:
+        return Manifest(str(workload.id), self._settings.client_ca_pem, (workload.client_id,))
+
+    async def _intend(self, workload: Workload, choice: Choice) -> tuple[Workload, str]:
+        attempt = workload.attempt + 1
+        claim = f"c{workload.uid[:16]}-{attempt}"
+        placement = Placement(
+            claim=claim,
+            zone=choice.zone,
+            replicas=workload.spec.replicas,
+            state=PlacementState.HELD,
+            latencies=choice.latencies,
+            endpoint_ca_pem=self._endpoint_ca(choice.zone.operator),
+            pool=choice.pool,
+        )
+        workload = self._put(replace(workload, attempt=attempt, placements=(*workload.placements, placement)))
+        await self._state.commit()
+        return workload, claim
+
+    def _endpoint_ca(self, operator: str) -> bytes:
+        if operator == self._settings.operator:
+            return self._settings.endpoint_ca_pem
+        federation = self._partners.context(operator)
+        return federation.endpoint_ca_pem if federation else b""
+
+    def _granted(self, workload: Workload, claim: str, grant: HoldGrant, status: ClaimStatus) -> Workload:
+        placement = _placement(workload, claim)
+        granted = replace(
+            placement,
+            state=PlacementState.STARTING,
+            fencing_token=grant.fencing_token,
+            pool=grant.pool,
+            message=status.message,
+        )
+        self._journal.normal(workload.id, "Placed", f"{placement.zone} granted claim {claim}")
+        return self._put(_with_placement(workload, granted))
+
+    def _give_up(self, workload: Workload, claim: str, message: str) -> Workload:
+        placement = replace(_placement(workload, claim), state=PlacementState.RELEASING, message=message)
+        return self._put(_with_placement(workload, placement))
+
+    def _drop(self, workload: Workload, claim: str) -> Workload:
+        return self._put(replace(workload, placements=tuple(p for p in workload.placements if p.claim != claim)))
+
+    def _put(self, workload: Workload) -> Workload:
+        workload = replace(workload, revision=workload.revision + 1)
+        self._journal.put(workload)
+        return workload
+
+
+def _placement(workload: Workload, claim: str) -> Placement:
+    return next(placement for placement in workload.placements if placement.claim == claim)
+
+
+def _with_placement(workload: Workload, placement: Placement) -> Workload:
+    placements = tuple(placement if p.claim == placement.claim else p for p in workload.placements)
+    return replace(workload, placements=placements)
+
+
+def _owner_rejection(zone: ZoneId, reason: Reason, why: str) -> Rejection:
+    return Rejection(zone, reason, ConstraintResult("OwnerConsent", why, "granted", f"answer of {zone.operator}"))

@@ -1,0 +1,219 @@
+"""What the application needs of the outside, and the records it keeps there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from hansa_control.domain.model import (
+    Claim,
+    ClaimStatus,
+    Decision,
+    Event,
+    Fact,
+    Federation,
+    HoldGrant,
+    InstanceStatus,
+    Inventory,
+    Manifest,
+    NetworkLink,
+    NetworkNode,
+    ProbeResult,
+    Reason,
+    Rejection,
+    Workload,
+    WorkloadSpec,
+    Zone,
+)
+
+AdvertBody = Inventory | Fact | ProbeResult | InstanceStatus
+OfferBody = Zone | NetworkNode | NetworkLink | ClaimStatus
+
+
+class Clock(Protocol):
+    def wall_ms(self) -> int:
+        """Milliseconds since the Unix epoch, UTC. For evidence and for people; never for leases."""
+        ...
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds that only grow. For leases and liveness."""
+        ...
+
+    def elapsed_us(self) -> int:
+        """Microseconds that only grow, for measuring work."""
+        ...
+
+    async def sleep_ms(self, duration_ms: int) -> None: ...
+
+
+class IdSource(Protocol):
+    def new_id(self) -> str:
+        """A name that nobody else has: lower-case letters and digits, at most 32 characters."""
+        ...
+
+    def fraction(self) -> float:
+        """A number in [0, 1), for jitter."""
+        ...
+
+
+# --- records --------------------------------------------------------------------------------------------------------
+
+
+class Table(StrEnum):
+    """Kinds of records. The value is the record's type: see RECORD_TYPES."""
+
+    ADVERT = "advert"
+    OFFER = "offer"
+    CLAIM = "claim"
+    WORKLOAD = "workload"
+    DECISION = "decision"
+    REQUEST = "request"
+    FEDERATION = "federation"
+    EVENT = "event"
+    COUNTER = "counter"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAdvert:
+    """What an agent of ours last said under this name. Key: "zone|name"."""
+
+    zone: str
+    name: str
+    etag: str
+    body: AdvertBody
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOffer:
+    """What a partner last said under this name. Key: "operator|name"."""
+
+    operator: str
+    name: str
+    etag: str
+    body: OfferBody
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """An answered request. Key: "caller|request_id". The answer is the workload of that name."""
+
+    payload_digest: str
+    workload: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDecision:
+    """The decision that placed a workload, or the last one that could not. Key: the workload's name."""
+
+    decision: Decision
+    decided_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A number that only grows. Key: its name, for example "fence|oslo-1" or "event"."""
+
+    value: int
+
+
+Record = StoredAdvert | StoredOffer | Claim | Workload | StoredDecision | StoredRequest | Federation | Event | Counter
+
+RECORD_TYPES: Mapping[Table, type] = {
+    Table.ADVERT: StoredAdvert,
+    Table.OFFER: StoredOffer,
+    Table.CLAIM: Claim,
+    Table.WORKLOAD: Workload,
+    Table.DECISION: StoredDecision,
+    Table.REQUEST: StoredRequest,
+    Table.FEDERATION: Federation,
+    Table.EVENT: Event,
+    Table.COUNTER: Counter,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    table: Table
+    key: str
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    table: Table
+    key: str
+
+
+Change = Put | Delete
+
+
+class StoreFailed(Exception):
+    """The store cannot keep a promise any more (disk full, corruption). The process must stop: memory is ahead."""
+
+
+class Store(Protocol):
+    """Durable records. One commit is one transaction; when it returns, the changes survive kill -9 and power loss."""
+
+    async def load(self) -> Mapping[Table, Mapping[str, Record]]:
+        """Everything, once, at the start; StoreFailed if the file is corrupt or of a newer schema."""
+        ...
+
+    async def commit(self, changes: Sequence[Change]) -> None:
+        """All or nothing, in order; StoreFailed if not durable."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+# --- owners ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """Asks an owner for capacity in one of its zones. claim is chosen by the home operator and makes it idempotent."""
+
+    claim: str
+    zone: str
+    spec: WorkloadSpec
+    lease_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An owner's refusal, with every failing constraint on its own truth."""
+
+    rejections: tuple[Rejection, ...]
+
+
+class OwnerUnreachable(Exception):
+    """A partner did not answer in time; whether it acted is unknown."""
+
+
+class RefusalError(Exception):
+    """The application refuses a request; adapters turn it into a status of the same reason."""
+
+    def __init__(self, reason: Reason, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.field = field
+
+
+class Owner(Protocol):
+    """Who owns zones, as the home operator sees it: itself, or a partner across the wire.
+
+    Every method is idempotent by claim name. OwnerUnreachable when a partner does not answer in time.
+    """
+
+    async def hold(self, request: HoldRequest) -> HoldGrant | Refused: ...
+
+    async def confirm(self, claim: str, fencing_token: int, manifest: Manifest) -> ClaimStatus:
+        """RefusalError HOLD_EXPIRED, FENCED or NOT_FOUND when there is nothing to confirm."""
+        ...
+
+    async def release(self, claim: str, reason: Reason) -> ClaimStatus:
+        """Releasing what is not there answers RELEASED."""
+        ...

@@ -1,0 +1,150 @@
+"""Reading: nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from hansa_control.application.deciding import Decider
+from hansa_control.application.journal import Journal
+from hansa_control.application.ports import RefusalError
+from hansa_control.application.signals import Signal
+from hansa_control.application.state import State
+from hansa_control.application.workloads import current_zone
+from hansa_control.application.world import World
+from hansa_control.domain.model import (
+    Decision,
+    Event,
+    NetworkLink,
+    NetworkNode,
+    PlacementState,
+    ProbeResult,
+    Reason,
+    RoundTrip,
+    Workload,
+    WorkloadId,
+    WorkloadState,
+    Zone,
+    ZoneId,
+)
+from hansa_control.domain.routing import fastest_between
+from hansa_control.domain.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The decision that placed a workload, and the answer to the same question now."""
+
+    decision: Decision
+    current_zone: str
+    decided_at_ms: int
+    now: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to send requests now."""
+
+    urls: tuple[str, ...]
+    ca_pem: bytes
+    zone: str
+    claim: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkView:
+    """The network that this operator sees, and what its agents measured beside what the model says."""
+
+    nodes: tuple[NetworkNode, ...]
+    links: tuple[NetworkLink, ...]
+    probes: tuple[tuple[ProbeResult, RoundTrip | None], ...]
+    generation: int
+
+
+class Queries:
+    """Answers from the records as they are in memory."""
+
+    def __init__(self, state: State, world: World, journal: Journal, decider: Decider) -> None:
+        self._state = state
+        self._world = world
+        self._journal = journal
+        self._decider = decider
+
+    def workload(self, workload: WorkloadId) -> Workload:
+        """RefusalError NOT_FOUND if there is none."""
+        held = self._state.workloads.get(str(workload))
+        if held is None:
+            raise RefusalError(Reason.NOT_FOUND, f"there is no {workload}", "name")
+        return held
+
+    def workloads(self, tenant: str, after: str, limit: int) -> tuple[Workload, ...]:
+        """A tenant's workloads whose names follow ``after``, ordered by name."""
+        prefix = f"tenants/{tenant}/"
+        keys = sorted(key for key in self._state.workloads if key.startswith(prefix) and key > after)
+        return tuple(self._state.workloads[key] for key in keys[:limit])
+
+    def zones(self, after: str, limit: int) -> tuple[Zone, ...]:
+        """Zones, own and offered, whose names follow ``after``, ordered by "operator/zone"."""
+        zones = sorted(self._world.snapshot().zones, key=lambda zone: str(zone.id))
+        return tuple(zone for zone in zones if str(zone.id) > after)[:limit]
+
+    def network(self) -> NetworkView:
+        snapshot = self._world.snapshot()
+        probes = tuple((probe, _modelled(snapshot, probe)) for probe in snapshot.probes)
+        return NetworkView(snapshot.nodes, snapshot.links, probes, snapshot.generation)
+
+    def explain(self, workload: WorkloadId, zone: ZoneId | None) -> Explanation:
+        """Why a workload is where it is. RefusalError UNAVAILABLE before the first decision."""
+        held = self.workload(workload)
+        stored = self._state.decisions.get(str(workload))
+        if stored is None:
+            raise RefusalError(Reason.UNAVAILABLE, f"{workload} has not been decided yet")
+        now = self._decider.decide(held.spec, held)
+        if zone is not None and zone not in {seen.id for seen in self._world.snapshot().zones}:
+            raise RefusalError(Reason.NOT_FOUND, f"no zone {zone} is seen from here", "zone")
+        decision = _restricted(stored.decision, zone)
+        return Explanation(decision, current_zone(held), stored.decided_at_ms, _restricted(now, zone))
+
+    def endpoint(self, workload: WorkloadId) -> Endpoint:
+        """Where to send requests: the newest placement that answers. RefusalError if none does."""
+        held = self.workload(workload)
+        for placement in reversed(held.placements):
+            if placement.state is PlacementState.READY and placement.endpoint_urls:
+                zone = str(placement.zone)
+                return Endpoint(placement.endpoint_urls, placement.endpoint_ca_pem, zone, placement.claim)
+        if held.state is WorkloadState.UNPLACEABLE:
+            raise RefusalError(Reason.NO_FEASIBLE_ZONE, f"{workload} runs nowhere: no zone satisfies its constraints")
+        raise RefusalError(Reason.UNAVAILABLE, f"{workload} is {held.state} and does not answer yet")
+
+    def events(self, workload: WorkloadId, after_sequence: int) -> tuple[Event, ...]:
+        return self._journal.events(str(workload), after_sequence)
+
+    def workload_signal(self, workload: WorkloadId) -> Signal:
+        return self._journal.signal(str(workload))
+
+    def counts(self) -> Mapping[str, int]:
+        """Numbers for metrics: "zones|AVAILABLE", "workloads|RUNNING", "claims|HELD", "decisions", ..."""
+        tally: Tally[str] = Tally()
+        tally.update(f"zones|{zone.state}" for zone in self._world.own_zones())
+        tally.update(f"workloads|{workload.state}" for workload in self._state.workloads.values())
+        tally.update(f"claims|{claim.state}" for claim in self._state.claims.values())
+        tally.update(f"federations|{federation.state}" for federation in self._state.federations.values())
+        tally["decisions"] = self._decider.decision_count
+        return tally
+
+
+def _modelled(snapshot: Snapshot, probe: ProbeResult) -> RoundTrip | None:
+    """What the network graph says for the pair that a probe measured; None if a zone is not seen or no path leads."""
+    source, target = snapshot.zone(probe.source_zone), snapshot.zone(probe.target_zone)
+    return fastest_between(snapshot, source, target) if source and target else None
+
+
+def _restricted(decision: Decision, zone: ZoneId | None) -> Decision:
+    if zone is None:
+        return decision
+    return replace(
+        decision,
+        choices=tuple(choice for choice in decision.choices if choice.zone == zone),
+        rejections=tuple(rejection for rejection in decision.rejections if rejection.zone == zone),
+    )

@@ -1,0 +1,379 @@
+"""Keeping: each workload is looked at whenever something that concerns it has changed, and brought nearer to its spec.
+
+Level-triggered: a look starts from what is, not from what happened, so a lost or doubled wake-up does no harm. Looks
+at one workload never overlap; wake-ups meanwhile lead to one more look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hansa_control.application.deciding import Decider
+from hansa_control.application.journal import Journal
+from hansa_control.application.placing import Placer
+from hansa_control.application.ports import Clock, IdSource, Owner, OwnerUnreachable, RefusalError
+from hansa_control.application.settings import Settings
+from hansa_control.application.state import State
+from hansa_control.application.world import World
+from hansa_control.domain import lifecycle
+from hansa_control.domain.conditions import set_condition
+from hansa_control.domain.explain import histogram
+from hansa_control.domain.lifecycle import WorkloadEvent
+from hansa_control.domain.model import (
+    ClaimState,
+    ClaimStatus,
+    Condition,
+    ConditionStatus,
+    Decision,
+    OnChange,
+    Placement,
+    PlacementState,
+    Reason,
+    Workload,
+    WorkloadId,
+    WorkloadState,
+    ZoneId,
+)
+
+_LIVE = frozenset({PlacementState.STARTING, PlacementState.READY})
+_PLACEMENT_OF_CLAIM: Mapping[ClaimState, PlacementState] = {
+    ClaimState.ALLOCATED: PlacementState.STARTING,
+    ClaimState.SERVING: PlacementState.READY,
+    ClaimState.LOST: PlacementState.LOST,
+    ClaimState.FAILED: PlacementState.RELEASING,
+    ClaimState.RELEASING: PlacementState.RELEASING,
+    ClaimState.RELEASED: PlacementState.RELEASING,
+}
+
+
+class Reconciler:
+    """Looks at workloads, one look a workload at a time, several workloads side by side."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        records: tuple[State, Journal, World],
+        deciding: tuple[Decider, Placer],
+        owners: Mapping[str, Owner],
+        sources: tuple[Clock, IdSource],
+    ) -> None:
+        self._settings = settings
+        self._state, self._journal, self._world = records
+        self._decider, self._placer = deciding
+        self._owners = owners
+        self._clock, self._ids = sources
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._queued: set[str] = set()
+        self._busy: set[str] = set()
+        self._again: set[str] = set()
+        self._retry_at_ms: dict[str, int] = {}
+        self._retry_count: dict[str, int] = {}
+        self._paused_zones: dict[tuple[str, ZoneId], int] = {}
+        self._by_claim: dict[str, str] = {}
+        self._gone: set[tuple[str, str]] = set()
+
+    # --- waking ---
+
+    def wake(self, workload: str) -> None:
+        """Asks for a look; asking again before it happens asks nothing more."""
+        if workload in self._busy:
+            self._again.add(workload)
+        elif workload not in self._queued:
+            self._queued.add(workload)
+            self._queue.put_nowait(workload)
+
+    def wake_claim(self, claim: str) -> None:
+        """The owner said something of a claim of ours."""
+        workload = self._by_claim.get(claim)
+        if workload is not None:
+            self.wake(workload)
+
+    def claim_gone(self, owner: str, claim: str) -> None:
+        """The owner no longer knows the claim."""
+        if claim in self._by_claim:
+            self._gone.add((owner, claim))
+            self.wake_claim(claim)
+
+    def wake_waiting(self) -> None:
+        """Capacity, facts or network have changed: whoever waits for a zone gets another look."""
+        for key, workload in self._state.workloads.items():
+            if workload.state in {WorkloadState.PENDING, WorkloadState.UNPLACEABLE}:
+                self.wake(key)
+
+    def wake_all(self) -> None:
+        for key in self._state.workloads:
+            self.wake(key)
+
+    def tick(self) -> None:
+        """Wakes what asked to be looked at again by now."""
+        now_ms = self._clock.monotonic_ms()
+        due = [key for key, at_ms in self._retry_at_ms.items() if at_ms <= now_ms]
+        for key in due:
+            del self._retry_at_ms[key]
+            self.wake(key)
+        self._paused_zones = {k: until_ms for k, until_ms in self._paused_zones.items() if until_ms > now_ms}
+
+    def recover(self) -> None:
+        """After loading: everything gets a look."""
+        for key, workload in self._state.workloads.items():
+            for placement in workload.placements:
+                self._by_claim[placement.claim] = key
+        self.wake_all()
+
+    # --- looking ---
+
+    async def run(self) -> None:
+        """Looks at workloads until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._settings.reconcilers):
+                group.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        while True:
+            key = await self._queue.get()
+            self._queued.discard(key)
+            self._busy.add(key)
+            try:
+                await self.look(key)
+            finally:
+                self._busy.discard(key)
+                if key in self._again:
+                    self._again.discard(key)
+                    self.wake(key)
+
+    async def look(self, key: str) -> None:
+        """One look at a workload: see what its owners say, give up what is to be given up, place if nowhere."""
+        workload = self._state.workloads.get(key)
+        if workload is None:
+            return
+        workload = self._observe(workload)
+        workload = await self._release_given_up(workload)
+        if workload.state is WorkloadState.DELETING:
+            self._forget_if_empty(workload)
+        else:
+            workload = await self._keep_placed(workload)
+            workload = await self._release_given_up(workload)
+        await self._state.commit()
+
+    # --- seeing ---
+
+    def _observe(self, workload: Workload) -> Workload:
+        seen = tuple(
+            placement for before in workload.placements if (placement := self._seen(workload, before)) is not None
+        )
+        seen = _newest_ready_wins(seen)
+        if workload.state is WorkloadState.DELETING:
+            seen = tuple(replace(placement, state=PlacementState.RELEASING) for placement in seen)
+        workload = self._changed(workload, replace(workload, placements=seen))
+        return self._advance(workload, _event_of(seen))
+
+    def _seen(self, workload: Workload, placement: Placement) -> Placement | None:
+        """The placement as its owner sees it; None if it is no more."""
+        self._by_claim[placement.claim] = str(workload.id)
+        gone = (placement.zone.operator, placement.claim)
+        if gone in self._gone:
+            self._gone.discard(gone)
+            if placement.state is not PlacementState.RELEASING:
+                self._journal.warning(workload.id, "ClaimGone", f"{placement.zone} no longer knows {placement.claim}")
+            return None
+        if placement.state is PlacementState.RELEASING:
+            return placement
+        if placement.state is PlacementState.HELD:
+            return replace(placement, state=PlacementState.RELEASING, message="cut off before it was confirmed")
+        status = self._world.claim_status(placement.zone.operator, placement.claim)
+        if status is None:
+            return self._unknown(workload, placement)
+        return self._told(workload, placement, status)
+
+    def _unknown(self, workload: Workload, placement: Placement) -> Placement | None:
+        if placement.zone.operator != self._settings.operator:
+            return placement
+        self._journal.warning(workload.id, "ClaimGone", f"no claim {placement.claim} in {placement.zone}")
+        return None
+
+    def _told(self, workload: Workload, placement: Placement, status: ClaimStatus) -> Placement:
+        state = _PLACEMENT_OF_CLAIM.get(status.state, placement.state)
+        told = replace(placement, state=state, endpoint_urls=status.endpoint_urls, message=status.message)
+        if state is placement.state:
+            return told
+        if state is PlacementState.READY:
+            self._journal.normal(workload.id, "Ready", f"answers in {placement.zone}")
+        elif state is PlacementState.LOST:
+            self._journal.warning(workload.id, "ZoneLost", f"{placement.zone} is lost: {status.message}")
+        elif status.state is ClaimState.FAILED:
+            self._pause(workload, placement.zone)
+            self._journal.warning(workload.id, "InstanceFailed", f"{placement.zone}: {status.message}")
+        elif state is PlacementState.STARTING:
+            self._journal.normal(workload.id, "NotReady", f"{placement.zone}: {status.message}")
+        return told
+
+    def _pause(self, workload: Workload, zone: ZoneId) -> None:
+        until_ms = self._clock.monotonic_ms() + self._settings.failed_zone_pause_ms
+        self._paused_zones[(str(workload.id), zone)] = until_ms
+
+    # --- giving up ---
+
+    async def _release_given_up(self, workload: Workload) -> Workload:
+        for placement in workload.placements:
+            if placement.state is PlacementState.RELEASING:
+                workload = await self._release(workload, placement)
+        return workload
+
+    async def _release(self, workload: Workload, placement: Placement) -> Workload:
+        """Tells the owner; once it has taken note, stopping the instances is its duty and the placement is done."""
+        owner = self._owners.get(placement.zone.operator)
+        try:
+            if owner is None:
+                raise OwnerUnreachable(f"no way to {placement.zone.operator}")
+            deleting = workload.state is WorkloadState.DELETING
+            await owner.release(placement.claim, Reason.WORKLOAD_DELETED if deleting else Reason.WORKLOAD_MOVED)
+        except (OwnerUnreachable, RefusalError) as failure:
+            self._retry_later(workload, f"release of {placement.claim} in {placement.zone}: {failure}")
+            return workload
+        self._by_claim.pop(placement.claim, None)
+        self._journal.normal(workload.id, "Released", f"{placement.zone} takes back claim {placement.claim}")
+        rest = tuple(p for p in workload.placements if p.claim != placement.claim)
+        return self._changed(workload, replace(workload, placements=rest))
+
+    def _forget_if_empty(self, workload: Workload) -> None:
+        if workload.placements:
+            return
+        self._journal.normal(workload.id, "Deleted", "every owner has taken its capacity back")
+        self._journal.forget(workload.id)
+        self._retry_at_ms.pop(str(workload.id), None)
+        self._retry_count.pop(str(workload.id), None)
+
+    # --- placing ---
+
+    async def _keep_placed(self, workload: Workload) -> Workload:
+        live = [placement for placement in workload.placements if placement.state in _LIVE]
+        if not live:
+            return await self._place(workload, live)
+        if len(live) > 1:
+            return workload
+        return await self._keep_lawful(workload, live[0])
+
+    async def _keep_lawful(self, workload: Workload, placement: Placement) -> Workload:
+        broken = self._decider.unlawful(workload.spec, placement.zone)
+        if not broken:
+            return self._condition(workload, "Lawful", ConditionStatus.TRUE, "PolicyHolds", str(placement.zone))
+        what = "; ".join(f"{r.result.constraint}: {r.result.measured}, {r.result.bound}" for r in broken)
+        if self._status_of(workload, "Lawful") is not ConditionStatus.FALSE:
+            self._journal.warning(workload.id, "PolicyBroken", f"{placement.zone}: {what}")
+        workload = self._condition(workload, "Lawful", ConditionStatus.FALSE, "PolicyBroken", what)
+        on_change = workload.spec.residency.on_change
+        if on_change is OnChange.KEEP_AND_ALERT:
+            return workload
+        if on_change is OnChange.TERMINATE:
+            workload = self._set_state(workload, placement, PlacementState.RELEASING)
+            workload = self._advance(workload, WorkloadEvent.LOST)
+            workload = await self._release_given_up(workload)
+            return await self._place(workload, [])
+        return await self._place(workload, [placement])
+
+    async def _place(self, workload: Workload, kept: list[Placement]) -> Workload:
+        exclude = {zone for (key, zone) in self._paused_zones if key == str(workload.id)}
+        exclude |= {placement.zone for placement in kept}
+        placed = await self._placer.place(workload, exclude)
+        workload = placed.workload
+        for placement in placed.workload.placements:
+            self._by_claim[placement.claim] = str(workload.id)
+        if placed.granted:
+            return self._after_grant(workload)
+        return self._nothing_fits(workload, placed.decision, kept)
+
+    def _after_grant(self, workload: Workload) -> Workload:
+        """Another zone has it: what was lost elsewhere is given up, to be stopped there when it is heard again."""
+        for placement in workload.placements:
+            if placement.state is PlacementState.LOST:
+                workload = self._set_state(workload, placement, PlacementState.RELEASING)
+        key = str(workload.id)
+        self._retry_count.pop(key, None)
+        self._retry_at_ms.pop(key, None)
+        zone = workload.placements[-1].zone
+        workload = self._condition(workload, "Placed", ConditionStatus.TRUE, "Placed", str(zone))
+        workload = self._condition(workload, "Stranded", ConditionStatus.FALSE, "Placed", str(zone))
+        workload = self._advance(workload, WorkloadEvent.GRANTED)
+        self.wake(key)
+        return workload
+
+    def _nothing_fits(self, workload: Workload, decision: Decision, kept: list[Placement]) -> Workload:
+        line = histogram(decision).describe()
+        stranded = bool(kept) or any(p.state is PlacementState.LOST for p in workload.placements)
+        if workload.state is not WorkloadState.UNPLACEABLE and self._status_of(workload, "Stranded") is not (
+            ConditionStatus.TRUE
+        ):
+            self._journal.warning(workload.id, "NoFeasibleZone", line)
+        placed = ConditionStatus.TRUE if kept else ConditionStatus.FALSE
+        workload = self._condition(workload, "Placed", placed, "NoFeasibleZone", line)
+        if stranded:
+            workload = self._condition(workload, "Stranded", ConditionStatus.TRUE, "NoFeasibleZone", line)
+        workload = self._advance(workload, WorkloadEvent.NOTHING_FITS)
+        self._retry_later(workload, "")
+        return workload
+
+    def _retry_later(self, workload: Workload, why: str) -> None:
+        key = str(workload.id)
+        count = self._retry_count.get(key, 0)
+        self._retry_count[key] = min(count + 1, 16)
+        bound_ms = min(self._settings.retry_ms_max, self._settings.retry_ms_min * 2**count)
+        delay_ms = bound_ms // 2 + int(self._ids.fraction() * bound_ms / 2)
+        self._retry_at_ms[key] = self._clock.monotonic_ms() + delay_ms
+        if why and count in {0, 4, 8}:
+            self._journal.warning(workload.id, "Retrying", why)
+
+    # --- recording ---
+
+    def _set_state(self, workload: Workload, placement: Placement, state: PlacementState) -> Workload:
+        placements = tuple(replace(p, state=state) if p.claim == placement.claim else p for p in workload.placements)
+        return self._changed(workload, replace(workload, placements=placements))
+
+    def _advance(self, workload: Workload, event: WorkloadEvent) -> Workload:
+        state = lifecycle.advance(workload.state, event)
+        ready = ConditionStatus.TRUE if event is WorkloadEvent.READY else ConditionStatus.FALSE
+        workload = self._changed(workload, replace(workload, state=state))
+        return self._condition(workload, "Ready", ready, _CAMEL[state], "")
+
+    def _condition(self, workload: Workload, kind: str, status: ConditionStatus, reason: str, message: str) -> Workload:
+        condition = Condition(kind, status, reason, message, workload.generation, self._clock.wall_ms())
+        return self._changed(workload, replace(workload, conditions=set_condition(workload.conditions, condition)))
+
+    def _changed(self, before: Workload, after: Workload) -> Workload:
+        if after == before:
+            return before
+        after = replace(after, revision=before.revision + 1)
+        self._journal.put(after)
+        return after
+
+    @staticmethod
+    def _status_of(workload: Workload, kind: str) -> ConditionStatus | None:
+        return next((c.status for c in workload.conditions if c.type == kind), None)
+
+
+_CAMEL: Mapping[WorkloadState, str] = {
+    WorkloadState.PENDING: "Pending",
+    WorkloadState.STARTING: "Starting",
+    WorkloadState.RUNNING: "Running",
+    WorkloadState.UNPLACEABLE: "Unplaceable",
+    WorkloadState.DELETING: "Deleting",
+}
+
+
+def _event_of(placements: tuple[Placement, ...]) -> WorkloadEvent:
+    states = {placement.state for placement in placements}
+    if PlacementState.READY in states:
+        return WorkloadEvent.READY
+    return WorkloadEvent.NOT_READY if PlacementState.STARTING in states else WorkloadEvent.LOST
+
+
+def _newest_ready_wins(placements: tuple[Placement, ...]) -> tuple[Placement, ...]:
+    """Once the newest placement answers, older ones that still live are given up: first ready, then stop."""
+    live = [placement for placement in placements if placement.state in _LIVE]
+    if len(live) < 2 or live[-1].state is not PlacementState.READY:
+        return placements
+    newest = live[-1].claim
+    return tuple(
+        replace(p, state=PlacementState.RELEASING) if p.state in _LIVE and p.claim != newest else p for p in placements
+    )

@@ -1,0 +1,34 @@
+"""What an operator decides about its control plane; values only, read once by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of one operator's control plane. Every duration is in milliseconds."""
+
+    operator: str
+    endpoint_ca_pem: bytes = b""
+    client_ca_pem: bytes = b""
+    partners: frozenset[str] = frozenset()
+    heartbeat_interval_ms: int = 1_000
+    quiet_after_ms: int = 2_500
+    lost_after_ms: int = 4_000
+    hold_lease_ms: int = 10_000
+    offer_ttl_ms: int = 6_000
+    clock_skew_ms_max: int = 300_000
+    tick_ms: int = 250
+    law_check_interval_ms: int = 5_000
+    retry_ms_min: int = 500
+    retry_ms_max: int = 15_000
+    failed_zone_pause_ms: int = 60_000
+    choices_tried_max: int = 8
+    reconcilers: int = 4
+    adverts_per_zone_max: int = 5_000
+    offers_per_partner_max: int = 50_000
+    workloads_max: int = 100_000
+    requests_kept_max: int = 100_000
+    events_kept_max: int = 20_000
+    probe_targets_max: int = 64

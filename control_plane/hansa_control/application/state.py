@@ -1,0 +1,134 @@
+"""The operator's records in memory, and the journal that makes their changes durable.
+
+Use cases change records with ``put`` and ``delete``, at once and without waiting, then await ``commit`` before they
+answer or act. Commits that wait at the same time share one transaction (group commit), in the order of the changes,
+so whoever's commit returned may rely on everything that was put before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TypeVar, cast
+
+from hansa_control.application.ports import (
+    RECORD_TYPES,
+    Change,
+    Counter,
+    Delete,
+    Put,
+    Record,
+    Store,
+    StoredAdvert,
+    StoredDecision,
+    StoredOffer,
+    StoredRequest,
+    StoreFailed,
+    Table,
+)
+from hansa_control.application.signals import Signal
+from hansa_control.domain.model import Claim, Event, Federation, Workload
+
+R = TypeVar("R")
+
+
+class State:
+    """Every record by table and key. The mappings are to be read only; change them through put and delete."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tables: dict[Table, dict[str, Record]] = {table: {} for table in Table}
+        self._pending: list[Change] = []
+        self._put_count = 0
+        self._durable_count = 0
+        self._flush: asyncio.Task[None] | None = None
+        self.failure: StoreFailed | None = None
+        self.failed = Signal()
+
+    async def load(self) -> None:
+        for table, records in (await self._store.load()).items():
+            self._tables[table] = dict(sorted(records.items()))
+
+    # Typed views of the tables.
+
+    @property
+    def adverts(self) -> Mapping[str, StoredAdvert]:
+        return self._typed(Table.ADVERT, StoredAdvert)
+
+    @property
+    def offers(self) -> Mapping[str, StoredOffer]:
+        return self._typed(Table.OFFER, StoredOffer)
+
+    @property
+    def claims(self) -> Mapping[str, Claim]:
+        return self._typed(Table.CLAIM, Claim)
+
+    @property
+    def workloads(self) -> Mapping[str, Workload]:
+        return self._typed(Table.WORKLOAD, Workload)
+
+    @property
+    def decisions(self) -> Mapping[str, StoredDecision]:
+        return self._typed(Table.DECISION, StoredDecision)
+
+    @property
+    def requests(self) -> Mapping[str, StoredRequest]:
+        return self._typed(Table.REQUEST, StoredRequest)
+
+    @property
+    def federations(self) -> Mapping[str, Federation]:
+        return self._typed(Table.FEDERATION, Federation)
+
+    @property
+    def events(self) -> Mapping[str, Event]:
+        return self._typed(Table.EVENT, Event)
+
+    def _typed(self, table: Table, record_type: type[R]) -> Mapping[str, R]:
+        return cast(Mapping[str, R], self._tables[table])
+
+    # Changes.
+
+    def put(self, table: Table, key: str, record: Record) -> None:
+        if not isinstance(record, RECORD_TYPES[table]):
+            raise TypeError(f"{type(record).__name__} does not belong into {table}")
+        self._tables[table][key] = record
+        self._pending.append(Put(table, key, record))
+        self._put_count += 1
+
+    def delete(self, table: Table, key: str) -> None:
+        if self._tables[table].pop(key, None) is not None:
+            self._pending.append(Delete(table, key))
+            self._put_count += 1
+
+    def next_count(self, name: str) -> int:
+        """The next number of a counter that never repeats, not even after a crash."""
+        held = self._typed(Table.COUNTER, Counter).get(name)
+        value = (held.value if held else 0) + 1
+        self.put(Table.COUNTER, name, Counter(value))
+        return value
+
+    async def commit(self) -> None:
+        """Returns when everything that was put so far is durable; StoreFailed if it cannot be.
+
+        A caller that is cancelled meanwhile cancels only its own waiting, never the transaction.
+        """
+        wanted = self._put_count
+        while self._durable_count < wanted:
+            if self._flush is None:
+                self._flush = asyncio.create_task(self._flush_pending())
+            await asyncio.shield(self._flush)
+
+    async def _flush_pending(self) -> None:
+        changes, self._pending = self._pending, []
+        upto = self._put_count
+        try:
+            if self.failure is not None:
+                raise self.failure
+            await self._store.commit(changes)
+            self._durable_count = upto
+        except StoreFailed as failure:
+            self.failure = failure
+            self.failed.notify()
+            raise
+        finally:
+            self._flush = None

@@ -1,0 +1,124 @@
+"""What app teams ask: plan, submit, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from hansa_control.application.deciding import Decider
+from hansa_control.application.journal import Journal
+from hansa_control.application.ports import Clock, IdSource, RefusalError, StoredRequest, Table
+from hansa_control.application.settings import Settings
+from hansa_control.application.state import State
+from hansa_control.domain import lifecycle
+from hansa_control.domain.lifecycle import WorkloadEvent
+from hansa_control.domain.model import (
+    Decision,
+    PlacementState,
+    Reason,
+    Workload,
+    WorkloadId,
+    WorkloadSpec,
+    WorkloadState,
+)
+
+
+class Workloads:
+    """Accepts workloads durably. Placing them is the reconciler's matter; nothing here waits for it."""
+
+    def __init__(
+        self, settings: Settings, state: State, journal: Journal, decider: Decider, sources: tuple[Clock, IdSource]
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._journal = journal
+        self._decider = decider
+        self._clock, self._ids = sources
+        self.on_change: Callable[[WorkloadId], None] = lambda workload: None
+
+    async def plan(self, workload: WorkloadId, spec: WorkloadSpec) -> tuple[Decision, str]:
+        """The decision of this moment, as if the workload's present placements were free; and where it runs."""
+        held = self._state.workloads.get(str(workload))
+        return self._decider.decide(spec, held), current_zone(held)
+
+    async def submit(
+        self, caller: str, request_id: str, workload: WorkloadId, spec: WorkloadSpec, payload_digest: str
+    ) -> Workload:
+        """Accepts a workload; durable on return. The same request id with the same payload answers the same again."""
+        repeated = self._repeated(caller, request_id, payload_digest)
+        held = self._state.workloads.get(str(workload))
+        if held is not None and held.spec == spec and held.state is not WorkloadState.DELETING:
+            self._remember(caller, request_id, payload_digest, workload)
+            await self._state.commit()
+            return held
+        if repeated:
+            raise RefusalError(Reason.NOT_FOUND, f"{workload} was accepted under this request id and deleted since")
+        if held is not None:
+            what = "is being deleted" if held.state is WorkloadState.DELETING else "exists with another spec"
+            raise RefusalError(Reason.ALREADY_EXISTS, f"{workload} {what}", "name")
+        accepted = self._accept(caller, workload, spec)
+        self._remember(caller, request_id, payload_digest, workload)
+        await self._state.commit()
+        self.on_change(workload)
+        return accepted
+
+    def _accept(self, caller: str, workload: WorkloadId, spec: WorkloadSpec) -> Workload:
+        if len(self._state.workloads) >= self._settings.workloads_max:
+            raise RefusalError(Reason.LIMIT_EXCEEDED, f"more than {self._settings.workloads_max} workloads")
+        accepted = Workload(
+            id=workload,
+            uid=self._ids.new_id(),
+            spec=spec,
+            generation=1,
+            revision=1,
+            state=WorkloadState.PENDING,
+            placements=(),
+            conditions=(),
+            created_at_ms=self._clock.wall_ms(),
+            client_id=caller,
+        )
+        self._journal.put(accepted)
+        self._journal.normal(workload, "Submitted", f"accepted by {self._settings.operator}")
+        return accepted
+
+    async def delete(
+        self, caller: str, request_id: str, workload: WorkloadId, etag: str, payload_digest: str
+    ) -> Workload:
+        """Marks a workload for deletion; durable on return. It is gone when its owners have given the capacity back."""
+        self._repeated(caller, request_id, payload_digest)
+        held = self._state.workloads.get(str(workload))
+        if held is None:
+            raise RefusalError(Reason.NOT_FOUND, f"there is no {workload}", "name")
+        if etag and etag != str(held.revision):
+            raise RefusalError(Reason.ETAG_MISMATCH, f"{workload} has changed: etag is {held.revision}", "etag")
+        if held.state is not WorkloadState.DELETING:
+            state = lifecycle.advance(held.state, WorkloadEvent.DELETE)
+            held = replace(held, state=state, revision=held.revision + 1)
+            self._journal.put(held)
+            self._journal.normal(workload, "Deleting", f"asked by {caller}")
+        self._remember(caller, request_id, payload_digest, workload)
+        await self._state.commit()
+        self.on_change(workload)
+        return held
+
+    def _repeated(self, caller: str, request_id: str, payload_digest: str) -> bool:
+        held = self._state.requests.get(f"{caller}|{request_id}")
+        if held is not None and held.payload_digest != payload_digest:
+            raise RefusalError(
+                Reason.REQUEST_ID_REUSED, f"request id {request_id} was used with another payload", "request_id"
+            )
+        return held is not None
+
+    def _remember(self, caller: str, request_id: str, payload_digest: str, workload: WorkloadId) -> None:
+        record = StoredRequest(payload_digest, str(workload), self._clock.wall_ms())
+        self._state.put(Table.REQUEST, f"{caller}|{request_id}", record)
+        if len(self._state.requests) > self._settings.requests_kept_max:
+            self._state.delete(Table.REQUEST, next(iter(self._state.requests)))
+
+
+def current_zone(workload: Workload | None) -> str:
+    """The zone of the newest placement that is not given up, "operator/zone"; empty if there is none."""
+    for placement in reversed(workload.placements if workload else ()):
+        if placement.state in {PlacementState.STARTING, PlacementState.READY}:
+            return str(placement.zone)
+    return ""

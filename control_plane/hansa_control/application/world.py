@@ -1,0 +1,244 @@
+"""What this operator sees now: its own zones from adverts and claims, partners' from offers, joined into a snapshot.
+
+The snapshot is built when somebody asks and something has changed, never before; deciding then works on an immutable
+value. Liveness is a field of a zone, not a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hansa_control.application.ports import Clock, StoredOffer, Table
+from hansa_control.application.settings import Settings
+from hansa_control.application.state import State
+from hansa_control.domain import agent_session, ledger
+from hansa_control.domain.agent_session import AgentSession, SessionState
+from hansa_control.domain.model import (
+    Claim,
+    ClaimStatus,
+    Fact,
+    FederationState,
+    InstanceStatus,
+    Inventory,
+    NetworkLink,
+    NetworkNode,
+    ProbeResult,
+    Zone,
+    ZoneId,
+    ZoneState,
+)
+from hansa_control.domain.snapshot import Network, Snapshot, assemble_snapshot, build_network
+
+_ZONE_STATE = {
+    SessionState.ABSENT: ZoneState.LOST,
+    SessionState.LIVE: ZoneState.AVAILABLE,
+    SessionState.SILENT: ZoneState.SILENT,
+    SessionState.LOST: ZoneState.LOST,
+}
+
+
+def advert_key(zone: str, name: str) -> str:
+    return f"{zone}|{name}"
+
+
+def offer_key(operator: str, name: str) -> str:
+    return f"{operator}|{name}"
+
+
+def claim_key(home: str, claim: str) -> str:
+    return f"{home}|{claim}"
+
+
+def federation_key(home: str, owner: str) -> str:
+    return f"{home}>{owner}"
+
+
+class World:
+    """Joins records and liveness into zones, and zones and network into snapshots."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        state: State,
+        clock: Clock,
+        network: tuple[tuple[NetworkNode, ...], tuple[NetworkLink, ...]],
+    ) -> None:
+        self.settings = settings
+        self.own_nodes, self.own_links = network
+        self._state = state
+        self._clock = clock
+        self.sessions: dict[str, AgentSession] = {}
+        self._heard_wall_ms: dict[str, int] = {}
+        self._zone_dirty: set[str] = set()
+        self._own_zones: dict[str, Zone] = {}
+        self._adverts: dict[str, dict[str, object]] = {}
+        self._zone_claims: dict[str, dict[str, Claim]] = {}
+        self._snapshot: Snapshot | None = None
+        self._network: Network | None = None
+        self._generation = 0
+        self.instances: dict[str, dict[str, InstanceStatus]] = {}
+
+    def recover(self) -> None:
+        """After loading: every zone that was ever heard has the full time to be heard again."""
+        for stored in self._state.adverts.values():
+            self._adverts.setdefault(stored.zone, {})[stored.name] = stored.body
+            if isinstance(stored.body, InstanceStatus):
+                self.instances.setdefault(stored.zone, {})[stored.body.instance] = stored.body
+        for claim in self._state.claims.values():
+            self._zone_claims.setdefault(claim.zone, {})[claim_key(claim.home, claim.name)] = claim
+        for zone in self._adverts:
+            self.sessions[zone] = agent_session.recovered(self._clock.monotonic_ms())
+        self._zone_dirty = set(self._adverts)
+
+    # --- changes ---
+
+    def set_session(self, zone: str, session: AgentSession) -> None:
+        before = self.sessions.get(zone)
+        self.sessions[zone] = session
+        self._heard_wall_ms[zone] = self._clock.wall_ms()
+        if before is None or before.state != session.state:
+            self.touch(zone)
+
+    def advertised(self, zone: str, name: str, body: object | None) -> None:
+        """Records the content of an advert; None removes it."""
+        held = self._adverts.setdefault(zone, {})
+        before = held.pop(name, None) if body is None else held.get(name)
+        if body is not None:
+            held[name] = body
+        instance = body if isinstance(body, InstanceStatus) else before
+        if isinstance(instance, InstanceStatus):
+            running = self.instances.setdefault(zone, {})
+            running.pop(instance.instance, None)
+            if isinstance(body, InstanceStatus):
+                running[body.instance] = body
+        else:
+            self.touch(zone)
+
+    def put_claim(self, claim: Claim) -> None:
+        """Keeps a claim; one that is RELEASED is forgotten."""
+        key = claim_key(claim.home, claim.name)
+        claims = self._zone_claims.setdefault(claim.zone, {})
+        if ledger.holds_capacity(claim.state):
+            self._state.put(Table.CLAIM, key, claim)
+            claims[key] = claim
+        else:
+            self._state.delete(Table.CLAIM, key)
+            claims.pop(key, None)
+        self.touch(claim.zone)
+
+    def touch(self, zone: str) -> None:
+        """The zone is to be looked at afresh by the next snapshot."""
+        self._zone_dirty.add(zone)
+        self._snapshot = None
+
+    def touch_partners(self) -> None:
+        """Zones of partners are to be looked at afresh by the next snapshot."""
+        self._snapshot = None
+
+    def touch_network(self) -> None:
+        """Nodes or links have changed; what was derived from the network is no longer of use."""
+        self._snapshot = None
+        self._network = None
+
+    # --- views ---
+
+    def zone_names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._adverts))
+
+    def inventory(self, zone: str) -> Inventory | None:
+        body = self._adverts.get(zone, {}).get("inventory")
+        return body if isinstance(body, Inventory) else None
+
+    def claims_in(self, zone: str) -> tuple[Claim, ...]:
+        return tuple(claim for _, claim in sorted(self._zone_claims.get(zone, {}).items()))
+
+    def claim(self, home: str, claim: str) -> Claim | None:
+        return self._state.claims.get(claim_key(home, claim))
+
+    def own_zones(self) -> tuple[Zone, ...]:
+        """The operator's own zones that have an inventory, ordered by name."""
+        for zone in sorted(self._zone_dirty):
+            built = self._own_zone(zone)
+            if built is None:
+                self._own_zones.pop(zone, None)
+            else:
+                self._own_zones[zone] = built
+        self._zone_dirty.clear()
+        return tuple(self._own_zones[zone] for zone in sorted(self._own_zones))
+
+    def _own_zone(self, zone: str) -> Zone | None:
+        inventory = self.inventory(zone)
+        if inventory is None:
+            return None
+        session = self.sessions.get(zone)
+        before = self._own_zones.get(zone)
+        return Zone(
+            id=ZoneId(self.settings.operator, zone),
+            inventory=inventory,
+            free=ledger.free(inventory.capacity, self.claims_in(zone)),
+            facts=tuple(body for _, body in sorted(self._adverts[zone].items()) if isinstance(body, Fact)),
+            state=_ZONE_STATE[session.state] if session else ZoneState.LOST,
+            generation=before.generation + 1 if before else 1,
+            heard_at_ms=self._heard_wall_ms.get(zone, 0),
+        )
+
+    def partner_zones(self) -> tuple[Zone, ...]:
+        """Partners' zones as offered; those of a partner that is not heard are STALE."""
+        return tuple(
+            self._seen_from_home(stored.operator, stored.body)
+            for stored in self._state.offers.values()
+            if isinstance(stored.body, Zone)
+        )
+
+    def _seen_from_home(self, operator: str, zone: Zone) -> Zone:
+        federation = self._state.federations.get(federation_key(self.settings.operator, operator))
+        stale = federation is None or federation.state is not FederationState.ACTIVE
+        state = ZoneState.STALE if stale else zone.state
+        return Zone(zone.id, zone.inventory, zone.free, zone.facts, state, zone.generation, zone.heard_at_ms)
+
+    def probes(self) -> tuple[ProbeResult, ...]:
+        """What the operator's own agents measured, ordered by source and target."""
+        return tuple(
+            body
+            for zone in sorted(self._adverts)
+            for _, body in sorted(self._adverts[zone].items())
+            if isinstance(body, ProbeResult)
+        )
+
+    def snapshot(self) -> Snapshot:
+        """The world as it is now. The same object until something changes; the network is kept until it changes."""
+        if self._snapshot is None:
+            self._generation = self._state.next_count("snapshot")
+            zones = [*self.own_zones(), *self.partner_zones()]
+            self._snapshot = assemble_snapshot(
+                self._generation, zones, self._current_network(), self.probes(), self._clock.wall_ms()
+            )
+        return self._snapshot
+
+    def _current_network(self) -> Network:
+        if self._network is None:
+            bodies = [stored.body for stored in self._state.offers.values()]
+            nodes = [body for body in bodies if isinstance(body, NetworkNode)]
+            links = [body for body in bodies if isinstance(body, NetworkLink)]
+            self._network = build_network(self._generation, [*self.own_nodes, *nodes], [*self.own_links, *links])
+        return self._network
+
+    def offers_of(self, operator: str) -> Mapping[str, StoredOffer]:
+        """What a partner has offered, by offer name."""
+        prefix = f"{operator}|"
+        return {o.name: o for key, o in self._state.offers.items() if key.startswith(prefix)}
+
+    def claim_status(self, owner: str, claim: str) -> ClaimStatus | None:
+        """What the owner last said of a claim of ours; None if it has not said anything yet."""
+        if owner == self.settings.operator:
+            held = self.claim(owner, claim)
+            return status_of(held) if held else None
+        stored = self._state.offers.get(offer_key(owner, f"claims/{claim}"))
+        return stored.body if stored and isinstance(stored.body, ClaimStatus) else None
+
+
+def status_of(claim: Claim) -> ClaimStatus:
+    """What is said of a claim to the home operator."""
+    return ClaimStatus(
+        claim.name, claim.state, claim.replicas_ready, claim.endpoint_urls, claim.message, claim.fencing_token
+    )

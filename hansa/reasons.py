@@ -1,0 +1,189 @@
+"""What every reason means and what to do about it, for people. The meanings are those of reason.proto."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class Explanation(NamedTuple):
+    """A reason in words."""
+
+    meaning: str
+    advice: str
+
+
+EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
+    {
+        "SITE_COUNTRY_DENIED": Explanation(
+            "The site stands in a country that the policy does not allow.",
+            "Add the country to residency.data, or wait for a zone in an allowed country.",
+        ),
+        "SITE_COUNTRY_UNKNOWN": Explanation(
+            "No fact says in which country the site stands.",
+            "The zone's owner must state the site's country, with evidence.",
+        ),
+        "LEGAL_CONTROL_DENIED": Explanation(
+            "The owner is controlled from a country, or reached by a law, that the policy does not allow.",
+            "Add the country to residency.control or take the law out of deny_laws, if your lawyers agree.",
+        ),
+        "LEGAL_CONTROL_UNKNOWN": Explanation(
+            "No fact says who controls the owner or which laws reach it.",
+            "The zone's owner must state headquarters, parents and the laws that reach it, with evidence.",
+        ),
+        "FACT_EXPIRED": Explanation(
+            "The evidence of a fact that the policy needs is no longer, or not yet, valid.",
+            "The zone's owner must renew the evidence; look at its validity with hansa zones -o wide.",
+        ),
+        "TRANSIT_DENIED": Explanation(
+            "Every path from an access point crosses a country or a carrier that the policy does not allow.",
+            "Add the country to residency.transit, or take the carrier out of deny_carriers.",
+        ),
+        "TRANSIT_UNKNOWN": Explanation(
+            "Every path that is not denied crosses a link whose countries are unknown.",
+            "The operator of the link must state which countries it crosses; look with hansa network.",
+        ),
+        "UNREACHABLE": Explanation(
+            "No path at all leads from an access point to the zone.",
+            "Check the access point's name, and whether a link is down, with hansa network.",
+        ),
+        "LATENCY_EXCEEDED": Explanation(
+            "The fastest lawful path is slower than the latency budget.",
+            "Raise latency.rtt_ms_max or lower the percentile; nearest fix in hansa why-not names the figure.",
+        ),
+        "GPU_MODEL_MISSING": Explanation(
+            "The zone has no accelerator of an acceptable model.",
+            "Accept another model in accelerators.any_of.",
+        ),
+        "GPU_MEMORY_TOO_SMALL": Explanation(
+            "The zone's accelerators of an acceptable model have too little memory.",
+            "Lower accelerators.memory_gib_min, or accept a larger model.",
+        ),
+        "GPU_EXHAUSTED": Explanation(
+            "The zone has too few free accelerators.",
+            "Ask for fewer devices, or wait until some are free.",
+        ),
+        "CPU_EXHAUSTED": Explanation(
+            "The zone has too little free CPU.",
+            "Ask for less in resources.cpu, or wait until some is free.",
+        ),
+        "MEMORY_EXHAUSTED": Explanation(
+            "The zone has too little free memory.",
+            "Ask for less in resources.memory, or wait until some is free.",
+        ),
+        "ARTEFACT_NOT_ALLOWED": Explanation(
+            "The zone's owner has not allowed the artefact by name and digest.",
+            "Ask the zone's owner to allow the artefact by this name and digest.",
+        ),
+        "ZONE_CORDONED": Explanation(
+            "The zone takes no new workloads.",
+            "Wait until the zone's owner opens it again.",
+        ),
+        "ZONE_LOST": Explanation(
+            "The zone's agent is not heard.",
+            "Wait for the zone's agent to come back; it does so by itself.",
+        ),
+        "OFFER_STALE": Explanation(
+            "The partner's offer has outlived its time to live.",
+            "Wait for the partner to be heard again.",
+        ),
+        "ACCESS_POINT_UNKNOWN": Explanation(
+            "The access point is not in the network that this operator sees.",
+            "Use a name that hansa network -o wide lists as an access point.",
+        ),
+        "NOT_EVALUATED": Explanation(
+            "A constraint was not evaluated, because an earlier one made it meaningless.",
+            "Mend the earlier constraint of the same zone first.",
+        ),
+        "HOLD_EXPIRED": Explanation(
+            "The hold's lease ran out before it was confirmed.",
+            "Nothing to do: the operator holds capacity again.",
+        ),
+        "OWNER_REFUSED": Explanation(
+            "The zone's owner refused for a reason of its own.",
+            "Ask the zone's owner; the message says what it said.",
+        ),
+        "QUOTA_EXCEEDED": Explanation(
+            "The agreement's quota is used up.",
+            "Ask your operator to widen its agreement with the partner.",
+        ),
+        "FENCED": Explanation(
+            "A newer holder exists; the older one is refused.",
+            "Nothing to do: a newer placement has taken over.",
+        ),
+        "FEDERATION_INACTIVE": Explanation(
+            "No federation is active with this partner.",
+            "Your operator must renew the federation with this partner.",
+        ),
+        "NO_FEASIBLE_ZONE": Explanation(
+            "No zone satisfies every constraint.",
+            "hansa why-not shows every failing constraint and the nearest fix.",
+        ),
+        "PARTNER_UNREACHABLE": Explanation(
+            "The partner could not be reached in time.",
+            "Try again later; the operator goes on trying by itself.",
+        ),
+        "INSTANCE_FAILED": Explanation(
+            "The instance did not become ready, or failed too often.",
+            "Look at the message and at the zone's log; the artefact may not start there.",
+        ),
+        "INVALID_FIELD": Explanation(
+            "A field of the request is malformed.",
+            "Correct the field that the error names.",
+        ),
+        "REQUEST_ID_REUSED": Explanation(
+            "The request id was used before with another payload.",
+            "Use a fresh request id for a different request.",
+        ),
+        "NOT_FOUND": Explanation(
+            "There is no such resource.",
+            "Check the name; hansa get and hansa zones list what there is.",
+        ),
+        "ALREADY_EXISTS": Explanation(
+            "The resource exists with another content.",
+            "Use another name, or change the existing resource.",
+        ),
+        "ETAG_MISMATCH": Explanation(
+            "The resource has changed since the etag was read.",
+            "Read the resource again and repeat the change on what it is now.",
+        ),
+        "IDENTITY_MISMATCH": Explanation(
+            "The certificate does not name the identity that the message claims.",
+            "Use the certificate of the tenant or operator that the message names.",
+        ),
+        "PERMISSION_DENIED": Explanation(
+            "The identity may not do this.",
+            "Ask the operator to admit this identity.",
+        ),
+        "CLOCK_SKEW": Explanation(
+            "The two clocks differ by more than is tolerated.",
+            "Set the clock (NTP) of the machine that the message names.",
+        ),
+        "LIMIT_EXCEEDED": Explanation(
+            "A limit on size, rate or number was exceeded.",
+            "Send less, or less often.",
+        ),
+        "PROTOCOL_VIOLATION": Explanation(
+            "The stream broke its protocol.",
+            "Client and server differ in version, or one has a defect; the log names the message.",
+        ),
+        "UNAVAILABLE": Explanation(
+            "The server is stopping or its store has failed; try again later.",
+            "Try again later; reading and submitting are safe to repeat.",
+        ),
+        "INTERNAL": Explanation(
+            "A defect of hansa; the log has more under the request id.",
+            "Report it with the request id, under which the server's log has more.",
+        ),
+    }
+)
+
+
+def canonical_reason(text: str) -> str:
+    """A reason as people type it (latency-exceeded, LatencyExceeded, REASON_LATENCY_EXCEEDED) in the registry's form."""
+    words = "".join(f"_{letter}" if letter.isupper() and text != text.upper() else letter for letter in text)
+    folded = words.replace("-", "_").strip("_").upper().removeprefix("REASON_")
+    while "__" in folded:
+        folded = folded.replace("__", "_")
+    return folded

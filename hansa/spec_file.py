@@ -1,0 +1,243 @@
+"""A workload as an app team writes it: YAML in, WorkloadSpec out, strictly.
+
+    kind: Workload
+    name: yard-ocr
+    artefact: {name: ocr-server, digest: sha256:...}          # or ocr-server@sha256:...
+    accelerators: {any_of: [L40S, H100], count: 1, memory_gib_min: 40}      # or H100:2, or [L40S:1, H100:1]; optional
+    resources: {cpu: 500m, memory: 1GiB}                      # of each replica
+    replicas: 1                                               # optional, 1
+    users: [{access_point: oslo, requests_per_s: 5}]
+    latency: {percentile: 95, rtt_ms_max: 24}                 # percentile optional, 95
+    residency:                                                # or the word: none
+      data: [NO, SE]                                          # where the zone may stand
+      control: [NO, SE]                                       # who may control its owner
+      transit: [NO, SE]                                       # where traffic may pass
+      deny_laws: [US-CLOUD-ACT]                               # laws that must not reach the owner
+      deny_carriers: []                                       # operators that must not carry traffic
+      on_change: drain                                        # keep-and-alert, drain, terminate
+
+``residency`` must be written: leaving it out would be the silent way to run without any rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from hansa.countries import COUNTRIES, nearest_country
+from hansa.errors import HansaError
+from hansa.names import WorkloadName, checked_id, parse_workload
+from hansa.v1 import common_pb2, residency_pb2, workload_pb2
+from hansa.yaml_tree import YamlValue, read_yaml, read_yaml_file
+
+PERCENTILES = ("50", "95", "99")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_ACCELERATOR = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?::([0-9]+))?")
+_CPU = re.compile(r"([0-9]+)m|([0-9]+(?:\.[0-9]{1,3})?)")
+_MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(MiB|GiB|TiB|Mi|Gi|Ti)")
+_MIB_PER_UNIT = {"Mi": 1, "Gi": 1024, "Ti": 1024 * 1024}
+_ON_CHANGE = {
+    "keep-and-alert": residency_pb2.ON_CHANGE_KEEP_AND_ALERT,
+    "drain": residency_pb2.ON_CHANGE_DRAIN,
+    "terminate": residency_pb2.ON_CHANGE_TERMINATE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadFile:
+    """What a workload file says."""
+
+    name: WorkloadName
+    spec: workload_pb2.WorkloadSpec
+
+
+def load_workload(path: Path, tenant: str) -> WorkloadFile:
+    """Reads a workload file; a short name gets this tenant. Raises HansaError with file, line and field."""
+    return _workload(read_yaml_file(path), tenant)
+
+
+def parse_workload_text(text: str, tenant: str, *, source: str = "") -> WorkloadFile:
+    """The same for a text; ``source`` names it in errors."""
+    return _workload(read_yaml(text, source=source), tenant)
+
+
+def _workload(document: YamlValue, tenant: str) -> WorkloadFile:
+    values = document.mapping(
+        ("kind", "name", "artefact", "resources", "users", "latency", "residency"), ("accelerators", "replicas")
+    )
+    values["kind"].one_of(("Workload",))
+    resources = values["resources"].mapping(("cpu", "memory"))
+    spec = workload_pb2.WorkloadSpec(
+        artefact=_artefact(values["artefact"]),
+        accelerator=_accelerators(values["accelerators"]) if "accelerators" in values else None,
+        cpu_millis=_cpu_millis(resources["cpu"]),
+        memory_mib=_memory_mib(resources["memory"]),
+        replicas=values["replicas"].integer(1, 1000) if "replicas" in values else 1,
+        access=_users(values["users"]),
+        latency=_latency(values["latency"]),
+        residency=_residency(values["residency"]),
+    )
+    return WorkloadFile(_name(values["name"], tenant), spec)
+
+
+def _name(value: YamlValue, tenant: str) -> WorkloadName:
+    try:
+        return parse_workload(value.text(), tenant)
+    except HansaError as error:
+        raise value.error(error.message) from error
+
+
+def _artefact(value: YamlValue) -> common_pb2.ArtefactRef:
+    if value.is_scalar:
+        name, at, digest = value.text().partition("@")
+        if not at:
+            raise value.error("expected NAME@sha256:DIGEST or {name: NAME, digest: sha256:DIGEST}")
+        name_value = digest_value = value
+    else:
+        parts = value.mapping(("name", "digest"))
+        name_value, digest_value = parts["name"], parts["digest"]
+        name, digest = name_value.text(), digest_value.text()
+    if not _DIGEST.fullmatch(digest):
+        raise digest_value.error(f"{digest!r} is not sha256: and 64 hex digits in lower case")
+    return common_pb2.ArtefactRef(name=_id(name_value, name), digest=digest)
+
+
+def _accelerators(value: YamlValue) -> common_pb2.AcceleratorNeed:
+    if value.is_scalar:
+        model, count = _model_and_count(value)
+        return common_pb2.AcceleratorNeed(any_of=[model], count=count)
+    if value.is_list:
+        return _any_of(value)
+    parts = value.mapping((), ("any_of", "count", "memory_gib_min", "memory_mib_min"))
+    need = _any_of(parts["any_of"]) if "any_of" in parts else common_pb2.AcceleratorNeed(count=1)
+    if "count" in parts:
+        if "any_of" in parts and need.count != 1:
+            raise parts["count"].error("the count stands in any_of already")
+        need.count = parts["count"].integer(1, 1024)
+    need.memory_mib_min = _accelerator_memory_mib(parts)
+    return need
+
+
+def _any_of(value: YamlValue) -> common_pb2.AcceleratorNeed:
+    entries = [value] if value.is_scalar else list(value.items())
+    if not entries:
+        raise value.error("must name at least one model; leave it out to accept every model")
+    models, counts = zip(*(_model_and_count(entry) for entry in entries), strict=True)
+    if len(set(counts)) > 1:
+        raise value.error("every model of any_of needs the same count")
+    if len(set(models)) < len(models):
+        raise value.error("a model stands twice")
+    return common_pb2.AcceleratorNeed(any_of=models, count=counts[0])
+
+
+def _model_and_count(value: YamlValue) -> tuple[str, int]:
+    match = _ACCELERATOR.fullmatch(value.text())
+    if not match:
+        raise value.error(f"{value.text()!r} is not MODEL or MODEL:COUNT, for example H100:2")
+    count = int(match[2] or "1")
+    if not 1 <= count <= 1024:
+        raise value.error(f"count {count} is not between 1 and 1024")
+    return match[1], count
+
+
+def _accelerator_memory_mib(parts: Mapping[str, YamlValue]) -> int:
+    if "memory_gib_min" in parts and "memory_mib_min" in parts:
+        raise parts["memory_mib_min"].error("give memory_gib_min or memory_mib_min, not both")
+    if "memory_gib_min" in parts:
+        return parts["memory_gib_min"].scaled(1024, most=4096)
+    if "memory_mib_min" in parts:
+        return parts["memory_mib_min"].integer(0, 4_194_304)
+    return 0
+
+
+def _cpu_millis(value: YamlValue) -> int:
+    match = _CPU.fullmatch(value.text())
+    millis = 0 if not match else int(match[1]) if match[1] else int(Decimal(match[2]) * 1000)
+    if not 1 <= millis <= 1_000_000:
+        raise value.error(f"{value.text()!r} is no amount of CPU, for example 500m or 2")
+    return millis
+
+
+def _memory_mib(value: YamlValue) -> int:
+    match = _MEMORY.fullmatch(value.text())
+    if not match:
+        raise value.error(f"{value.text()!r} is no amount of memory, for example 512MiB or 1GiB")
+    mib = Decimal(match[1]) * _MIB_PER_UNIT[match[2].removesuffix("B")]
+    if mib != mib.to_integral_value() or not 1 <= mib <= 67_108_864:
+        raise value.error(f"{value.text()} is not a whole number of MiB between 1 MiB and 64 TiB")
+    return int(mib)
+
+
+def _users(value: YamlValue) -> list[workload_pb2.AccessDemand]:
+    demands: dict[str, workload_pb2.AccessDemand] = {}
+    for entry in value.items():
+        parts = entry.mapping(("access_point", "requests_per_s"))
+        access_point = _id(parts["access_point"], parts["access_point"].text())
+        if access_point in demands:
+            raise parts["access_point"].error(f"access point {access_point!r} stands twice")
+        millirps = parts["requests_per_s"].scaled(1000, most=10_000_000)
+        demands[access_point] = workload_pb2.AccessDemand(access_point=access_point, demand_millirps=millirps)
+    if not demands:
+        raise value.error("must name at least one access point")
+    return list(demands.values())
+
+
+def _latency(value: YamlValue) -> workload_pb2.LatencyBudget:
+    parts = value.mapping(("rtt_ms_max",), ("percentile",))
+    percentile = parts["percentile"].one_of(PERCENTILES) if "percentile" in parts else "95"
+    rtt_us_max = parts["rtt_ms_max"].scaled(1000, most=60_000)
+    return workload_pb2.LatencyBudget(percentile=int(percentile), rtt_us_max=rtt_us_max)
+
+
+def _residency(value: YamlValue) -> residency_pb2.ResidencyPolicy:
+    policy = residency_pb2.ResidencyPolicy(on_change=residency_pb2.ON_CHANGE_DRAIN)
+    if value.is_scalar:
+        value.one_of(("none",))
+        return policy
+    parts = value.mapping((), ("data", "control", "transit", "deny_laws", "deny_carriers", "on_change"))
+    if not any(key in parts for key in ("data", "control", "transit")):
+        raise value.error("restricts nothing; name data, control or transit, or write residency: none")
+    if "data" in parts:
+        policy.site.countries_allowed.extend(_countries(parts["data"]))
+    if "control" in parts:
+        policy.legal.countries_allowed.extend(_countries(parts["control"]))
+    if "transit" in parts:
+        policy.transit.countries_allowed.extend(_countries(parts["transit"]))
+    if "deny_laws" in parts and (laws := _denied(parts, "deny_laws", "control")):
+        policy.legal.laws_denied.extend(laws)
+    if "deny_carriers" in parts and (carriers := _denied(parts, "deny_carriers", "transit")):
+        policy.transit.carriers_denied.extend(carriers)
+    if "on_change" in parts:
+        policy.on_change = _ON_CHANGE[parts["on_change"].one_of(_ON_CHANGE)]
+    return policy
+
+
+def _countries(value: YamlValue) -> list[str]:
+    codes = set()
+    for entry in value.items():
+        code = entry.text()
+        if code not in COUNTRIES:
+            near = nearest_country(code)
+            hint = f"; did you mean {near}?" if near else ""
+            raise entry.error(f"{code!r} is no country code of ISO 3166-1 alpha-2{hint}")
+        codes.add(code)
+    if not codes:
+        raise value.error("must name at least one country; leave it out to restrict nothing")
+    return sorted(codes)
+
+
+def _denied(parts: Mapping[str, YamlValue], key: str, needed: str) -> list[str]:
+    names = sorted({entry.text() for entry in parts[key].items()})
+    if names and needed not in parts:
+        raise parts[key].error(f"needs {needed} beside it, with the countries that are allowed")
+    return names
+
+
+def _id(value: YamlValue, text: str) -> str:
+    try:
+        return checked_id(text, value.path)
+    except HansaError as error:
+        raise value.error(error.message) from error
