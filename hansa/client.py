@@ -156,7 +156,7 @@ class Client:
 
     async def watch(
         self, name: str, *, after_sequence: int = 0
-    ) -> AsyncGenerator[workload_service_pb2.WatchWorkloadResponse]:
+    ) -> AsyncGenerator[workload_service_pb2.WatchWorkloadResponse, None]:
         """The workload and its events, first as they are and then at every change, until it is gone.
 
         A lost connection is opened again after the last event seen, so that no event is missed and none comes twice.
@@ -181,7 +181,7 @@ class Client:
                 stream.cancel()
 
     async def _resume(self, error: grpc.aio.AioRpcError, request_id: str, retry: _Retry) -> None:
-        """Waits before the stream is opened again, at once if only its life is over; raises what must not be retried."""
+        """Waits before the stream is opened again, at once if its life is over; raises what must not be retried."""
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return
         refusal = _refusal(error, request_id)

@@ -58,6 +58,12 @@ class DeltaSender:
     def waits_for_ack(self) -> bool:
         return self._in_flight is not None
 
+    @property
+    def held_or_in_flight(self) -> frozenset[str]:
+        """Names that the receiver holds, or may hold because they are on their way or not yet taken back."""
+        on_their_way = self._in_flight[1] if self._in_flight is not None else {}
+        return frozenset(self._held).union(on_their_way)
+
     def next_delta(self, current: Mapping[str, str]) -> Delta | None:
         """The next delta towards ``current`` (name to etag); None while one is in flight or nothing differs."""
         if self._in_flight is not None:

@@ -181,7 +181,7 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
 
 
 def canonical_reason(text: str) -> str:
-    """A reason as people type it (latency-exceeded, LatencyExceeded, REASON_LATENCY_EXCEEDED) in the registry's form."""
+    """A reason as people type it (latency-exceeded, LatencyExceeded) in the registry's form (LATENCY_EXCEEDED)."""
     words = "".join(f"_{letter}" if letter.isupper() and text != text.upper() else letter for letter in text)
     folded = words.replace("-", "_").strip("_").upper().removeprefix("REASON_")
     while "__" in folded:

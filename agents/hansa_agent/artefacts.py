@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 _CACHES = frozenset({"__pycache__"})
 _CHUNK_BYTES = 1 << 20
@@ -24,7 +23,7 @@ class Artefact:
     files: tuple[Path, ...]
     command: tuple[str, ...]
     digest: str
-    env: Mapping[str, str] = MappingProxyType({})
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def artefact_digest(files: Sequence[Path]) -> str:

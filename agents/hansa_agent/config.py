@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hansa.v1.common_pb2 import EvidenceKind, FactKind
-
 from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
 from hansa_agent.config_yaml import ConfigError, load_yaml
 from hansa_agent.launch import ENVIRONMENT

@@ -140,7 +140,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def _to_json(record: InstanceRecord) -> dict[str, Any]:
     order = record.parsed_order()
     plain = asdict(record) | {"order": base64.b64encode(record.order).decode(), "format": _FORMAT}
-    process = plain.pop("process")
+    process: dict[str, Any] = plain.pop("process")
     return plain | process | {"claim": order.instance.claim, "fencing_token": order.instance.fencing_token}
 
 

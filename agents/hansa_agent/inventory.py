@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from hansa.v1.common_pb2 import AcceleratorPool, ArtefactRef, Capacity, Evidence, EvidenceKind, Fact, FactKind, PoolAmount
+from hansa.v1.common_pb2 import (
+    AcceleratorPool,
+    ArtefactRef,
+    Capacity,
+    Evidence,
+    EvidenceKind,
+    Fact,
+    FactKind,
+    PoolAmount,
+)
 from hansa.v1.zone_pb2 import Inventory
-
 from hansa_agent.config import AgentConfig, FactSection, InventorySection
 from hansa_agent.inventory_machine import MachineSource
 from hansa_agent.ports import InventorySource, Machine

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from hansa.v1.common_pb2 import Capacity
-
 from hansa_agent.inventory_nvml import nvml_pools
 from hansa_agent.ports import Machine
 

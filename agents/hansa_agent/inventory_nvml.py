@@ -14,7 +14,7 @@ from hansa.v1.common_pb2 import AcceleratorPool
 
 _log = structlog.get_logger(__name__)
 _FAMILIES = ("nvidia", "tesla", "quadro")
-_MIG_PROFILE = re.compile(r"MIG (\d+g\.\d+gb\S*)")
+_MIG_PROFILE = re.compile(r"MIG (\S+)")
 Kind = tuple[str, int, str]
 """Model, memory in MiB, MIG profile."""
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from hansa.v1.common_pb2 import Capacity
 from hansa.v1.instance_pb2 import DesiredInstance
-
 from hansa_agent.artefacts import Artefact
 
 ENVIRONMENT: Mapping[str, str] = {

@@ -60,6 +60,13 @@ class ProcessGroup:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._pid, number)
 
+    def release(self) -> None:
+        """Stops watching; the process goes on."""
+        if not self._status.done():
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._status.cancel()
+
     def _on_end(self) -> None:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)

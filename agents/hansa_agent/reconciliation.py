@@ -20,7 +20,6 @@ from hansa.v1.instance_pb2 import (
     InstanceState,
     InstanceStatus,
 )
-
 from hansa_agent.ports import Instant, Random
 
 
@@ -74,7 +73,9 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Phase.STARTING, Happening.BECAME_READY, Phase.READY, None, "it answers"),
     Transition(Phase.STARTING, Happening.DUE, Phase.STARTING, Act.KILL, "not ready in time counts as a failure"),
     Transition(Phase.STARTING, Happening.EXITED, Phase.PENDING, None, "back-off; else too many in a row", Phase.FAILED),
-    Transition(Phase.STARTING, Happening.START_REFUSED, Phase.PENDING, None, "back-off; else it cannot help", Phase.FAILED),
+    Transition(
+        Phase.STARTING, Happening.START_REFUSED, Phase.PENDING, None, "back-off; else it cannot help", Phase.FAILED
+    ),
     Transition(Phase.STARTING, Happening.WITHDRAWN, Phase.STOPPING, Act.STOP, "no longer ordered"),
     Transition(Phase.STARTING, Happening.CHANGED, Phase.STOPPING, Act.STOP, "starts anew once it has ended"),
     Transition(Phase.READY, Happening.EXITED, Phase.PENDING, None, "back-off; else too many in a row", Phase.FAILED),
@@ -82,12 +83,14 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Phase.READY, Happening.CHANGED, Phase.STOPPING, Act.STOP, "starts anew once it has ended"),
     Transition(Phase.STOPPING, Happening.DUE, Phase.STOPPING, Act.KILL, "the grace has passed"),
     Transition(Phase.STOPPING, Happening.EXITED, Phase.GONE, Act.FORGET, "ended; else ordered again", Phase.PENDING),
-    Transition(Phase.STOPPING, Happening.START_REFUSED, Phase.GONE, Act.FORGET, "ended; else ordered again", Phase.PENDING),
+    Transition(
+        Phase.STOPPING, Happening.START_REFUSED, Phase.GONE, Act.FORGET, "ended; else ordered again", Phase.PENDING
+    ),
     Transition(Phase.FAILED, Happening.WITHDRAWN, Phase.GONE, Act.FORGET, "nothing runs, nothing is to stop"),
     Transition(Phase.FAILED, Happening.CHANGED, Phase.PENDING, None, "another order, another chance"),
 )
 _ROWS: Mapping[tuple[Phase, Happening], Transition] = {(row.phase, row.happening): row for row in TRANSITIONS}
-_WIRE: Mapping[Phase, InstanceState] = {
+_WIRE: Mapping[Phase, InstanceState.ValueType] = {
     Phase.PENDING: INSTANCE_STATE_STARTING,
     Phase.STARTING: INSTANCE_STATE_STARTING,
     Phase.READY: INSTANCE_STATE_READY,
@@ -172,7 +175,9 @@ class Reconciliation:
 
     def tick(self, now: Instant) -> tuple[Action, ...]:
         """Does what is due."""
-        due = [name for name, life in self._lives.items() if life.due_ms is not None and life.due_ms <= now.monotonic_ms]
+        due = [
+            name for name, life in self._lives.items() if life.due_ms is not None and life.due_ms <= now.monotonic_ms
+        ]
         return tuple(action for name in sorted(due) for action in self._happen(name, Happening.DUE, now))
 
     def on_ready(self, instance: str, now: Instant) -> tuple[Action, ...]:

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hansa.v1.instance_pb2 import DesiredInstance
-
 from hansa_agent import shim
 from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
 from hansa_agent.instance_store import InstanceRecord, InstanceStore, ProcessMark, write_atomically
@@ -178,8 +177,8 @@ class ProcessRuntime:
         first, last = self._settings.ports
         own = self._store.records[instance].port if instance in self._store.records else 0
         taken = {record.port for name, record in self._store.records.items() if name != instance}
-        preferred = [own] if first <= own <= last else []
-        for port in [*preferred, *range(first, last + 1)]:
+        candidates: list[int] = [*([own] if first <= own <= last else []), *range(first, last + 1)]
+        for port in candidates:
             if port not in taken and _can_bind(self._settings.listen_host, port):
                 return port
         raise StartRefused(f"no port from {first} to {last} is free", permanent=False)

@@ -31,7 +31,6 @@ from hansa.v1.common_pb2 import Fact
 from hansa.v1.instance_pb2 import InstanceStatus
 from hansa.v1.network_pb2 import ProbeResult
 from hansa.v1.zone_pb2 import Inventory
-
 from hansa_agent.ports import Instant
 
 GREETING_TIMEOUT_MS = 5_000

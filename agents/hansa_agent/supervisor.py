@@ -16,7 +16,6 @@ import structlog
 
 from hansa.v1.agent_service_pb2 import Order
 from hansa.v1.instance_pb2 import DesiredInstance, InstanceStatus
-
 from hansa_agent.admission import INSTANCE_PREFIX
 from hansa_agent.instance_store import InstanceRecord, InstanceStore
 from hansa_agent.ports import Clock, Random, Running, Runtime, StartRefused
@@ -50,9 +49,7 @@ class Supervisor:
         self._running = dict(self._runtime.adopt())
         now = self._clock.now()
         records = self._store.records
-        lives = {
-            name: _life(record, now.monotonic_ms, runs=name in self._running) for name, record in records.items()
-        }
+        lives = {name: _life(record, now.monotonic_ms, runs=name in self._running) for name, record in records.items()}
         self._reconciliation = Reconciliation(policy, random, lives)
         self._orders = {name: record.parsed_order() for name, record in records.items() if record.ordered}
         for name, running in self._running.items():

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image, ImageOps
 
 PIXELS_MAX = 16_000_000
@@ -121,21 +122,14 @@ def _load_engine(thread_count: int) -> Any:
     return engine
 
 
-@contextmanager
-def _without_download_table() -> Iterator[None]:
+def _without_download_table() -> AbstractContextManager[object]:
     """Hides from rapidocr, while it is imported, the table of where models could be downloaded.
 
     It parses that table twice on import, which takes longer than loading the models, and needs it only to download.
     """
-    from omegaconf import DictConfig, OmegaConf
-
     whole = OmegaConf.load
 
     def load(source: Any) -> Any:
         return DictConfig({}) if str(source).endswith("default_models.yaml") else whole(source)
 
-    OmegaConf.load = load
-    try:
-        yield
-    finally:
-        OmegaConf.load = whole
+    return patch.object(OmegaConf, "load", load)

@@ -95,7 +95,7 @@ def infer_response(request: InferRequest, lines: Sequence[Line], timing: Timing)
     """The answer: for n lines ``text`` [n], ``box`` [n, 4, 2] in pixels and ``score`` [n], row by row."""
     count = len(lines)
     corners = [coordinate for line in lines for corner in line.box for coordinate in corner]
-    tensors = {
+    tensors: dict[str, tuple[str, list[int], Sequence[object]]] = {
         "text": ("BYTES", [count], [line.text for line in lines]),
         "box": ("FP32", [count, 4, 2], corners),
         "score": ("FP32", [count], [line.score for line in lines]),

@@ -12,12 +12,13 @@ import asyncio
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from time import perf_counter
 
 from aiohttp import web
+from PIL import Image
 
 from hansa_demo import ocr_protocol as protocol
 from hansa_demo.ocr_model import ImageRefused, Line, OcrModel, decode_image
@@ -163,21 +164,22 @@ async def serve(settings: Settings) -> None:
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ocr") as executor:
         loading = asyncio.get_running_loop().run_in_executor(executor, OcrModel, THREAD_COUNT)
         queue = ModelQueue(await loading, executor)
-        runner = web.AppRunner(build_app(queue, settings.client_ids), access_log=None)
+        app = build_app(queue, settings.client_ids)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context, shutdown_timeout=SHUTDOWN_S)
-            await site.start()
-            settings.ready_file.touch()
+            await web.TCPSite(runner, settings.host, settings.port, ssl_context=context).start()
+            if not stop.is_set():
+                settings.ready_file.touch()
             await stop.wait()
         finally:
-            with suppress(OSError):
-                settings.ready_file.unlink(missing_ok=True)
+            settings.ready_file.unlink(missing_ok=True)
             await runner.cleanup()
 
 
 def main() -> int:
     """Exit status 0 after a clean end and 78 when the environment is wrong or the port cannot be had."""
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # such an image is refused, which says it all
     try:
         settings = Settings.from_environment(os.environ)  # noqa: TID251 - this is where it is read
         asyncio.run(serve(settings))

@@ -27,17 +27,17 @@ from hansa.v1 import reason_pb2 as hansa_dot_v1_dot_reason__pb2
 from hansa.v1 import residency_pb2 as hansa_dot_v1_dot_residency__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hansa/v1/workload.proto\x12\x08hansa.v1\x1a\x15hansa/v1/common.proto\x1a\x15hansa/v1/reason.proto\x1a\x18hansa/v1/residency.proto\"\xa1\x02\n\x0cWorkloadSpec\x12\'\n\x08\x61rtefact\x18\x01 \x01(\x0b\x32\x15.hansa.v1.ArtefactRef\x12.\n\x0b\x61\x63\x63\x65lerator\x18\x02 \x01(\x0b\x32\x19.hansa.v1.AcceleratorNeed\x12\x12\n\ncpu_millis\x18\x03 \x01(\x03\x12\x12\n\nmemory_mib\x18\x04 \x01(\x03\x12\x10\n\x08replicas\x18\x05 \x01(\x05\x12&\n\x06\x61\x63\x63\x65ss\x18\x06 \x03(\x0b\x32\x16.hansa.v1.AccessDemand\x12(\n\x07latency\x18\x07 \x01(\x0b\x32\x17.hansa.v1.LatencyBudget\x12,\n\tresidency\x18\x08 \x01(\x0b\x32\x19.hansa.v1.ResidencyPolicy\"=\n\x0c\x41\x63\x63\x65ssDemand\x12\x14\n\x0c\x61\x63\x63\x65ss_point\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x65mand_millirps\x18\x02 \x01(\x03\"7\n\rLatencyBudget\x12\x12\n\npercentile\x18\x01 \x01(\x05\x12\x12\n\nrtt_us_max\x18\x02 \x01(\x03\"\xfe\x01\n\x08Workload\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\x12\x12\n\ngeneration\x18\x04 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.hansa.v1.WorkloadState\x12\'\n\nplacements\x18\x07 \x03(\x0b\x32\x13.hansa.v1.Placement\x12\'\n\nconditions\x18\x08 \x03(\x0b\x32\x13.hansa.v1.Condition\x12\x15\n\rcreated_at_ms\x18\t \x01(\x03\"\xf5\x01\n\tPlacement\x12\r\n\x05\x63laim\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x10\n\x08replicas\x18\x03 \x01(\x05\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.hansa.v1.PlacementState\x12\x15\n\rendpoint_urls\x18\x05 \x03(\t\x12\x17\n\x0f\x65ndpoint_ca_pem\x18\x06 \x01(\x0c\x12*\n\tlatencies\x18\x07 \x03(\x0b\x32\x17.hansa.v1.AccessLatency\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x15\n\rfencing_token\x18\t \x01(\x03\x12\x0c\n\x04pool\x18\n \x01(\t\"e\n\rAccessLatency\x12\x14\n\x0c\x61\x63\x63\x65ss_point\x18\x01 \x01(\t\x12\x0e\n\x06rtt_us\x18\x02 \x01(\x03\x12\x0c\n\x04path\x18\x03 \x03(\t\x12\x11\n\tcountries\x18\x04 \x03(\t\x12\r\n\x05\x62\x61ses\x18\x05 \x03(\t\"\xb5\x01\n\x08\x44\x65\x63ision\x12!\n\x07\x63hoices\x18\x01 \x03(\x0b\x32\x10.hansa.v1.Choice\x12\'\n\nrejections\x18\x02 \x03(\x0b\x32\x13.hansa.v1.Rejection\x12\x17\n\x0fzones_evaluated\x18\x03 \x01(\x05\x12\x1b\n\x13snapshot_generation\x18\x04 \x01(\x03\x12\x12\n\nelapsed_us\x18\x05 \x01(\x03\x12\x13\n\x0bnearest_fix\x18\x06 \x01(\t\"\xaf\x01\n\x06\x43hoice\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\"\n\x05terms\x18\x03 \x03(\x0b\x32\x13.hansa.v1.ScoreTerm\x12*\n\tlatencies\x18\x04 \x03(\x0b\x32\x17.hansa.v1.AccessLatency\x12\x0c\n\x04pool\x18\x05 \x01(\t\x12*\n\x06passed\x18\x06 \x03(\x0b\x32\x1a.hansa.v1.ConstraintResult\"(\n\tScoreTerm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\"Y\n\x10\x43onstraintResult\x12\x12\n\nconstraint\x18\x01 \x01(\t\x12\x10\n\x08measured\x18\x02 \x01(\t\x12\r\n\x05\x62ound\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x01(\t\"g\n\tRejection\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12 \n\x06reason\x18\x02 \x01(\x0e\x32\x10.hansa.v1.Reason\x12*\n\x06result\x18\x03 \x01(\x0b\x32\x1a.hansa.v1.ConstraintResult*\xc1\x01\n\rWorkloadState\x12\x1e\n\x1aWORKLOAD_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKLOAD_STATE_PENDING\x10\x01\x12\x1b\n\x17WORKLOAD_STATE_STARTING\x10\x02\x12\x1a\n\x16WORKLOAD_STATE_RUNNING\x10\x03\x12\x1e\n\x1aWORKLOAD_STATE_UNPLACEABLE\x10\x04\x12\x1b\n\x17WORKLOAD_STATE_DELETING\x10\x05*\xbd\x01\n\x0ePlacementState\x12\x1f\n\x1bPLACEMENT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PLACEMENT_STATE_HELD\x10\x01\x12\x1c\n\x18PLACEMENT_STATE_STARTING\x10\x02\x12\x19\n\x15PLACEMENT_STATE_READY\x10\x03\x12\x18\n\x14PLACEMENT_STATE_LOST\x10\x04\x12\x1d\n\x19PLACEMENT_STATE_RELEASING\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hansa/v1/workload.proto\x12\x08hansa.v1\x1a\x15hansa/v1/common.proto\x1a\x15hansa/v1/reason.proto\x1a\x18hansa/v1/residency.proto\"\xa1\x02\n\x0cWorkloadSpec\x12\'\n\x08\x61rtefact\x18\x01 \x01(\x0b\x32\x15.hansa.v1.ArtefactRef\x12.\n\x0b\x61\x63\x63\x65lerator\x18\x02 \x01(\x0b\x32\x19.hansa.v1.AcceleratorNeed\x12\x12\n\ncpu_millis\x18\x03 \x01(\x03\x12\x12\n\nmemory_mib\x18\x04 \x01(\x03\x12\x10\n\x08replicas\x18\x05 \x01(\x05\x12&\n\x06\x61\x63\x63\x65ss\x18\x06 \x03(\x0b\x32\x16.hansa.v1.AccessDemand\x12(\n\x07latency\x18\x07 \x01(\x0b\x32\x17.hansa.v1.LatencyBudget\x12,\n\tresidency\x18\x08 \x01(\x0b\x32\x19.hansa.v1.ResidencyPolicy\"=\n\x0c\x41\x63\x63\x65ssDemand\x12\x14\n\x0c\x61\x63\x63\x65ss_point\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x65mand_millirps\x18\x02 \x01(\x03\"7\n\rLatencyBudget\x12\x12\n\npercentile\x18\x01 \x01(\x05\x12\x12\n\nrtt_us_max\x18\x02 \x01(\x03\"\xfe\x01\n\x08Workload\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\x12\x12\n\ngeneration\x18\x04 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.hansa.v1.WorkloadState\x12\'\n\nplacements\x18\x07 \x03(\x0b\x32\x13.hansa.v1.Placement\x12\'\n\nconditions\x18\x08 \x03(\x0b\x32\x13.hansa.v1.Condition\x12\x15\n\rcreated_at_ms\x18\t \x01(\x03\"\x89\x02\n\tPlacement\x12\r\n\x05\x63laim\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x10\n\x08replicas\x18\x03 \x01(\x05\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.hansa.v1.PlacementState\x12\x15\n\rendpoint_urls\x18\x05 \x03(\t\x12\x17\n\x0f\x65ndpoint_ca_pem\x18\x06 \x01(\x0c\x12*\n\tlatencies\x18\x07 \x03(\x0b\x32\x17.hansa.v1.AccessLatency\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x15\n\rfencing_token\x18\t \x01(\x03\x12\x0c\n\x04pool\x18\n \x01(\t\x12\x12\n\ngeneration\x18\x0b \x01(\x03\"e\n\rAccessLatency\x12\x14\n\x0c\x61\x63\x63\x65ss_point\x18\x01 \x01(\t\x12\x0e\n\x06rtt_us\x18\x02 \x01(\x03\x12\x0c\n\x04path\x18\x03 \x03(\t\x12\x11\n\tcountries\x18\x04 \x03(\t\x12\r\n\x05\x62\x61ses\x18\x05 \x03(\t\"\xb5\x01\n\x08\x44\x65\x63ision\x12!\n\x07\x63hoices\x18\x01 \x03(\x0b\x32\x10.hansa.v1.Choice\x12\'\n\nrejections\x18\x02 \x03(\x0b\x32\x13.hansa.v1.Rejection\x12\x17\n\x0fzones_evaluated\x18\x03 \x01(\x05\x12\x1b\n\x13snapshot_generation\x18\x04 \x01(\x03\x12\x12\n\nelapsed_us\x18\x05 \x01(\x03\x12\x13\n\x0bnearest_fix\x18\x06 \x01(\t\"\xaf\x01\n\x06\x43hoice\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\"\n\x05terms\x18\x03 \x03(\x0b\x32\x13.hansa.v1.ScoreTerm\x12*\n\tlatencies\x18\x04 \x03(\x0b\x32\x17.hansa.v1.AccessLatency\x12\x0c\n\x04pool\x18\x05 \x01(\t\x12*\n\x06passed\x18\x06 \x03(\x0b\x32\x1a.hansa.v1.ConstraintResult\"(\n\tScoreTerm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\"Y\n\x10\x43onstraintResult\x12\x12\n\nconstraint\x18\x01 \x01(\t\x12\x10\n\x08measured\x18\x02 \x01(\t\x12\r\n\x05\x62ound\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x01(\t\"g\n\tRejection\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12 \n\x06reason\x18\x02 \x01(\x0e\x32\x10.hansa.v1.Reason\x12*\n\x06result\x18\x03 \x01(\x0b\x32\x1a.hansa.v1.ConstraintResult*\xc1\x01\n\rWorkloadState\x12\x1e\n\x1aWORKLOAD_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKLOAD_STATE_PENDING\x10\x01\x12\x1b\n\x17WORKLOAD_STATE_STARTING\x10\x02\x12\x1a\n\x16WORKLOAD_STATE_RUNNING\x10\x03\x12\x1e\n\x1aWORKLOAD_STATE_UNPLACEABLE\x10\x04\x12\x1b\n\x17WORKLOAD_STATE_DELETING\x10\x05*\xbd\x01\n\x0ePlacementState\x12\x1f\n\x1bPLACEMENT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PLACEMENT_STATE_HELD\x10\x01\x12\x1c\n\x18PLACEMENT_STATE_STARTING\x10\x02\x12\x19\n\x15PLACEMENT_STATE_READY\x10\x03\x12\x18\n\x14PLACEMENT_STATE_LOST\x10\x04\x12\x1d\n\x19PLACEMENT_STATE_RELEASING\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hansa.v1.workload_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORKLOADSTATE']._serialized_start=1730
-  _globals['_WORKLOADSTATE']._serialized_end=1923
-  _globals['_PLACEMENTSTATE']._serialized_start=1926
-  _globals['_PLACEMENTSTATE']._serialized_end=2115
+  _globals['_WORKLOADSTATE']._serialized_start=1750
+  _globals['_WORKLOADSTATE']._serialized_end=1943
+  _globals['_PLACEMENTSTATE']._serialized_start=1946
+  _globals['_PLACEMENTSTATE']._serialized_end=2135
   _globals['_WORKLOADSPEC']._serialized_start=110
   _globals['_WORKLOADSPEC']._serialized_end=399
   _globals['_ACCESSDEMAND']._serialized_start=401
@@ -47,17 +47,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKLOAD']._serialized_start=522
   _globals['_WORKLOAD']._serialized_end=776
   _globals['_PLACEMENT']._serialized_start=779
-  _globals['_PLACEMENT']._serialized_end=1024
-  _globals['_ACCESSLATENCY']._serialized_start=1026
-  _globals['_ACCESSLATENCY']._serialized_end=1127
-  _globals['_DECISION']._serialized_start=1130
-  _globals['_DECISION']._serialized_end=1311
-  _globals['_CHOICE']._serialized_start=1314
-  _globals['_CHOICE']._serialized_end=1489
-  _globals['_SCORETERM']._serialized_start=1491
-  _globals['_SCORETERM']._serialized_end=1531
-  _globals['_CONSTRAINTRESULT']._serialized_start=1533
-  _globals['_CONSTRAINTRESULT']._serialized_end=1622
-  _globals['_REJECTION']._serialized_start=1624
-  _globals['_REJECTION']._serialized_end=1727
+  _globals['_PLACEMENT']._serialized_end=1044
+  _globals['_ACCESSLATENCY']._serialized_start=1046
+  _globals['_ACCESSLATENCY']._serialized_end=1147
+  _globals['_DECISION']._serialized_start=1150
+  _globals['_DECISION']._serialized_end=1331
+  _globals['_CHOICE']._serialized_start=1334
+  _globals['_CHOICE']._serialized_end=1509
+  _globals['_SCORETERM']._serialized_start=1511
+  _globals['_SCORETERM']._serialized_end=1551
+  _globals['_CONSTRAINTRESULT']._serialized_start=1553
+  _globals['_CONSTRAINTRESULT']._serialized_end=1642
+  _globals['_REJECTION']._serialized_start=1644
+  _globals['_REJECTION']._serialized_end=1747
 # @@protoc_insertion_point(module_scope)

@@ -282,6 +282,7 @@ class Placement(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     POOL_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     claim: _builtins.str
     """Identity, the same as the allocation's."""
     zone: _builtins.str
@@ -298,6 +299,8 @@ class Placement(_message.Message):
     """The owner's grant, which orders and reports carry."""
     pool: _builtins.str
     """Accelerator pool that is used, as in Capacity; empty if none."""
+    generation: _builtins.int
+    """Generation of the spec that it was placed for."""
     @_builtins.property
     def endpoint_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Endpoints of the instances that are ready."""
@@ -319,10 +322,11 @@ class Placement(_message.Message):
         message: _builtins.str = ...,
         fencing_token: _builtins.int = ...,
         pool: _builtins.str = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "endpoint_ca_pem", b"endpoint_ca_pem", "endpoint_urls", b"endpoint_urls", "fencing_token", b"fencing_token", "latencies", b"latencies", "message", b"message", "pool", b"pool", "replicas", b"replicas", "state", b"state", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "endpoint_ca_pem", b"endpoint_ca_pem", "endpoint_urls", b"endpoint_urls", "fencing_token", b"fencing_token", "generation", b"generation", "latencies", b"latencies", "message", b"message", "pool", b"pool", "replicas", b"replicas", "state", b"state", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -151,6 +151,8 @@ def _link(
 
 def _waypoint_owners(whole: Segment, owners: Mapping[str, str]) -> dict[str, str]:
     """The operator of every waypoint that lies between nodes of operators."""
+    if not owners:
+        return {}
     waypoints = {node.name for node in whole.nodes if node.at_sea}
     graph = as_graph(whole).subgraph(waypoints | owners.keys()).copy()
     while loose := [name for name in waypoints if name in graph and graph.degree(name) < 2]:

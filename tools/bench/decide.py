@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import numpy as np
-
 from hansa_control.domain.model import (
     AcceleratorNeed,
     AcceleratorPool,
@@ -225,7 +224,7 @@ def _zone(at: int, node: str, stream: np.random.Generator) -> Zone:
     pool = AcceleratorPool("nvidia", model, memory_mib, 8)
     free = int(stream.integers(0, 9))
     capacity = Capacity(64_000, 262_144, ((pool.key, 8),))
-    inventory = Inventory(node, f"City {at}", capacity, (pool,), (ARTEFACT,), "", 1_000 + at % 700, "file", False)
+    inventory = Inventory(node, f"City {at}", capacity, (pool,), (ARTEFACT,), "", 1_000 + at % 700, "file", cordoned=False)
     site = COUNTRIES[at % len(COUNTRIES)]
     facts = tuple(
         Fact(kind, value, Evidence(EvidenceKind.DECLARATION, "op", "operator-declaration", 1, NOW_MS * 2, "sha256:0"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from hansa.v1 import agent_service_pb2 as agent_pb2
 from hansa_control.adapters import codec_fields as fields
@@ -114,6 +114,16 @@ def ack_out(ack: Ack) -> agent_pb2.DeltaAck:
 
 def heartbeat_in(wire: agent_pb2.Heartbeat) -> Heartbeat:
     return Heartbeat(fields.time_ms_in(wire.wall_clock_ms, "heartbeat.wall_clock_ms"))
+
+
+class _Versioned(Protocol):
+    @property
+    def etag(self) -> str: ...
+
+
+def etags_of(resources: Mapping[str, _Versioned]) -> Mapping[str, str]:
+    """Name to etag, as a sender of deltas wants it."""
+    return {name: resource.etag for name, resource in resources.items()}
 
 
 class Memo(Generic[WireT, ResourceT]):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 from functools import cache
+from types import GenericAlias
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -26,14 +27,19 @@ class RecordInvalid(ValueError):
 
 
 def encode(table: Table, record: Record) -> bytes:
-    """The record as UTF-8 JSON; RecordInvalid if it is not of the table's type or a field not of its own."""
+    """The record as UTF-8 JSON; RecordInvalid if it is not of the table's type or a field not of its own.
+
+    What could not be read back is not written: a process must never find at its start what it wrote and cannot read.
+    """
     if type(record) is not RECORD_TYPES[table]:
         raise RecordInvalid(f"{table}: a {type(record).__name__} is no record of this table")
     try:
         (plain,) = _adapter(table).dump_python((record,), warnings="error")
-        return json.dumps(plain, default=_plain, separators=(",", ":"), ensure_ascii=False).encode()
+        body = json.dumps(plain, default=_plain, separators=(",", ":"), ensure_ascii=False).encode()
     except (PydanticSerializationError, TypeError, ValueError) as error:
         raise RecordInvalid(f"{table}: {error}") from error
+    decode(table, body)
+    return body
 
 
 def decode(table: Table, body: bytes) -> Record:
@@ -48,7 +54,8 @@ def decode(table: Table, body: bytes) -> Record:
 @cache
 def _adapter(table: Table) -> TypeAdapter[Any]:
     # pydantic takes a configuration from around a dataclass but not for one, hence the tuple.
-    return TypeAdapter(tuple[RECORD_TYPES[table]], config=_CONFIG)  # type: ignore[misc]
+    form: Any = GenericAlias(tuple, (RECORD_TYPES[table],))
+    return TypeAdapter(form, config=_CONFIG)
 
 
 def _plain(value: object) -> object:

@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hansa_control.adapters.store_schema import (
     RECORDS,
-    Net,
     keys_deleted,
     net_of,
     prepare,
@@ -51,7 +50,7 @@ class SqliteStore:
         self._busy_timeout_ms = busy_timeout_ms
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._connection: Connection | None = None
-        self._waiting: deque[Net] = deque()
+        self._waiting: deque[Sequence[Change]] = deque()
         self._failure = ""
         self._closed = False
 
@@ -59,12 +58,7 @@ class SqliteStore:
         return await self._on_thread(self._load)
 
     async def commit(self, changes: Sequence[Change]) -> None:
-        try:
-            net = net_of(changes)
-        except StoreFailed as error:
-            self._failure = self._failure or f"{self._path}: {error}"
-            raise
-        self._waiting.append(net)
+        self._waiting.append(tuple(changes))
         await self._on_thread(self._write_waiting)
 
     async def close(self) -> None:
@@ -100,12 +94,13 @@ class SqliteStore:
             return read_all(connection)
 
     def _write_waiting(self) -> None:
-        net: Net = {}
+        changes: list[Change] = []
         while self._waiting:
-            net.update(self._waiting.popleft())
-        puts, deletes = rows_put(net), keys_deleted(net)
-        if not net:
+            changes.extend(self._waiting.popleft())
+        if not changes:
             return
+        net = net_of(changes)
+        puts, deletes = rows_put(net), keys_deleted(net)
         connection = self._opened()
         with connection.begin():
             if puts:

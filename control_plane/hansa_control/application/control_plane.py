@@ -68,7 +68,7 @@ class ControlPlane:
         sources = (self._clock, self._ids)
         self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)
         self.decider = Decider(settings, self.world, self._clock)
-        self.workloads = Workloads(settings, self.state, self.journal, self.decider, sources)
+        self.workloads = Workloads(settings, (self.state, self.journal), self.decider, sources)
         self.queries = Queries(self.state, self.world, self.journal, self.decider)
         self.reconciler = self._reconciler(surroundings.partners)
         self._next_law_check_ms = 0

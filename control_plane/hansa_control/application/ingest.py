@@ -169,6 +169,14 @@ class AgentIngest:
         """The names of the orders that the agent holds now, or may hold because they are on their way."""
         self._owner.on_orders_held(zone, held)
 
+    def orders_refused(self, zone: str, refusals: Refusals) -> None:
+        """The agent will not carry out these orders; a claim whose instance it will not run has failed."""
+        for name, field, message in refusals:
+            kind, _, instance = name.partition("/")
+            if kind == "instances":
+                where = f" ({field})" if field else ""
+                self._owner.on_order_refused(zone, instance, f"the agent refuses the order{where}: {message}")
+
     def orders_signal(self, zone: str) -> Signal:
         return self._order_signals.setdefault(zone, Signal())
 

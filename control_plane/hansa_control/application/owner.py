@@ -79,11 +79,8 @@ class OwnerService:
         if rejections:
             return Refused(tuple(rejections))
         amount = amount_for(request.spec, pool)
-        lacking = ledger.grant(
-            self._new_claim(home, request, pool, amount, 0),
-            zone.inventory.capacity,
-            self._world.claims_in(zone.id.zone),
-        )
+        asked = self._new_claim(home, request, pool, amount, 0)
+        lacking = ledger.grant(asked, zone.inventory.capacity, self._world.claims_in(zone.id.zone))
         if lacking:
             return Refused((self._refusal(request.zone, Reason.OWNER_REFUSED, f"lacks {', '.join(lacking)}"),))
         token = self._state.next_count(f"fence|{request.zone}")
@@ -161,6 +158,11 @@ class OwnerService:
     @staticmethod
     def _belongs(instance: InstanceStatus, claim: Claim) -> bool:
         return instance.claim == claim.name and instance.fencing_token == claim.fencing_token
+
+    def on_order_refused(self, zone: str, instance: str, message: str) -> None:
+        for claim in self._world.claims_in(zone):
+            if instance in instance_names(claim) and claim.state in {ClaimState.ALLOCATED, ClaimState.SERVING}:
+                self._put(replace(ledger.advance(claim, ClaimEvent.FAIL), message=message))
 
     def on_orders_held(self, zone: str, held: Collection[str]) -> None:
         """The agent says which orders it holds, or may hold."""

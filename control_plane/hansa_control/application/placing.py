@@ -74,11 +74,11 @@ class Placer:
             workload, outcome = await self._try(workload, choice)
             if outcome is None:
                 self._keep(workload, self._with_refusals(decision, refused))
-                return Placed(workload, True, decision)
+                return Placed(workload, granted=True, decision=decision)
             refused.extend(outcome)
         decision = self._with_refusals(decision, refused)
         self._keep(workload, decision)
-        return Placed(workload, False, decision)
+        return Placed(workload, granted=False, decision=decision)
 
     def _with_refusals(self, decision: Decision, refused: list[Rejection]) -> Decision:
         zones = {rejection.zone for rejection in refused}
@@ -133,6 +133,7 @@ class Placer:
             latencies=choice.latencies,
             endpoint_ca_pem=self._endpoint_ca(choice.zone.operator),
             pool=choice.pool,
+            generation=workload.generation,
         )
         workload = self._put(replace(workload, attempt=attempt, placements=(*workload.placements, placement)))
         await self._state.commit()

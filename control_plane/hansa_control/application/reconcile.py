@@ -32,7 +32,6 @@ from hansa_control.domain.model import (
     PlacementState,
     Reason,
     Workload,
-    WorkloadId,
     WorkloadState,
     ZoneId,
 )
@@ -250,9 +249,11 @@ class Reconciler:
     async def _keep_placed(self, workload: Workload) -> Workload:
         live = [placement for placement in workload.placements if placement.state in _LIVE]
         if not live:
-            return await self._place(workload, live)
+            return await self._place(workload, live, ())
         if len(live) > 1:
             return workload
+        if live[0].generation != workload.generation:
+            return await self._place(workload, live, ())
         return await self._keep_lawful(workload, live[0])
 
     async def _keep_lawful(self, workload: Workload, placement: Placement) -> Workload:
@@ -270,12 +271,11 @@ class Reconciler:
             workload = self._set_state(workload, placement, PlacementState.RELEASING)
             workload = self._advance(workload, WorkloadEvent.LOST)
             workload = await self._release_given_up(workload)
-            return await self._place(workload, [])
-        return await self._place(workload, [placement])
+            return await self._place(workload, [], ())
+        return await self._place(workload, [placement], (placement.zone,))
 
-    async def _place(self, workload: Workload, kept: list[Placement]) -> Workload:
-        exclude = {zone for (key, zone) in self._paused_zones if key == str(workload.id)}
-        exclude |= {placement.zone for placement in kept}
+    async def _place(self, workload: Workload, kept: list[Placement], avoid: tuple[ZoneId, ...]) -> Workload:
+        exclude = {zone for (key, zone) in self._paused_zones if key == str(workload.id)} | set(avoid)
         placed = await self._placer.place(workload, exclude)
         workload = placed.workload
         for placement in placed.workload.placements:
@@ -334,10 +334,14 @@ class Reconciler:
         state = lifecycle.advance(workload.state, event)
         ready = ConditionStatus.TRUE if event is WorkloadEvent.READY else ConditionStatus.FALSE
         workload = self._changed(workload, replace(workload, state=state))
-        return self._condition(workload, "Ready", ready, _CAMEL[state], "")
+        serving = [p.generation for p in workload.placements if p.state is PlacementState.READY]
+        return self._condition(workload, "Ready", ready, _CAMEL[state], "", max(serving, default=workload.generation))
 
-    def _condition(self, workload: Workload, kind: str, status: ConditionStatus, reason: str, message: str) -> Workload:
-        condition = Condition(kind, status, reason, message, workload.generation, self._clock.wall_ms())
+    def _condition(
+        self, workload: Workload, kind: str, status: ConditionStatus, reason: str, message: str, seen: int = 0
+    ) -> Workload:
+        """Sets a condition; ``seen`` is the generation of the spec that it was seen for, if not the present one."""
+        condition = Condition(kind, status, reason, message, seen or workload.generation, self._clock.wall_ms())
         return self._changed(workload, replace(workload, conditions=set_condition(workload.conditions, condition)))
 
     def _changed(self, before: Workload, after: Workload) -> Workload:

@@ -27,11 +27,14 @@ class Workloads:
     """Accepts workloads durably. Placing them is the reconciler's matter; nothing here waits for it."""
 
     def __init__(
-        self, settings: Settings, state: State, journal: Journal, decider: Decider, sources: tuple[Clock, IdSource]
+        self,
+        settings: Settings,
+        records: tuple[State, Journal],
+        decider: Decider,
+        sources: tuple[Clock, IdSource],
     ) -> None:
         self._settings = settings
-        self._state = state
-        self._journal = journal
+        self._state, self._journal = records
         self._decider = decider
         self._clock, self._ids = sources
         self.on_change: Callable[[WorkloadId], None] = lambda workload: None
@@ -53,14 +56,20 @@ class Workloads:
             return held
         if repeated:
             raise RefusalError(Reason.NOT_FOUND, f"{workload} was accepted under this request id and deleted since")
-        if held is not None:
-            what = "is being deleted" if held.state is WorkloadState.DELETING else "exists with another spec"
-            raise RefusalError(Reason.ALREADY_EXISTS, f"{workload} {what}", "name")
-        accepted = self._accept(caller, workload, spec)
+        if held is not None and held.state is WorkloadState.DELETING:
+            raise RefusalError(Reason.ALREADY_EXISTS, f"{workload} is being deleted; try again when it is gone", "name")
+        accepted = self._change(held, spec) if held else self._accept(caller, workload, spec)
         self._remember(caller, request_id, payload_digest, workload)
         await self._state.commit()
         self.on_change(workload)
         return accepted
+
+    def _change(self, held: Workload, spec: WorkloadSpec) -> Workload:
+        """Another spec: the workload is placed anew, and moves when the new placement answers."""
+        changed = replace(held, spec=spec, generation=held.generation + 1, revision=held.revision + 1)
+        self._journal.put(changed)
+        self._journal.normal(held.id, "SpecChanged", f"generation {changed.generation}")
+        return changed
 
     def _accept(self, caller: str, workload: WorkloadId, spec: WorkloadSpec) -> Workload:
         if len(self._state.workloads) >= self._settings.workloads_max:

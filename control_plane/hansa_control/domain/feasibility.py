@@ -124,7 +124,7 @@ def _check_residency(spec: WorkloadSpec, network: Network, zone: Zone, now_ms: i
     rules = (spec.residency.site, spec.residency.legal)
     if rules == (None, None):
         return ()
-    kept = network.verdicts.table(rules, 2_000)
+    kept = network.laws.table(rules, 2_000)
     known: tuple[tuple[Fact, ...], int, int, tuple[Finding, ...]] | None = kept.get(zone.id)
     if known is None or known[0] is not zone.facts or not known[1] <= now_ms < known[2]:
         site = check_site(rules[0], zone.facts, now_ms) if rules[0] else ()

@@ -522,7 +522,10 @@ class PlacementState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A workload's share in one zone; claim is the name of the claim on its owner."""
+    """A workload's share in one zone; claim is the name of the claim on its owner.
+
+    generation is that of the spec that it was placed for.
+    """
 
     claim: str
     zone: ZoneId
@@ -534,6 +537,7 @@ class Placement:
     message: str = ""
     fencing_token: int = 0
     pool: str = ""
+    generation: int = 1
 
 
 class ConditionStatus(StrEnum):

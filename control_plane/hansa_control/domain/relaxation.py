@@ -32,7 +32,7 @@ from hansa_control.domain.units import format_ms
 TRIALS_MAX = 8
 """Filter runs spent on each kind of change, so that many hopeless zones cost no more than a few."""
 
-ZONES_MAX = 64
+ZONES_MAX = 32
 """Zones for which changes of one kind other than latency are worked out, in order of zone id."""
 
 TENTH_MS_US = 100

@@ -249,10 +249,19 @@ def _allowed_under(
     forbidding = {Reason.TRANSIT_DENIED}
     if strictness is Strictness.LAWFUL:
         forbidding.add(Reason.TRANSIT_UNKNOWN)
-    at_nodes = (node_fault(rule, node) for node in network.nodes)
-    node_ok = [fault is None or fault.reason not in forbidding for fault in at_nodes]
-    link_ok = [all(fault.reason not in forbidding for fault in link_faults(rule, link)) for link in network.links]
-    return np.array(node_ok, dtype=np.bool_), np.array(link_ok, dtype=np.bool_)
+    at_nodes = {(node.country, node.at_sea): node for node in network.nodes}
+    at_links = {(link.countries, link.carrier): link for link in network.links}
+    # Few countries and carriers serve many nodes and links: each combination is judged once.
+    node_ok = {key: _is_allowed((node_fault(rule, node),), forbidding) for key, node in at_nodes.items()}
+    link_ok = {key: _is_allowed(link_faults(rule, link), forbidding) for key, link in at_links.items()}
+    return (
+        np.array([node_ok[node.country, node.at_sea] for node in network.nodes], dtype=np.bool_),
+        np.array([link_ok[link.countries, link.carrier] for link in network.links], dtype=np.bool_),
+    )
+
+
+def _is_allowed(faults: tuple[TransitFault | None, ...], forbidding: set[Reason]) -> bool:
+    return all(fault is None or fault.reason not in forbidding for fault in faults)
 
 
 def _route(tree: RouteTree, node: str, column: int) -> Route | None:

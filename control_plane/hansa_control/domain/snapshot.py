@@ -82,7 +82,8 @@ class Network:
 
     generation is that of the snapshot for which it was built. ends is (links, 2) indexes into nodes; rtt_us is
     (links, 3), columns as in ``PERCENTILES``. dangling names links that were left out because an end is not known or
-    both ends are the same. routes and verdicts hold what routing and feasibility worked out on this network.
+    both ends are the same. routes, laws and verdicts hold what was worked out about paths, facts and whole zones while
+    this network lasts.
     """
 
     generation: int
@@ -93,6 +94,7 @@ class Network:
     rtt_us: NDArray[np.int64]
     dangling: tuple[str, ...] = ()
     routes: Memo = field(default_factory=lambda: Memo(weight_max=1_000_000), repr=False)
+    laws: Memo = field(default_factory=lambda: Memo(weight_max=40_000), repr=False)
     verdicts: Memo = field(default_factory=lambda: Memo(weight_max=40_000), repr=False)
 
     def node(self, name: str) -> NetworkNode | None:

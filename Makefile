@@ -1,0 +1,72 @@
+# `make demo` and `make test` set up all that they need, in .venv; a second run starts at once.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint type pytest needs bench stubs docs lock test-containers clean FORCE
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# A virtual environment whose Python has gone, or that was made in another folder, is made anew.
+VENV_WORKS := $(shell $(BIN)/python -c '' 2>/dev/null && echo yes)
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: $(VENV)/.installed-demo ## Set up and run the demo; KEEP=1 leaves it running
+	$(BIN)/hansa demo run $(if $(filter 1,$(KEEP)),--keep)
+
+test: needs lint type pytest ## Set up all that tests need, check everything, run every test
+
+lint: $(VENV)/.installed-dev ## Check style, layers and the wire contract
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/buf lint proto
+
+type: $(VENV)/.installed-dev ## Check types, strictly
+	$(BIN)/mypy
+	$(BIN)/mypy --config-file pyproject.toml $(wildcard tools/*.py)
+
+pytest: $(VENV)/.installed-dev ## Run the tests alone; ARGS="tests/unit -k ledger" runs some of them
+	$(BIN)/python -m pytest $(ARGS)
+
+needs:
+	@tools/install_test_needs.sh
+
+bench: $(VENV)/.installed-dev ## Measure; prints a table and writes build/bench.json
+	$(BIN)/python tools/run_benchmarks.py
+
+stubs: $(VENV)/.installed-dev ## Write hansa/v1 from proto/
+	tools/generate_stubs.sh
+
+docs: $(VENV)/.installed-dev ## Write the pages that are generated from the sources
+	$(BIN)/python tools/generate_error_docs.py
+	$(BIN)/python tools/generate_machine_docs.py
+
+lock: $(VENV)/.installed-dev ## Write the locks from pyproject.toml; ARGS=--upgrade takes new versions
+	$(BIN)/python tools/make_lock.py $(ARGS)
+
+test-containers: $(VENV)/.installed-dev ## Build and run docker-compose.yml under podman (root, Debian or Ubuntu)
+	tools/test_containers.sh
+
+clean: ## Remove what was made, .venv included
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache $(VENV)
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pyvenv.cfg: $(if $(VENV_WORKS),,FORCE)
+	tools/make_venv.sh
+
+# Each stamp says that what the lock lists is installed; pip runs again when a lock or pyproject.toml is newer.
+$(VENV)/.installed-demo: $(VENV)/pyvenv.cfg requirements.lock pyproject.toml
+	@echo "Installing what hansa runs on into $(VENV) (a minute or two, once)"
+	$(PIP_INSTALL) --require-hashes -r requirements.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-demo requirements-dev.lock
+	@echo "Installing what the tests need into $(VENV) (a minute, once)"
+	$(PIP_INSTALL) --require-hashes -r requirements.lock -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,101 @@
+"""The command ``hansa-agent``."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from hansa_agent.artefacts import ArtefactUnreadable, artefact_digest
+from hansa_agent.config import LoadedConfig
+from hansa_agent.config_yaml import ConfigError
+from hansa_agent.inventory import pool_key
+from hansa_agent.inventory_machine import MachineSource
+from hansa_agent.logs import configure_logs
+from hansa_agent.runner import Agent, Outside, StateDirTaken
+from hansa_agent.system import SystemClock, SystemIds, SystemRandom
+
+EXIT_CONFIG = 78
+"""EX_CONFIG of sysexits(3)."""
+
+app = typer.Typer(no_args_is_help=True, help="The agent of one zone.", pretty_exceptions_enable=False)
+
+
+@app.command()
+def serve(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The agent's configuration, YAML.")],
+    *,
+    stop_instances: Annotated[
+        bool, typer.Option("--stop-instances", help="Stop all instances, too, when the agent is told to end.")
+    ] = False,
+) -> None:
+    """Advertise the zone to its operator and run what the operator orders.
+
+    On SIGTERM or SIGINT the agent ends and its instances GO ON RUNNING, so that it can be upgraded without stopping
+    inference; the next agent on the same state directory adopts them. --stop-instances stops them instead. On SIGHUP
+    it reads inventory, facts and artefacts again.
+    """
+    loaded = _loaded(config)
+    configure_logs(loaded.config.log_level, loaded.config.zone)
+    outside = Outside(SystemClock(), SystemIds(), SystemRandom(), metadata.version("hansa"))
+    try:
+        asyncio.run(_serve(loaded, outside, stop_instances=stop_instances))
+    except StateDirTaken as error:
+        _fail(str(error))
+
+
+@app.command()
+def digest(files: Annotated[list[Path], typer.Argument(help="The artefact's files and directories.")]) -> None:
+    """Print the digest of an artefact made of FILES, for an allow-list or a workload."""
+    try:
+        typer.echo(artefact_digest(files))
+    except ArtefactUnreadable as error:
+        _fail(str(error))
+
+
+@app.command()
+def inventory() -> None:
+    """Print what an agent with the inventory source "machine" would advertise of this machine."""
+    configure_logs("warning", "-")
+    machine = MachineSource().read()
+    typer.echo(f"source      {machine.source}")
+    typer.echo(f"cpu_millis  {machine.capacity.cpu_millis}")
+    typer.echo(f"memory_mib  {machine.capacity.memory_mib}")
+    for pool in machine.pools:
+        typer.echo(f"pool        {pool_key(pool)}  count {pool.count}  memory_mib {pool.memory_mib}")
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+async def _serve(loaded: LoadedConfig, outside: Outside, *, stop_instances: bool) -> None:
+    agent = Agent(loaded, outside)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, agent.reload)
+    await agent.run(stop, stop_instances=stop_instances)
+
+
+def _loaded(path: Path) -> LoadedConfig:
+    try:
+        return LoadedConfig(path)
+    except ConfigError as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    sys.exit(EXIT_CONFIG)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""What happens around every call, whatever the service: request id, log, metrics, and errors as rich statuses.
+
+A servicer returns or raises; nothing else leaves it. ``RefusalError`` and ``HansaError`` become the status of their
+reason, a store that failed becomes UNAVAILABLE and ends the process, and a defect becomes INTERNAL: logged once with
+its origin under the request id, told to the caller without a word about the inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Never
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+from grpc_status import rpc_status
+
+from hansa.errors import HansaError, to_status
+from hansa_control.adapters.codec_fields import request_id_in
+from hansa_control.adapters.metrics import Metrics
+from hansa_control.application.ports import Clock, IdSource, RefusalError, StoreFailed
+from hansa_control.domain.model import Reason
+
+REQUEST_ID_KEY = "x-request-id"
+RETRY_AFTER_MS = 1_000
+
+log = structlog.get_logger(__name__)
+
+Behaviour = Callable[[Any, Any], Any]
+
+
+class _Malformed:
+    """Stands for a message that is no message of its type."""
+
+
+def _tolerant(deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    def read(content: bytes) -> Any:
+        try:
+            return content if deserializer is None else deserializer(content)
+        except DecodeError:
+            return _Malformed()
+
+    return read
+
+
+def _checked(message: Any) -> Any:
+    if isinstance(message, _Malformed):
+        raise RefusalError(Reason.INVALID_FIELD, "the message cannot be read: truncated, or of another type", "message")
+    return message
+
+
+async def _checked_stream(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for message in messages:
+        yield _checked(message)
+
+
+def as_hansa_error(error: RefusalError | HansaError | StoreFailed) -> HansaError:
+    """What a refusal looks like on the wire."""
+    if isinstance(error, HansaError):
+        return error
+    if isinstance(error, StoreFailed):
+        return HansaError("UNAVAILABLE", "the operator's store has failed")
+    retry_after_ms = RETRY_AFTER_MS if error.reason is Reason.UNAVAILABLE else 0
+    return HansaError(error.reason.value, error.message, field=error.field, retry_after_ms=retry_after_ms)
+
+
+class CallGuard(grpc.aio.ServerInterceptor):
+    """The interceptor of every server. ``on_store_failed`` is told once the store cannot be relied on any more."""
+
+    def __init__(
+        self, metrics: Metrics, clock: Clock, ids: IdSource, on_store_failed: Callable[[StoreFailed], None]
+    ) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._ids = ids
+        self._on_store_failed = on_store_failed
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method.lstrip("/")
+        reads, writes = _tolerant(handler.request_deserializer), handler.response_serializer
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), reads, writes)
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), reads, writes)
+        if handler.stream_stream:
+            return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream), reads, writes)
+        raise TypeError(f"{method}: hansa has no calls that stream only the request")
+
+    def _unary(self, method: str, behaviour: Behaviour) -> Behaviour:
+        async def guarded(request: Any, context: Any) -> Any:
+            started_us = self._clock.elapsed_us()
+            async with self._call(method, context):
+                response = await behaviour(_checked(request), context)
+                self._metrics.took(method, self._clock.elapsed_us() - started_us)
+                return response
+
+        return guarded
+
+    def _stream(self, method: str, behaviour: Behaviour) -> Behaviour:
+        async def guarded(request: Any, context: Any) -> None:
+            async with self._call(method, context):
+                streamed = hasattr(request, "__aiter__")
+                outcome = behaviour(_checked_stream(request) if streamed else _checked(request), context)
+                if not inspect.isasyncgen(outcome):
+                    await outcome
+                    return
+                async with aclosing(outcome):
+                    async for response in outcome:
+                        await context.write(response)
+
+        return guarded
+
+    @asynccontextmanager
+    async def _call(self, method: str, context: Any) -> AsyncIterator[None]:
+        request_id = await self._request_id(context)
+        code = grpc.StatusCode.OK
+        with structlog.contextvars.bound_contextvars(request_id=request_id, method=method):
+            try:
+                yield
+            except (RefusalError, HansaError, StoreFailed) as error:
+                refusal = self._refused(error)
+                code = refusal.code
+                await _abort(context, refusal)
+            except asyncio.CancelledError:
+                code = grpc.StatusCode.CANCELLED
+                raise
+            except grpc.aio.AbortError:
+                code = context.code() or grpc.StatusCode.UNKNOWN
+                raise
+            except Exception:
+                code = grpc.StatusCode.INTERNAL
+                log.exception("defect")
+                await _abort(context, HansaError("INTERNAL", f"a defect; the log has more under {request_id}"))
+            finally:
+                self._metrics.called(method, code.name)
+
+    async def _request_id(self, context: Any) -> str:
+        """The caller's id for this call if it gave a good one; otherwise a new one, which it is told."""
+        for key, value in context.invocation_metadata() or ():
+            if key == REQUEST_ID_KEY and isinstance(value, str):
+                try:
+                    return request_id_in(value, REQUEST_ID_KEY)
+                except RefusalError:
+                    break
+        request_id = self._ids.new_id()
+        await context.send_initial_metadata(((REQUEST_ID_KEY, request_id),))
+        return request_id
+
+    def _refused(self, error: RefusalError | HansaError | StoreFailed) -> HansaError:
+        refusal = as_hansa_error(error)
+        if isinstance(error, StoreFailed):
+            log.error("store_failed", error=str(error))
+            self._on_store_failed(error)
+        else:
+            log.warning("refused", reason=refusal.reason, field=refusal.field, message=refusal.message)
+        return refusal
+
+
+async def _abort(context: Any, refusal: HansaError) -> Never:
+    await context.abort_with_status(rpc_status.to_status(to_status(refusal)))
+    raise AssertionError("abort returned")

@@ -1,0 +1,41 @@
+"""Options of every channel and server, in one place, since both ends must agree on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+KEEPALIVE_MS = 2_000
+KEEPALIVE_TIMEOUT_MS = 2_000
+RECONNECT_BACKOFF_MS_MAX = 1_000
+METADATA_BYTES_MAX = 16 * 1024
+
+_COMMON: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+def server_options() -> Sequence[tuple[str, int]]:
+    """Bounded messages; dead connections noticed within four seconds; callers may ping once a second."""
+    return (
+        *_COMMON,
+        ("grpc.http2.min_ping_interval_without_data_ms", 900),
+        ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.so_reuseport", 0),
+    )
+
+
+def channel_options(expected_host: str) -> Sequence[tuple[str, int | str]]:
+    """``expected_host`` is the name that the server's certificate must carry, whatever address is dialled."""
+    return (
+        *_COMMON,
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", RECONNECT_BACKOFF_MS_MAX),
+        ("grpc.ssl_target_name_override", expected_host),
+    )

@@ -1,0 +1,112 @@
+"""FederationService over gRPC, the owner's side: the home operator is whom the certificate names."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+
+from hansa.v1 import federation_service_pb2 as federation_pb2
+from hansa.v1 import federation_service_pb2_grpc
+from hansa_control.adapters import codec_federation as codec
+from hansa_control.adapters.authority import Role
+from hansa_control.adapters.grpc_streams import HELLO_TIMEOUT_S, Downstream, first_message
+from hansa_control.adapters.identity import PeerVerifier
+from hansa_control.adapters.offers_link import OffersLink
+from hansa_control.adapters.task_scope import first_to_end, to_the_end
+from hansa_control.application.control_plane import ControlPlane
+from hansa_control.application.ports import Clock, RefusalError
+from hansa_control.application.signals import Signal
+from hansa_control.domain.model import Reason
+
+log = structlog.get_logger(__name__)
+
+
+class FederationServicer(federation_service_pb2_grpc.FederationServiceServicer):
+    """Partners ask for offers and capacity; the context of the federation is checked at every call."""
+
+    def __init__(self, control_plane: ControlPlane, peers: PeerVerifier, clock: Clock) -> None:
+        self._owner = control_plane.owner
+        self._partners = control_plane.partners
+        self._heartbeat_interval_ms = control_plane.settings.heartbeat_interval_ms
+        self._peers = peers
+        self._clock = clock
+
+    async def Propose(self, request: federation_pb2.ProposeRequest, context: Any) -> federation_pb2.ProposeResponse:
+        home = self._home(context)
+        proposal = codec.propose_request_in(request)
+        if proposal.home != home:
+            message = f"the certificate is that of {home}, not of {proposal.home}"
+            raise RefusalError(Reason.IDENTITY_MISMATCH, message, "home_operator")
+        federation = await to_the_end(self._partners.propose(home, proposal.wall_clock_ms))
+        log.info("federated", home=home, context_id=federation.context_id)
+        return codec.propose_response_out(federation)
+
+    async def Hold(self, request: federation_pb2.HoldRequest, context: Any) -> federation_pb2.HoldResponse:
+        home = self._home(context)
+        call = codec.hold_request_in(request)
+        self._partners.check_context(home, call.context_id)
+        outcome = await to_the_end(self._owner.hold(home, call.request))
+        log.info("hold_answered", home=home, claim=call.request.claim, zone=call.request.zone, outcome=_kind(outcome))
+        return codec.hold_response_out(outcome)
+
+    async def Confirm(self, request: federation_pb2.ConfirmRequest, context: Any) -> federation_pb2.ConfirmResponse:
+        home = self._home(context)
+        call = codec.confirm_request_in(request)
+        self._partners.check_context(home, call.context_id)
+        status = await to_the_end(self._owner.confirm(home, call.claim, call.fencing_token, call.manifest))
+        log.info("claim_confirmed", home=home, claim=call.claim, fencing_token=call.fencing_token)
+        return codec.confirm_response_out(status)
+
+    async def Release(self, request: federation_pb2.ReleaseRequest, context: Any) -> federation_pb2.ReleaseResponse:
+        home = self._home(context)
+        call = codec.release_request_in(request)
+        self._partners.check_context(home, call.context_id)
+        status = await to_the_end(self._owner.release(home, call.claim, call.reason))
+        log.info("claim_released", home=home, claim=call.claim, reason=call.reason.value)
+        return codec.release_response_out(status)
+
+    async def Offers(  # type: ignore[override]
+        self, request_iterator: AsyncIterator[federation_pb2.OffersRequest], context: Any
+    ) -> None:
+        link = OffersLink(self._partners, self._clock, self._home(context))
+        stream: Downstream[federation_pb2.OffersResponse] = Downstream(context)
+        hello = await first_message(request_iterator, HELLO_TIMEOUT_S)
+        if hello is not None:
+            await stream.send(*link.receive(hello))
+            await first_to_end(
+                _read(link, request_iterator, stream),
+                _push(link, stream, self._partners.offers_signal),
+                self._beat(link, stream),
+            )
+
+    async def _beat(self, link: OffersLink, stream: Downstream[federation_pb2.OffersResponse]) -> None:
+        while True:
+            await self._clock.sleep_ms(self._heartbeat_interval_ms)
+            await stream.send(link.heartbeat())
+
+    def _home(self, context: Any) -> str:
+        return self._peers.peer(context, Role.CONTROL_PLANE).operator
+
+
+async def _read(
+    link: OffersLink,
+    messages: AsyncIterator[federation_pb2.OffersRequest],
+    stream: Downstream[federation_pb2.OffersResponse],
+) -> None:
+    async for message in messages:
+        await stream.send(*link.receive(message))
+
+
+async def _push(link: OffersLink, stream: Downstream[federation_pb2.OffersResponse], signal: Signal) -> None:
+    seen = signal.version
+    while True:
+        delta = link.next_delta()
+        if delta is not None:
+            await stream.send(delta)
+        seen = await signal.wait(seen)
+
+
+def _kind(outcome: object) -> str:
+    return type(outcome).__name__

@@ -1,0 +1,62 @@
+"""The three listeners of a control plane: app teams, agents and partners, each with a trust of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from hansa_control.adapters.authority import KeyPair
+from hansa_control.adapters.grpc_calls import CallGuard
+from hansa_control.adapters.grpc_options import server_options
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where a server listens ("host:port", port 0 for any), whom TLS lets in, and what it offers to them.
+
+    ``add_services`` adds the servicers; ``service_names`` are their full names, for reflection and health.
+    """
+
+    name: str
+    address: str
+    client_ca_pem: bytes
+    service_names: Sequence[str]
+    add_services: Callable[[grpc.aio.Server], None]
+
+
+class GrpcServer:
+    """One listener, with mutual TLS, health and reflection."""
+
+    def __init__(self, listener: Listener, certificate: KeyPair, guard: CallGuard, concurrent_calls_max: int) -> None:
+        self.listener = listener
+        self.port = 0
+        self._certificate = certificate
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=[guard], options=server_options(), maximum_concurrent_rpcs=concurrent_calls_max
+        )
+
+    async def start(self) -> None:
+        """Listens; RuntimeError if the address is taken."""
+        self.listener.add_services(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*self.listener.service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        pairs = [(self._certificate.key_pem, self._certificate.cert_pem)]
+        credentials = grpc.ssl_server_credentials(pairs, self.listener.client_ca_pem, require_client_auth=True)
+        self.port = self._server.add_secure_port(self.listener.address, credentials)
+        await self._server.start()
+        for name in self.listener.service_names:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self) -> None:
+        """Tells whoever asks that this server is going; calls are still answered."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_s: float) -> None:
+        """Takes no new calls; what runs may go on for so long."""
+        await self._server.stop(grace_s)

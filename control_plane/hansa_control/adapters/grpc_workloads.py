@@ -1,0 +1,136 @@
+"""WorkloadService over gRPC: an app team asks, its certificate says which tenant it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+
+from hansa.v1 import workload_service_pb2 as service_pb2
+from hansa.v1 import workload_service_pb2_grpc
+from hansa_control.adapters import codec_service as codec
+from hansa_control.adapters.authority import Role
+from hansa_control.adapters.identity import PeerIdentity, PeerVerifier
+from hansa_control.adapters.task_scope import to_the_end
+from hansa_control.application.control_plane import ControlPlane
+from hansa_control.application.ports import RefusalError
+from hansa_control.domain.model import Reason, Workload, WorkloadId
+
+log = structlog.get_logger(__name__)
+
+
+class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
+    """Every workload belongs to a tenant, and only that tenant sees it."""
+
+    def __init__(self, control_plane: ControlPlane, peers: PeerVerifier) -> None:
+        self._workloads = control_plane.workloads
+        self._queries = control_plane.queries
+        self._peers = peers
+
+    async def PlanWorkload(
+        self, request: service_pb2.PlanWorkloadRequest, context: Any
+    ) -> service_pb2.PlanWorkloadResponse:
+        plan = codec.plan_in(request)
+        self._authorise(context, plan.workload)
+        decision, current_zone = await self._workloads.plan(plan.workload, plan.spec)
+        return codec.plan_out(decision, current_zone)
+
+    async def SubmitWorkload(
+        self, request: service_pb2.SubmitWorkloadRequest, context: Any
+    ) -> service_pb2.SubmitWorkloadResponse:
+        submit = codec.submit_in(request)
+        caller = self._authorise(context, submit.workload).spiffe_id
+        accepted = await to_the_end(
+            self._workloads.submit(
+                caller, submit.request_id, submit.workload, submit.spec, payload_digest=submit.payload_digest
+            )
+        )
+        log.info("submitted", workload=str(submit.workload), caller=caller, submit_id=submit.request_id)
+        return codec.submit_out(accepted)
+
+    async def GetWorkload(
+        self, request: service_pb2.GetWorkloadRequest, context: Any
+    ) -> service_pb2.GetWorkloadResponse:
+        workload = codec.name_in(request)
+        self._authorise(context, workload)
+        return codec.get_out(self._queries.workload(workload))
+
+    async def ListWorkloads(
+        self, request: service_pb2.ListWorkloadsRequest, context: Any
+    ) -> service_pb2.ListWorkloadsResponse:
+        tenant = self._peers.peer(context, Role.TENANT).name
+        page = codec.page_in(request)
+        return codec.workloads_out(self._queries.workloads(tenant, page.after, page.limit + 1), page.limit)
+
+    async def WatchWorkload(
+        self, request: service_pb2.WatchWorkloadRequest, context: Any
+    ) -> AsyncIterator[service_pb2.WatchWorkloadResponse]:
+        watching = codec.watch_in(request)
+        workload, sequence = watching.workload, watching.after_sequence
+        self._authorise(context, workload)
+        signal = self._queries.workload_signal(workload)
+        held: Workload | None = self._queries.workload(workload)
+        while True:
+            seen = signal.version
+            events = self._queries.events(workload, sequence)
+            yield codec.watch_out(held, events)
+            if held is None:
+                return
+            sequence = max((event.sequence for event in events), default=sequence)
+            await signal.wait(seen)
+            held = self._find(workload)
+
+    def _find(self, workload: WorkloadId) -> Workload | None:
+        try:
+            return self._queries.workload(workload)
+        except RefusalError as error:
+            if error.reason is not Reason.NOT_FOUND:
+                raise
+            return None
+
+    async def ExplainWorkload(
+        self, request: service_pb2.ExplainWorkloadRequest, context: Any
+    ) -> service_pb2.ExplainWorkloadResponse:
+        question = codec.explain_in(request)
+        self._authorise(context, question.workload)
+        found = self._queries.explain(question.workload, question.zone)
+        return codec.explain_out(found.decision, found.now, found.current_zone, found.decided_at_ms)
+
+    async def DeleteWorkload(
+        self, request: service_pb2.DeleteWorkloadRequest, context: Any
+    ) -> service_pb2.DeleteWorkloadResponse:
+        asked = codec.delete_in(request)
+        caller = self._authorise(context, asked.workload).spiffe_id
+        deleted = await to_the_end(
+            self._workloads.delete(
+                caller, asked.request_id, asked.workload, asked.etag, payload_digest=asked.payload_digest
+            )
+        )
+        log.info("deletion_accepted", workload=str(asked.workload), caller=caller, submit_id=asked.request_id)
+        return codec.delete_out(deleted)
+
+    async def ListZones(self, request: service_pb2.ListZonesRequest, context: Any) -> service_pb2.ListZonesResponse:
+        self._peers.peer(context, Role.TENANT)
+        page = codec.page_in(request)
+        return codec.zones_out(self._queries.zones(page.after, page.limit + 1), page.limit)
+
+    async def GetNetwork(self, request: service_pb2.GetNetworkRequest, context: Any) -> service_pb2.GetNetworkResponse:
+        self._peers.peer(context, Role.TENANT)
+        seen = self._queries.network()
+        return codec.network_out((seen.nodes, seen.links), seen.probes, seen.generation)
+
+    async def FindEndpoint(
+        self, request: service_pb2.FindEndpointRequest, context: Any
+    ) -> service_pb2.FindEndpointResponse:
+        workload = codec.name_in(request)
+        self._authorise(context, workload)
+        found = self._queries.endpoint(workload)
+        return codec.endpoint_out(found.urls, found.ca_pem, found.zone, found.claim)
+
+    def _authorise(self, context: Any, workload: WorkloadId) -> PeerIdentity:
+        peer = self._peers.peer(context, Role.TENANT)
+        if peer.name != workload.tenant:
+            message = f"{peer.spiffe_id} may not touch workloads of tenant {workload.tenant}"
+            raise RefusalError(Reason.PERMISSION_DENIED, message, "name")
+        return peer

@@ -1,0 +1,59 @@
+"""Structured logs: one JSON object a line on standard error, without secrets."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+_PEM = re.compile(r"-----BEGIN [A-Z ]+-----.*?(-----END [A-Z ]+-----|$)", re.DOTALL)
+_SECRET_KEYS = re.compile(r"(^|_)(password|passwd|secret|token|authorization|private_key|key_pem)$", re.IGNORECASE)
+_HARMLESS_KEYS = frozenset({"fencing_token", "page_token"})
+REDACTED = "[redacted]"
+
+
+def set_up_logs(operator: str, level: str = "info", stream: TextIO | None = None) -> None:
+    """Configures logs of this process; call once. ``level`` is debug, info, warning or error."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            redact,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(operator=operator)
+    logging.basicConfig(level=max(number, logging.WARNING), stream=stream or sys.stderr, force=True)
+
+
+def redact(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Takes out what must not be written: values under names of secrets, PEM blocks anywhere, bytes."""
+    for key, value in event.items():
+        event[key] = REDACTED if _is_secret(key) else _clean(value)
+    return event
+
+
+def _is_secret(key: str) -> bool:
+    return key not in _HARMLESS_KEYS and _SECRET_KEYS.search(key) is not None
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return _PEM.sub(REDACTED, value) if "-----BEGIN" in value else value
+    if isinstance(value, bytes):
+        return f"[{len(value)} bytes]"
+    if isinstance(value, dict):
+        return {key: REDACTED if _is_secret(str(key)) else _clean(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean(inner) for inner in value]
+    return value

@@ -1,0 +1,90 @@
+"""Numbers for Prometheus, on an HTTP port of their own that belongs on the loopback interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+_STATE_GAUGES: Mapping[str, str] = {
+    "zones": "Own zones by state",
+    "workloads": "Workloads by state",
+    "claims": "Claims on own zones by state",
+    "federations": "Federations by state",
+}
+_TOTALS: Mapping[str, str] = {"decisions": "Decisions made", "adverts": "Adverts taken over"}
+
+
+class _HttpServer(Protocol):
+    @property
+    def server_port(self) -> int: ...
+
+    def shutdown(self) -> None: ...
+
+
+class Metrics:
+    """What this process counts itself, and what it reads from the application when asked."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._calls = Counter(
+            "hansa_rpc_total", "Calls by method and gRPC code", ["method", "code"], registry=self.registry
+        )
+        self._latency = Histogram(
+            "hansa_rpc_duration_seconds",
+            "Time in the server by method, streams excluded",
+            ["method"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._server: _HttpServer | None = None
+
+    def called(self, method: str, code: str) -> None:
+        """A call or a stream ended."""
+        self._calls.labels(method, code).inc()
+
+    def took(self, method: str, elapsed_us: int) -> None:
+        """A call that is no stream took so many microseconds."""
+        self._latency.labels(method).observe(elapsed_us / 1_000_000)
+
+    def read_from(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        """Adds the application's numbers, named "gauge|STATE" or by the name of a total."""
+        self.registry.register(_Counts(counts))
+
+    def serve(self, host: str, port: int) -> int:
+        """Serves ``/metrics``; returns the port, which matters when 0 was asked for. OSError if it is taken."""
+        server, _ = start_http_server(port, addr=host, registry=self.registry)
+        self._server = server
+        return int(server.server_port)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
+
+
+class _Counts:
+    """A collector that asks the application at each scrape."""
+
+    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        self._counts = counts
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        counts = self._counts()
+        for name, text in _STATE_GAUGES.items():
+            gauge = GaugeMetricFamily(f"hansa_{name}", text, labels=["state"])
+            for key, value in sorted(counts.items()):
+                kind, bar, state = key.partition("|")
+                if bar and kind == name:
+                    gauge.add_metric([state.lower()], value)
+            yield gauge
+        for name, text in _TOTALS.items():
+            if name in counts:
+                yield CounterMetricFamily(f"hansa_{name}", text, value=counts[name])

@@ -1,0 +1,59 @@
+"""One partner's stream of offers, the home operator's side, without the wire: messages in, messages out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from hansa.v1.federation_service_pb2 import OffersRequest, OffersResponse
+from hansa_control.adapters.codec_delta import Ack, Heartbeat, Refusal
+from hansa_control.adapters.codec_federation import (
+    OffersHello,
+    home_heartbeat_out,
+    offers_ack_out,
+    offers_hello_out,
+    offers_response_in,
+)
+from hansa_control.application.ports import Clock, StoredOffer
+
+log = structlog.get_logger(__name__)
+
+
+class OfferIngest(Protocol):
+    """What the follower needs of the application; see ``application.partners.PartnerIngest``."""
+
+    def held_offers(self, owner: str) -> Mapping[str, str]: ...
+
+    async def offered(
+        self, owner: str, updated: Sequence[StoredOffer], removed: Sequence[str]
+    ) -> tuple[Refusal, ...]: ...
+
+    def heard(self, owner: str) -> None: ...
+
+
+class OffersFollower:
+    """What one partner shows. A message that cannot be read is raised as ``RefusalError`` and ends the stream."""
+
+    def __init__(self, ingest: OfferIngest, clock: Clock, owner: str) -> None:
+        self._ingest = ingest
+        self._clock = clock
+        self._owner = owner
+
+    def hello(self, context_id: str) -> OffersRequest:
+        """Opens the stream with what is held already, so that only differences come."""
+        return offers_hello_out(OffersHello(context_id, self._ingest.held_offers(self._owner)))
+
+    async def receive(self, message: OffersResponse) -> tuple[OffersRequest, ...]:
+        """Takes one message; returns what to answer. Offers are durable on return."""
+        said = offers_response_in(message, self._owner)
+        self._ingest.heard(self._owner)
+        if isinstance(said, Heartbeat):
+            return (home_heartbeat_out(self._clock.wall_ms()),)
+        late = await self._ingest.offered(self._owner, said.updated, said.removed)
+        refusals = (*said.refusals, *late)
+        if refusals:
+            name, field, reason = refusals[0]
+            log.warning("offers_refused", owner=self._owner, count=len(refusals), name=name, field=field, reason=reason)
+        return (offers_ack_out(Ack(said.nonce, refusals)),)

@@ -1,0 +1,101 @@
+"""One partner's stream of offers, the owner's side, without the wire: messages in, messages out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from hansa.delta import DeltaSender
+from hansa.v1.federation_service_pb2 import OffersRequest, OffersResponse
+from hansa_control.adapters.codec_delta import Ack, Memo, Refusal, etags_of
+from hansa_control.adapters.codec_federation import (
+    OffersHello,
+    offer_delta_out,
+    offer_out,
+    offers_request_in,
+    owner_heartbeat_out,
+)
+from hansa_control.adapters.rates import TokenBucket
+from hansa_control.application.ports import Clock, OfferBody, RefusalError
+from hansa_control.domain.model import Reason
+
+OFFERS_PER_DELTA = 64
+MESSAGES_PER_S = 500
+MESSAGES_BURST = 1_000
+
+log = structlog.get_logger(__name__)
+
+
+class OfferSource(Protocol):
+    """What the link needs of the application; see ``application.partners.PartnerIngest``."""
+
+    def check_context(self, home: str, context_id: str) -> None: ...
+
+    def offers(self, home: str) -> Mapping[str, OfferBody]: ...
+
+
+class OffersLink:
+    """What one home operator is shown. Refusals are raised and end the stream."""
+
+    def __init__(self, source: OfferSource, clock: Clock, home: str) -> None:
+        self._source = source
+        self._clock = clock
+        self._home = home
+        self._context_id = ""
+        self._sender = DeltaSender(OFFERS_PER_DELTA)
+        self._memo = Memo(offer_out)
+        self._rate = TokenBucket(clock, MESSAGES_PER_S, MESSAGES_BURST)
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._context_id)
+
+    def receive(self, message: OffersRequest) -> tuple[OffersResponse, ...]:
+        """Takes one message of the home operator; returns what to send, in order."""
+        self._rate.take()
+        said = offers_request_in(message)
+        if isinstance(said, OffersHello):
+            return self._greet(said)
+        self._check_context()
+        if isinstance(said, Ack):
+            self._sender.on_ack(said.nonce, [name for name, _, _ in said.refusals])
+            _log_refusals(self._home, said.refusals)
+        return self._next()
+
+    def next_delta(self) -> OffersResponse | None:
+        """The next delta of offers; None while one is in flight or nothing differs."""
+        self._check_context()
+        wires = self._memo.of(self._source.offers(self._home))
+        delta = self._sender.next_delta(etags_of(wires))
+        return None if delta is None else offer_delta_out(delta, wires)
+
+    def heartbeat(self) -> OffersResponse:
+        """A sign of life; RefusalError when the federation is no longer in force."""
+        self._check_context()
+        return owner_heartbeat_out(self._clock.wall_ms())
+
+    def _greet(self, hello: OffersHello) -> tuple[OffersResponse, ...]:
+        if self._context_id:
+            raise RefusalError(Reason.PROTOCOL_VIOLATION, "a stream has one hello", "hello")
+        self._source.check_context(self._home, hello.context_id)
+        self._context_id = hello.context_id
+        self._sender.start(hello.offer_etags)
+        log.info("partner_connected", home=self._home, offers_held=len(hello.offer_etags))
+        return self._next() or (self.heartbeat(),)
+
+    def _check_context(self) -> None:
+        if not self._context_id:
+            raise RefusalError(Reason.PROTOCOL_VIOLATION, "the first message of a stream must be a hello", "hello")
+        self._source.check_context(self._home, self._context_id)
+
+    def _next(self) -> tuple[OffersResponse, ...]:
+        delta = self.next_delta()
+        return () if delta is None else (delta,)
+
+
+def _log_refusals(home: str, refusals: Sequence[Refusal]) -> None:
+    if refusals:
+        name, field, message = refusals[0]
+        log.warning("offers_refused_by_partner", home=home, count=len(refusals), name=name, field=field, reason=message)

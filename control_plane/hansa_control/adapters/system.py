@@ -1,0 +1,44 @@
+"""Time and chance of the real world: the only place where they are read."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+
+_FIRST = "abcdefghijklmnopqrstuvwxyz"
+_REST = _FIRST + "0123456789"
+_ID_LENGTH = 20
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def wall_ms(self) -> int:
+        """Milliseconds since the Unix epoch, UTC; may jump."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds since some moment; only grows."""
+        return time.monotonic_ns() // 1_000_000
+
+    def elapsed_us(self) -> int:
+        """Microseconds since some moment, as finely as the machine counts; only grows."""
+        return time.perf_counter_ns() // 1_000
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        await asyncio.sleep(duration_ms / 1000)
+
+
+class SystemIds:
+    """Names and jitter from the operating system's entropy; 20 characters hold more than 100 bits."""
+
+    def __init__(self) -> None:
+        self._chance = secrets.SystemRandom()
+
+    def new_id(self) -> str:
+        """A name that nobody else has; a letter first, so that it is a name anywhere."""
+        return secrets.choice(_FIRST) + "".join(secrets.choice(_REST) for _ in range(_ID_LENGTH - 1))
+
+    def fraction(self) -> float:
+        return self._chance.random()

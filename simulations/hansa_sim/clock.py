@@ -1,0 +1,56 @@
+"""Time and names in the simulation, in the forms that the control plane and the agent ask for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hansa_agent.ports import Instant
+
+from hansa_sim.kernel import VirtualLoop
+from hansa_sim.streams import Stream
+
+EPOCH_MS = 1_750_000_000_000
+"""Wall clock when a simulation begins: 15 June 2025, 15:06:40 UTC."""
+
+
+class VirtualClock:
+    """One host's clocks. Monotonic time begins at 0 with the clock; the wall clock may be off by ``skew_ms``."""
+
+    def __init__(self, loop: VirtualLoop, skew_ms: int = 0) -> None:
+        self._loop = loop
+        self._started_us = loop.now_us
+        self._skew_ms = skew_ms
+
+    def wall_ms(self) -> int:
+        return EPOCH_MS + self._loop.now_us // 1_000 + self._skew_ms
+
+    def monotonic_ms(self) -> int:
+        return (self._loop.now_us - self._started_us) // 1_000
+
+    def elapsed_us(self) -> int:
+        return self._loop.now_us - self._started_us
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        await asyncio.sleep(duration_ms / 1_000)
+
+    def now(self) -> Instant:
+        return Instant(self.monotonic_ms(), self.wall_ms())
+
+    def monotonic_ns(self) -> int:
+        return self.elapsed_us() * 1_000
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class SimIds:
+    """Names and jitter from a seeded stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def new_id(self) -> str:
+        return self._stream.word()
+
+    def fraction(self) -> float:
+        return self._stream.fraction()

@@ -1,0 +1,239 @@
+"""What every store promises, whatever it is made of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from hansa_control.adapters.store_memory import MemoryStore
+from hansa_control.adapters.store_sqlite import SqliteStore
+from hansa_control.application.ports import (
+    Counter,
+    Delete,
+    Put,
+    Record,
+    Store,
+    StoredAdvert,
+    StoredDecision,
+    StoredOffer,
+    StoredRequest,
+    StoreFailed,
+    Table,
+)
+from hansa_control.domain.model import (
+    ArtefactRef,
+    Capacity,
+    Claim,
+    ClaimState,
+    ClaimStatus,
+    ConstraintResult,
+    Decision,
+    Event,
+    EventLevel,
+    Evidence,
+    EvidenceKind,
+    Fact,
+    FactKind,
+    Federation,
+    FederationState,
+    LatencyBudget,
+    Reason,
+    Rejection,
+    ResidencyPolicy,
+    SiteRule,
+    Workload,
+    WorkloadId,
+    WorkloadSpec,
+    WorkloadState,
+    ZoneId,
+)
+
+SPEC = WorkloadSpec(
+    ArtefactRef("asr", "sha256:0"),
+    None,
+    1000,
+    2048,
+    1,
+    (),
+    LatencyBudget(95, 20_000),
+    ResidencyPolicy(site=SiteRule(frozenset({"NO", "SE"}))),
+)
+EVIDENCE = Evidence(EvidenceKind.REGISTER, "Brønnøysundregistrene", "register", 1, 2, "sha256:1")
+REJECTION = Rejection(
+    ZoneId("rheinkraft", "köln-1"), Reason.SITE_COUNTRY_DENIED, ConstraintResult("Site", "DE", "NO, SE", "")
+)
+ONE_OF_EACH: dict[Table, Record] = {
+    Table.ADVERT: StoredAdvert("oslo-1", "facts/country", "e1", Fact(FactKind.SITE_COUNTRY, "NO", EVIDENCE)),
+    Table.OFFER: StoredOffer("rheinkraft", "claims/c-1", "e2", ClaimStatus("c-1", ClaimState.SERVING, 1, (), "", 7)),
+    Table.CLAIM: Claim("c-1", "nordavind", "oslo-1", SPEC, Capacity(1000, 2048), "", ClaimState.HELD, 7, 5000),
+    Table.WORKLOAD: Workload(WorkloadId("t", "w"), "u", SPEC, 1, 1, WorkloadState.PENDING, (), (), 1, "client"),
+    Table.DECISION: StoredDecision(Decision((), (REJECTION,), 1, 8812), 1),
+    Table.REQUEST: StoredRequest("sha256:2", "tenants/t/workloads/w", 1),
+    Table.FEDERATION: Federation("nordavind", "rheinkraft", "ctx", FederationState.ACTIVE, 6000, b"\x00\xffPEM"),
+    Table.EVENT: Event(1, 1, "tenants/t/workloads/w", "Placed", "in oslo-1", EventLevel.NORMAL),
+    Table.COUNTER: Counter(1),
+}
+
+
+class Medium(Protocol):
+    """Where records outlive a process: each ``restart`` is the store of a new process on the same records."""
+
+    async def restart(self) -> Store: ...
+
+
+class MemoryMedium:
+    def __init__(self) -> None:
+        self._store = MemoryStore()
+
+    async def restart(self) -> Store:
+        self._store = self._store.reopen()
+        return self._store
+
+
+class SqliteMedium:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._store: SqliteStore | None = None
+
+    async def restart(self) -> Store:
+        if self._store is not None:
+            await self._store.close()
+        self._store = SqliteStore(self._path)
+        return self._store
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def medium(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Medium]:
+    medium: Medium = MemoryMedium() if request.param == "memory" else SqliteMedium(tmp_path / "control.sqlite")
+    yield medium
+    await (await medium.restart()).close()
+
+
+def count(key: str, value: int) -> Put:
+    return Put(Table.COUNTER, key, Counter(value))
+
+
+async def counters(store: Store) -> dict[str, int]:
+    return {
+        key: record.value for key, record in (await store.load())[Table.COUNTER].items() if isinstance(record, Counter)
+    }
+
+
+async def test_a_new_store_has_every_table_and_no_record(medium: Medium) -> None:
+    assert await (await medium.restart()).load() == {table: {} for table in Table}
+
+
+async def test_records_of_every_table_survive_a_restart(medium: Medium) -> None:
+    assert set(ONE_OF_EACH) == set(Table)
+    await (await medium.restart()).commit([Put(table, "k", record) for table, record in ONE_OF_EACH.items()])
+    assert await (await medium.restart()).load() == {table: {"k": record} for table, record in ONE_OF_EACH.items()}
+
+
+async def test_a_later_put_replaces_an_earlier(medium: Medium) -> None:
+    store = await medium.restart()
+    await store.commit([count("fence|oslo-1", 1)])
+    await store.commit([count("fence|oslo-1", 2)])
+    assert await counters(await medium.restart()) == {"fence|oslo-1": 2}
+
+
+async def test_what_was_deleted_stays_away(medium: Medium) -> None:
+    store = await medium.restart()
+    await store.commit([count("a", 1), count("b", 2)])
+    await store.commit([Delete(Table.COUNTER, "a")])
+    assert await counters(await medium.restart()) == {"b": 2}
+
+
+async def test_deleting_what_is_not_there_is_harmless(medium: Medium) -> None:
+    store = await medium.restart()
+    await store.commit([Delete(Table.COUNTER, "a"), count("b", 2)])
+    assert await counters(store) == {"b": 2}
+
+
+async def test_the_changes_of_a_commit_are_made_in_order(medium: Medium) -> None:
+    store = await medium.restart()
+    await store.commit(
+        [count("a", 1), Delete(Table.COUNTER, "a"), count("a", 2), count("b", 1), Delete(Table.COUNTER, "b")]
+    )
+    assert await counters(await medium.restart()) == {"a": 2}
+
+
+async def test_one_key_in_two_tables_is_two_records(medium: Medium) -> None:
+    store = await medium.restart()
+    await store.commit([count("k", 1), Put(Table.REQUEST, "k", ONE_OF_EACH[Table.REQUEST])])
+    await store.commit([Delete(Table.REQUEST, "k")])
+    assert await counters(await medium.restart()) == {"k": 1}
+
+
+async def test_records_come_ordered_by_key(medium: Medium) -> None:
+    store = await medium.restart()
+    await store.commit([count(key, 0) for key in ("b|ø", "a", "b|z", "B", "")])
+    assert list(await counters(await medium.restart())) == ["", "B", "a", "b|z", "b|ø"]
+
+
+async def test_an_empty_commit_is_harmless(medium: Medium) -> None:
+    store = await medium.restart()
+    await store.commit([])
+    assert await counters(store) == {}
+
+
+async def test_what_was_loaded_does_not_change_with_later_commits(medium: Medium) -> None:
+    store = await medium.restart()
+    before = await store.load()
+    await store.commit([count("a", 1)])
+    assert before[Table.COUNTER] == {}
+
+
+async def test_concurrent_commits_take_effect_in_the_order_of_the_calls(medium: Medium) -> None:
+    store = await medium.restart()
+    await asyncio.gather(*(store.commit([count("last", n), count(f"n{n}", n)]) for n in range(100)))
+    assert await counters(await medium.restart()) == {"last": 99} | {f"n{n}": n for n in range(100)}
+
+
+async def test_a_commit_whose_caller_went_away_is_made_whole_or_not_at_all(medium: Medium) -> None:
+    store = await medium.restart()
+    await store.commit([count("a", 1), count("b", 1)])
+    commit = asyncio.ensure_future(store.commit([count("a", 2), count("b", 2)]))
+    await asyncio.sleep(0)
+    commit.cancel()
+    await asyncio.gather(commit, return_exceptions=True)
+    await store.commit([count("c", 1)])
+    assert await counters(await medium.restart()) in ({"a": 1, "b": 1, "c": 1}, {"a": 2, "b": 2, "c": 1})
+
+
+async def test_a_record_of_another_table_is_refused_with_all_that_came_with_it(medium: Medium) -> None:
+    store = await medium.restart()
+    await store.commit([count("a", 1)])
+    with pytest.raises(StoreFailed, match="record 'k' cannot be stored"):
+        await store.commit([count("a", 2), Put(Table.CLAIM, "k", Counter(1))])
+    assert await counters(await medium.restart()) == {"a": 1}
+
+
+async def test_after_a_failure_nothing_more_is_accepted(medium: Medium) -> None:
+    store = await medium.restart()
+    with pytest.raises(StoreFailed):
+        await store.commit([Put(Table.CLAIM, "k", Counter(1))])
+    with pytest.raises(StoreFailed, match="record 'k' cannot be stored"):
+        await store.commit([count("a", 1)])
+    assert await counters(await medium.restart()) == {}
+
+
+async def test_a_closed_store_refuses(medium: Medium) -> None:
+    store = await medium.restart()
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreFailed, match="closed"):
+        await store.commit([count("a", 1)])
+    with pytest.raises(StoreFailed, match="closed"):
+        await store.load()
+
+
+async def test_closing_waits_for_the_commits_before_it(medium: Medium) -> None:
+    store = await medium.restart()
+    commits = [asyncio.ensure_future(store.commit([count(f"n{n}", n)])) for n in range(20)]
+    await asyncio.sleep(0)
+    await store.close()
+    await asyncio.gather(*commits)
+    assert len(await counters(await medium.restart())) == 20

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Sees to the commands that tests need and that do not come from PyPI. `make test` calls it.
+# As root on Debian or Ubuntu it installs what is missing; elsewhere it says so, and under CI=true that is a failure.
+set -eu
+
+# One line for each: the command, and the package that has it.
+needs="
+git git
+"
+
+missing=
+while read -r command package; do
+  if [ -n "$command" ] && ! command -v "$command" >/dev/null 2>&1; then
+    missing="$missing $package"
+  fi
+done <<EOF
+$needs
+EOF
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  echo "Installing for the tests:$missing"
+  export DEBIAN_FRONTEND=noninteractive
+  # shellcheck disable=SC2086 # a list of packages
+  apt-get install -y -qq $missing >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq $missing >/dev/null; }
+  exit 0
+fi
+echo "Missing for some tests:$missing. On Debian or Ubuntu:  sudo apt-get install$missing" >&2
+[ "${CI:-}" != true ]
