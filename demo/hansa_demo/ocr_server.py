@@ -104,6 +104,9 @@ async def answer_in_json(request: web.Request, handler: Handler) -> web.StreamRe
     except ImageRefused as error:
         field = "inputs[0].data[0]"
         return refusal(400, f"{field}: {error}", field=field)
+    except Exception as error:  # the model's: too little memory, for one; the next image may fit
+        print(f"hansa-ocr: inference failed: {type(error).__name__}: {str(error)[:200]!r}", file=sys.stderr)
+        return refusal(500, "the inference failed")
 
 
 def refusal(status: int, text: str, *, field: str = "", headers: dict[str, str] | None = None) -> web.Response:

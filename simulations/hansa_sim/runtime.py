@@ -148,16 +148,18 @@ class MachineRuntime:
 
     async def start(self, order: Ordered) -> Running:
         await asyncio.sleep(0.002)
-        running = self._machine.instances.get(order.instance)
-        if running is not None and running.runs:
-            raise RuntimeError(f"two processes of {order.instance} at once")
+        leftover = self._machine.instances.get(order.instance)
+        if leftover is not None:
+            self._machine.end(leftover, -9)
         instance = self._machine.start(order)
         self._store.set_process(order.instance, ProcessMark(len(self._machine.started), 1, "boot"), 1)
         return MachineProcess(self._machine, instance)
 
     def adopt(self) -> Mapping[str, Running]:
         return {
-            instance.order.instance: MachineProcess(self._machine, instance) for instance in self._machine.running()
+            instance.order.instance: MachineProcess(self._machine, instance)
+            for instance in self._machine.running()
+            if instance.order.instance in self._store.records
         }
 
     def forget(self, instance: str) -> None:

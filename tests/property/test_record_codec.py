@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from itertools import permutations
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hansa_control.adapters.record_codec import RecordInvalid, decode, encode
@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 TABLES = list(Table)
-RECORDS = {table: st.from_type(RECORD_TYPES[table]) for table in TABLES}
+RECORDS: dict[Table, st.SearchStrategy[Any]] = {table: st.from_type(RECORD_TYPES[table]) for table in TABLES}
 relaxed = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )

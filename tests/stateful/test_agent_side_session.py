@@ -169,5 +169,5 @@ class SessionMachine(RuleBasedStateMachine):
         assert self.unacknowledged == seen == 0, "once agreed, nothing more is sent"
 
 
-SessionMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+SessionMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestAgentSideSession = SessionMachine.TestCase

@@ -115,7 +115,7 @@ def build_spec(variant: int) -> WorkloadSpec:
 def _rows_at(zone_count: int) -> list[Row]:
     world = build_world(zone_count)
     floor = _measure(_floor_call(world), 300)
-    cold = _measure(_cold_call(zone_count), 5)
+    cold = _measure(_cold_call(zone_count), 3)
     fresh = _measure(_fresh_call(world), 12)
     warm = _measure(_warm_call(world), 60)
     target = WARM_P50_TARGET_US if zone_count == max(ZONE_COUNTS) else None
@@ -155,7 +155,7 @@ def _measure(call: Callable[[int], object], times: int) -> np.ndarray:
 
 
 def _cold_call(zone_count: int) -> Callable[[int], object]:
-    worlds = [build_world(zone_count) for _ in range(6)]
+    worlds = [build_world(zone_count) for _ in range(4)]
     return lambda at: decide(PlacementRequest(build_spec(0), "op0"), worlds[at], NOW_MS)
 
 
@@ -224,7 +224,9 @@ def _zone(at: int, node: str, stream: np.random.Generator) -> Zone:
     pool = AcceleratorPool("nvidia", model, memory_mib, 8)
     free = int(stream.integers(0, 9))
     capacity = Capacity(64_000, 262_144, ((pool.key, 8),))
-    inventory = Inventory(node, f"City {at}", capacity, (pool,), (ARTEFACT,), "", 1_000 + at % 700, "file", cordoned=False)
+    inventory = Inventory(
+        node, f"City {at}", capacity, (pool,), (ARTEFACT,), "", 1_000 + at % 700, "file", cordoned=False
+    )
     site = COUNTRIES[at % len(COUNTRIES)]
     facts = tuple(
         Fact(kind, value, Evidence(EvidenceKind.DECLARATION, "op", "operator-declaration", 1, NOW_MS * 2, "sha256:0"))

@@ -128,6 +128,7 @@ def _placement_out(placement: Placement) -> workload_pb2.Placement:
         message=placement.message,
         fencing_token=placement.fencing_token,
         pool=placement.pool,
+        generation=placement.generation,
     )
 
 

@@ -20,11 +20,13 @@ from grpc_status import rpc_status
 
 from hansa.errors import HansaError, to_status
 from hansa_control.adapters.codec_fields import request_id_in
+from hansa_control.adapters.grpc_options import REQUEST_ID_KEY
 from hansa_control.adapters.metrics import Metrics
+from hansa_control.adapters.task_scope import first_to_end
 from hansa_control.application.ports import Clock, IdSource, RefusalError, StoreFailed
 from hansa_control.domain.model import Reason
 
-REQUEST_ID_KEY = "x-request-id"
+REQUEST_ID_KEYS = (REQUEST_ID_KEY, "x-request-id")
 RETRY_AFTER_MS = 1_000
 
 log = structlog.get_logger(__name__)
@@ -57,6 +59,16 @@ async def _checked_stream(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield _checked(message)
 
 
+async def _written(outcome: Any, context: Any) -> None:
+    """Runs a handler that streams its responses, whether it yields them or writes them itself."""
+    if not inspect.isasyncgen(outcome):
+        await outcome
+        return
+    async with aclosing(outcome):
+        async for response in outcome:
+            await context.write(response)
+
+
 def as_hansa_error(error: RefusalError | HansaError | StoreFailed) -> HansaError:
     """What a refusal looks like on the wire."""
     if isinstance(error, HansaError):
@@ -77,6 +89,11 @@ class CallGuard(grpc.aio.ServerInterceptor):
         self._clock = clock
         self._ids = ids
         self._on_store_failed = on_store_failed
+        self._stopping = asyncio.Event()
+
+    def end_streams(self) -> None:
+        """Ends every stream with UNAVAILABLE, as streams have no end of their own that a stopping server could await."""
+        self._stopping.set()
 
     async def intercept_service(
         self,
@@ -111,14 +128,13 @@ class CallGuard(grpc.aio.ServerInterceptor):
             async with self._call(method, context):
                 streamed = hasattr(request, "__aiter__")
                 outcome = behaviour(_checked_stream(request) if streamed else _checked(request), context)
-                if not inspect.isasyncgen(outcome):
-                    await outcome
-                    return
-                async with aclosing(outcome):
-                    async for response in outcome:
-                        await context.write(response)
+                await first_to_end(_written(outcome, context), self._until_stopping())
 
         return guarded
+
+    async def _until_stopping(self) -> None:
+        await self._stopping.wait()
+        raise RefusalError(Reason.UNAVAILABLE, "the operator's control plane is stopping")
 
     @asynccontextmanager
     async def _call(self, method: str, context: Any) -> AsyncIterator[None]:
@@ -147,9 +163,9 @@ class CallGuard(grpc.aio.ServerInterceptor):
     async def _request_id(self, context: Any) -> str:
         """The caller's id for this call if it gave a good one; otherwise a new one, which it is told."""
         for key, value in context.invocation_metadata() or ():
-            if key == REQUEST_ID_KEY and isinstance(value, str):
+            if key in REQUEST_ID_KEYS and isinstance(value, str):
                 try:
-                    return request_id_in(value, REQUEST_ID_KEY)
+                    return request_id_in(value, key)
                 except RefusalError:
                     break
         request_id = self._ids.new_id()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+REQUEST_ID_KEY = "hansa-request-id"
+"""Metadata under which a call carries its id."""
+
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 KEEPALIVE_MS = 2_000
 KEEPALIVE_TIMEOUT_MS = 2_000

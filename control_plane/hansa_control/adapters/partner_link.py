@@ -21,7 +21,7 @@ from hansa.v1 import federation_service_pb2_grpc
 from hansa_control.adapters import codec_federation as codec
 from hansa_control.adapters.authority import KeyPair, control_plane_host
 from hansa_control.adapters.circuit import Circuit
-from hansa_control.adapters.grpc_options import channel_options
+from hansa_control.adapters.grpc_options import REQUEST_ID_KEY, channel_options
 from hansa_control.adapters.offers_follower import OfferIngest, OffersFollower
 from hansa_control.adapters.task_scope import to_the_end
 from hansa_control.application.ports import (
@@ -108,7 +108,7 @@ class PartnerLink:
                 await self._follow(await self._propose())
                 self._failed("the partner ended the stream")
             except grpc.aio.AioRpcError as error:
-                self._failed(str(from_rpc_error(error)))
+                self._failed(_told(error))
             except (RefusalError, HansaError, TimeoutError) as error:
                 self._failed(str(error) or type(error).__name__)
             self._bound.disconnected(self._partner.operator)
@@ -191,7 +191,7 @@ class PartnerLink:
     ) -> ResultT:
         self._circuit.check()
         try:
-            response = await method(request, timeout=CALL_TIMEOUT_S, metadata=(("x-request-id", self._ids.new_id()),))
+            response = await method(request, timeout=CALL_TIMEOUT_S, metadata=((REQUEST_ID_KEY, self._ids.new_id()),))
         except grpc.aio.AioRpcError as error:
             raise self._explained(error) from error
         self._circuit.succeeded()
@@ -203,7 +203,7 @@ class PartnerLink:
     def _explained(self, error: grpc.aio.AioRpcError) -> RefusalError | OwnerUnreachable:
         if error.code() in _SILENT_CODES:
             self._circuit.failed()
-            return OwnerUnreachable(f"{self._partner.operator}: {error.code().name} {error.details()}")
+            return OwnerUnreachable(f"{self._partner.operator}: {_told(error)}")
         self._circuit.succeeded()
         told = from_rpc_error(error)
         return RefusalError(Reason(told.reason), f"{self._partner.operator}: {told.message}", told.field)
@@ -233,6 +233,10 @@ class PartnerLink:
             options = channel_options(control_plane_host(self._partner.trust_domain))
             self._channel = grpc.aio.secure_channel(self._partner.endpoint, credentials, options=options)
         return federation_service_pb2_grpc.FederationServiceStub(self._channel)
+
+
+def _told(error: grpc.aio.AioRpcError) -> str:
+    return f"{error.code().name}: {error.details()}"
 
 
 async def _ending_of(call: Any) -> grpc.aio.AioRpcError:

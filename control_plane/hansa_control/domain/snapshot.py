@@ -7,7 +7,7 @@ changes.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -168,8 +168,8 @@ def build_network(generation: int, nodes: Iterable[NetworkNode], links: Iterable
         nodes=kept_nodes,
         links=kept,
         node_index=index,
-        ends=np.array([(index[x.node_a], index[x.node_b]) for x in kept], dtype=np.int64).reshape(-1, 2),
-        rtt_us=np.array([[x.rtt.at(p) for p in PERCENTILES] for x in kept], dtype=np.int64).reshape(-1, 3),
+        ends=_frozen([(index[x.node_a], index[x.node_b]) for x in kept], columns=2),
+        rtt_us=_frozen([[x.rtt.at(p) for p in PERCENTILES] for x in kept], columns=3),
         dangling=tuple(link.name for link in ordered if link.name not in usable_names),
     )
 
@@ -234,6 +234,12 @@ def from_networkx(graph: nx.Graph, generation: int) -> Network:
     links = [data["link"] for *_, data in graph.edges(data=True)]
     names = {node.name for node in nodes}
     return build_network(generation, nodes, (x for x in links if x.node_a in names and x.node_b in names))
+
+
+def _frozen(rows: Sequence[Sequence[int]], columns: int) -> NDArray[np.int64]:
+    array = np.array(rows, dtype=np.int64).reshape(-1, columns)
+    array.setflags(write=False)
+    return array
 
 
 def _first_by_name(nodes: Iterable[NetworkNode]) -> tuple[NetworkNode, ...]:

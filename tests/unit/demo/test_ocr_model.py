@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from hansa_demo.ocr_model import ImageRefused, Line, OcrModel, Pixels, decode_image
-from hansa_demo.ocr_server import QUEUE_LENGTH_MAX, ModelQueue, QueueFull
+from hansa_demo.ocr_server import QUEUE_LENGTH_MAX, ModelQueue, QueueFull, answer_in_json
 from hansa_demo.yard_images import yard_image
 from PIL import Image
 
@@ -136,3 +138,13 @@ async def test_a_refused_image_gives_its_place_back(executor: ThreadPoolExecutor
     for _ in range(QUEUE_LENGTH_MAX + 1):
         with pytest.raises(ImageRefused):
             await queue.read(b"no image")
+
+
+async def test_a_model_that_fails_is_one_line_and_an_answer_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    async def out_of_memory(_request: web.Request) -> web.StreamResponse:
+        raise MemoryError("first line\nsecond line")
+
+    answer = await answer_in_json(make_mocked_request("POST", "/"), out_of_memory)
+    assert isinstance(answer, web.Response)
+    assert (answer.status, answer.text) == (500, '{"error": "the inference failed"}')
+    assert capsys.readouterr().err.count("\n") == 1

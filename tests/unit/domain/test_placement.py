@@ -95,6 +95,16 @@ def test_a_score_is_the_sum_of_its_terms() -> None:
         assert abs(choice.score - sum(term.value for term in choice.terms)) < 1e-8
 
 
+def test_a_remembered_choice_follows_a_change_of_its_zone() -> None:
+    cheap, dear = zone("a/oslo"), zone("a/oslo", inventory={"price_millieur_per_hour": 9_000})
+    snapshot = world(cheap, zone("b/oslo"))
+    best = []
+    for first in (cheap, dear, cheap):
+        later = snapshot.with_zones(13, [first, zone("b/oslo")], NOW_MS)
+        best.append(decide(PlacementRequest(spec(), "x"), later, NOW_MS).choices[0].zone.operator)
+    assert best == ["a", "b", "a"]
+
+
 def test_home_is_part_of_what_is_remembered() -> None:
     snapshot = world(zone("a/oslo"), zone("b/oslo"))
     first = [decide(PlacementRequest(spec(), home), snapshot, NOW_MS).choices[0].zone.operator for home in "abab"]

@@ -74,7 +74,8 @@ def test_nothing_yet_is_drawn_as_the_start() -> None:
 def test_every_state_is_reachable_and_every_event_used(
     table: Table[Any, Any], states: set[Any], events: set[Any]
 ) -> None:
-    reached, before = {table.initial}, set()
+    reached: set[Any] = {table.initial}
+    before: set[Any] = set()
     while reached != before:
         before = set(reached)
         reached |= {target for (source, _), target in table.moves.items() if source in before}
