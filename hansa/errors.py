@@ -110,8 +110,9 @@ def _packed(
 
 def from_rpc_error(error: grpc.RpcError) -> HansaError:
     """Turns a failed call back into the refusal that the server raised; without details, into the nearest reason."""
-    code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
-    text = (error.details() if isinstance(error, grpc.Call) else None) or str(code)
+    has_status = isinstance(error, (grpc.Call, grpc.aio.AioRpcError))
+    code = error.code() if has_status else grpc.StatusCode.UNKNOWN
+    text = (error.details() if has_status else None) or str(error)
     status = _rich_status(error)
     if status is None:
         return HansaError(_reason_of_code(code), text)

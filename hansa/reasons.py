@@ -128,6 +128,14 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "The instance did not become ready, or failed too often.",
             "Look at the message and at the zone's log; the artefact may not start there.",
         ),
+        "WORKLOAD_DELETED": Explanation(
+            "The app team deleted the workload; its capacity is given back.",
+            "Nothing to do.",
+        ),
+        "WORKLOAD_MOVED": Explanation(
+            "The workload runs elsewhere now, or never started here; its capacity is given back.",
+            "Nothing to do: hansa why shows where it runs now.",
+        ),
         "INVALID_FIELD": Explanation(
             "A field of the request is malformed.",
             "Correct the field that the error names.",

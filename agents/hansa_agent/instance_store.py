@@ -95,6 +95,10 @@ class InstanceStore:
         (folder / "instance.json").unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
+    def strays(self) -> tuple[str, ...]:
+        """Folders without a readable record; what still runs there belongs to nobody."""
+        return tuple(sorted(path.name for path in self._root.iterdir() if path.name not in self._records))
+
     def written_mark(self, instance: str) -> ProcessMark:
         """What the instance's own process wrote about itself; an empty mark if nothing usable."""
         try:
@@ -107,9 +111,9 @@ class InstanceStore:
         for path in sorted(self._root.glob("*/instance.json")):
             try:
                 yield _from_json(json.loads(path.read_bytes()))
-            except (ValueError, KeyError, TypeError, DecodeError) as error:
-                path.rename(path.with_suffix(".unreadable"))
-                path.with_suffix(".reason").write_text(f"{error}\n")
+            except (ValueError, KeyError, TypeError, DecodeError):
+                self._retired.mkdir(exist_ok=True, mode=0o700)
+                path.rename(self._retired / f"{path.parent.name}.instance.json.unreadable")
 
     def _retire_log(self, log: Path, instance: str) -> None:
         if not log.exists():

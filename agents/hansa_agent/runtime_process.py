@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from hansa.v1.instance_pb2 import DesiredInstance
 from hansa_agent import shim
 from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
@@ -29,6 +31,7 @@ from hansa_agent.launch import NICENESS, Place, chosen_cpus, environment, resour
 from hansa_agent.ports import StartRefused
 from hansa_agent.processes import ProcessGroup, lives, mark_of
 
+_log = structlog.get_logger(__name__)
 _CONNECT_TIMEOUT_S = 1.0
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -108,6 +111,7 @@ class ProcessRuntime:
             raise StartRefused(f"not started: {error.strerror}", permanent=False) from error
 
     def adopt(self) -> dict[str, RunningProcess]:
+        self._end_strays()
         found: dict[str, RunningProcess] = {}
         for instance, record in self._store.records.items():
             mark = self._living(record)
@@ -118,6 +122,15 @@ class ProcessRuntime:
                 place = self._place(instance, record.port)
                 found[instance] = RunningProcess(group, place, self._settings.advertise_host)
         return found
+
+    def _end_strays(self) -> None:
+        for name in self._store.strays():
+            mark = self._store.written_mark(name)
+            if lives(mark):
+                _log.warning("process without a record killed", instance=name, pid=mark.pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(mark.pid, signal.SIGKILL)
+            self._store.remove(name)
 
     def forget(self, instance: str) -> None:
         self._store.remove(instance)

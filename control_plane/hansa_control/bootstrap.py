@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
+import grpc
 import structlog
 import typer
 
-from hansa.v1 import agent_service_pb2_grpc, federation_service_pb2_grpc, workload_service_pb2_grpc
+from hansa.v1 import (
+    agent_service_pb2,
+    agent_service_pb2_grpc,
+    federation_service_pb2,
+    federation_service_pb2_grpc,
+    workload_service_pb2,
+    workload_service_pb2_grpc,
+)
 from hansa_control.adapters import ca_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
 from hansa_control.adapters.authority import KeyPair
@@ -31,11 +40,13 @@ from hansa_control.adapters.network_file import read_network_file
 from hansa_control.adapters.partner_link import Home, Partner, PartnerLink
 from hansa_control.adapters.store_sqlite import SqliteStore
 from hansa_control.adapters.system import SystemClock, SystemIds
+from hansa_control.adapters.task_scope import first_to_end
 from hansa_control.application.control_plane import ControlPlane, Surroundings
-from hansa_control.application.ports import Store, StoreFailed
+from hansa_control.application.ports import RefusalError, Store, StoreFailed
 from hansa_control.application.settings import Settings
 from hansa_control.config import Config, read_config
 
+STATE_FILE = "state.db"
 EXIT_DEFECT, EXIT_USAGE, EXIT_STORE, EXIT_ADDRESS = 1, 2, 3, 4
 
 log = structlog.get_logger(__name__)
@@ -46,27 +57,30 @@ class AddressTaken(Exception):
 
 
 class Credentials:
-    """The files that the configuration names, read and checked. OSError or ValueError if they do not do."""
+    """The files that the configuration names, read and checked; OSError, ValueError or RefusalError if they do not do.
+
+    ``own`` believes the operator's own authority, ``partners`` those of the partners, each in its own trust domain.
+    """
 
     def __init__(self, config: Config) -> None:
         self.certificate = KeyPair(config.tls.cert.read_bytes(), config.tls.key.read_bytes())
         self.ca_pem = config.tls.ca.read_bytes()
         self.own = PeerVerifier([TrustedDomain(config.operator, config.trust_domain, self.ca_pem)])
+        self.own.identity_of(self.certificate.cert_pem)
         self.partner_ca_pems = {partner.operator: partner.ca.read_bytes() for partner in config.partners}
         self.partners = PeerVerifier(
             TrustedDomain(partner.operator, partner.trust_domain, self.partner_ca_pems[partner.operator])
             for partner in config.partners
         )
-        self.identity = self.own.identity_of(self.certificate.cert_pem)
 
     @property
     def partner_bundle_pem(self) -> bytes:
-        """Every partner's authority; without partners the own one, whose certificates are then refused by name."""
+        """Every partner's authority; without partners the own one, whose certificates are refused by name."""
         return b"\n".join(self.partner_ca_pems.values()) or self.ca_pem
 
 
 class ControlPlaneProcess:
-    """One operator's control plane with everything around it. Made from a configuration, run once."""
+    """One operator's control plane with everything around it: made from a configuration, run once."""
 
     def __init__(self, config: Config, credentials: Credentials, store: Store) -> None:
         self._config = config
@@ -74,12 +88,201 @@ class ControlPlaneProcess:
         self._clock = SystemClock()
         self._ids = SystemIds()
         self._metrics = Metrics()
-        self._links = {partner.operator: partner for partner in ()}
-        self.partner_links = self._partner_links()
-        surroundings = Surroundings(store, self._clock, self._ids, self.partner_links)
-        self.application = ControlPlane(settings_of(config, credentials), read_network_file(config.network), surroundings)
-        for link in self.partner_links.values():
+        self._guard = CallGuard(self._metrics, self._clock, self._ids)
+        self._links = self._partner_links()
+        self.application = ControlPlane(
+            settings_of(config, credentials),
+            read_network_file(config.network),
+            Surroundings(store, self._clock, self._ids, self._links),
+        )
+        for link in self._links.values():
             link.bind(self.application.partners)
-        self._guard = CallGuard(self._metrics, self._clock, self._ids, lambda failure: None)
-        self._servers = [self._server(listener) for listener in self._listeners()]
-        self.ports: dict[str, int] = {}
+        self._servers = [
+            GrpcServer(listener, credentials.certificate, self._guard, config.limits.concurrent_calls_max)
+            for listener in self._listeners()
+        ]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs until ``stop`` is set, then drains. StoreFailed, AddressTaken."""
+        await self.application.start()
+        try:
+            ports = await self._listen()
+            log.info("ready", ports=ports)
+            work = (link.run() for link in self._links.values())
+            await first_to_end(self._pass_time(), self._until(stop), *work)
+        finally:
+            await self._shut_down()
+
+    async def _listen(self) -> dict[str, int]:
+        host, _, port = self._config.listen.metrics.rpartition(":")
+        try:
+            for server in self._servers:
+                await server.start()
+            self._metrics.read_from(self._counts)
+            metrics_port = self._metrics.serve(host.strip("[]"), int(port))
+        except (OSError, RuntimeError) as error:
+            raise AddressTaken(str(error)) from error
+        return {**{server.listener.name: server.port for server in self._servers}, "metrics": metrics_port}
+
+    async def _pass_time(self) -> None:
+        try:
+            await self.application.run()
+        except* StoreFailed as group:
+            raise _first_of(group) from None
+
+    async def _until(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        log.info("stopping", drain_ms=self._config.timings.drain_ms)
+        for server in self._servers:
+            await server.drain()
+        self._guard.end_streams()
+        grace_s = self._config.timings.drain_ms / 1000
+        await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
+
+    async def _shut_down(self) -> None:
+        """After draining there is nothing left to wait for; after a failure nothing is waited for."""
+        await asyncio.gather(*(server.stop(0) for server in self._servers))
+        for link in self._links.values():
+            await link.close()
+        self._metrics.stop()
+        await self.application.stop()
+        log.info("stopped")
+
+    def _counts(self) -> Mapping[str, int]:
+        return {**self.application.queries.counts(), "adverts": self.application.agents.advert_count}
+
+    # --- parts ---
+
+    def _partner_links(self) -> dict[str, PartnerLink]:
+        home = Home(self._config.operator, self._credentials.certificate)
+        return {
+            one.operator: PartnerLink(
+                Partner(one.operator, one.trust_domain, one.endpoint, self._credentials.partner_ca_pems[one.operator]),
+                home,
+                self._clock,
+                self._ids,
+            )
+            for one in self._config.partners
+        }
+
+    def _listeners(self) -> Sequence[Listener]:
+        listen, own_ca_pem = self._config.listen, self._credentials.ca_pem
+        return (
+            Listener("api", listen.api, own_ca_pem, [_name_of(workload_service_pb2)], self._add_workloads),
+            Listener("agents", listen.agents, own_ca_pem, [_name_of(agent_service_pb2)], self._add_agents),
+            Listener(
+                "partners",
+                listen.partners,
+                self._credentials.partner_bundle_pem,
+                [_name_of(federation_service_pb2)],
+                self._add_partners,
+            ),
+        )
+
+    def _add_workloads(self, server: grpc.aio.Server) -> None:
+        servicer = WorkloadServicer(self.application, self._credentials.own)
+        workload_service_pb2_grpc.add_WorkloadServiceServicer_to_server(servicer, server)
+
+    def _add_agents(self, server: grpc.aio.Server) -> None:
+        asked = self._config.limits
+        limits = LinkLimits(asked.messages_per_s, asked.messages_burst, asked.facts_per_zone_max)
+        links = AgentLinks(self.application.agents, self.application.settings, self._clock, limits)
+        servicer = AgentServicer(links, self._credentials.own)
+        agent_service_pb2_grpc.add_AgentServiceServicer_to_server(servicer, server)
+
+    def _add_partners(self, server: grpc.aio.Server) -> None:
+        servicer = FederationServicer(self.application, self._credentials.partners, self._clock)
+        federation_service_pb2_grpc.add_FederationServiceServicer_to_server(servicer, server)
+
+
+def settings_of(config: Config, credentials: Credentials) -> Settings:
+    """What the application needs of the configuration."""
+    timings = config.timings
+    return Settings(
+        operator=config.operator,
+        endpoint_ca_pem=credentials.ca_pem,
+        client_ca_pem=credentials.ca_pem,
+        partners=frozenset(partner.operator for partner in config.partners),
+        heartbeat_interval_ms=timings.heartbeat_interval_ms,
+        quiet_after_ms=timings.quiet_after_ms,
+        lost_after_ms=timings.lost_after_ms,
+        hold_lease_ms=timings.hold_lease_ms,
+        offer_ttl_ms=timings.offer_ttl_ms,
+        clock_skew_ms_max=timings.clock_skew_ms_max,
+        tick_ms=timings.tick_ms,
+    )
+
+
+def _name_of(module: ModuleType) -> str:
+    """The full name of the one service that a generated module holds."""
+    (service,) = module.DESCRIPTOR.services_by_name.values()
+    return str(service.full_name)
+
+
+def _first_of(group: BaseExceptionGroup[StoreFailed]) -> BaseException:
+    first: BaseException = group.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+# --- command line ---------------------------------------------------------------------------------------------------
+
+app = typer.Typer(no_args_is_help=True, help="An operator's control plane.")
+app.add_typer(ca_commands.app, name="ca")
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration, a YAML file.")]
+
+
+@app.command("check-config")
+def check_config(config: ConfigOption) -> None:
+    """Read the configuration and every file that it names; exit 2 if anything is wrong."""
+    checked, _ = _read(config)
+    nodes, links = read_network_file(checked.network)
+    typer.echo(f"{checked.operator}: {len(checked.partners)} partners, {len(nodes)} nodes, {len(links)} links")
+
+
+@app.command()
+def serve(config: ConfigOption) -> None:
+    """Run the control plane until SIGTERM or SIGINT. Logs are JSON lines on standard error.
+
+    The line with the event "ready" carries the ports once everything listens. Exit codes: 0 stopped as asked, 1 a
+    defect, 2 wrong configuration or files, 3 the store failed or is not sound, 4 an address cannot be listened on.
+    """
+    checked, credentials = _read(config)
+    set_up_logs(checked.operator, checked.log_level)
+    checked.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        asyncio.run(_serve(checked, credentials))
+    except StoreFailed as error:
+        log.error("store_failed", error=str(error))
+        raise typer.Exit(EXIT_STORE) from error
+    except AddressTaken as error:
+        log.error("address_taken", error=str(error))
+        raise typer.Exit(EXIT_ADDRESS) from error
+    except Exception as error:
+        log.exception("defect")
+        raise typer.Exit(EXIT_DEFECT) from error
+
+
+async def _serve(config: Config, credentials: Credentials) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await ControlPlaneProcess(config, credentials, SqliteStore(config.data_dir / STATE_FILE)).run(stop)
+
+
+def _read(path: Path) -> tuple[Config, Credentials]:
+    """The configuration with its files, or exit 2 with one line that says what is wrong."""
+    try:
+        config = read_config(path)
+        credentials = Credentials(config)
+        read_network_file(config.network)
+    except (OSError, ValueError, RefusalError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(EXIT_USAGE) from error
+    return config, credentials
+
+
+def main() -> None:
+    """Entry point of ``hansa-control``."""
+    app()

@@ -25,7 +25,6 @@ app = typer.Typer(
     help="Places inference near its users, across operators and borders, within the law for site, owner and path.",
     epilog=_EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -34,19 +34,19 @@ class Source:
 
 
 @cache
-def product() -> tuple[Source, ...]:
+def sources_of_product() -> tuple[Source, ...]:
     """Every module of the five packages, generated stubs excluded."""
     return tuple(_sources(*PACKAGES))
 
 
 @cache
-def tools() -> tuple[Source, ...]:
+def sources_of_tools() -> tuple[Source, ...]:
     """The maintainers' scripts."""
     return tuple(_sources("tools"))
 
 
 @cache
-def tests() -> tuple[Source, ...]:
+def sources_of_tests() -> tuple[Source, ...]:
     """Every test and what only tests use."""
     return tuple(_sources("tests"))
 

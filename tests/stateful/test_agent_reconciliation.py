@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
+from hansa_agent.ports import Instant
+from hansa_agent.reconciliation import Act, Action, Phase, Reconciliation, RestartPolicy
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from hansa.v1.instance_pb2 import DesiredInstance
-from hansa_agent.ports import Instant
-from hansa_agent.reconciliation import Act, Action, Phase, Reconciliation, RestartPolicy
 
 POLICY = RestartPolicy(backoff_ms_min=100, backoff_ms_max=800, quick_failures_max=4, ready_timeout_ms=3_000)
 INSTANCES = ["a-0", "a-1", "b-0"]
@@ -124,5 +124,5 @@ class MachineRoom(RuleBasedStateMachine):
             assert self.reconciliation.lives[name].order == self.desired[name]
 
 
-MachineRoom.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+MachineRoom.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 TestAgentReconciliation = MachineRoom.TestCase

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
+from hansa_agent.ports import Instant
+from hansa_agent.session import AgentSession, Identity, Output, State
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -19,8 +21,6 @@ from hansa.v1.agent_service_pb2 import (
 )
 from hansa.v1.common_pb2 import Fact
 from hansa.v1.instance_pb2 import ProbeTarget
-from hansa_agent.ports import Instant
-from hansa_agent.session import AgentSession, Identity, Output, State
 
 NAMES = [f"facts/SITE_COUNTRY/{number}" for number in range(4)]
 TARGETS = [f"operator/zone-{number}" for number in range(4)]
@@ -169,5 +169,5 @@ class SessionMachine(RuleBasedStateMachine):
         assert self.unacknowledged == seen == 0, "once agreed, nothing more is sent"
 
 
-SessionMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+SessionMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestAgentSideSession = SessionMachine.TestCase

@@ -1,8 +1,8 @@
 """What happens around every call, whatever the service: request id, log, metrics, and errors as rich statuses.
 
 A servicer returns or raises; nothing else leaves it. ``RefusalError`` and ``HansaError`` become the status of their
-reason, a store that failed becomes UNAVAILABLE and ends the process, and a defect becomes INTERNAL: logged once with
-its origin under the request id, told to the caller without a word about the inside.
+reason, a store that failed becomes UNAVAILABLE (the process ends itself), and a defect becomes INTERNAL: logged once
+with its origin under the request id, told to the caller without a word about the inside.
 """
 
 from __future__ import annotations
@@ -80,19 +80,16 @@ def as_hansa_error(error: RefusalError | HansaError | StoreFailed) -> HansaError
 
 
 class CallGuard(grpc.aio.ServerInterceptor):
-    """The interceptor of every server. ``on_store_failed`` is told once the store cannot be relied on any more."""
+    """The interceptor of every server."""
 
-    def __init__(
-        self, metrics: Metrics, clock: Clock, ids: IdSource, on_store_failed: Callable[[StoreFailed], None]
-    ) -> None:
+    def __init__(self, metrics: Metrics, clock: Clock, ids: IdSource) -> None:
         self._metrics = metrics
         self._clock = clock
         self._ids = ids
-        self._on_store_failed = on_store_failed
         self._stopping = asyncio.Event()
 
     def end_streams(self) -> None:
-        """Ends every stream with UNAVAILABLE, as streams have no end of their own that a stopping server could await."""
+        """Ends every stream with UNAVAILABLE; streams have no end of their own for which a server could wait."""
         self._stopping.set()
 
     async def intercept_service(
@@ -176,7 +173,6 @@ class CallGuard(grpc.aio.ServerInterceptor):
         refusal = as_hansa_error(error)
         if isinstance(error, StoreFailed):
             log.error("store_failed", error=str(error))
-            self._on_store_failed(error)
         else:
             log.warning("refused", reason=refusal.reason, field=refusal.field, message=refusal.message)
         return refusal

@@ -282,9 +282,7 @@ def zones() -> list[zone_pb2.Zone]:
     return found
 
 
-def _rtt(
-    basis: network_pb2.LatencyBasis.ValueType, p50_us: int, *, sample_count: int = 0
-) -> network_pb2.RoundTrip:
+def _rtt(basis: network_pb2.LatencyBasis.ValueType, p50_us: int, *, sample_count: int = 0) -> network_pb2.RoundTrip:
     return network_pb2.RoundTrip(
         p50_us=p50_us,
         p95_us=p50_us * 11 // 10,

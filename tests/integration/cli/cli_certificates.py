@@ -30,8 +30,7 @@ class Certificates:
         (folder / "client-key.pem").write_bytes(self.client_key)
         profile = folder / "profile.yaml"
         profile.write_text(
-            f"endpoint: 127.0.0.1:{port}\ntenant: {tenant}\nca: ca.pem\n"
-            "certificate: client.pem\nkey: client-key.pem\n"
+            f"endpoint: 127.0.0.1:{port}\ntenant: {tenant}\nca: ca.pem\ncertificate: client.pem\nkey: client-key.pem\n"
         )
         return profile
 

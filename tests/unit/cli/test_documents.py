@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from hansa.cli.documents import Screen, Styled, Table, line
+from hansa.cli.figures import age, bound_ms, cpu, memory, plural, rtt_ms
+
+LONG = "path goteborg > oslo > trondheim > bodo, probed 4 s ago"
+TABLE = Table(
+    ("ZONE", "RTT", "CARRIER", "EVIDENCE"),
+    (("solvik/sto-1", "9.1 ms", "nordavind", LONG), ("a/b", "14.2 ms", "x", Styled("-", "red"))),
+    right=frozenset({1}),
+    spare=(2,),
+)
+
+
+def shown(capsys: pytest.CaptureFixture[str], width_columns: int) -> list[str]:
+    Screen(width_columns=width_columns).show([TABLE])
+    return capsys.readouterr().out.splitlines()
+
+
+def test_without_a_width_every_row_is_one_line_in_aligned_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, 0) == [
+        "ZONE              RTT  CARRIER    EVIDENCE",
+        f"solvik/sto-1   9.1 ms  nordavind  {LONG}",
+        "a/b           14.2 ms  x          -",
+    ]
+
+
+def test_a_spare_column_goes_before_anything_is_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(capsys, 80)
+    assert "CARRIER" not in lines[0]
+    assert lines[1].rstrip().endswith("probed 4 s ago")
+
+
+def test_a_narrow_terminal_wraps_words_and_never_the_zone(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(capsys, 50)
+    assert max(len(text) for text in lines) <= 50
+    assert lines[1].startswith("solvik/sto-1   9.1 ms  path goteborg")
+    assert len(lines) > 3
+
+
+def test_a_wide_terminal_shows_every_column(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "CARRIER" in shown(capsys, 200)[0]
+
+
+def test_markup_in_a_message_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen(width_columns=0).show([line("[red]not markup[/red] :smile:")])
+    assert capsys.readouterr().out == "[red]not markup[/red] :smile:\n"
+
+
+def test_figures_read_well() -> None:
+    assert (rtt_ms(31_400), rtt_ms(412), bound_ms(24_000), bound_ms(20_500)) == (
+        "31.4 ms",
+        "0.41 ms",
+        "<= 24 ms",
+        "<= 20.5 ms",
+    )
+    assert (memory(512), memory(1024), memory(1536), memory(81_920)) == ("512 MiB", "1 GiB", "1.5 GiB", "80 GiB")
+    assert (cpu(500), cpu(2000), cpu(250)) == ("0.5", "2", "0.25")
+    assert (plural(1, "zone"), plural(2, "zone")) == ("1 zone", "2 zones")
+
+
+@pytest.mark.parametrize(
+    ("passed_ms", "text"),
+    [(0, "0 s"), (119_000, "119 s"), (120_000, "2 min"), (7_200_000, "2 h"), (172_800_000, "2 d"), (-5, "0 s")],
+)
+def test_ages_grow_in_unit(passed_ms: int, text: str) -> None:
+    assert age(1_000_000, 1_000_000 + passed_ms) == text
+    assert age(0, passed_ms) == "-"
