@@ -5,7 +5,7 @@ tests/architecture/test_machines_docs.py compares the page with what this would 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Iterator
 from pathlib import Path
 
 from hansa_agent.session import TRANSITIONS, State
@@ -13,7 +13,7 @@ from hansa_control.domain.agent_session import SESSION_TABLE
 from hansa_control.domain.federation import FEDERATION_TABLE
 from hansa_control.domain.ledger import CLAIM_TABLE
 from hansa_control.domain.lifecycle import WORKLOAD_TABLE
-from hansa_control.domain.transitions import StateT, Table, to_mermaid
+from hansa_control.domain.transitions import EventT, StateT, Table, to_mermaid
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/state-machines.md"
@@ -28,37 +28,35 @@ tables. An event that a state does not list breaks the protocol: it is refused a
 AGENT_TABLE = Table("session", State.DISCONNECTED, {(row.state, row.event): row.target for row in TRANSITIONS})
 
 
+DOMAIN = "control_plane/hansa_control/domain"
+
+
 def render_page() -> str:
     """The whole page."""
-    return "\n".join(
-        [
-            HEAD,
-            _section("Claim", "control_plane/hansa_control/domain/ledger.py", "capacity in the owner's ledger")
-            + _diagram(CLAIM_TABLE),
-            _section("Workload", "control_plane/hansa_control/domain/lifecycle.py", "a workload at its home operator")
-            + _diagram(WORKLOAD_TABLE),
-            _section("Federation", "control_plane/hansa_control/domain/federation.py", "home and owner, one direction")
-            + _diagram(FEDERATION_TABLE),
-            _section("Agent, as its operator sees it", "control_plane/hansa_control/domain/agent_session.py", "heard?")
-            + _diagram(SESSION_TABLE),
-            _section("Session, as the agent sees it", "agents/hansa_agent/session.py", "one zone, over many streams")
-            + _diagram(AGENT_TABLE)
-            + _actions(),
-        ]
+    return "\n".join([HEAD, *_sections()])
+
+
+def _sections() -> Iterator[str]:
+    yield _section("Claim", f"{DOMAIN}/ledger.py", "Capacity in the owner's ledger.", CLAIM_TABLE)
+    yield _section("Workload", f"{DOMAIN}/lifecycle.py", "A workload at its home operator.", WORKLOAD_TABLE)
+    yield _section("Federation", f"{DOMAIN}/federation.py", "Home and owner, in one direction.", FEDERATION_TABLE)
+    yield _section("Agent, as its operator sees it", f"{DOMAIN}/agent_session.py", "Is it there?", SESSION_TABLE)
+    yield _section(
+        "Session, as the agent sees it",
+        "agents/hansa_agent/session.py",
+        "One zone's session over any number of streams. What each step does stands in the table below.",
+        AGENT_TABLE,
     )
+    yield _actions()
 
 
-def _section(title: str, file: str, what: str) -> str:
-    return f"## {title}\n\n[{file}](../{file}): {what}.\n\n"
-
-
-def _diagram(table: Table[StateT, Hashable]) -> str:
-    return f"```mermaid\n{to_mermaid(table)}```\n"
+def _section(title: str, file: str, what: str, table: Table[StateT, EventT]) -> str:
+    return f"## {title}\n\n{what} [{file}](../{file})\n\n```mermaid\n{to_mermaid(table)}```\n"
 
 
 def _actions() -> str:
     rows = [f"| {row.state} | {row.event} | {row.target} | {row.action} |" for row in TRANSITIONS]
-    return "\n".join(["", "| in | upon | go to | and |", "|---|---|---|---|", *rows]) + "\n"
+    return "\n".join(["| in | upon | go to | and |", "|---|---|---|---|", *rows]) + "\n"
 
 
 def main() -> None:

@@ -101,13 +101,16 @@ class ControlPlaneProcess:
             GrpcServer(listener, credentials.certificate, self._guard, config.limits.concurrent_calls_max)
             for listener in self._listeners()
         ]
+        self.ready = asyncio.Event()
+        self.ports: Mapping[str, int] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Runs until ``stop`` is set, then drains. StoreFailed, AddressTaken."""
+        """Runs until ``stop`` is set, then drains; ``ports`` are known once ``ready`` is. StoreFailed, AddressTaken."""
         await self.application.start()
         try:
-            ports = await self._listen()
-            log.info("ready", ports=ports)
+            self.ports = await self._listen()
+            self.ready.set()
+            log.info("ready", ports=self.ports)
             work = (link.run() for link in self._links.values())
             await first_to_end(self._pass_time(), self._until(stop), *work)
         finally:

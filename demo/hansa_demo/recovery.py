@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from hansa_demo.ocr_client import RecognitionError
-from hansa_demo.processes import is_alive
+from hansa_demo.processes import DemoFailed, is_alive
 from hansa_demo.stage import Stage, images, recognise_all
 
 GATE = "gate-ocr"
@@ -70,6 +70,8 @@ def _adverts_since_start(stage: Stage, owner: str) -> float:
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
     values = [line.rpartition(" ")[2] for line in lines if line.startswith("hansa_adverts_total")]
+    if not values:
+        raise DemoFailed(f"{owner} does not count adverts")
     return sum(map(float, values))
 
 

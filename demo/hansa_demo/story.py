@@ -73,13 +73,14 @@ def look_around(stage: Stage) -> None:
     stage.seen("agents really probe each other", f"{count} pairs measured on the wire, beside the model")
 
 
-def _zones(stage: Stage) -> list[dict[str, Any]]:
+def zones_seen(stage: Stage) -> list[dict[str, Any]]:
+    """The zones as the home operator sees them; none while it does not answer."""
     answer = stage.processes.hansa("zones", "-o", "json")
     return list(answer.json()["zones"]) if answer.exit_code == 0 else []
 
 
 def _available(stage: Stage) -> set[str]:
-    found = (zone for zone in _zones(stage) if zone["state"] == "AVAILABLE")
+    found = (zone for zone in zones_seen(stage) if zone["state"] == "AVAILABLE")
     return {"/".join(zone["name"].split("/")[1::2]) for zone in found}
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hansa.cli import exits
+from hansa.cli.config import quiet_transport
 from hansa.cli.lazy import LazyGroup
 from hansa.cli.options import OutputFormat, Shell, Until
 
@@ -218,6 +219,7 @@ def completion(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> N
 def main(args: list[str] | None = None) -> None:
     """Runs the command line and leaves the process with its exit code; an error is one line on standard error."""
     given = sys.argv[1:] if args is None else args
+    quiet_transport()
     try:
         code = app(given, prog_name="hansa", standalone_mode=False)
     except KeyboardInterrupt:

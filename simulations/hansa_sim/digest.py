@@ -15,8 +15,15 @@ class Trace:
         self._loop = loop
         self._on_line = on_line
         self.lines: list[str] = []
+        self._is_closed = False
+
+    def close(self) -> None:
+        """What comes later does not belong to the run."""
+        self._is_closed = True
 
     def add(self, node: str, event: str) -> None:
+        if self._is_closed:
+            return
         line = f"{self._loop.now_us / 1_000_000:12.6f} {node} {event}"
         self.lines.append(line)
         if self._on_line is not None:

@@ -38,6 +38,8 @@ class Process:
     def __init__(self, loop: VirtualLoop, name: str) -> None:
         self.name = name
         self.alive = True
+        self.frozen = False
+        self._backlog: list[tuple[asyncio.Handle, contextvars.Context]] = []
         self._loop = loop
         self._context = contextvars.copy_context()
         self._context.run(_process.set, self)
@@ -50,6 +52,22 @@ class Process:
 
     def kill(self) -> None:
         self.alive = False
+
+    def freeze(self) -> None:
+        """Stops it as a suspended virtual machine is stopped: time goes on, and it does not notice."""
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """Everything that became due meanwhile happens now, in its order."""
+        self.frozen = False
+        backlog, self._backlog = self._backlog, []
+        self._loop.take_over(backlog)
+
+    def takes(self, step: tuple[asyncio.Handle, contextvars.Context]) -> bool:
+        """Whether a step may be taken now; a frozen process keeps it for later, a dead one never takes it."""
+        if self.alive and self.frozen:
+            self._backlog.append(step)
+        return self.alive and not self.frozen
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -125,6 +143,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_exception_handler(self, context: Any) -> None:
         self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
 
+    def take_over(self, steps: list[tuple[asyncio.Handle, contextvars.Context]]) -> None:
+        """Steps that a process has kept back."""
+        self._soon.extend(steps)
+
     # --- running ---
 
     def run_main(self, main: Coroutine[Any, Any, ResultT]) -> ResultT:
@@ -148,7 +170,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._jump()
         handle, context = self._soon.popleft()
         process = context.get(_process)
-        if handle.cancelled() or (process is not None and not process.alive and not self._tearing_down):
+        if handle.cancelled() or not (process is None or self._tearing_down or process.takes((handle, context))):
             return
         self.step_count += 1
         if self.step_count > self._steps_max:

@@ -1,46 +1,61 @@
-"""Two control planes joined without gRPC: calls to owners, and the stream of offers, both through the wire's codecs."""
+"""Two control planes joined without gRPC: calls to owners, and the stream of offers, both through the wire's codecs.
+
+What decides is production code (OffersLink, OffersFollower, Circuit, the codecs); what carries it is the simulated
+network.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
-from hansa.delta import DeltaSender
+from hansa.errors import ProtocolViolation
 from hansa_control.adapters import codec_federation as codec
-from hansa_control.adapters.codec_delta import Ack, Memo, ResourceDelta, etags_of
+from hansa_control.adapters.circuit import Circuit
+from hansa_control.adapters.offers_follower import OffersFollower
+from hansa_control.adapters.offers_link import OffersLink
+from hansa_control.adapters.task_scope import first_to_end, to_the_end
 from hansa_control.application.control_plane import ControlPlane
-from hansa_control.application.ports import (
-    Clock,
-    HoldRequest,
-    OwnerUnreachable,
-    RefusalError,
-    Refused,
-    StoredOffer,
-)
+from hansa_control.application.ports import Clock, HoldRequest, OwnerUnreachable, RefusalError, Refused
 from hansa_control.domain.model import ClaimStatus, Federation, HoldGrant, Manifest, Reason
 
-from hansa_sim.network import ConnectionBroken, End, Network
+from hansa_sim.kernel import Process
+from hansa_sim.network import ConnectionBroken, End, Network, Unreachable
+from hansa_sim.streams import Stream
 
 OFFERS = "offers"
+CALL_TIMEOUT_MS = 2_000
+BACKOFF_MS = (200, 5_000)
 
 
-class PartnerOwner:
-    """A partner as owner of zones, called across the simulated network."""
+class PartnerWay:
+    """The way to one partner: the ``Owner`` of its zones, and its offers, followed as long as the process lives.
 
-    def __init__(self, network: Network, home: str, owner: str, context: Callable[[], Federation | None]) -> None:
+    ``bind`` it to the control plane before ``run`` or any call.
+    """
+
+    def __init__(self, network: Network, path: tuple[str, str], clock: Clock, chance: Stream) -> None:
         self._network = network
-        self._home = home
-        self._owner = owner
-        self._context = context
+        self._path = path
+        self._owner = path[1]
+        self._clock = clock
+        self._chance = chance
+        self._circuit = Circuit(clock, path[1])
+        self._plane: ControlPlane | None = None
+        self._backoff_ms = BACKOFF_MS[0]
+
+    def bind(self, plane: ControlPlane) -> None:
+        self._plane = plane
+
+    # --- owner ---
 
     async def hold(self, request: HoldRequest) -> HoldGrant | Refused:
         wire = codec.hold_request_out(codec.HoldCall(self._context_id(), request))
 
         async def work(owner: ControlPlane) -> Any:
             call = codec.hold_request_in(wire)
-            owner.partners.check_context(self._home, call.context_id)
-            return codec.hold_response_out(await owner.owner.hold(self._home, call.request))
+            owner.partners.check_context(self._path[0], call.context_id)
+            return codec.hold_response_out(await to_the_end(owner.owner.hold(self._path[0], call.request)))
 
         return codec.hold_response_in(await self._call(work))
 
@@ -49,9 +64,9 @@ class PartnerOwner:
 
         async def work(owner: ControlPlane) -> Any:
             call = codec.confirm_request_in(wire)
-            owner.partners.check_context(self._home, call.context_id)
-            status = await owner.owner.confirm(self._home, call.claim, call.fencing_token, call.manifest)
-            return codec.confirm_response_out(status)
+            owner.partners.check_context(self._path[0], call.context_id)
+            done = owner.owner.confirm(self._path[0], call.claim, call.fencing_token, call.manifest)
+            return codec.confirm_response_out(await to_the_end(done))
 
         return codec.confirm_response_in(await self._call(work))
 
@@ -60,122 +75,115 @@ class PartnerOwner:
 
         async def work(owner: ControlPlane) -> Any:
             call = codec.release_request_in(wire)
-            owner.partners.check_context(self._home, call.context_id)
-            return codec.release_response_out(await owner.owner.release(self._home, call.claim, call.reason))
+            owner.partners.check_context(self._path[0], call.context_id)
+            done = owner.owner.release(self._path[0], call.claim, call.reason)
+            return codec.release_response_out(await to_the_end(done))
 
         return codec.release_response_in(await self._call(work))
 
     def _context_id(self) -> str:
-        federation = self._context()
+        federation = self._bound.partners.context(self._owner)
         if federation is None:
             raise OwnerUnreachable(f"no federation with {self._owner} yet")
         return federation.context_id
 
     async def _call(self, work: Any) -> Any:
+        self._circuit.check()
         try:
-            return await self._network.call((self._home, self._owner), work)
+            answer = await self._network.call(self._path, work, CALL_TIMEOUT_MS)
         except RefusalError:
+            self._circuit.succeeded()
             raise
         except Exception as error:
+            self._circuit.failed()
             raise OwnerUnreachable(f"{self._owner}: {error}") from error
+        self._circuit.succeeded()
+        return answer
+
+    @property
+    def _bound(self) -> ControlPlane:
+        if self._plane is None:
+            raise RuntimeError("bind the way before it is used")
+        return self._plane
+
+    # --- offers ---
+
+    async def run(self, process: Process) -> None:
+        """Follows the partner's offers until the process dies."""
+        while True:
+            end = self._network.connect(self._path[0], process, f"{self._owner}:{OFFERS}")
+            try:
+                await self._follow(end, await self._propose())
+            except (ConnectionBroken, Unreachable, RefusalError, TimeoutError):
+                pass
+            finally:
+                end.close()
+            self._bound.partners.disconnected(self._owner)
+            await self._clock.sleep_ms(self._next_backoff_ms())
+
+    async def _propose(self) -> Federation:
+        wire = codec.propose_request_out(codec.Proposal(self._path[0], self._clock.wall_ms()))
+
+        async def work(owner: ControlPlane) -> Any:
+            proposal = codec.propose_request_in(wire)
+            done = owner.partners.propose(proposal.home, proposal.wall_clock_ms)
+            return codec.propose_response_out(await to_the_end(done))
+
+        answer = await self._network.call(self._path, work, CALL_TIMEOUT_MS)
+        federation = codec.propose_response_in(answer, self._path[0])
+        await to_the_end(self._bound.partners.federated(federation))
+        return federation
+
+    async def _follow(self, end: End, federation: Federation) -> None:
+        follower = OffersFollower(self._bound.partners, self._clock, self._owner)
+        end.send(follower.hello(federation.context_id))
+        while True:
+            async with asyncio.timeout(federation.offer_ttl_ms / 1_000):
+                message = await end.receive()
+            self._circuit.succeeded()
+            self._backoff_ms = BACKOFF_MS[0]
+            for answer in await to_the_end(follower.receive(message)):
+                end.send(answer)
+
+    def _next_backoff_ms(self) -> int:
+        backoff_ms = self._backoff_ms
+        self._backoff_ms = min(backoff_ms * 2, BACKOFF_MS[1])
+        return self._chance.integer(backoff_ms // 2, backoff_ms)
 
 
 # --- the owner's end of the stream ----------------------------------------------------------------------------------
 
 
 async def serve_offers(end: End, plane: ControlPlane, clock: Clock) -> None:
-    """Offers what there is to whoever connected, until the connection breaks."""
+    """Offers what there is to whoever connected, until the connection breaks or the federation ends."""
+    link = OffersLink(plane.partners, clock, end.peer_host)
     try:
-        hello = codec.offers_request_in(await end.receive())
-        if not isinstance(hello, codec.OffersHello):
-            raise RefusalError(Reason.PROTOCOL_VIOLATION, "the first message of a stream must be a hello", "hello")
-        plane.partners.check_context(end.peer_host, hello.context_id)
-        await _OffersServer(end, plane, hello).run(clock)
-    except (ConnectionBroken, RefusalError) as error:
-        end.break_off(str(error))
+        for message in link.receive(await end.receive()):
+            end.send(message)
+        await first_to_end(_read(end, link), _push(end, link, plane), _beat(end, link, plane, clock))
+    except (ConnectionBroken, RefusalError, ProtocolViolation):
+        pass
+    finally:
         end.close()
 
 
-class _OffersServer:
-    def __init__(self, end: End, plane: ControlPlane, hello: codec.OffersHello) -> None:
-        self._end = end
-        self._plane = plane
-        self._sender = DeltaSender()
-        self._sender.start(hello.offer_etags)
-        self._memo = Memo(codec.offer_out)
-        self._acked = asyncio.Event()
-
-    async def run(self, clock: Clock) -> None:
-        tasks = [asyncio.create_task(work) for work in (self._send(), self._receive(), self._beat(clock))]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            self._end.close()
-
-    async def _send(self) -> None:
-        signal = self._plane.partners.offers_signal
-        while True:
-            seen = signal.version
-            await self._plane.state.commit()
-            wires = self._memo.of(self._plane.partners.offers(self._end.peer_host))
-            delta = self._sender.next_delta(etags_of(wires))
-            if delta is not None:
-                self._end.send(codec.offer_delta_out(delta, wires))
-                await self._acked.wait()
-                self._acked.clear()
-            else:
-                await signal.wait(seen)
-
-    async def _receive(self) -> None:
-        while True:
-            said = codec.offers_request_in(await self._end.receive())
-            if isinstance(said, Ack):
-                self._sender.on_ack(said.nonce, [name for name, _, _ in said.refusals])
-                self._acked.set()
-
-    async def _beat(self, clock: Clock) -> None:
-        while True:
-            await clock.sleep_ms(self._plane.settings.heartbeat_interval_ms)
-            self._end.send(codec.owner_heartbeat_out(clock.wall_ms()))
+async def _read(end: End, link: OffersLink) -> None:
+    while True:
+        for message in link.receive(await end.receive()):
+            end.send(message)
 
 
-# --- the home operator's end ----------------------------------------------------------------------------------------
+async def _push(end: End, link: OffersLink, plane: ControlPlane) -> None:
+    signal = plane.partners.offers_signal
+    seen = signal.version
+    while True:
+        delta = link.next_delta()
+        if delta is not None:
+            end.send(delta)
+        seen = await signal.wait(seen)
 
 
-async def use_offers(end: End, plane: ControlPlane, owner: str) -> None:
-    """Takes over what ``owner`` offers on a fresh connection, until it breaks."""
-    try:
-        federation = plane.partners.context(owner)
-        if federation is None:
-            raise ConnectionBroken("no federation")
-        held = plane.partners.held_offers(owner)
-        end.send(codec.offers_hello_out(codec.OffersHello(federation.context_id, held)))
-        while True:
-            said = codec.offers_response_in(await end.receive(), owner)
-            plane.partners.heard(owner)
-            if isinstance(said, ResourceDelta):
-                end.send(codec.offers_ack_out(await _take_over(plane, owner, said)))
-    except ConnectionBroken:
-        end.close()
-        plane.partners.disconnected(owner)
-
-
-async def _take_over(plane: ControlPlane, owner: str, delta: ResourceDelta[StoredOffer]) -> Ack:
-    refused = await plane.partners.offered(owner, delta.updated, delta.removed)
-    return Ack(delta.nonce, (*delta.refusals, *refused))
-
-
-async def propose(network: Network, plane: ControlPlane, owner: str, clock: Clock) -> None:
-    """Asks for the federation; Unreachable or RefusalError if it does not come about."""
-    home = plane.settings.operator
-    wire = codec.propose_request_out(codec.Proposal(home, clock.wall_ms()))
-
-    async def work(other: ControlPlane) -> Any:
-        proposal = codec.propose_request_in(wire)
-        return codec.propose_response_out(await other.partners.propose(proposal.home, proposal.wall_clock_ms))
-
-    answer = codec.propose_response_in(await network.call((home, owner), work), home)
-    await plane.partners.federated(answer)
-
+async def _beat(end: End, link: OffersLink, plane: ControlPlane, clock: Clock) -> None:
+    while True:
+        await clock.sleep_ms(plane.settings.heartbeat_interval_ms)
+        end.send(link.heartbeat())

@@ -67,4 +67,4 @@ def _sources(*folders: str) -> Iterator[Source]:
 
 def _is_ours(path: Path) -> bool:
     parts = path.relative_to(ROOT).parts
-    return not any(part in NOT_OURS or part.startswith(".") and part != ".github" for part in parts)
+    return not any(part in NOT_OURS or (part.startswith(".") and part != ".github") for part in parts)

@@ -47,7 +47,11 @@ def test_no_file_is_longer_than_can_be_kept_in_mind() -> None:
 
 
 def test_no_function_takes_more_parameters_than_can_be_kept_apart() -> None:
-    many = [f"{one.place}: {count_parameters(one.node)}" for one in _functions(sources_of_product()) if _takes_too_many(one.node)]
+    many = [
+        f"{one.place}: {count_parameters(one.node)}"
+        for one in _functions(sources_of_product())
+        if _takes_too_many(one.node)
+    ]
     assert many == []
 
 

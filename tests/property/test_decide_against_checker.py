@@ -387,7 +387,8 @@ def test_the_order_of_the_input_and_what_was_decided_before_change_nothing(world
     request = PlacementRequest(spec, "a")
     first = decide(request, snapshot, NOW)
     for other_ms in (NOW - 1, NOW + 1, NOW * 2):
-        decide(request, snapshot, other_ms)
+        untouched = build_snapshot(1, zone_list, nodes, links, (), NOW)
+        assert decide(request, snapshot, other_ms) == decide(request, untouched, other_ms)
     assert decide(request, snapshot, NOW) == first == run((spec, zone_list[::-1], nodes[::-1], links[::-1]))
 
 

@@ -69,8 +69,8 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         watching = codec.watch_in(request)
         workload, sequence = watching.workload, watching.after_sequence
         self._authorise(context, workload)
-        signal = self._queries.workload_signal(workload)
         held: Workload | None = self._queries.workload(workload)
+        signal = self._queries.workload_signal(workload)
         while True:
             seen = signal.version
             events = self._queries.events(workload, sequence)

@@ -94,7 +94,7 @@ class PartnerIngest:
         offers: dict[str, OfferBody] = {f"nodes/{node.name}": node for node in self._world.own_nodes}
         offers |= {f"links/{link.name}": link for link in self._world.own_links}
         for zone in self._world.own_zones():
-            offers[f"zones/{zone.id.zone}"] = replace(zone, generation=0, heard_at_ms=0)
+            offers[f"zones/{zone.id.zone}"] = zone
         for claim in self._state.claims.values():
             if claim.home == home and claim.state is not ClaimState.HELD:
                 offers[f"claims/{claim.name}"] = status_of(claim)
@@ -172,6 +172,7 @@ class PartnerIngest:
 
     def heard(self, owner: str) -> None:
         self._last_heard_ms[owner] = self._clock.monotonic_ms()
+        self._world.heard_partner(owner)
         self._advance(owner, FederationEvent.HEARD)
 
     def disconnected(self, owner: str) -> None:

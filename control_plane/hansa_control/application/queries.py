@@ -87,7 +87,8 @@ class Queries:
     def zones(self, after: str, limit: int) -> tuple[Zone, ...]:
         """Zones, own and offered, whose names follow ``after``, ordered by "operator/zone"."""
         zones = sorted(self._world.snapshot().zones, key=lambda zone: str(zone.id))
-        return tuple(zone for zone in zones if str(zone.id) > after)[:limit]
+        page = [zone for zone in zones if str(zone.id) > after][:limit]
+        return tuple(replace(zone, heard_at_ms=self._world.heard_at_ms(zone.id)) for zone in page)
 
     def network(self) -> NetworkView:
         snapshot = self._world.snapshot()

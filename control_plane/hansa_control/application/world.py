@@ -7,6 +7,7 @@ value. Liveness is a field of a zone, not a lock.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hansa_control.application.ports import Clock, StoredOffer, Table
 from hansa_control.application.settings import Settings
@@ -111,6 +112,8 @@ class World:
             running.pop(instance.instance, None)
             if isinstance(body, InstanceStatus):
                 running[body.instance] = body
+        elif isinstance(body or before, ProbeResult):
+            self._snapshot = None
         else:
             self.touch(zone)
 
@@ -172,15 +175,16 @@ class World:
             return None
         session = self.sessions.get(zone)
         before = self._own_zones.get(zone)
-        return Zone(
+        seen = Zone(
             id=ZoneId(self.settings.operator, zone),
             inventory=inventory,
             free=ledger.free(inventory.capacity, self.claims_in(zone)),
             facts=tuple(body for _, body in sorted(self._adverts[zone].items()) if isinstance(body, Fact)),
             state=_ZONE_STATE[session.state] if session else ZoneState.LOST,
-            generation=before.generation + 1 if before else 1,
-            heard_at_ms=self._heard_wall_ms.get(zone, 0),
+            generation=before.generation if before else 1,
+            heard_at_ms=0,
         )
+        return seen if before in {None, seen} else replace(seen, generation=seen.generation + 1)
 
     def partner_zones(self) -> tuple[Zone, ...]:
         """Partners' zones as offered; those of a partner that is not heard are STALE."""
@@ -194,7 +198,15 @@ class World:
         federation = self._state.federations.get(federation_key(self.settings.operator, operator))
         stale = federation is None or federation.state is not FederationState.ACTIVE
         state = ZoneState.STALE if stale else zone.state
-        return Zone(zone.id, zone.inventory, zone.free, zone.facts, state, zone.generation, zone.heard_at_ms)
+        return zone if state is zone.state else replace(zone, state=state)
+
+    def heard_at_ms(self, zone: ZoneId) -> int:
+        """When the zone's agent, or the partner that offers it, was last heard; wall clock, 0 if never."""
+        key = zone.zone if zone.operator == self.settings.operator else f"{zone.operator}>"
+        return self._heard_wall_ms.get(key, 0)
+
+    def heard_partner(self, operator: str) -> None:
+        self._heard_wall_ms[f"{operator}>"] = self._clock.wall_ms()
 
     def probes(self) -> tuple[ProbeResult, ...]:
         """What the operator's own agents measured, ordered by source and target."""

@@ -1,0 +1,101 @@
+"""Scenarios: a world, what happens in it, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+import structlog
+
+from hansa_sim.faults import Faults
+from hansa_sim.geography import OperatorProfile
+from hansa_sim.invariants import Watcher
+from hansa_sim.kernel import Deadlock, StepLimit, VirtualLoop
+from hansa_sim.world import World
+
+CALM_TIMEOUT_S = 120.0
+
+
+@dataclass(slots=True)
+class Stage:
+    """What a scenario's play works with."""
+
+    world: World
+    faults: Faults
+    watcher: Watcher
+
+    async def calm(self, timeout_s: float = CALM_TIMEOUT_S) -> None:
+        """Waits until nothing is on its way any more, then checks what must hold."""
+        with contextlib.suppress(TimeoutError):
+            await self.world.until(lambda: not any(self.watcher.unsettled()), timeout_s, "calm")
+        self.world.trace.add("world", "calm")
+        self.watcher.check_calm()
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A named play among operators."""
+
+    name: str
+    title: str
+    profiles: tuple[OperatorProfile, ...]
+    play: Callable[[Stage], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run: the digest of its trace, and every invariant that broke."""
+
+    scenario: str
+    seed: int
+    digest: str
+    lines: tuple[str, ...]
+    broken: tuple[str, ...]
+    virtual_ms: int
+    step_count: int
+
+    @property
+    def is_sound(self) -> bool:
+        return not self.broken
+
+
+def run_scenario(scenario: Scenario, seed: int, on_line: Callable[[str], None] | None = None) -> Outcome:
+    """Plays a scenario from a seed; ``on_line`` gets the trace as it grows. Whatever breaks is in the outcome."""
+    loop = VirtualLoop()
+    world = World(loop, seed, scenario.profiles, on_line)
+    watcher = Watcher(world)
+    loop.on_quiet = watcher.look
+    with _quiet_logs():
+        try:
+            loop.run_main(_play(scenario, Stage(world, Faults(world), watcher)))
+        except* (Deadlock, StepLimit, TimeoutError) as errors:
+            for error in errors.exceptions:
+                watcher.break_(f"{type(error).__name__}: {error}")
+    nodes = (*world.operators.values(), *world.zones.values())
+    for death in (death for node in nodes for death in node.deaths):
+        watcher.break_(f"a process died of itself: {death}")
+    trace, lines = world.trace.digest(), tuple(world.trace.lines)
+    return Outcome(
+        scenario.name, seed, trace, lines, tuple(watcher.broken), world.ended_us // 1_000, world.ended_steps
+    )
+
+
+async def _play(scenario: Scenario, stage: Stage) -> None:
+    stage.world.start()
+    try:
+        await scenario.play(stage)
+    finally:
+        stage.world.end()
+
+
+@contextlib.contextmanager
+def _quiet_logs() -> Iterator[None]:
+    """The parts' own logs would drown what happens; the trace tells it."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)

@@ -1,0 +1,76 @@
+"""The scenarios by name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from hansa_control.domain.model import WorkloadId, WorkloadState
+
+from hansa_sim.geography import THREE_OPERATORS, TWO_OPERATORS, nordic_spec
+from hansa_sim.scenario import Scenario, Stage
+
+WARM_UP_S = 4.0
+STORM_S = 45.0
+
+
+async def play_main_job(stage: Stage) -> None:
+    """Place at home and at a partner's, lose the zone, lose every lawful zone, and get them back."""
+    world = stage.world
+    await world.pass_s(WARM_UP_S)
+    ocr, asr = WorkloadId("acme", "ocr"), WorkloadId("acme", "asr")
+    await world.submit("fjord", ocr, nordic_spec())
+    await world.submit("fjord", asr, nordic_spec(replicas=2, access="sto"))
+    for workload in (ocr, asr):
+        await world.until_state("fjord", workload, WorkloadState.RUNNING, 60)
+    first = world.endpoint("fjord", ocr)
+    if first is not None:
+        world.zone(first.zone).lose_power()
+    await world.pass_s(6)
+    await world.until_state("fjord", ocr, WorkloadState.RUNNING, 60)
+    for zone in world.zones.values():
+        if zone.process is not None:
+            zone.lose_power()
+    await world.until_state("fjord", ocr, WorkloadState.UNPLACEABLE, 60)
+    await world.pass_s(5)
+    for zone in world.zones.values():
+        zone.start()
+    await stage.calm()
+
+
+async def play_storm(stage: Stage) -> None:
+    """App teams come and go while everything that can break breaks; then all is repaired and must come to rest."""
+    world = stage.world
+    chance = world.streams.stream("apps")
+    await world.pass_s(chance.uniform(0.0, WARM_UP_S))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stage.faults.storm(STORM_S))
+        for number in range(14):
+            await world.pass_s(chance.uniform(0.0, 4.0))
+            await _one_app_team(stage, number)
+    await stage.calm()
+
+
+async def _one_app_team(stage: Stage, number: int) -> None:
+    world, chance = stage.world, stage.world.streams.stream("apps")
+    known = sorted(key for key, promise in world.acknowledged.items() if not promise.deleted)
+    if known and chance.chance(0.3):
+        operator, workload = chance.choice(known)
+        await world.delete(operator, workload)
+        return
+    spec = nordic_spec(chance.integer(1, 3), chance.choice(("osl", "got", "sto", "brg")))
+    if known and chance.chance(0.25):
+        operator, workload = chance.choice(known)
+    else:
+        operator, workload = chance.choice(sorted(world.operators)), WorkloadId("acme", f"app-{number}")
+    await world.submit(operator, workload, spec)
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("two-operators", "the main job between two operators", TWO_OPERATORS, play_main_job),
+        Scenario("storm", "two operators and faults of every kind", TWO_OPERATORS, play_storm),
+        Scenario("three-operators-storm", "three operators and faults of every kind", THREE_OPERATORS, play_storm),
+    )
+}

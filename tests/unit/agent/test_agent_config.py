@@ -1,0 +1,148 @@
+"""The configuration file: what is read, and how what is wrong is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hansa_agent
+import pytest
+import yaml
+from hansa_agent.artefacts import artefact_digest
+from hansa_agent.config import AgentConfig, LoadedConfig
+from hansa_agent.config_yaml import ConfigError, load_yaml
+
+EXAMPLE = Path(hansa_agent.__file__).parents[1] / "agent.example.yaml"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "server.py").write_text("print('hello')\n")
+    return tmp_path
+
+
+def write(folder: Path, change: dict[str, Any] | None = None, text: str | None = None) -> Path:
+    content = {
+        "zone": "nordfjell/osl-1",
+        "operator": {"endpoints": ["localhost:1"], "tls": {"ca": "ca.pem", "cert": "a.pem", "key": "a.key"}},
+        "state_dir": "state",
+        "inventory": {"node": "oslo", "capacity": {"cpu_millis": 1_000, "memory_mib": 512}},
+        "artefacts": [{"name": "echo", "files": ["server.py"], "command": ["./server.py", "x"]}],
+        "instance": {"port_range": {"first": 20_000, "last": 20_009}},
+    }
+    path = folder / "agent.yaml"
+    path.write_text(text if text is not None else yaml.safe_dump(content | (change or {}), sort_keys=False))
+    return path
+
+
+def problems(path: Path) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as raised:
+        LoadedConfig(path)
+    return raised.value.problems
+
+
+def test_example_is_valid_and_names_every_key() -> None:
+    config = load_yaml(EXAMPLE, AgentConfig)
+    assert config.zone == "nordfjell/osl-1" and len(config.facts) == 5
+    missing = [name for name in AgentConfig.model_fields if name not in config.model_fields_set]
+    assert missing == []
+    assert set(config.instance.model_fields_set) == set(type(config.instance).model_fields)
+    assert set(config.probe.model_fields_set) == set(type(config.probe).model_fields)
+
+
+def test_paths_count_from_the_folder_of_the_file(folder: Path) -> None:
+    loaded = LoadedConfig(write(folder))
+    artefact = loaded.artefacts["echo"]
+    assert loaded.state_dir == folder / "state"
+    assert artefact.command == (str(folder / "server.py"), "x")
+    assert artefact.digest == artefact_digest([folder / "server.py"])
+
+
+def test_unknown_key_is_told_with_line_and_nearest_key(folder: Path) -> None:
+    path = write(folder)
+    lines = path.read_text().splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if "first:" in text)
+    path.write_text(path.read_text().replace("first:", "frist:"))
+    told = problems(path)
+    assert f"{path}:{line}: unknown key 'instance.port_range.frist'; did you mean 'first'?" in told
+
+
+def test_unknown_key_within_a_list_is_told_with_its_line(folder: Path) -> None:
+    path = write(folder, {"artefacts": [{"name": "echo", "files": ["server.py"], "comand": ["x"]}]})
+    line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if "comand" in text)
+    assert any(f":{line}: unknown key 'artefacts.0.comand'; did you mean 'command'?" in each for each in problems(path))
+
+
+def test_unknown_key_like_no_other_gets_no_suggestion(folder: Path) -> None:
+    assert problems(write(folder, {"zzz": 1}))[0].endswith("unknown key 'zzz'")
+
+
+def test_every_problem_is_told_at_once(folder: Path) -> None:
+    told = problems(write(folder, {"zone": "nowhere", "probe": {"count": 0}, "log_level": "loud"}))
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("zone: a/b\nzone: c/d\n", "agent.yaml:2: 'zone' is given twice"),
+        ("zone: [a\n", "agent.yaml:2:"),
+        ("- a\n- b\n", "valid dictionary"),
+        ("", "valid dictionary"),
+        ("zone: !!python/object/apply:os.system ['true']\n", "agent.yaml:1: could not determine a constructor"),
+    ],
+)
+def test_text_that_is_no_configuration_is_told_by_line(folder: Path, text: str, what: str) -> None:
+    assert what in problems(write(folder, text=text))[0]
+
+
+def test_missing_and_undecodable_files_are_told(tmp_path: Path) -> None:
+    assert "No such file" in problems(tmp_path / "none.yaml")[0]
+    (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\xff")
+    assert "bad.yaml" in problems(tmp_path / "bad.yaml")[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"inventory": {"node": "oslo"}}, "source 'file' needs a capacity"),
+        (
+            {"inventory": {"node": "o", "source": "machine", "capacity": {"cpu_millis": 1, "memory_mib": 1}}},
+            "source 'machine' finds",
+        ),
+        ({"instance": {"port_range": {"first": 5, "last": 4}}}, "last is below first"),
+        ({"zone": "Nordfjell"}, "zone"),
+        ({"probe": {"listen": "nowhere"}}, "an address is host:port"),
+        ({"facts": [{"kind": "SHOE_SIZE", "value": "44"}]}, "one of SITE_COUNTRY"),
+    ],
+)
+def test_contradictions_are_told(folder: Path, change: dict[str, Any], what: str) -> None:
+    assert any(what in each for each in problems(write(folder, change)))
+
+
+def test_time_without_an_offset_is_refused(folder: Path) -> None:
+    evidence = {"issuer": "a", "scheme": "b", "valid_from": "2026-01-01", "valid_until": "2026-01-01T00:00:00Z"}
+    told = problems(write(folder, {"facts": [{"kind": "SITE_COUNTRY", "value": "NO", "evidence": evidence}]}))
+    assert len(told) == 1 and "facts.0.evidence.valid_from" in told[0]
+
+
+@pytest.mark.parametrize("name", ["PATH", "HANSA_TLS_KEY", "HOME"])
+def test_artefact_may_not_set_what_the_agent_sets(folder: Path, name: str) -> None:
+    artefact = {"name": "echo", "files": ["server.py"], "command": ["x"], "env": {name: "x"}}
+    assert any(f"{name} is set by the agent" in each for each in problems(write(folder, {"artefacts": [artefact]})))
+
+
+def test_artefact_with_another_digest_than_written_is_refused(folder: Path) -> None:
+    digest = "sha256:" + "0" * 64
+    artefact = {"name": "echo", "files": ["server.py"], "command": ["x"], "digest": digest}
+    told = problems(write(folder, {"artefacts": [artefact]}))
+    assert "has digest sha256:" in told[0] and digest in told[0]
+    artefact["digest"] = artefact_digest([folder / "server.py"])
+    assert LoadedConfig(write(folder, {"artefacts": [artefact]})).artefacts["echo"].digest == artefact["digest"]
+
+
+def test_artefact_named_twice_or_without_its_file_is_refused(folder: Path) -> None:
+    artefact = {"name": "echo", "files": ["server.py"], "command": ["x"]}
+    assert "named twice" in problems(write(folder, {"artefacts": [artefact, artefact]}))[0]
+    absent = artefact | {"files": ["absent.py"]}
+    assert "absent.py: No such file" in problems(write(folder, {"artefacts": [absent]}))[0]

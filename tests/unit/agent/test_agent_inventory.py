@@ -1,0 +1,170 @@
+"""What a zone says that it has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import hansa_agent
+import pytest
+from hansa_agent.config import AgentConfig, FactSection
+from hansa_agent.config_yaml import load_yaml
+from hansa_agent.inventory import FileSource, facts_of, full_capacity, inventory_of, pool_key, source_of
+from hansa_agent.inventory_machine import MachineSource
+from hansa_agent.inventory_nvml import model_of, nvml_pools, pools_from
+
+from hansa.v1.common_pb2 import (
+    EVIDENCE_KIND_DECLARATION,
+    FACT_KIND_SITE_COUNTRY,
+    FACT_KIND_ULTIMATE_PARENT_COUNTRY,
+    AcceleratorPool,
+)
+
+CONFIG = load_yaml(Path(hansa_agent.__file__).parents[1] / "agent.example.yaml", AgentConfig)
+EVIDENCE = {
+    "issuer": "Nordfjell AS",
+    "scheme": "operator-declaration",
+    "valid_from": "1970-01-01T00:00:01Z",
+    "valid_until": "1970-01-01T01:00:00+01:00",
+}
+
+
+class NotFound(Exception):
+    """As NVML's own."""
+
+
+class FakeNvml:
+    """Two whole devices of one kind and one that is cut into slices."""
+
+    NVMLError = NVMLError_NotFound = NotFound
+    NVML_DEVICE_MIG_ENABLE = 1
+
+    def __init__(self) -> None:
+        whole = {"name": b"NVIDIA L4", "mib": 23_034, "mig": None, "slices": []}
+        part = {"name": "NVIDIA H100 80GB HBM3 MIG 1g.10gb", "mib": 9_856, "mig": None, "slices": []}
+        half = {"name": "NVIDIA H100 80GB HBM3 MIG 3g.40gb", "mib": 40_448, "mig": None, "slices": []}
+        cut = {"name": "NVIDIA H100 80GB HBM3", "mib": 81_559, "mig": 1, "slices": [part, part, None, half]}
+        self.devices: list[dict[str, Any]] = [whole, dict(whole), cut]
+
+    def nvmlDeviceGetCount(self) -> int:
+        return len(self.devices)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> dict[str, Any]:
+        return self.devices[index]
+
+    def nvmlDeviceGetName(self, device: dict[str, Any]) -> str | bytes:
+        name: str | bytes = device["name"]
+        return name
+
+    def nvmlDeviceGetMemoryInfo(self, device: dict[str, Any]) -> SimpleNamespace:
+        return SimpleNamespace(total=device["mib"] << 20)
+
+    def nvmlDeviceGetMigMode(self, device: dict[str, Any]) -> tuple[int, int]:
+        if device["mig"] is None:
+            raise NotFound
+        return device["mig"], device["mig"]
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, device: dict[str, Any]) -> int:
+        return len(device["slices"])
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, device: dict[str, Any], index: int) -> dict[str, Any]:
+        if device["slices"][index] is None:
+            raise NotFound
+        found: dict[str, Any] = device["slices"][index]
+        return found
+
+
+def test_inventory_carries_everything_that_the_owner_wrote() -> None:
+    machine = FileSource(CONFIG.inventory).read()
+    inventory = inventory_of(CONFIG, machine, {"b": "sha256:2", "a": "sha256:1"}, "h:1")
+    assert (inventory.node, inventory.title, inventory.source) == ("oslo", "Oslo", "file")
+    assert inventory.price_millieur_per_hour == 900 and not inventory.cordoned
+    assert [(each.name, each.digest) for each in inventory.artefacts] == [("a", "sha256:1"), ("b", "sha256:2")]
+    amounts = {amount.pool: amount.count for amount in inventory.capacity.accelerators}
+    assert amounts == {"nvidia/L4": 2, "nvidia/H100/mig-1g.10gb": 7}
+    assert inventory.capacity.cpu_millis == 16_000 and inventory.probe_address == "h:1"
+
+
+def test_pools_of_one_key_add_up() -> None:
+    machine = FileSource(CONFIG.inventory).read()
+    doubled = type(machine)(machine.capacity, machine.pools * 2, "file")
+    assert full_capacity(doubled).accelerators[1].count == 4
+
+
+def test_pool_key_names_slices_apart_from_devices() -> None:
+    assert pool_key(AcceleratorPool(vendor="nvidia", model="H100")) == "nvidia/H100"
+    assert pool_key(AcceleratorPool(vendor="nvidia", model="H100", mig_profile="1g.10gb")) == "nvidia/H100/mig-1g.10gb"
+
+
+def test_facts_are_numbered_within_their_kind_and_carry_their_proof() -> None:
+    sections = [
+        FactSection.model_validate({"kind": kind, "value": value, "evidence": EVIDENCE})
+        for kind, value in [
+            ("ULTIMATE_PARENT_COUNTRY", "US"),
+            ("SITE_COUNTRY", "DE"),
+            ("ULTIMATE_PARENT_COUNTRY", "JP"),
+        ]
+    ]
+    facts = facts_of(sections)
+    assert list(facts) == ["facts/ULTIMATE_PARENT_COUNTRY/0", "facts/SITE_COUNTRY/0", "facts/ULTIMATE_PARENT_COUNTRY/1"]
+    assert facts["facts/SITE_COUNTRY/0"].kind == FACT_KIND_SITE_COUNTRY
+    assert facts["facts/ULTIMATE_PARENT_COUNTRY/1"].kind == FACT_KIND_ULTIMATE_PARENT_COUNTRY
+    evidence = facts["facts/SITE_COUNTRY/0"].evidence
+    assert (evidence.kind, evidence.valid_from_ms, evidence.valid_until_ms) == (EVIDENCE_KIND_DECLARATION, 1_000, 0)
+
+
+def test_devices_and_slices_are_pooled_by_kind() -> None:
+    pools = [(pool.model, pool.memory_mib, pool.count, pool.mig_profile) for pool in pools_from(FakeNvml())]  # type: ignore[arg-type]
+    assert pools == [("H100", 9_856, 2, "1g.10gb"), ("H100", 40_448, 1, "3g.40gb"), ("L4", 23_034, 2, "")]
+
+
+@pytest.mark.parametrize(
+    ("product", "model"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("NVIDIA H200", "H200"),
+        ("NVIDIA L40S", "L40S"),
+        ("NVIDIA A100-SXM4-40GB", "A100"),
+        ("Tesla T4", "T4"),
+        ("NVIDIA GeForce RTX 4090", "RTX-4090"),
+        ("NVIDIA", "NVIDIA"),
+    ],
+)
+def test_products_have_short_names(product: str, model: str) -> None:
+    assert model_of(product) == model
+
+
+def test_absent_driver_or_library_means_no_accelerators(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    import pynvml
+
+    def no_driver() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", no_driver)
+    assert nvml_pools() == ()
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert nvml_pools() == ()
+
+
+def test_machine_is_bounded_by_its_control_group(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:       16384000 kB\nMemFree: 1 kB\n")
+    free = MachineSource(meminfo, tmp_path / "none").read().capacity
+    assert free.memory_mib == 16_000 and free.cpu_millis >= 1_000
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    (tmp_path / "memory.max").write_text(f"{1 << 30}\n")
+    bound = MachineSource(meminfo, tmp_path).read().capacity
+    assert (bound.cpu_millis, bound.memory_mib) == (500, 1_024)
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert MachineSource(meminfo, tmp_path).read().capacity == free
+
+
+def test_source_is_the_one_asked_for() -> None:
+    assert isinstance(source_of(CONFIG.inventory), FileSource)
+    machine = CONFIG.inventory.model_copy(update={"source": "machine"})
+    assert isinstance(source_of(machine), MachineSource)
+    assert source_of(machine).read().capacity.memory_mib > 0
