@@ -132,8 +132,8 @@ def from_rpc_error(error: grpc.RpcError) -> HansaError:
 def _rich_status(error: grpc.RpcError) -> status_pb2.Status | None:
     if not isinstance(error, grpc.aio.AioRpcError):
         try:
-            return rpc_status.from_call(error)
-        except (AttributeError, ValueError):
+            return rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
+        except ValueError:
             return None
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin":

@@ -15,6 +15,7 @@ from hansa_agent.probe_stamp import Sender
 from hansa_agent.probe_statistics import ProbeWindow, worth_telling
 
 _log = structlog.get_logger(__name__)
+TARGETS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,21 @@ class Prober:
         self._changed.set()
 
     async def run(self, clock: Clock, random: Random) -> None:
-        """Measures until it is cancelled, one target after the other so that probes do not disturb each other."""
+        """Measures until it is cancelled; only a few targets at once, so that probes do not disturb each other."""
         while True:
             self._changed.clear()
-            for zone, target in list(self._targets.items()):
-                await self._measure(zone, target, clock)
+            await self._round(clock)
             await self._pause(clock, self._settings.interval_s * random.uniform(0.9, 1.1))
+
+    async def _round(self, clock: Clock) -> None:
+        free = asyncio.Semaphore(TARGETS_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for zone, target in self._targets.items():
+                group.create_task(self._measure_in_turn(free, zone, target, clock))
+
+    async def _measure_in_turn(self, free: asyncio.Semaphore, zone: str, target: ProbeTarget, clock: Clock) -> None:
+        async with free:
+            await self._measure(zone, target, clock)
 
     async def _pause(self, clock: Clock, seconds: float) -> None:
         """Waits for the next round, or for other targets."""

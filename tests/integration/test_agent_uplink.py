@@ -8,11 +8,18 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
+import grpc.aio
 import pytest
 import yaml
 from agent_harness import WAIT_S, Certificates, World, fact, free_ports, zone_world
+from hansa_agent import uplink_grpc
+from hansa_agent.ports import UplinkLost
+from hansa_agent.uplink_grpc import GrpcUplink, TlsContent
 
 from hansa.delta import etag_of
+from hansa.v1.agent_service_pb2 import AgentHello, SessionRequest
+from hansa.v1.agent_service_pb2_grpc import AgentServiceServicer, add_AgentServiceServicer_to_server
 
 
 @pytest.fixture
@@ -134,3 +141,44 @@ async def test_operator_with_a_certificate_of_another_authority_is_not_talked_to
         while "operator not reached" not in [line["event"] for line in world.log()]:
             await asyncio.sleep(0.05)
     assert world.operator.received == [] and agent.returncode is None
+
+
+async def test_operator_that_reads_nothing_blocks_a_write_for_a_bounded_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NeverReads(AgentServiceServicer):
+        async def Session(self, request_iterator: object, context: grpc.aio.ServicerContext) -> None:
+            await asyncio.Event().wait()
+
+    cert, key = world.certificates.issue("deaf", "spiffe://nordfjell/operator")
+    ca = world.certificates.ca.read_bytes()
+    server = grpc.aio.server()
+    add_AgentServiceServicer_to_server(NeverReads(), server)
+    credentials = grpc.ssl_server_credentials([(key.read_bytes(), cert.read_bytes())], ca, require_client_auth=True)
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    monkeypatch.setattr(uplink_grpc, "WRITE_TIMEOUT_S", 0.5)
+    tls = TlsContent(ca=ca, cert=cert.read_bytes(), key=key.read_bytes())
+    connection = GrpcUplink((f"localhost:{port}",), lambda: tls).connect(f"localhost:{port}")
+    big = SessionRequest(hello=AgentHello(zone="x" * 1_000_000))
+    try:
+        with pytest.raises(UplinkLost, match="took no message"):
+            for _ in range(64):
+                await connection.send(big)
+    finally:
+        await connection.close()
+        await server.stop(None)
+    assert "BEGIN" not in repr(tls), "keys are not printed"
+
+
+async def test_missing_key_file_is_told_and_mended_without_a_restart(world: World) -> None:
+    config = world.config()
+    key = Path(yaml.safe_load(config.read_text())["operator"]["tls"]["key"])
+    content = key.read_bytes()
+    key.unlink()
+    await world.spawn(config)
+    async with asyncio.timeout(WAIT_S):
+        while "operator not reached" not in [line["event"] for line in world.log()]:
+            await asyncio.sleep(0.05)
+    key.write_bytes(content)
+    await world.operator.until(lambda: "inventory" in world.operator.adverts)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hansa.delta import Delta, etag_of
 from hansa.v1 import agent_service_pb2 as agent_pb2
 
-few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def over_the_wire(message: Message) -> Any:

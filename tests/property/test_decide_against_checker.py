@@ -269,9 +269,7 @@ def expected_reasons(world: World, zone: Zone) -> set[Reason]:
 
 def run(world: World, with_fix: bool = True) -> Decision:
     spec, zone_list, nodes, links = world
-    return decide(
-        PlacementRequest(spec, "a", with_fix=with_fix), build_snapshot(1, zone_list, nodes, links, (), NOW), NOW
-    )
+    return decide(PlacementRequest(spec, "a", with_fix=with_fix), build_snapshot(1, zone_list, nodes, links, NOW), NOW)
 
 
 def mild(world: World) -> World:
@@ -383,11 +381,11 @@ def test_a_zone_that_is_infeasible_changes_nothing_for_the_others(world: World, 
 @given(either)
 def test_the_order_of_the_input_and_what_was_decided_before_change_nothing(world: World) -> None:
     spec, zone_list, nodes, links = world
-    snapshot = build_snapshot(1, zone_list, nodes, links, (), NOW)
+    snapshot = build_snapshot(1, zone_list, nodes, links, NOW)
     request = PlacementRequest(spec, "a")
     first = decide(request, snapshot, NOW)
     for other_ms in (NOW - 1, NOW + 1, NOW * 2):
-        untouched = build_snapshot(1, zone_list, nodes, links, (), NOW)
+        untouched = build_snapshot(1, zone_list, nodes, links, NOW)
         assert decide(request, snapshot, other_ms) == decide(request, untouched, other_ms)
     assert decide(request, snapshot, NOW) == first == run((spec, zone_list[::-1], nodes[::-1], links[::-1]))
 

@@ -90,7 +90,7 @@ def build_world(zone_count: int, seed: int = 7) -> Snapshot:
     chords = stream.integers(0, node_count, size=(node_count * 2, 2))
     links += [_link(nodes[a], nodes[b], 40_000 + 400 * abs(int(a - b)) % 300_000) for a, b in chords if a != b]
     zones = [_zone(at, nodes[at * 10].name, stream) for at in range(zone_count)]
-    return build_snapshot(1, zones, nodes, links, (), NOW_MS)
+    return build_snapshot(1, zones, nodes, links, NOW_MS)
 
 
 def build_spec(variant: int) -> WorkloadSpec:

@@ -335,14 +335,15 @@ class Reconciler:
         ready = ConditionStatus.TRUE if event is WorkloadEvent.READY else ConditionStatus.FALSE
         workload = self._changed(workload, replace(workload, state=state))
         serving = [p.generation for p in workload.placements if p.state is PlacementState.READY]
-        return self._condition(workload, "Ready", ready, _CAMEL[state], "", max(serving, default=workload.generation))
+        seen = max(serving, default=workload.generation)
+        return self._with(workload, Condition("Ready", ready, _CAMEL[state], "", seen, 0))
 
-    def _condition(
-        self, workload: Workload, kind: str, status: ConditionStatus, reason: str, message: str, seen: int = 0
-    ) -> Workload:
-        """Sets a condition; ``seen`` is the generation of the spec that it was seen for, if not the present one."""
-        condition = Condition(kind, status, reason, message, seen or workload.generation, self._clock.wall_ms())
-        return self._changed(workload, replace(workload, conditions=set_condition(workload.conditions, condition)))
+    def _condition(self, workload: Workload, kind: str, status: ConditionStatus, reason: str, message: str) -> Workload:
+        return self._with(workload, Condition(kind, status, reason, message, workload.generation, 0))
+
+    def _with(self, workload: Workload, condition: Condition) -> Workload:
+        now = replace(condition, changed_at_ms=self._clock.wall_ms())
+        return self._changed(workload, replace(workload, conditions=set_condition(workload.conditions, now)))
 
     def _changed(self, before: Workload, after: Workload) -> Workload:
         if after == before:

@@ -28,7 +28,7 @@ from hansa_control.domain.model import (
     ZoneId,
     ZoneState,
 )
-from hansa_control.domain.snapshot import Network, Snapshot, assemble_snapshot, build_network
+from hansa_control.domain.snapshot import Measured, Network, Snapshot, assemble_snapshot, build_network
 
 _ZONE_STATE = {
     SessionState.ABSENT: ZoneState.LOST,
@@ -76,6 +76,7 @@ class World:
         self._zone_claims: dict[str, dict[str, Claim]] = {}
         self._snapshot: Snapshot | None = None
         self._network: Network | None = None
+        self._measured: Measured | None = None
         self._generation = 0
         self.instances: dict[str, dict[str, InstanceStatus]] = {}
 
@@ -113,8 +114,9 @@ class World:
             if isinstance(body, InstanceStatus):
                 running[body.instance] = body
         elif isinstance(body or before, ProbeResult):
-            self._snapshot = None
+            self._snapshot = self._measured = None
         else:
+            self._measured = None
             self.touch(zone)
 
     def put_claim(self, claim: Claim) -> None:
@@ -136,7 +138,7 @@ class World:
 
     def touch_partners(self) -> None:
         """Zones of partners are to be looked at afresh by the next snapshot."""
-        self._snapshot = None
+        self._snapshot = self._measured = None
 
     def touch_network(self) -> None:
         """Nodes or links have changed; what was derived from the network is no longer of use."""
@@ -184,7 +186,9 @@ class World:
             generation=before.generation if before else 1,
             heard_at_ms=0,
         )
-        return seen if before in {None, seen} else replace(seen, generation=seen.generation + 1)
+        if before is None or before == seen:
+            return before or seen
+        return replace(seen, generation=seen.generation + 1)
 
     def partner_zones(self) -> tuple[Zone, ...]:
         """Partners' zones as offered; those of a partner that is not heard are STALE."""
@@ -223,9 +227,14 @@ class World:
             self._generation = self._state.next_count("snapshot")
             zones = [*self.own_zones(), *self.partner_zones()]
             self._snapshot = assemble_snapshot(
-                self._generation, zones, self._current_network(), self.probes(), self._clock.wall_ms()
+                self._generation, zones, self._current_network(), self._current_probes(zones), self._clock.wall_ms()
             )
         return self._snapshot
+
+    def _current_probes(self, zones: list[Zone]) -> Measured:
+        if self._measured is None:
+            self._measured = Measured.between(self.probes(), zones)
+        return self._measured
 
     def _current_network(self) -> Network:
         if self._network is None:

@@ -8,7 +8,7 @@ reported as NOT_EVALUATED, beside the real reason, and never passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from hansa_control.domain.capacity import choose_pool, count_of, is_acceptable_model, pools_by_size
@@ -19,11 +19,12 @@ from hansa_control.domain.model import (
     Fact,
     Reason,
     Rejection,
+    RoundTrip,
     WorkloadSpec,
     Zone,
     ZoneState,
 )
-from hansa_control.domain.reach import check_latency, find_reach
+from hansa_control.domain.reach import check_latency, find_reach, slowed_by_probes
 from hansa_control.domain.residency import Finding, check_legal, check_site, finding
 from hansa_control.domain.snapshot import Network, Snapshot
 
@@ -55,6 +56,7 @@ class _Verdict(NamedTuple):
     zone: Zone
     since_ms: int
     until_ms: int
+    floors: Mapping[str, RoundTrip] | None
     outcome: FilterOutcome
 
 
@@ -62,7 +64,8 @@ def filter_zone(spec: WorkloadSpec, snapshot: Snapshot, zone: Zone, now_ms: int)
     """Evaluates every constraint of ``spec`` for ``zone`` at wall-clock time ``now_ms``; the zone need not be in the
     snapshot, whose network alone counts here. The spec was validated by whoever took it in.
     """
-    reach = find_reach(spec, snapshot.network, zone)
+    floors = snapshot.measured.floors.get(zone.id, {})
+    reach = slowed_by_probes(find_reach(spec, snapshot.network, zone), floors, spec.latency.percentile)
     findings = [
         *_check_state(zone),
         *_check_residency(spec, snapshot.network, zone, now_ms),
@@ -83,19 +86,24 @@ def filter_zone(spec: WorkloadSpec, snapshot: Snapshot, zone: Zone, now_ms: int)
 
 def filter_zones(spec: WorkloadSpec, snapshot: Snapshot, zones: Iterable[Zone], now_ms: int) -> list[FilterOutcome]:
     """``filter_zone`` for many zones, in their order; zones that did not change since the last call are not evaluated
-    again. A result is kept with the network it was found on, for the very zone value and the span between two changes
-    of validity of that zone's facts, so it is what ``filter_zone`` would say.
+    again. A result is kept with the network it was found on, for the very zone value, for what was probed towards it
+    and for the span between two changes of validity of its facts, so it is what ``filter_zone`` would say.
     """
     kept = snapshot.network.verdicts.table(spec, _entries_max(snapshot))
     outcomes = []
     for zone in zones:
         verdict: _Verdict | None = kept.get(zone.id)
-        if verdict is None or verdict.zone is not zone or not verdict.since_ms <= now_ms < verdict.until_ms:
+        floors = snapshot.measured.floors.get(zone.id)
+        if verdict is None or verdict.zone is not zone or not _still_holds(verdict, floors, now_ms):
             since_ms, until_ms = _steady_between(zone.facts, now_ms)
-            verdict = _Verdict(zone, since_ms, until_ms, filter_zone(spec, snapshot, zone, now_ms))
+            verdict = _Verdict(zone, since_ms, until_ms, floors, filter_zone(spec, snapshot, zone, now_ms))
             kept.keep(zone.id, verdict)
         outcomes.append(verdict.outcome)
     return outcomes
+
+
+def _still_holds(verdict: _Verdict, floors: Mapping[str, RoundTrip] | None, now_ms: int) -> bool:
+    return verdict.since_ms <= now_ms < verdict.until_ms and verdict.floors == floors
 
 
 def _entries_max(snapshot: Snapshot) -> int:

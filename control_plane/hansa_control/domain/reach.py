@@ -5,10 +5,11 @@ All that depends on the path is kept with the network, so requests that differ i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
-from hansa_control.domain.model import AccessLatency, Reason, TransitRule, WorkloadSpec, Zone
+from hansa_control.domain.model import AccessLatency, Reason, RoundTrip, TransitRule, WorkloadSpec, Zone
 from hansa_control.domain.residency import Finding, TransitFault, finding, format_transit_rule
 from hansa_control.domain.routing import RouteKey, explain_no_route, find_latency
 from hansa_control.domain.snapshot import Network
@@ -20,6 +21,8 @@ TRANSIT = "TransitResidency"
 LATENCY = "LatencyBound"
 
 ZONES_KEPT_MAX = 2_000
+PLACES_SHOWN_MAX = 2
+SAMPLES_BEYOND_MIN = 10
 
 
 class Reach(NamedTuple):
@@ -40,6 +43,30 @@ def find_reach(spec: WorkloadSpec, network: Network, zone: Zone) -> Reach:
         known = _reach(spec, network, zone)
         kept.keep(place, known)
     return known
+
+
+def slowed_by_probes(reach: Reach, floors: Mapping[str, RoundTrip], percentile: int) -> Reach:
+    """Paths are never faster than what zones at their access points measured to the zone.
+
+    A probe tells the time but not the way, so it bounds the lawful path from below and proves nothing else; one that is
+    faster than the model changes nothing. ``floors`` are by access point.
+    """
+    slowed = tuple(_not_faster(found, floors.get(found.access_point), percentile) for found in reach.latencies)
+    return reach if slowed == reach.latencies else reach._replace(latencies=slowed)
+
+
+def _not_faster(found: AccessLatency, floor: RoundTrip | None, percentile: int) -> AccessLatency:
+    floor_us = _supported_us(floor, percentile) if floor else 0
+    if floor is None or floor_us <= found.rtt_us:
+        return found
+    bases = tuple(sorted({*found.bases, floor.basis.value.lower()}))
+    return replace(found, rtt_us=floor_us, bases=bases)
+
+
+def _supported_us(measured: RoundTrip, percentile: int) -> int:
+    """The measured percentile if enough probes lie beyond it to mean something, else the median."""
+    beyond = measured.sample_count * (100 - percentile) // 100
+    return measured.at(percentile) if beyond >= SAMPLES_BEYOND_MIN else measured.p50_us
 
 
 def check_latency(spec: WorkloadSpec, reach: Reach) -> Iterable[Finding]:
@@ -92,9 +119,15 @@ def _why_cut_off(network: Network, key: RouteKey, zone: Zone) -> Finding:
     if reason is Reason.UNREACHABLE or key.rule is None:
         measured = f"no path from {point} to node {zone.inventory.node}"
         return finding(Reason.UNREACHABLE, REACHABLE, measured, "a path", view)
-    places = "; ".join(dict.fromkeys(fault.place for fault in faults))
     measured = f"{_faults_text(faults)} from {point}"
-    return finding(reason, TRANSIT, measured, format_transit_rule(key.rule), f"{places}, {view}")
+    return finding(reason, TRANSIT, measured, format_transit_rule(key.rule), f"{_places_text(faults)}, {view}")
+
+
+def _places_text(faults: tuple[TransitFault, ...]) -> str:
+    """Where the fastest path breaks the rule first; the rest of it is counted."""
+    places = list(dict.fromkeys(fault.place for fault in faults))
+    rest = len(places) - PLACES_SHOWN_MAX
+    return "; ".join(places[:PLACES_SHOWN_MAX]) + (f"; and {rest} more" if rest > 0 else "")
 
 
 def _faults_text(faults: tuple[TransitFault, ...]) -> str:

@@ -105,7 +105,7 @@ def rejections() -> list[workload_pb2.Rejection]:
             "bluepeak/fra-9",
             reason_pb2.REASON_LEGAL_CONTROL_DENIED,
             "LegalControl",
-            ("parent US; US-CLOUD-ACT", "{NO,SE}, no US-CLOUD-ACT", "register by Handelsregister, until 2027-01-31"),
+            ("parent US; US-CLOUD-ACT", "{NO,SE}, no US-CLOUD-ACT", "register by Beispielregister, until 2027-01-31"),
         ),
         _rejection(
             "bluepeak/fra-9",
@@ -117,7 +117,7 @@ def rejections() -> list[workload_pb2.Rejection]:
             "elbnetz/ham-1",
             reason_pb2.REASON_SITE_COUNTRY_DENIED,
             "SiteResidency",
-            ("DE", "{NO,SE}", "certificate by TUV Nord, until 2027-06-30"),
+            ("DE", "{NO,SE}", "certificate by Pruefhaus Elbe, until 2027-06-30"),
         ),
         _rejection(
             "elbnetz/ham-1",

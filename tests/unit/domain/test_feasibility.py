@@ -30,7 +30,7 @@ STRICT = ResidencyPolicy(SiteRule(NORDIC), LegalRule(NORDIC, frozenset({"US-CLOU
 
 
 def world(*zones: Zone, links: Iterable[NetworkLink] = LINKS) -> Snapshot:
-    return build_snapshot(12, zones, NODES, links, (), NOW_MS)
+    return build_snapshot(12, zones, NODES, links, NOW_MS)
 
 
 def judge(wanted: WorkloadSpec, candidate: Zone, links: Iterable[NetworkLink] = LINKS) -> FilterOutcome:
@@ -166,7 +166,7 @@ def test_each_access_point_has_its_own_verdict_and_one_bad_one_spoils_the_zone()
 @pytest.mark.parametrize("name", ["atlantis", "buoy"])
 def test_an_unknown_access_point_or_a_node_where_no_traffic_enters_rejects(name: str) -> None:
     nodes = (*NODES, replace(NODES[0], name="buoy", access_point=False))
-    snapshot = build_snapshot(1, (), nodes, (*LINKS, link("buoy", "oslo")), (), NOW_MS)
+    snapshot = build_snapshot(1, (), nodes, (*LINKS, link("buoy", "oslo")), NOW_MS)
     outcome = filter_zone(spec(access=(AccessDemand(name, 1),)), snapshot, zone(), NOW_MS)
     assert failing(outcome) == [
         ("AccessPointKnown", Reason.ACCESS_POINT_UNKNOWN),

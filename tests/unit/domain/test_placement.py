@@ -29,7 +29,7 @@ BODO = zone("nordavind/bodo-1", at="bodo")
 
 
 def world(*zones: Zone) -> Snapshot:
-    return build_snapshot(12, zones, NODES, LINKS, (), NOW_MS)
+    return build_snapshot(12, zones, NODES, LINKS, NOW_MS)
 
 
 def chosen(wanted: WorkloadSpec, *zones: Zone, home: str = "elsewhere") -> list[str]:
@@ -125,7 +125,7 @@ def test_the_nearest_fix_for_transit_names_the_country_that_opens_a_path() -> No
 def test_the_nearest_fix_for_transit_names_both_countries_where_one_does_not_do() -> None:
     rules = ResidencyPolicy(transit=TransitRule(frozenset({"NO"})))
     by_finland = [x for x in LINKS if x.name != "goteborg--umea"]
-    snapshot = build_snapshot(1, [BODO], NODES, by_finland, (), NOW_MS)
+    snapshot = build_snapshot(1, [BODO], NODES, by_finland, NOW_MS)
     decision = decide(PlacementRequest(spec(residency=rules), "x"), snapshot, NOW_MS)
     assert decision.nearest_fix == "allow transit through FI and SE -> nordavind/bodo-1"
 
@@ -212,6 +212,6 @@ def test_the_reasons_of_one_zone_are_found_again() -> None:
 def test_a_link_that_appears_changes_the_answer_on_a_new_snapshot_only() -> None:
     wanted = spec(latency=LatencyBudget(95, 20_000))
     old = world(UMEA)
-    new = build_snapshot(13, [UMEA], NODES, (*LINKS, link("oslo", "umea", 1_000)), (), NOW_MS)
+    new = build_snapshot(13, [UMEA], NODES, (*LINKS, link("oslo", "umea", 1_000)), NOW_MS)
     request = PlacementRequest(wanted, "x")
     assert [bool(decide(request, at, NOW_MS).choices) for at in (old, new, old)] == [False, True, False]

@@ -163,7 +163,7 @@ def test_a_search_is_done_once_for_all_zones_and_rules_do_not_share_one() -> Non
 
 
 def test_between_two_zones_the_network_says_the_sum_of_links_and_one_attachment() -> None:
-    snapshot = build_snapshot(1, [zone(), BODO], NODES, LINKS, (), NOW_MS)
+    snapshot = build_snapshot(1, [zone(), BODO], NODES, LINKS, NOW_MS)
     there, back = fastest_between(snapshot, zone(), BODO), fastest_between(snapshot, BODO, zone())
     assert there == back
     assert there is not None

@@ -1,0 +1,102 @@
+"""Logs without secrets, and numbers for Prometheus."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from urllib.request import urlopen
+
+import pytest
+import structlog
+from hansa_control.adapters.log_setup import REDACTED, set_up_logs
+from hansa_control.adapters.metrics import Metrics
+from prometheus_client import generate_latest
+
+KEY = "-----BEGIN PRIVATE KEY-----\nMIGHAgEA\n-----END PRIVATE KEY-----"
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    set_up_logs("nordfjord", "info", stream)
+    yield stream
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def test_a_line_is_json_with_time_level_and_operator(lines: io.StringIO) -> None:
+    structlog.get_logger().info("ready", ports={"api": 7443})
+    line = json.loads(lines.getvalue())
+    assert (line["event"], line["level"], line["operator"]) == ("ready", "info", "nordfjord")
+    assert line["ports"] == {"api": 7443}
+    assert line["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"password": "hunter2"},
+        {"db_token": "hunter2"},
+        {"key_pem": "hunter2"},
+        {"nested": {"client_secret": "hunter2"}},
+        {"several": [{"password": "hunter2"}]},
+    ],
+)
+def test_secrets_are_not_written(lines: io.StringIO, values: dict[str, object]) -> None:
+    structlog.get_logger().info("configured", **values)
+    assert "hunter2" not in lines.getvalue()
+    assert REDACTED in lines.getvalue()
+
+
+def test_a_pem_block_is_not_written_wherever_it_stands(lines: io.StringIO) -> None:
+    structlog.get_logger().info("odd", text=f"before {KEY} after", many=[KEY], raw=KEY.encode())
+    assert "MIGHAgEA" not in lines.getvalue()
+    assert "before" in lines.getvalue()
+
+
+def test_a_key_in_a_traceback_is_not_written(lines: io.StringIO) -> None:
+    try:
+        raise ValueError(KEY)
+    except ValueError:
+        structlog.get_logger().exception("defect")
+    assert "MIGHAgEA" not in lines.getvalue()
+    assert "ValueError" in lines.getvalue()
+
+
+def test_a_fencing_token_is_no_secret(lines: io.StringIO) -> None:
+    structlog.get_logger().info("confirmed", fencing_token=7)
+    assert json.loads(lines.getvalue())["fencing_token"] == 7
+
+
+def test_lines_below_the_level_are_not_written(lines: io.StringIO) -> None:
+    structlog.get_logger().debug("detail")
+    assert lines.getvalue() == ""
+
+
+def test_metrics_show_calls_states_and_totals() -> None:
+    metrics = Metrics()
+    metrics.called("hansa.v1.WorkloadService/GetWorkload", "OK")
+    metrics.took("hansa.v1.WorkloadService/GetWorkload", 1_500)
+    metrics.read_from(lambda: {"zones|AVAILABLE": 3, "claims|HELD": 1, "decisions": 7, "adverts": 9})
+    text = generate_latest(metrics.registry).decode()
+    for line in (
+        'hansa_rpc_total{code="OK",method="hansa.v1.WorkloadService/GetWorkload"} 1.0',
+        'hansa_rpc_duration_seconds_sum{method="hansa.v1.WorkloadService/GetWorkload"} 0.0015',
+        'hansa_zones{state="available"} 3.0',
+        'hansa_claims{state="held"} 1.0',
+        "hansa_decisions_total 7.0",
+        "hansa_adverts_total 9.0",
+    ):
+        assert line in text
+
+
+def test_metrics_are_served_on_a_port_of_their_own() -> None:
+    metrics = Metrics()
+    metrics.read_from(lambda: {"decisions": 1})
+    port = metrics.serve("127.0.0.1", 0)
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+            assert b"hansa_decisions_total 1.0" in response.read()
+    finally:
+        metrics.stop()

@@ -1,0 +1,127 @@
+"""Measures adverts per second: deltas of agents, each sent when the one before is acknowledged, hence on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+from hansa_control.adapters.system import SystemClock
+
+from hansa.v1 import agent_service_pb2 as agent_pb2
+from hansa.v1 import network_pb2
+from tools.bench._agents import BenchAgent, advert, inventory
+from tools.bench._echo import SERVICE
+from tools.bench._load import Run, closed_loop, row
+from tools.bench._world import OPERATOR, World, zone_name
+
+
+class EchoStreams:
+    """One stream to the echo for each agent, over connections of their own."""
+
+    def __init__(self, world: World) -> None:
+        self._channels = [world.channel("echo", certificate) for certificate in world.callers.agents]
+        kind: Any = agent_pb2.SessionRequest
+        path = f"/{SERVICE}/Stream"
+        self._calls: list[Any] = [
+            channel.stream_stream(path, kind.SerializeToString, kind.FromString)() for channel in self._channels
+        ]
+
+    async def exchange(self, stream: int, message: agent_pb2.SessionRequest) -> None:
+        await self._calls[stream].write(message)
+        if await self._calls[stream].read() is grpc.aio.EOF:
+            raise EOFError("the echo ended the stream")
+
+    async def close(self) -> None:
+        for call in self._calls:
+            call.cancel()
+        for channel in self._channels:
+            await channel.close()
+
+
+async def advert_rows(world: World, agents: Sequence[BenchAgent], delta_count: int) -> list[dict[str, object]]:
+    """Adverts of probes, alone and 64 a delta, and of inventories; on one stream and on all of them side by side."""
+    echo = EchoStreams(world)
+    rows = []
+    try:
+        for stream_count in sorted({1, len(agents)}):
+            per_stream = max(1, delta_count // stream_count)
+            for size in (1, 64):
+                name = f"adverts.{size}_per_delta.{stream_count}_streams"
+                count = per_stream if size == 1 else max(1, per_stream // 4)
+                run, floor = await _side_by_side(agents[:stream_count], echo, (size, count))
+                rows.append(row(f"{name}.rate", run.rate * size, "1/s", floor.rate * size))
+                rows.append(row(f"{name}.p99", run.percentile_ms(99), "ms", floor.percentile_ms(99)))
+        run = await _streams(len(agents), max(1, delta_count // len(agents) // 2), _advertise_inventory(agents))
+        rows.append(row(f"adverts.inventory.{len(agents)}_streams.rate", run.rate, "1/s", floor.rate))
+    finally:
+        await echo.close()
+    return rows
+
+
+async def _side_by_side(
+    agents: Sequence[BenchAgent], echo: EchoStreams, work: tuple[int, int]
+) -> tuple[Run, Run]:
+    """Deltas of (size, count) on every agent's stream, and the same messages through the echo before and after."""
+    size, count = work
+
+    async def advertise(stream: int, number: int) -> None:
+        await agents[stream].advertise(_probes(agents[stream].zone, size, number))
+
+    async def through_echo(stream: int, number: int) -> None:
+        delta = agent_pb2.AdvertDelta(updated=_probes(agents[stream].zone, size, number), nonce=str(number))
+        await echo.exchange(stream, agent_pb2.SessionRequest(adverts=delta))
+
+    before = await _streams(len(agents), count, through_echo)
+    run = await _streams(len(agents), count, advertise)
+    return run, before + await _streams(len(agents), count, through_echo)
+
+
+async def _streams(stream_count: int, count: int, send: Any) -> Run:
+    """``send(stream, number)`` so often on each stream, in turn; all streams side by side."""
+    numbers = [iter(range(count)) for _ in range(stream_count)]
+    free: asyncio.Queue[int] = asyncio.Queue()
+    for stream in range(stream_count):
+        free.put_nowait(stream)
+
+    async def on_a_free_stream(_: int) -> None:
+        stream = free.get_nowait()
+        await send(stream, next(numbers[stream], 0))
+        free.put_nowait(stream)
+
+    return await closed_loop(on_a_free_stream, count * stream_count, stream_count)
+
+
+def _advertise_inventory(agents: Sequence[BenchAgent]) -> Any:
+    async def advertise(stream: int, number: int) -> None:
+        agent = agents[stream]
+        await agent.advertise([advert("inventory", inventory(agent.node, 1_001 + number))])
+
+    return advertise
+
+
+def _probes(zone: str, size: int, number: int) -> list[agent_pb2.Advert]:
+    """What a zone's prober finds anew of so many others."""
+    now_ms = SystemClock().wall_ms()
+    others = [zone_name(at) for at in range(100) if zone_name(at) != zone][:size]
+    return [
+        advert(
+            f"probes/{OPERATOR}/{other}",
+            network_pb2.ProbeResult(
+                source_zone=f"{OPERATOR}/{zone}",
+                target_zone=f"{OPERATOR}/{other}",
+                rtt=network_pb2.RoundTrip(
+                    p50_us=9_000 + number % 1_000,
+                    p95_us=10_000 + number % 1_000,
+                    p99_us=11_000 + number % 1_000,
+                    basis=network_pb2.LATENCY_BASIS_MEASURED,
+                    sample_count=240,
+                    observed_at_ms=now_ms,
+                ),
+                min_us=8_000,
+                jitter_us=150,
+            ),
+        )
+        for other in others
+    ]

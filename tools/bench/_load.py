@@ -1,0 +1,75 @@
+"""Closed loops: so many callers, each of which calls again as soon as it is answered. And the rows they come to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+
+
+class Row(TypedDict):
+    """One line of the benchmark's table; floor and ratio are None where there is nothing to compare with."""
+
+    name: str
+    value: float
+    unit: str
+    floor: float | None
+    ratio: float | None
+    target: float | None
+    met: bool | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """How long each call took, and all of them together."""
+
+    calls_ms: np.ndarray
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        return len(self.calls_ms) / self.seconds
+
+    def percentile_ms(self, percentile: int) -> float:
+        return float(np.percentile(self.calls_ms, percentile))
+
+    def __add__(self, other: Run) -> Run:
+        return Run(np.concatenate([self.calls_ms, other.calls_ms]), self.seconds + other.seconds)
+
+
+async def closed_loop(call: Callable[[int], Awaitable[object]], count: int, in_flight: int) -> Run:
+    """Calls ``call(0)`` to ``call(count - 1)``, so many at a time. What a call raises ends the run."""
+    numbers = iter(range(count))
+    taken_ms: list[float] = []
+
+    async def caller() -> None:
+        for number in numbers:
+            began_ns = time.perf_counter_ns()
+            await call(number)
+            taken_ms.append((time.perf_counter_ns() - began_ns) / 1e6)
+
+    began_ns = time.perf_counter_ns()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(in_flight):
+            group.create_task(caller())
+    return Run(np.array(taken_ms), (time.perf_counter_ns() - began_ns) / 1e9)
+
+
+def row(name: str, value: float, unit: str, floor: float | None = None) -> dict[str, object]:
+    ratio = None if floor is None else value / floor
+    return dict(Row(name=name, value=value, unit=unit, floor=floor, ratio=ratio, target=None, met=None))
+
+
+def rows_of(name: str, run: Run, floor: Run) -> list[dict[str, object]]:
+    """Rate, median and 99th percentile of a run, each beside that of its floor."""
+    return [
+        row(f"{name}.rate", run.rate, "1/s", floor.rate),
+        *(
+            row(f"{name}.p{percentile}", run.percentile_ms(percentile), "ms", floor.percentile_ms(percentile))
+            for percentile in (50, 99)
+        ),
+    ]

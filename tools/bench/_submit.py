@@ -1,0 +1,161 @@
+"""Measures what app teams ask of a control plane: submit, with everything that follows from it, and find-endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from hansa.v1 import common_pb2, residency_pb2, workload_pb2, workload_service_pb2_grpc
+from hansa.v1 import workload_service_pb2 as service_pb2
+from tools.bench._agents import ARTEFACT, BenchAgent
+from tools.bench._echo import SERVICE
+from tools.bench._load import Run, closed_loop, row, rows_of
+from tools.bench._world import COUNTRY, TENANT, BenchFailed, World
+
+CALL_TIMEOUT_S = 60.0
+SETTLE_TIMEOUT_S = 90.0
+REST_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """So many calls, so many of them in flight."""
+
+    in_flight: int
+    count: int
+
+
+class AppTeam:
+    """Submits workloads and asks for their endpoints, over one connection; and calls the echo over another."""
+
+    def __init__(self, world: World, agents: Sequence[BenchAgent]) -> None:
+        self._world = world
+        self._agents = agents
+        self._channel = world.channel("api", world.callers.tenant)
+        self._echo_channel = world.channel("echo", world.callers.tenant)
+        self._stub: Any = workload_service_pb2_grpc.WorkloadServiceStub(self._channel)
+        self._spec = spec()
+        self._submitted = 0
+
+    async def close(self) -> None:
+        await self._channel.close()
+        await self._echo_channel.close()
+
+    async def submits(self, levels: Sequence[Level]) -> list[dict[str, object]]:
+        """Rows of submit at each level, of the way to a ready instance, and of the processor that all of it took."""
+        rows: list[dict[str, object]] = []
+        cpu_s, began_count = 0.0, self._submitted
+        for level in levels:
+            name, in_flight = f"submit.{level.in_flight}_in_flight", level.in_flight
+            before = await closed_loop(self._echo(self._submit_request), level.count // 2, in_flight)
+            started_s, cpu_before_s = time.perf_counter(), self._world.control_plane.cpu_s()
+            first = self._submitted
+            self._submitted += level.count
+            run = await closed_loop(lambda at, first=first: self._submit(first + at), level.count, in_flight)  # type: ignore[misc]
+            await self._settled()
+            ready_s = time.perf_counter() - started_s
+            cpu_s += self._world.control_plane.cpu_s() - cpu_before_s
+            floor = before + await closed_loop(self._echo(self._submit_request), level.count // 2, in_flight)
+            rows += rows_of(name, run, floor)
+            rows.append(row(f"{name}.ready_rate", level.count / ready_s, "1/s", floor.rate))
+        per_1000_s = cpu_s / (self._submitted - began_count) * 1_000
+        rows.append(row("submit.cpu_per_1000", per_1000_s, "s", await self._echo_cpu_per_1000_s(levels[-1])))
+        return rows
+
+    async def finds(self, levels: Sequence[Level]) -> list[dict[str, object]]:
+        """Rows of find-endpoint for workloads that run."""
+        rows: list[dict[str, object]] = []
+        for level in levels:
+            before = await closed_loop(self._echo(self._find_request), level.count // 2, level.in_flight)
+            run = await closed_loop(self._find, level.count, level.in_flight)
+            floor = before + await closed_loop(self._echo(self._find_request), level.count // 2, level.in_flight)
+            rows += rows_of(f"find_endpoint.{level.in_flight}_in_flight", run, floor)
+        return rows
+
+    async def at_rest(self, rest_s: float = REST_S) -> list[dict[str, object]]:
+        """What running workloads cost when nobody asks for anything, and how much memory they take."""
+        count, server, echo = self._submitted, self._world.control_plane, self._world.echo
+        began_s, cpu_s = time.perf_counter(), server.cpu_s()
+        await asyncio.sleep(rest_s)
+        share = (server.cpu_s() - cpu_s) / (time.perf_counter() - began_s)
+        return [
+            row(f"rest.{count}_workloads.cpu_share", 100 * share, "%"),
+            row(f"rest.{count}_workloads.resident", server.resident_mib(), "MiB", echo.resident_mib()),
+        ]
+
+    # --- parts ---
+
+    async def _submit(self, number: int) -> None:
+        await self._stub.SubmitWorkload(self._submit_request(number), timeout=CALL_TIMEOUT_S)
+
+    async def _find(self, number: int) -> None:
+        found = await self._stub.FindEndpoint(self._find_request(number), timeout=CALL_TIMEOUT_S)
+        if not found.endpoint_urls:
+            raise BenchFailed("a workload without endpoints")
+
+    def _submit_request(self, number: int) -> service_pb2.SubmitWorkloadRequest:
+        return service_pb2.SubmitWorkloadRequest(request_id=f"r{number}", name=_name(number), spec=self._spec)
+
+    def _find_request(self, number: int) -> service_pb2.FindEndpointRequest:
+        return service_pb2.FindEndpointRequest(name=_name(number % self._submitted))
+
+    def _echo(self, request: Callable[[int], Any]) -> Callable[[int], Any]:
+        return echo_call(self._echo_channel, request)
+
+    async def _echo_cpu_per_1000_s(self, level: Level) -> float:
+        before_s = self._world.echo.cpu_s()
+        await closed_loop(self._echo(self._submit_request), level.count, level.in_flight)
+        return (self._world.echo.cpu_s() - before_s) / level.count * 1_000
+
+    async def _settled(self) -> None:
+        """Waits until every workload has an instance that is ready, and the newest is seen to run."""
+        async with asyncio.timeout(SETTLE_TIMEOUT_S):
+            while sum(agent.ready_count for agent in self._agents) < self._submitted:
+                await asyncio.sleep(0.01)
+            while not await self._runs(self._submitted - 1):
+                await asyncio.sleep(0.01)
+
+    async def _runs(self, number: int) -> bool:
+        found = await self._stub.GetWorkload(
+            service_pb2.GetWorkloadRequest(name=_name(number)), timeout=CALL_TIMEOUT_S
+        )
+        return bool(found.workload.state == workload_pb2.WORKLOAD_STATE_RUNNING)
+
+
+def echo_call(channel: grpc.aio.Channel, request: Callable[[int], Any]) -> Callable[[int], Any]:
+    """Calls the echo as a stub would: the message is written by the caller and read from the answer."""
+    kind = type(request(0))
+    method: Any = channel.unary_unary(f"/{SERVICE}/Unary", kind.SerializeToString, kind.FromString)
+    return lambda number: method(request(number), timeout=CALL_TIMEOUT_S)
+
+
+def spec() -> workload_pb2.WorkloadSpec:
+    """Inference with an accelerator for users in two cities, which the law keeps in one country."""
+    countries = [COUNTRY]
+    return workload_pb2.WorkloadSpec(
+        artefact=ARTEFACT,
+        accelerator=common_pb2.AcceleratorNeed(any_of=["L40S", "H100"], count=1, memory_mib_min=40_000),
+        cpu_millis=1_000,
+        memory_mib=2_048,
+        replicas=1,
+        access=[
+            workload_pb2.AccessDemand(access_point="oslo", demand_millirps=5_000),
+            workload_pb2.AccessDemand(access_point="bergen", demand_millirps=3_000),
+        ],
+        latency=workload_pb2.LatencyBudget(percentile=95, rtt_us_max=200_000),
+        residency=residency_pb2.ResidencyPolicy(
+            site=residency_pb2.SiteRule(countries_allowed=countries),
+            legal=residency_pb2.LegalRule(countries_allowed=countries, laws_denied=["US-CLOUD-ACT"]),
+            transit=residency_pb2.TransitRule(countries_allowed=countries),
+            on_change=residency_pb2.ON_CHANGE_DRAIN,
+        ),
+    )
+
+
+def _name(number: int) -> str:
+    return f"tenants/{TENANT}/workloads/w{number:06d}"

@@ -1,0 +1,159 @@
+#!/usr/bin/env bash
+# Brings docker-compose.yml up for real, with podman, and places a workload in it. `make test-containers` calls it.
+#
+# Needs root on Debian or Ubuntu. No image is pulled: the base image is made with debootstrap, from the distribution that
+# this machine runs, so that wheels which its pip downloads fit. Containers run in network, mount and process namespaces
+# of their own, which end with this script; what is kept for the next run lies in build/containers.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+work=$PWD/build/containers
+base=hansa-base:local
+
+say() { printf '%s\n' "== $*"; }
+
+install_needs() {
+  local missing=() each
+  for each in podman:podman crun:crun debootstrap:debootstrap /usr/lib/podman/netavark:netavark \
+    /usr/lib/podman/aardvark-dns:aardvark-dns iptables:iptables ip:iproute2; do
+    command -v "${each%%:*}" >/dev/null || missing+=("${each#*:}")
+  done
+  if ((${#missing[@]})); then
+    say "installing ${missing[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  fi
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tools/containers.lock
+}
+
+make_base() {
+  [ -e "$work/base.tar" ] && return
+  # shellcheck source=/dev/null
+  local codename; codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  say "making a base image of $codename (minutes, once)"
+  rm -rf "$work/root"
+  debootstrap --variant=minbase --include=python3,python3-venv "$codename" "$work/root" >"$work/debootstrap.log" 2>&1 ||
+    { tail -5 "$work/debootstrap.log" >&2; return 1; }
+  rm -rf "$work/root/var/cache/apt" "$work/root/var/lib/apt/lists"
+  tar --numeric-owner -C "$work/root" -cf "$work/base.tar.new" .
+  mv "$work/base.tar.new" "$work/base.tar"
+  rm -rf "$work/root"
+}
+
+download_wheels() {
+  [ "$work/wheels/.complete" -nt requirements.lock ] && return
+  say "downloading what requirements.lock names (once)"
+  rm -rf "$work/wheels"
+  /usr/bin/python3 -m venv "$work/venv"
+  "$work/venv/bin/python" -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+    -d "$work/wheels" -r requirements.lock
+  touch "$work/wheels/.complete"
+}
+
+configure_podman() {
+  mount --make-rprivate /
+  ip link set lo up
+  # A second, empty cgroup hierarchy beside the first confuses crun.
+  umount /sys/fs/cgroup/unified 2>/dev/null || true
+  mkdir -p "$work/conf"
+  cat >"$work/conf/containers.conf" <<EOF
+[containers]
+default_ulimits = ["nofile=1024:4096", "nproc=4096:4096"]
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[network]
+network_backend = "netavark"
+network_config_dir = "$work/networks"
+EOF
+  cat >"$work/conf/storage.conf" <<EOF
+[storage]
+driver = "overlay"
+graphroot = "$work/store"
+runroot = "$work/run"
+EOF
+  export CONTAINERS_CONF=$work/conf/containers.conf CONTAINERS_STORAGE_CONF=$work/conf/storage.conf
+}
+
+compose() { .venv/bin/python -m podman_compose -p hansa "$@"; }
+client() { compose run --rm -T client "$@" 2>>"$work/client.log"; }
+
+until_true() { # seconds, what, command...
+  local deadline=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    if ((SECONDS > deadline)); then
+      echo "not so in time: $what" >&2
+      return 1
+    fi
+    sleep 1
+  done
+  say "$what"
+}
+
+# Health checks need a timer of systemd to run by themselves under podman; here they are run one by one.
+all_healthy() {
+  local each
+  for each in $(podman ps --filter label=io.podman.compose.project=hansa --format '{{.Names}}'); do
+    podman healthcheck run "$each" >/dev/null || return 1
+  done
+}
+
+zones_available() { [ "$(client zones -o json | grep -c '"AVAILABLE"')" -ge 10 ]; }
+
+expect() { # expected exit status, command...
+  local wanted=$1 status=0
+  shift
+  "$@" || status=$?
+  [ "$status" = "$wanted" ] || { echo "exit status $status instead of $wanted: $*" >&2; return 1; }
+}
+
+tear_down() {
+  local status=$?
+  trap - EXIT
+  if ((status)); then
+    echo "== it failed; the last lines of every container:" >&2
+    for each in $(podman ps -a --format '{{.Names}}'); do
+      echo "-- $each" >&2
+      podman logs --tail 8 "$each" >&2 || true
+    done
+    tail -20 "$work/client.log" >&2 || true
+  fi
+  compose down --volumes --timeout 5 >/dev/null 2>&1 || true
+  exit "$status"
+}
+
+run_inside() {
+  configure_podman
+  : >"$work/client.log"
+  trap tear_down EXIT
+  podman image exists "localhost/$base" || { say "importing the base image"; podman import -q "$work/base.tar" "$base" >/dev/null; }
+  say "building both images"
+  export BASE_IMAGE=localhost/$base BUILD_PIP_NO_INDEX=1 BUILD_PIP_FIND_LINKS=/wheels
+  compose --podman-build-args="-v $work/wheels:/wheels:ro --quiet" build >"$work/build.log" 2>&1 ||
+    { tail -30 "$work/build.log" >&2; return 1; }
+  say "starting four operators and ten agents"
+  compose up -d --no-build >"$work/up.log" 2>&1 || { tail -30 "$work/up.log" >&2; return 1; }
+  [ "$(podman ps --filter label=io.podman.compose.project=hansa -q | wc -l)" = 14 ] || { podman ps -a >&2; return 1; }
+  until_true 120 "all fourteen are healthy" all_healthy
+  until_true 120 "the home operator sees ten zones" zones_available
+  say "a workload is submitted and becomes ready"
+  expect 0 client submit /world/demo/yard-ocr.yaml --wait
+  expect 0 client why yard-ocr
+  expect 0 client endpoint yard-ocr
+  expect 0 client delete yard-ocr --wait
+  say "everything ends"
+  compose down --volumes --timeout 10 >"$work/down.log" 2>&1
+  [ -z "$(podman ps -aq)" ]
+  say "containers: passed"
+}
+
+if [ "${1:-}" = inside ]; then
+  run_inside
+  exit
+fi
+[ "$(id -u)" = 0 ] || { echo "make test-containers needs root: namespaces, mounts, debootstrap" >&2; exit 1; }
+mkdir -p "$work"
+install_needs
+make_base
+download_wheels
+exec unshare --net --mount --pid --fork --kill-child --mount-proc "$0" inside
