@@ -113,12 +113,13 @@ class ProcessRuntime:
     def adopt(self) -> dict[str, RunningProcess]:
         self._end_strays()
         found: dict[str, RunningProcess] = {}
-        for instance, record in self._store.records.items():
+        for instance, record in list(self._store.records.items()):
             mark = self._living(record)
             if mark.pid == 0:
                 continue
             with contextlib.suppress(ProcessLookupError):
                 group = ProcessGroup(mark.pid)
+                self._store.set_process(instance, mark, record.port)
                 place = self._place(instance, record.port)
                 found[instance] = RunningProcess(group, place, self._settings.advertise_host)
         return found

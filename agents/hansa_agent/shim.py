@@ -31,7 +31,7 @@ def main() -> NoReturn:
         _limit(spec)
         os.chdir(spec["directory"])
         _detach_stdin()
-        os.execvpe(spec["command"][0], spec["command"], {**os.environ, "PYTEST_X": "1", **spec["environment"]})  # noqa: S606
+        os.execvpe(spec["command"][0], spec["command"], spec["environment"])  # noqa: S606
     except BlockingIOError:
         _give_up("another process of this instance still runs", EXIT_STILL_RUNNING)
     except (OSError, ValueError, KeyError) as error:

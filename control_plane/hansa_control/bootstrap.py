@@ -89,13 +89,13 @@ class ControlPlaneProcess:
         self._ids = SystemIds()
         self._metrics = Metrics()
         self._guard = CallGuard(self._metrics, self._clock, self._ids)
-        self._links = self._partner_links()
+        self.links = self._partner_links()
         self.application = ControlPlane(
             settings_of(config, credentials),
             read_network_file(config.network),
-            Surroundings(store, self._clock, self._ids, self._links),
+            Surroundings(store, self._clock, self._ids, self.links),
         )
-        for link in self._links.values():
+        for link in self.links.values():
             link.bind(self.application.partners)
         self._servers = [
             GrpcServer(listener, credentials.certificate, self._guard, config.limits.concurrent_calls_max)
@@ -111,7 +111,7 @@ class ControlPlaneProcess:
             self.ports = await self._listen()
             self.ready.set()
             log.info("ready", ports=self.ports)
-            work = (link.run() for link in self._links.values())
+            work = (link.run() for link in self.links.values())
             await first_to_end(self._pass_time(), self._until(stop), *work)
         finally:
             await self._shut_down()
@@ -122,7 +122,7 @@ class ControlPlaneProcess:
             for server in self._servers:
                 await server.start()
             self._metrics.read_from(self._counts)
-            metrics_port = self._metrics.serve(host.strip("[]"), int(port))
+            metrics_port = await self._metrics.serve(host.strip("[]"), int(port))
         except (OSError, RuntimeError) as error:
             raise AddressTaken(str(error)) from error
         return {**{server.listener.name: server.port for server in self._servers}, "metrics": metrics_port}
@@ -145,9 +145,9 @@ class ControlPlaneProcess:
     async def _shut_down(self) -> None:
         """After draining there is nothing left to wait for; after a failure nothing is waited for."""
         await asyncio.gather(*(server.stop(0) for server in self._servers))
-        for link in self._links.values():
+        for link in self.links.values():
             await link.close()
-        self._metrics.stop()
+        await self._metrics.stop()
         await self.application.stop()
         log.info("stopped")
 

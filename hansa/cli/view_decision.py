@@ -39,15 +39,19 @@ def failing_by_zone(rejections: Iterable[workload_pb2.Rejection]) -> dict[str, s
 
 
 def rejection_table(rejections: Sequence[workload_pb2.Rejection], *, wide: bool) -> Table:
-    """One row per zone and constraint: what was measured, what was asked, on which evidence."""
-    rows = tuple(_rejection_row(rejection, wide=wide) for rejection in rejections)
+    """One row per zone and constraint: what was measured, what was asked, on which evidence.
+
+    Wide, it has every row and the reason for programs; else what could not be evaluated is only counted below it.
+    """
+    shown = [rejection for rejection in rejections if wide or not _is_skipped(rejection)]
+    rows = tuple(_rejection_row(rejection, wide=wide) for rejection in shown)
     headers = ("ZONE", "CONSTRAINT", "MEASURED", "BOUND", "EVIDENCE")
     return Table((*headers, "REASON") if wide else headers, rows, fixed=frozenset({0, 1}))
 
 
 def _rejection_row(rejection: workload_pb2.Rejection, *, wide: bool) -> tuple[Cell, ...]:
     result = rejection.result
-    skipped = rejection.reason == reason_pb2.REASON_NOT_EVALUATED
+    skipped = _is_skipped(rejection)
     row: tuple[Cell, ...] = (
         rejection.zone,
         Styled(result.constraint, "dim" if skipped else "red"),
@@ -56,6 +60,18 @@ def _rejection_row(rejection: workload_pb2.Rejection, *, wide: bool) -> tuple[Ce
         Styled(result.evidence or "-", "dim"),
     )
     return (*row, enum_label(rejection, "reason")) if wide else row
+
+
+def _is_skipped(rejection: workload_pb2.Rejection) -> bool:
+    return rejection.reason == reason_pb2.REASON_NOT_EVALUATED
+
+
+def _skipped_note(rejections: Sequence[workload_pb2.Rejection]) -> list[Line]:
+    count = sum(map(_is_skipped, rejections))
+    if not count:
+        return []
+    verb = "was" if count == 1 else "were"
+    return [line(Styled(f"{plural(count, 'constraint')} {verb} not evaluated, for an earlier one (-o wide)", "dim"))]
 
 
 def nearest_fix(decision: workload_pb2.Decision) -> list[Line]:
@@ -67,8 +83,10 @@ def nearest_fix(decision: workload_pb2.Decision) -> list[Line]:
 
 def why_not_document(decision: workload_pb2.Decision, workload: str, *, wide: bool) -> Document:
     """The rejection answer: histogram, rows, nearest fix."""
-    table = [rejection_table(decision.rejections, wide=wide)] if decision.rejections else []
-    return [histogram(decision, workload), *table, *nearest_fix(decision)]
+    rejections = decision.rejections
+    table = [rejection_table(rejections, wide=wide)] if rejections else []
+    note = [] if wide else _skipped_note(rejections)
+    return [histogram(decision, workload), *table, *note, *nearest_fix(decision)]
 
 
 def choice_table(choices: Sequence[workload_pb2.Choice], current_zone: str) -> Table:

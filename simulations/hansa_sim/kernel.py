@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 ResultT = TypeVar("ResultT")
 
-STEPS_MAX = 20_000_000
+STEPS_MAX = 2_000_000
 TEARDOWN_STEPS_MAX = 200_000
 
 _process: contextvars.ContextVar[Process] = contextvars.ContextVar("hansa_sim_process")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import structlog
+from hansa_control.application.ports import RefusalError
 
 from hansa_sim.faults import Faults
 from hansa_sim.geography import OperatorProfile
@@ -16,6 +18,7 @@ from hansa_sim.kernel import Deadlock, StepLimit, VirtualLoop
 from hansa_sim.world import World
 
 CALM_TIMEOUT_S = 120.0
+PLAY_TIMEOUT_S = 600.0
 
 
 @dataclass(slots=True)
@@ -70,9 +73,9 @@ def run_scenario(scenario: Scenario, seed: int, on_line: Callable[[str], None] |
     with _quiet_logs():
         try:
             loop.run_main(_play(scenario, Stage(world, Faults(world), watcher)))
-        except* (Deadlock, StepLimit, TimeoutError) as errors:
+        except* (Deadlock, StepLimit, TimeoutError, RefusalError) as errors:
             for error in errors.exceptions:
-                watcher.break_(f"{type(error).__name__}: {error}")
+                watcher.break_(f"the play ended early: {error!r}")
     nodes = (*world.operators.values(), *world.zones.values())
     for death in (death for node in nodes for death in node.deaths):
         watcher.break_(f"a process died of itself: {death}")
@@ -85,7 +88,8 @@ def run_scenario(scenario: Scenario, seed: int, on_line: Callable[[str], None] |
 async def _play(scenario: Scenario, stage: Stage) -> None:
     stage.world.start()
     try:
-        await scenario.play(stage)
+        async with asyncio.timeout(PLAY_TIMEOUT_S):
+            await scenario.play(stage)
     finally:
         stage.world.end()
 

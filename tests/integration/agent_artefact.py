@@ -58,7 +58,8 @@ if __name__ == "__main__":
     if MODE == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if MODE == "family":
-        code = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-        child = subprocess.Popen([sys.executable, "-c", code])
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # inherited through fork and exec
+        child = subprocess.Popen(["sleep", "600"])
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         Path("child.pid").write_text(str(child.pid))
     serve()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from agent_harness import zone_world
-from hansa_agent.probe_stamp import Reflector, Sender, open_reflector
+from hansa_agent.probe_stamp import Reflector, Sender, _Round, open_reflector
 from hansa_agent.probe_statistics import RateLimit
 from hansa_agent.stamp_packet import PACKET_BYTES, ReflectorPacket, SenderPacket, parse_reflector
 from hansa_agent.system import SystemClock, SystemRandom
@@ -132,14 +132,21 @@ async def test_forged_answers_do_not_count(lie: str) -> None:
     assert rtts_us == [None, None]
 
 
-async def test_doubled_answers_count_once() -> None:
-    def answer(request: bytes) -> list[bytes]:
-        sender = SenderPacket(int.from_bytes(request[:4], "big"), int.from_bytes(request[4:12], "big"))
-        return [ReflectorPacket(0, 5, 5, sender).pack()] * 3
+def test_doubled_answer_does_not_lengthen_the_round_trip() -> None:
+    class Stepping(SystemClock):
+        now_ns = 0
 
-    async with peer(answer=answer) as (_, address):
-        rtts_us = await Sender(SystemClock(), SystemRandom()).measure(address, count=3, spacing_ms=1, timeout_ms=2_000)
-    assert None not in rtts_us and len(rtts_us) == 3
+        def monotonic_ns(self) -> int:
+            return self.now_ns
+
+    clock = Stepping()
+    probes = _Round(clock)
+    request = SenderPacket(7, 9)
+    probes.expect(request)
+    answer = ReflectorPacket(0, 5, 5, request).pack()
+    for clock.now_ns in (1_000_000, 5_000_000):
+        probes.datagram_received(answer, ("127.0.0.1", 1))
+    assert probes.rtts_us == {7: 1_000}
 
 
 async def test_agent_measures_ordered_targets_and_advertises_them(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from agent_harness import CALLER, WAIT_S, World, alive, gone, zone_world
 
-from hansa.v1.instance_pb2 import INSTANCE_STATE_FAILED, INSTANCE_STATE_READY
+from hansa.v1.instance_pb2 import INSTANCE_STATE_FAILED, INSTANCE_STATE_READY, INSTANCE_STATE_STOPPING
 
 
 @pytest.fixture
@@ -300,6 +300,8 @@ async def test_instance_whose_agent_died_before_writing_its_number_down_is_adopt
     path.write_text(path.read_text().replace(f'"pid": {pid}', '"pid": 0'))
     await world.spawn(config)
     await world.operator.until(lambda: len(world.operator.of("hello")) == 2)
+    status = await world.operator.ready("c1-0")
+    assert status.restarts == 0 and (await world.call(status, "/process"))["pid"] == pid == world.record()["pid"]
     await world.operator.order()
     await world.operator.until(lambda: world.operator.status("c1-0") is None)
     assert not alive(pid)
@@ -320,6 +322,33 @@ async def test_order_withdrawn_while_the_agent_was_away_is_carried_out(world: Wo
     await world.operator.notify()
     await world.operator.until(lambda: world.operator.status("c1-0") is None)
     assert not alive(pid)
+
+
+async def test_agent_killed_while_it_stops_an_instance_goes_on_stopping_it(world: World) -> None:
+    config = world.config(artefacts=[world.artefact(mode="stubborn")])
+    config.write_text(config.read_text().replace("stop_grace_s: 1.0", "stop_grace_s: 60.0"))
+    agent = await world.spawn(config)
+    await world.operator.until(lambda: "inventory" in world.operator.adverts)
+    await world.operator.order(world.desired())
+    await world.operator.ready("c1-0")
+    await world.operator.order()
+    await world.operator.until(lambda: _in_state(world, INSTANCE_STATE_STOPPING))
+    pid = world.record()["pid"]
+    agent.kill()
+    await agent.wait()
+    assert alive(pid) and world.record()["ordered"] is False
+    config.write_text(config.read_text().replace("stop_grace_s: 60.0", "stop_grace_s: 0.2"))
+    seen = len(world.operator.received)
+    await world.spawn(config)
+    hello = (await world.operator.until(lambda: world.operator.of("hello", seen)))[0]
+    assert not hello.order_etags, "a withdrawn order is not held"
+    await world.operator.until(lambda: world.operator.status("c1-0") is None)
+    assert not alive(pid)
+
+
+def _in_state(world: World, state: int) -> bool:
+    status = world.operator.status("c1-0")
+    return status is not None and status.state == state
 
 
 def _ready_after(world: World, restarts: int) -> object:

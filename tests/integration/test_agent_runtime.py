@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,14 @@ from agent_harness import DIGEST, SCRIPT, World, alive, free_ports, gone
 from hansa_agent.artefacts import Artefact
 from hansa_agent.instance_store import InstanceStore
 from hansa_agent.ports import StartRefused
+from hansa_agent.processes import mark_of
+from hansa_agent.reconciliation import RestartPolicy
 from hansa_agent.runtime_process import InstanceSettings, ProcessRuntime, RunningProcess
+from hansa_agent.supervisor import Supervisor
+from hansa_agent.system import SystemClock, SystemRandom
+
+from hansa.v1.agent_service_pb2 import Order
+from hansa.v1.instance_pb2 import INSTANCE_STATE_READY
 
 SLEEPER = ("/bin/sh", "-c", "touch $HANSA_READY_FILE; exec sleep 600")
 
@@ -168,8 +176,6 @@ async def test_adopted_process_is_watched_and_ended_like_an_own_one(bench: Bench
     await bench.start()
     folder = bench.world.state_dir / "instances/c1-0"
     own_pid = json.loads((folder / "instance.json").read_bytes())["pid"]
-    from hansa_agent.processes import mark_of
-
     os.killpg(own_pid, signal.SIGKILL)
     bench.store.set_process("c1-0", mark_of(pid), bench.first_port)
     bench.reopen()
@@ -179,6 +185,21 @@ async def test_adopted_process_is_watched_and_ended_like_an_own_one(bench: Bench
     async with asyncio.timeout(30):
         assert await adopted.exited() is None
     assert not alive(pid)
+
+
+async def test_adopted_ready_instance_is_reported_ready_from_the_first_moment(bench: Bench) -> None:
+    running = await bench.start()
+    await until_executed(running)
+    desired = bench.world.desired()
+    order = Order(name="instances/c1-0", etag="1", instance=desired)
+    bench.store.put(replace(bench.store.records["c1-0"], order=order.SerializeToString()))
+    bench.reopen()
+    supervisor = Supervisor(bench.runtime, bench.store, SystemClock(), lambda: None)
+    with socket.create_server(("127.0.0.1", bench.first_port)):
+        assert await supervisor.adopt(RestartPolicy(), SystemRandom()) == (order,)
+    status = supervisor.statuses()["c1-0"]
+    assert status.state == INSTANCE_STATE_READY and status.endpoint_url.endswith(f":{bench.first_port}")
+    assert supervisor.tokens() == {"c1": 7}
 
 
 def test_digest_command_prints_what_an_order_must_carry() -> None:

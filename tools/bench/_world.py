@@ -172,5 +172,5 @@ def _trust_domain(operator: str) -> str:
 
 def _environment() -> dict[str, str]:
     """Little of the caller's, so that no variable of it overrides the configuration."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}  # noqa: TID251
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}  # noqa: TID251
     return kept | {"PYTHONUNBUFFERED": "1"}

@@ -19,10 +19,11 @@ from hansa_control.domain.model import Reason, ZoneId
 class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     """One stream a zone. The zone is that of the certificate; a newer stream of the same zone ends the older."""
 
-    def __init__(self, links: AgentLinks, peers: PeerVerifier, hello_timeout_s: float = HELLO_TIMEOUT_S) -> None:
+    hello_timeout_s = HELLO_TIMEOUT_S
+
+    def __init__(self, links: AgentLinks, peers: PeerVerifier) -> None:
         self._links = links
         self._peers = peers
-        self._hello_timeout_s = hello_timeout_s
 
     async def Session(  # type: ignore[override]
         self, request_iterator: AsyncIterator[SessionRequest], context: Any
@@ -31,7 +32,7 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         link = self._links.open(ZoneId(peer.operator, peer.name))
         stream: Downstream[SessionResponse] = Downstream(context)
         try:
-            hello = await first_message(request_iterator, self._hello_timeout_s)
+            hello = await first_message(request_iterator, self.hello_timeout_s)
             if hello is None:
                 return
             await stream.send(*await to_the_end(link.receive(hello)))

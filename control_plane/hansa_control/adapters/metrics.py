@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+REQUEST_BYTES_MAX = 8 * 1024
+REQUEST_TIMEOUT_S = 5.0
 
 _STATE_GAUGES: Mapping[str, str] = {
     "zones": "Own zones by state",
@@ -17,13 +20,6 @@ _STATE_GAUGES: Mapping[str, str] = {
     "federations": "Federations by state",
 }
 _TOTALS: Mapping[str, str] = {"decisions": "Decisions made", "adverts": "Adverts taken over"}
-
-
-class _HttpServer(Protocol):
-    @property
-    def server_port(self) -> int: ...
-
-    def shutdown(self) -> None: ...
 
 
 class Metrics:
@@ -41,7 +37,7 @@ class Metrics:
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
-        self._server: _HttpServer | None = None
+        self._server: asyncio.Server | None = None
 
     def called(self, method: str, code: str) -> None:
         """A call or a stream ended."""
@@ -55,16 +51,39 @@ class Metrics:
         """Adds the application's numbers, named "gauge|STATE" or by the name of a total."""
         self.registry.register(_Counts(counts))
 
-    def serve(self, host: str, port: int) -> int:
-        """Serves ``/metrics``; returns the port, which matters when 0 was asked for. OSError if it is taken."""
-        server, _ = start_http_server(port, addr=host, registry=self.registry)
-        self._server = server
-        return int(server.server_port)
+    async def serve(self, host: str, port: int) -> int:
+        """Serves ``/metrics``; returns the port, which matters when 0 was asked for. OSError if it is taken.
 
-    def stop(self) -> None:
+        On the event loop, not on a thread, so that the application's records do not change while they are counted.
+        """
+        self._server = await asyncio.start_server(self._answer, host, port, limit=REQUEST_BYTES_MAX)
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    async def stop(self) -> None:
         if self._server is not None:
-            self._server.shutdown()
+            self._server.close()
+            await self._server.wait_closed()
             self._server = None
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(self._response(head))
+                await writer.drain()
+        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            writer.close()
+
+    def _response(self, head: bytes) -> bytes:
+        request = head.split(b"\r\n", 1)[0].split(b" ")
+        known = len(request) == 3 and request[0] == b"GET" and request[1].split(b"?")[0] == b"/metrics"
+        status, kind = (b"200 OK", CONTENT_TYPE_LATEST) if known else (b"404 Not Found", "text/plain")
+        body = generate_latest(self.registry) if known else b"only GET /metrics is here\n"
+        fields = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        return b"HTTP/1.1 " + status + b"\r\n" + fields.encode() + body
 
 
 class _Counts:

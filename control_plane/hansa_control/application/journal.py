@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hansa_control.application.ports import Clock, Table
 from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
-from hansa_control.domain.model import Event, EventLevel, Workload, WorkloadId
+from hansa_control.domain.model import Event, EventLevel, Workload, WorkloadId, WorkloadState
 
 
 class Journal:
@@ -23,6 +25,17 @@ class Journal:
     def put(self, workload: Workload) -> None:
         self._state.put(Table.WORKLOAD, str(workload.id), workload)
         self._notify(str(workload.id))
+
+    def record(self, seen: Workload) -> Workload:
+        """Keeps what a look at a workload has found out, as the next revision, and answers it as it is kept.
+
+        A look awaits owners; meanwhile the app team may change the spec or ask for deletion. Those are theirs and stay.
+        """
+        held = self._state.workloads.get(str(seen.id), seen)
+        state = held.state if held.state is WorkloadState.DELETING else seen.state
+        merged = replace(seen, spec=held.spec, generation=held.generation, state=state, revision=held.revision + 1)
+        self.put(merged)
+        return merged
 
     def forget(self, workload: WorkloadId) -> None:
         self._state.delete(Table.WORKLOAD, str(workload))

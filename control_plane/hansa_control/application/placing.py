@@ -135,7 +135,9 @@ class Placer:
             pool=choice.pool,
             generation=workload.generation,
         )
-        workload = self._put(replace(workload, attempt=attempt, placements=(*workload.placements, placement)))
+        workload = self._journal.record(
+            replace(workload, attempt=attempt, placements=(*workload.placements, placement))
+        )
         await self._state.commit()
         return workload, claim
 
@@ -155,19 +157,16 @@ class Placer:
             message=status.message,
         )
         self._journal.normal(workload.id, "Placed", f"{placement.zone} granted claim {claim}")
-        return self._put(_with_placement(workload, granted))
+        return self._journal.record(_with_placement(workload, granted))
 
     def _give_up(self, workload: Workload, claim: str, message: str) -> Workload:
         placement = replace(_placement(workload, claim), state=PlacementState.RELEASING, message=message)
-        return self._put(_with_placement(workload, placement))
+        return self._journal.record(_with_placement(workload, placement))
 
     def _drop(self, workload: Workload, claim: str) -> Workload:
-        return self._put(replace(workload, placements=tuple(p for p in workload.placements if p.claim != claim)))
-
-    def _put(self, workload: Workload) -> Workload:
-        workload = replace(workload, revision=workload.revision + 1)
-        self._journal.put(workload)
-        return workload
+        return self._journal.record(
+            replace(workload, placements=tuple(p for p in workload.placements if p.claim != claim))
+        )
 
 
 def _placement(workload: Workload, claim: str) -> Placement:

@@ -346,11 +346,7 @@ class Reconciler:
         return self._changed(workload, replace(workload, conditions=set_condition(workload.conditions, now)))
 
     def _changed(self, before: Workload, after: Workload) -> Workload:
-        if after == before:
-            return before
-        after = replace(after, revision=before.revision + 1)
-        self._journal.put(after)
-        return after
+        return before if after == before else self._journal.record(after)
 
     @staticmethod
     def _status_of(workload: Workload, kind: str) -> ConditionStatus | None:

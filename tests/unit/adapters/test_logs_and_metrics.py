@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -91,12 +93,36 @@ def test_metrics_show_calls_states_and_totals() -> None:
         assert line in text
 
 
-def test_metrics_are_served_on_a_port_of_their_own() -> None:
+@pytest.fixture
+async def address() -> AsyncIterator[str]:
     metrics = Metrics()
     metrics.read_from(lambda: {"decisions": 1})
-    port = metrics.serve("127.0.0.1", 0)
+    port = await metrics.serve("127.0.0.1", 0)
+    yield f"http://127.0.0.1:{port}"
+    await metrics.stop()
+
+
+def fetched(url: str) -> tuple[int, bytes]:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
-            assert b"hansa_decisions_total 1.0" in response.read()
-    finally:
-        metrics.stop()
+        with urlopen(url, timeout=5) as response:
+            return response.status, response.read()
+    except HTTPError as error:
+        return error.code, error.read()
+
+
+async def test_metrics_are_served_on_a_port_of_their_own(address: str) -> None:
+    status, body = await asyncio.to_thread(fetched, f"{address}/metrics")
+    assert status == 200
+    assert b"hansa_decisions_total 1.0" in body
+
+
+async def test_nothing_else_is_served_there(address: str) -> None:
+    assert (await asyncio.to_thread(fetched, f"{address}/../etc/passwd"))[0] == 404
+
+
+async def test_a_caller_that_talks_nonsense_does_not_disturb_the_next(address: str) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"x" * 100_000)
+    writer.close()
+    assert (await asyncio.to_thread(fetched, f"{address}/metrics"))[0] == 200
