@@ -129,7 +129,7 @@ run_inside() {
   podman image exists "localhost/$base" || { say "importing the base image"; podman import -q "$work/base.tar" "$base" >/dev/null; }
   say "building both images"
   export BASE_IMAGE=localhost/$base BUILD_PIP_NO_INDEX=1 BUILD_PIP_FIND_LINKS=/wheels
-  compose --podman-build-args="-v $work/wheels:/wheels:ro --quiet" build >"$work/build.log" 2>&1 ||
+  compose --podman-build-args="-v $work/wheels:/wheels:ro" --parallel 1 build prepare nordavind >"$work/build.log" 2>&1 ||
     { tail -30 "$work/build.log" >&2; return 1; }
   say "starting four operators and ten agents"
   compose up -d --no-build >"$work/up.log" 2>&1 || { tail -30 "$work/up.log" >&2; return 1; }

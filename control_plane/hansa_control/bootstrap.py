@@ -10,26 +10,17 @@ import asyncio
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
-import grpc
 import structlog
 import typer
 
-from hansa.v1 import (
-    agent_service_pb2,
-    agent_service_pb2_grpc,
-    federation_service_pb2,
-    federation_service_pb2_grpc,
-    workload_service_pb2,
-    workload_service_pb2_grpc,
-)
 from hansa_control.adapters import ca_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
 from hansa_control.adapters.authority import KeyPair
 from hansa_control.adapters.grpc_agents import AgentServicer
 from hansa_control.adapters.grpc_calls import CallGuard
+from hansa_control.adapters.grpc_listeners import agents_listener, api_listener, partners_listener
 from hansa_control.adapters.grpc_partners import FederationServicer
 from hansa_control.adapters.grpc_server import GrpcServer, Listener
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
@@ -170,32 +161,21 @@ class ControlPlaneProcess:
 
     def _listeners(self) -> Sequence[Listener]:
         listen, own_ca_pem = self._config.listen, self._credentials.ca_pem
+        own, partners = self._credentials.own, self._credentials.partners
         return (
-            Listener("api", listen.api, own_ca_pem, [_name_of(workload_service_pb2)], self._add_workloads),
-            Listener("agents", listen.agents, own_ca_pem, [_name_of(agent_service_pb2)], self._add_agents),
-            Listener(
-                "partners",
+            api_listener(listen.api, own_ca_pem, WorkloadServicer(self.application, own)),
+            agents_listener(listen.agents, own_ca_pem, AgentServicer(self._agent_links(), own)),
+            partners_listener(
                 listen.partners,
                 self._credentials.partner_bundle_pem,
-                [_name_of(federation_service_pb2)],
-                self._add_partners,
+                FederationServicer(self.application, partners, self._clock),
             ),
         )
 
-    def _add_workloads(self, server: grpc.aio.Server) -> None:
-        servicer = WorkloadServicer(self.application, self._credentials.own)
-        workload_service_pb2_grpc.add_WorkloadServiceServicer_to_server(servicer, server)
-
-    def _add_agents(self, server: grpc.aio.Server) -> None:
+    def _agent_links(self) -> AgentLinks:
         asked = self._config.limits
         limits = LinkLimits(asked.messages_per_s, asked.messages_burst, asked.facts_per_zone_max)
-        links = AgentLinks(self.application.agents, self.application.settings, self._clock, limits)
-        servicer = AgentServicer(links, self._credentials.own)
-        agent_service_pb2_grpc.add_AgentServiceServicer_to_server(servicer, server)
-
-    def _add_partners(self, server: grpc.aio.Server) -> None:
-        servicer = FederationServicer(self.application, self._credentials.partners, self._clock)
-        federation_service_pb2_grpc.add_FederationServiceServicer_to_server(servicer, server)
+        return AgentLinks(self.application.agents, self.application.settings, self._clock, limits)
 
 
 def settings_of(config: Config, credentials: Credentials) -> Settings:
@@ -214,12 +194,6 @@ def settings_of(config: Config, credentials: Credentials) -> Settings:
         clock_skew_ms_max=timings.clock_skew_ms_max,
         tick_ms=timings.tick_ms,
     )
-
-
-def _name_of(module: ModuleType) -> str:
-    """The full name of the one service that a generated module holds."""
-    (service,) = module.DESCRIPTOR.services_by_name.values()
-    return str(service.full_name)
 
 
 def _first_of(group: BaseExceptionGroup[StoreFailed]) -> BaseException:

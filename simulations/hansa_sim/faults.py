@@ -96,7 +96,7 @@ class Faults:
 
     # --- many faults ---
 
-    async def storm(self, duration_s: float, pause_s: tuple[float, float] = (0.3, 4.0)) -> None:
+    async def storm(self, duration_s: float, pause_s: tuple[float, float] = (0.1, 3.0)) -> None:
         """Faults of every kind at random times, several at once; returns when the last one is repaired."""
         chance = self._world.streams.stream("storm")
         end_us = self._world.loop.now_us + int(duration_s * 1_000_000)

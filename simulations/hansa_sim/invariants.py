@@ -193,10 +193,10 @@ class Watcher:
             placed = [placement.state for placement in workload.placements]
             if workload.state not in states or set(placed) != states[workload.state] or len(placed) > 1:
                 yield f"{name}: {key} is {workload.state} {_shown(workload)}"
-            elif workload.placements and workload.placements[0].generation != workload.generation:
-                yield f"{name}: {key} runs an older spec"
-            elif not placed and plane.decider.decide(workload.spec).choices:
-                yield f"{name}: {key} is UNPLACEABLE although {plane.decider.decide(workload.spec).choices[0].zone} fits"
+            elif not any(placement.generation == workload.generation for placement in workload.placements):
+                choices = plane.decider.decide(workload.spec).choices
+                if choices:
+                    yield f"{name}: {key} is {workload.state} {_shown(workload)}, although {choices[0].zone} fits"
         placements = self._placements()
         for claim in plane.state.claims.values():
             if (claim.home, claim.name, claim.fencing_token) not in placements:
@@ -239,7 +239,7 @@ class Watcher:
             for instance in zone.machine.running()
             if instance.order.workload == str(workload.id) and instance.order.claim.startswith(f"c{workload.uid[:16]}-")
         ]
-        wanted = workload.spec.replicas if workload.state is WorkloadState.RUNNING else 0
+        wanted = sum(placement.replicas for placement in workload.placements)
         if len(running) != wanted:
             self.break_(f"{workload.id} is {workload.state} with {len(running)} running instances, not {wanted}")
         endpoint = self._world.endpoint(name, workload.id)

@@ -95,7 +95,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
-        context = context or contextvars.copy_context()
+        context = contextvars.copy_context() if context is None else context
         handle = asyncio.Handle(callback, args, self, context)
         self._soon.append((handle, context))
         return handle
@@ -116,7 +116,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, at_us: int, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         """Calls back at a virtual time in microseconds; what is past is called as soon as possible."""
-        context = context or contextvars.copy_context()
+        context = contextvars.copy_context() if context is None else context
         handle = asyncio.TimerHandle(at_us / 1_000_000, callback, args, self, context)
         heapq.heappush(self._timers, (max(at_us, self.now_us), next(self._order), handle, context))
         return handle

@@ -18,6 +18,8 @@ from hansa_sim.kernel import Deadlock, StepLimit, VirtualLoop
 from hansa_sim.world import World
 
 CALM_TIMEOUT_S = 120.0
+NEWS_S = 7.0
+"""How long bad news may take: until a lost zone is noticed and partners know."""
 PLAY_TIMEOUT_S = 600.0
 
 
@@ -31,6 +33,7 @@ class Stage:
 
     async def calm(self, timeout_s: float = CALM_TIMEOUT_S) -> None:
         """Waits until nothing is on its way any more, then checks what must hold."""
+        await self.world.pass_s(NEWS_S)
         with contextlib.suppress(TimeoutError):
             await self.world.until(lambda: not any(self.watcher.unsettled()), timeout_s, "calm")
         self.world.trace.add("world", "calm")

@@ -12,6 +12,7 @@ from hansa_sim.scenario import Scenario, Stage
 
 WARM_UP_S = 4.0
 STORM_S = 45.0
+APP_TEAM_VISITS = 40
 
 
 async def play_main_job(stage: Stage) -> None:
@@ -45,8 +46,8 @@ async def play_storm(stage: Stage) -> None:
     await world.pass_s(chance.uniform(0.0, WARM_UP_S))
     async with asyncio.TaskGroup() as group:
         group.create_task(stage.faults.storm(STORM_S))
-        for number in range(14):
-            await world.pass_s(chance.uniform(0.0, 4.0))
+        for number in range(APP_TEAM_VISITS):
+            await world.pass_s(chance.uniform(0.0, 2.0))
             await _one_app_team(stage, number)
     await stage.calm()
 

@@ -84,7 +84,7 @@ class Operator:
             "operator": self.name,
             "data_dir": "state",
             "network": "network.yaml",
-            "listen": {name: "127.0.0.1:0" for name in ("api", "agents", "partners", "metrics")},
+            "listen": dict.fromkeys(("api", "agents", "partners", "metrics"), "127.0.0.1:0"),
             "tls": {"ca": "ca.pem", "cert": "cp.pem", "key": "cp.key"},
             "partners": [
                 {"operator": name, "endpoint": endpoint, "ca": f"partner-{name}.pem"}

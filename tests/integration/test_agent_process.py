@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from agent_harness import CALLER, WAIT_S, World, alive, gone, zone_world
+from agent_harness import CALLER, SCRIPT, WAIT_S, World, alive, gone, zone_world
 
 from hansa.v1.instance_pb2 import INSTANCE_STATE_FAILED, INSTANCE_STATE_READY, INSTANCE_STATE_STOPPING
 
@@ -164,7 +164,6 @@ async def test_limits_are_in_force_in_the_running_process(world: World) -> None:
 
 
 async def test_artefact_changed_on_disk_is_not_started(world: World) -> None:
-    from agent_harness import SCRIPT
 
     copy = world.folder / "agent_artefact.py"
     copy.write_bytes(SCRIPT.read_bytes())

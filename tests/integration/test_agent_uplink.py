@@ -182,3 +182,16 @@ async def test_missing_key_file_is_told_and_mended_without_a_restart(world: Worl
             await asyncio.sleep(0.05)
     key.write_bytes(content)
     await world.operator.until(lambda: "inventory" in world.operator.adverts)
+
+
+async def test_artefact_allowed_by_reload_may_be_ordered_at_once(world: World) -> None:
+    config = world.config(artefacts=[])
+    agent = await world.spawn(config)
+    await _settled(world)
+    content = yaml.safe_load(config.read_text())
+    content["artefacts"] = [world.artefact()]
+    config.write_text(yaml.safe_dump(content))
+    agent.send_signal(signal.SIGHUP)
+    await world.operator.until(lambda: world.operator.adverts["inventory"].inventory.artefacts)
+    await world.operator.order(world.desired())
+    await world.operator.ready("c1-0")

@@ -96,7 +96,9 @@ async def test_a_partners_zone_is_offered_changes_and_goes_stale(federation: Fed
 
 async def test_a_partners_network_is_shared(federation: Federation) -> None:
     await until(
-        lambda: {"oslo", "stockholm"} <= {node.name for node in federation.home.running.application.queries.network().nodes}
+        lambda: (
+            {"oslo", "stockholm"} <= {node.name for node in federation.home.running.application.queries.network().nodes}
+        )
     )
 
 
@@ -261,7 +263,8 @@ def unconstrained(operator: str) -> KeyPair:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         # It claims the trust domain of another, so that certificates of that domain can be issued with it.
         .add_extension(
-            x509.SubjectAlternativeName([x509.UniformResourceIdentifier("spiffe://havnby.hansa.example")]), critical=False
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier("spiffe://havnby.hansa.example")]),
+            critical=False,
         )
         .sign(key, hashes.SHA256())
     )

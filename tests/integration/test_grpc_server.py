@@ -19,6 +19,7 @@ from control_harness import AgentByHand, Operator, authority_of, refusal_of, run
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from hansa_control.adapters.authority import Role
+from hansa_control.application.ports import StoreFailed
 
 from hansa.v1 import workload_service_pb2 as service_pb2
 from hansa.v1 import workload_service_pb2_grpc
@@ -80,13 +81,15 @@ async def test_more_calls_at_once_than_allowed_are_refused(tmp_path: Path) -> No
 
 async def test_a_store_that_fails_is_told_as_unavailable_and_ends_the_process(tmp_path: Path) -> None:
     operator = Operator("nordfjord", tmp_path, authority_of("nordfjord"))
-    with pytest.raises(Exception, match="disk full"):
-        async with running(operator):
-            async with operator.channel("api", operator.certificate(Role.TENANT, "acme")) as channel:
-                stub = workload_service_pb2_grpc.WorkloadServiceStub(channel)
-                operator.store.fail("disk full")
-                request = service_pb2.SubmitWorkloadRequest(request_id="r1", name=NAME, spec=spec())
-                assert (await refusal_of(stub.SubmitWorkload(request))).reason == "UNAVAILABLE"
+    request = service_pb2.SubmitWorkloadRequest(request_id="r1", name=NAME, spec=spec())
+    with pytest.raises(StoreFailed, match="disk full"):
+        async with (
+            running(operator),
+            operator.channel("api", operator.certificate(Role.TENANT, "acme")) as channel,
+        ):
+            operator.store.fail("disk full")
+            stub = workload_service_pb2_grpc.WorkloadServiceStub(channel)
+            assert (await refusal_of(stub.SubmitWorkload(request))).reason == "UNAVAILABLE"
 
 
 # --- as a process ---
@@ -94,9 +97,18 @@ async def test_a_store_that_fails_is_told_as_unavailable_and_ends_the_process(tm
 
 @asynccontextmanager
 async def process(config: Path, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    command = [sys.executable, "-c", "from hansa_control.bootstrap import main; main()", "serve", "--config", str(config)]
+    command = [
+        sys.executable,
+        "-c",
+        "from hansa_control.bootstrap import main; main()",
+        "serve",
+        "--config",
+        str(config),
+    ]
     started = await asyncio.create_subprocess_exec(
-        *command, stderr=asyncio.subprocess.PIPE, env={**os.environ, **environment}
+        *command,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **environment},  # noqa: TID251 - a process inherits it
     )
     try:
         yield started

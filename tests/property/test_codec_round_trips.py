@@ -128,4 +128,3 @@ def test_bytes_of_a_stranger_are_taken_or_refused_and_nothing_else(content: byte
     except codec_federation.RefusalError as refusal:
         assert refusal.reason == codec_federation.Reason.INVALID_FIELD
         assert refusal.field
-

@@ -33,9 +33,7 @@ evidence = st.builds(
 facts = st.one_of(
     st.builds(
         m.Fact,
-        st.sampled_from(
-            (m.FactKind.SITE_COUNTRY, m.FactKind.HEADQUARTERS_COUNTRY, m.FactKind.ULTIMATE_PARENT_COUNTRY)
-        ),
+        st.sampled_from((m.FactKind.SITE_COUNTRY, m.FactKind.HEADQUARTERS_COUNTRY, m.FactKind.ULTIMATE_PARENT_COUNTRY)),
         countries,
         evidence,
     ),
@@ -159,7 +157,10 @@ specs = st.builds(
     st.integers(1, 1_000_000),
     st.integers(1, 1000),
     st.lists(
-        st.builds(m.AccessDemand, names, st.integers(1, 10**9)), min_size=1, max_size=5, unique_by=lambda d: d.access_point
+        st.builds(m.AccessDemand, names, st.integers(1, 10**9)),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda d: d.access_point,
     ).map(tuple),
     st.builds(m.LatencyBudget, st.sampled_from((50, 95, 99)), st.integers(1, 60_000_000)),
     policies,

@@ -45,6 +45,7 @@ async def advert_rows(world: World, agents: Sequence[BenchAgent], delta_count: i
     echo = EchoStreams(world)
     rows = []
     try:
+        await _side_by_side(agents, echo, (1, 2))
         for stream_count in sorted({1, len(agents)}):
             per_stream = max(1, delta_count // stream_count)
             for size in (1, 64):

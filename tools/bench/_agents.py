@@ -18,7 +18,7 @@ from tools.bench._world import COUNTRY, OPERATOR, BenchFailed, World, zone_name
 HEARTBEAT_S = 1.0
 GPUS_PER_ZONE = 64
 ARTEFACT = common_pb2.ArtefactRef(name="ocr-server", digest="sha256:" + "a" * 64)
-NODES = ("oslo", "bergen", "trondheim", "stavanger", "kristiansand", "arendal", "breivika", "karsto")
+NODES = ("oslo", "bergen", "trondheim", "stavanger", "kristiansand", "arendal", "karsto")
 _KIND = {"inventory": "inventory", "facts": "fact", "probes": "probe", "instances": "instance"}
 
 

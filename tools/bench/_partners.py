@@ -13,7 +13,7 @@ from hansa.v1 import agent_service_pb2 as agent_pb2
 from hansa.v1 import federation_service_pb2 as federation_pb2
 from hansa.v1 import federation_service_pb2_grpc, reason_pb2
 from tools.bench._load import closed_loop, rows_of
-from tools.bench._submit import CALL_TIMEOUT_S, Level, echo_call, spec
+from tools.bench._submit import CALL_TIMEOUT_S, WARM_UP_COUNT, Level, echo_call, spec
 from tools.bench._world import PARTNER, BenchFailed, World, zone_name
 
 LEASE_MS = 10_000
@@ -45,6 +45,8 @@ class HomeOperator:
 
     async def rows(self, levels: Sequence[Level]) -> list[dict[str, object]]:
         """Three calls a round trip, as placing does it; the floor is three echoes of the same three messages."""
+        await closed_loop(self._through_echo, WARM_UP_COUNT, 1)
+        await closed_loop(self._round_trip, WARM_UP_COUNT, 1)
         rows: list[dict[str, object]] = []
         for level in levels:
             before = await closed_loop(self._through_echo, level.count // 2, level.in_flight)

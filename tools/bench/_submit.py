@@ -14,12 +14,13 @@ from hansa.v1 import common_pb2, residency_pb2, workload_pb2, workload_service_p
 from hansa.v1 import workload_service_pb2 as service_pb2
 from tools.bench._agents import ARTEFACT, BenchAgent
 from tools.bench._echo import SERVICE
-from tools.bench._load import Run, closed_loop, row, rows_of
+from tools.bench._load import closed_loop, row, rows_of
 from tools.bench._world import COUNTRY, TENANT, BenchFailed, World
 
 CALL_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 90.0
 REST_S = 10.0
+WARM_UP_COUNT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class AppTeam:
 
     async def submits(self, levels: Sequence[Level]) -> list[dict[str, object]]:
         """Rows of submit at each level, of the way to a ready instance, and of the processor that all of it took."""
+        await self._warm_up()
         rows: list[dict[str, object]] = []
         cpu_s, began_count = 0.0, self._submitted
         for level in levels:
@@ -90,6 +92,13 @@ class AppTeam:
 
     # --- parts ---
 
+    async def _warm_up(self) -> None:
+        """Connects, and lets both servers do once what they do once."""
+        await closed_loop(self._echo(self._submit_request), WARM_UP_COUNT, 1)
+        await closed_loop(self._submit, WARM_UP_COUNT, 1)
+        self._submitted += WARM_UP_COUNT
+        await self._settled()
+
     async def _submit(self, number: int) -> None:
         await self._stub.SubmitWorkload(self._submit_request(number), timeout=CALL_TIMEOUT_S)
 
@@ -114,11 +123,17 @@ class AppTeam:
 
     async def _settled(self) -> None:
         """Waits until every workload has an instance that is ready, and the newest is seen to run."""
-        async with asyncio.timeout(SETTLE_TIMEOUT_S):
-            while sum(agent.ready_count for agent in self._agents) < self._submitted:
-                await asyncio.sleep(0.01)
-            while not await self._runs(self._submitted - 1):
-                await asyncio.sleep(0.01)
+        try:
+            async with asyncio.timeout(SETTLE_TIMEOUT_S):
+                while self._ready_count() < self._submitted:
+                    await asyncio.sleep(0.01)
+                while not await self._runs(self._submitted - 1):
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise BenchFailed(f"of {self._submitted} workloads {self._ready_count()} became ready in time") from None
+
+    def _ready_count(self) -> int:
+        return sum(agent.ready_count for agent in self._agents)
 
     async def _runs(self, number: int) -> bool:
         found = await self._stub.GetWorkload(

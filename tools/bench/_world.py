@@ -153,7 +153,7 @@ def _prepare(folder: Path, zone_count: int) -> Callers:
 
 
 def _config() -> dict[str, Any]:
-    """As shipped, but that a loaded machine loses no zone and that streams may say as much as they can."""
+    """As shipped, but a loaded machine loses no zone, streams may say as much as they can, and stopping waits for none."""
     return {
         "operator": OPERATOR,
         "data_dir": "data",
@@ -161,7 +161,7 @@ def _config() -> dict[str, Any]:
         "listen": {name: "127.0.0.1:0" for name in ("api", "agents", "partners", "metrics")},
         "tls": {"ca": "ca.pem", "cert": "own.pem", "key": "own-key.pem"},
         "partners": [{"operator": PARTNER, "endpoint": NOWHERE, "ca": "partner-ca.pem"}],
-        "timings": {"quiet_after_ms": 60_000, "lost_after_ms": 120_000},
+        "timings": {"quiet_after_ms": 60_000, "lost_after_ms": 120_000, "drain_ms": 0},
         "limits": {"messages_per_s": 1_000_000, "messages_burst": 1_000_000},
     }
 
@@ -171,6 +171,6 @@ def _trust_domain(operator: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Little of the caller's, so that no variable of it overrides the configuration."""
+    """Little of the caller's: none of it overrides the configuration; PYTHONPATH lets another checkout be measured."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}  # noqa: TID251
     return kept | {"PYTHONUNBUFFERED": "1"}

@@ -215,7 +215,9 @@ def test_a_malformed_inventory_is_refused_by_its_field(change: Change, field: st
 
 
 def test_a_zero_count_is_dropped_and_pools_are_sorted() -> None:
-    amounts = [common_pb2.PoolAmount(pool=f"nvidia/{model}", count=n) for model, n in (("L4", 1), ("H100", 2), ("A2", 0))]
+    amounts = [
+        common_pb2.PoolAmount(pool=f"nvidia/{model}", count=n) for model, n in (("L4", 1), ("H100", 2), ("A2", 0))
+    ]
     capacity = codec_zone.capacity_in(common_pb2.Capacity(accelerators=amounts), "capacity")
     assert capacity.accelerators == (("nvidia/H100", 2), ("nvidia/L4", 1))
 
