@@ -11,7 +11,7 @@ Both classes are pure: names, etags and nonces in, names and nonces out. Who sen
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
@@ -33,15 +33,20 @@ class Delta:
     nonce: str
 
 
+def _unweighed(name: str) -> int:
+    return 0
+
+
 class DeltaSender:
     """Knows what the receiver holds and says what to send next.
 
-    ``limit`` bounds the resources of one delta, so that a message stays under the size limit; the rest follows after
-    the acknowledgement.
+    ``limit`` bounds the resources of one delta and ``bytes_max`` their sizes where these are told, so that a message
+    stays under the size limit; the rest follows after the acknowledgement.
     """
 
-    def __init__(self, limit: int = 256) -> None:
+    def __init__(self, limit: int = 256, bytes_max: int = 2 * 1024 * 1024) -> None:
         self._limit = limit
+        self._bytes_max = bytes_max
         self._held: dict[str, str] = {}
         self._refused: dict[str, str] = {}
         self._in_flight: tuple[str, dict[str, str], tuple[str, ...]] | None = None
@@ -64,13 +69,17 @@ class DeltaSender:
         on_their_way = self._in_flight[1] if self._in_flight is not None else {}
         return frozenset(self._held).union(on_their_way)
 
-    def next_delta(self, current: Mapping[str, str]) -> Delta | None:
-        """The next delta towards ``current`` (name to etag); None while one is in flight or nothing differs."""
+    def next_delta(self, current: Mapping[str, str], bytes_of: Callable[[str], int] = _unweighed) -> Delta | None:
+        """The next delta towards ``current`` (name to etag); None while one is in flight or nothing differs.
+
+        ``bytes_of`` tells the size of a resource by its name. A resource that is too large by itself travels alone.
+        """
         if self._in_flight is not None:
             return None
-        changed = sorted(
+        differing = sorted(
             name for name, etag in current.items() if self._held.get(name) != etag and self._refused.get(name) != etag
-        )[: self._limit]
+        )
+        changed = self._that_fit(differing[: self._limit], bytes_of)
         removed = tuple(sorted(name for name in self._held if name not in current))[: self._limit]
         if not changed and not removed:
             return None
@@ -78,6 +87,14 @@ class DeltaSender:
         nonce = str(self._counter)
         self._in_flight = (nonce, {name: current[name] for name in changed}, removed)
         return Delta(tuple(changed), removed, nonce)
+
+    def _that_fit(self, names: list[str], bytes_of: Callable[[str], int]) -> list[str]:
+        total_bytes = 0
+        for index, name in enumerate(names):
+            total_bytes += bytes_of(name)
+            if index and total_bytes > self._bytes_max:
+                return names[:index]
+        return names
 
     def on_ack(self, nonce: str, refused_names: Iterable[str] = ()) -> tuple[str, ...]:
         """Takes the receiver's answer; returns the names it refused, which are not sent again until they change."""

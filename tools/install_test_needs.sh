@@ -22,7 +22,10 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   echo "Installing for the tests:$missing"
   export DEBIAN_FRONTEND=noninteractive
   # shellcheck disable=SC2086 # a list of packages
-  apt-get install -y -qq $missing >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq $missing >/dev/null; }
+  if ! apt-get install -y -qq $missing >/dev/null 2>&1; then
+    apt-get update -qq
+    apt-get install -y -qq $missing >/dev/null
+  fi
   exit 0
 fi
 echo "Missing for some tests:$missing. On Debian or Ubuntu:  sudo apt-get install$missing" >&2

@@ -31,7 +31,10 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "Installing $package, which $python needs to make a virtual environment."
     export DEBIAN_FRONTEND=noninteractive
-    apt-get install -y -qq "$package" >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq "$package" >/dev/null; }
+    if ! apt-get install -y -qq "$package" >/dev/null 2>&1; then
+      apt-get update -qq
+      apt-get install -y -qq "$package" >/dev/null
+    fi
   else
     echo "$python cannot make virtual environments yet. On Debian or Ubuntu:  sudo apt-get install $package" >&2
     exit 1

@@ -54,7 +54,9 @@ configure_podman() {
   ip link set lo up
   # A second, empty cgroup hierarchy beside the first confuses crun.
   umount /sys/fs/cgroup/unified 2>/dev/null || true
-  mkdir -p "$work/conf"
+  mkdir -p "$work/conf" "$work/run"
+  # Empty at each start, so that podman sees a rebooted machine and forgets what ran in former namespaces.
+  mount -t tmpfs tmpfs "$work/run"
   cat >"$work/conf/containers.conf" <<EOF
 [containers]
 default_ulimits = ["nofile=1024:4096", "nproc=4096:4096"]
@@ -75,7 +77,7 @@ EOF
 }
 
 compose() { .venv/bin/python -m podman_compose -p hansa "$@"; }
-client() { compose run --rm -T client "$@" 2>>"$work/client.log"; }
+client() { compose --profile client run --rm -T client "$@" 2>>"$work/client.log"; }
 
 until_true() { # seconds, what, command...
   local deadline=$((SECONDS + $1)) what=$2
@@ -126,18 +128,23 @@ run_inside() {
   configure_podman
   : >"$work/client.log"
   trap tear_down EXIT
-  podman image exists "localhost/$base" || { say "importing the base image"; podman import -q "$work/base.tar" "$base" >/dev/null; }
+  podman rm --all --force >/dev/null
+  podman volume prune --force >/dev/null
+  if ! podman image exists "localhost/$base"; then
+    say "importing the base image"
+    podman import -q "$work/base.tar" "$base" >/dev/null
+  fi
   say "building both images"
   export BASE_IMAGE=localhost/$base BUILD_PIP_NO_INDEX=1 BUILD_PIP_FIND_LINKS=/wheels
-  compose --podman-build-args="-v $work/wheels:/wheels:ro" --parallel 1 build prepare nordavind >"$work/build.log" 2>&1 ||
-    { tail -30 "$work/build.log" >&2; return 1; }
+  compose --podman-build-args="-v $work/wheels:/wheels:ro" --parallel 1 build prepare nordavind \
+    >"$work/build.log" 2>&1 || { tail -30 "$work/build.log" >&2; return 1; }
   say "starting four operators and ten agents"
   compose up -d --no-build >"$work/up.log" 2>&1 || { tail -30 "$work/up.log" >&2; return 1; }
   [ "$(podman ps --filter label=io.podman.compose.project=hansa -q | wc -l)" = 14 ] || { podman ps -a >&2; return 1; }
   until_true 120 "all fourteen are healthy" all_healthy
   until_true 120 "the home operator sees ten zones" zones_available
   say "a workload is submitted and becomes ready"
-  expect 0 client submit /world/demo/yard-ocr.yaml --wait
+  expect 0 client submit -f /world/demo/yard-ocr.yaml --wait
   expect 0 client why yard-ocr
   expect 0 client endpoint yard-ocr
   expect 0 client delete yard-ocr --wait

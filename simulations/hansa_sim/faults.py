@@ -1,4 +1,4 @@
-"""What goes wrong: processes die, machines lose power, the network is cut, disks are slow. Each fault has its repair."""
+"""What goes wrong, and its repair: processes die, machines lose power, the network is cut, disks are slow."""
 
 from __future__ import annotations
 
@@ -26,6 +26,21 @@ class Faults:
         node.kill()
         await asyncio.sleep(down_s)
         node.start()
+
+    def crash_at_commit(self, operator: str, number: int, down_s: float) -> None:
+        """Kills the control plane at a commit: odd numbers before it takes effect, even ones after, and restarts it."""
+        node = self._world.operators[operator]
+        touch, left = node.on_pause, number
+
+        def on_pause() -> None:
+            nonlocal left
+            touch()
+            left -= 1
+            if left == 0:
+                node.kill()
+                self._world.after(down_s, node.start)
+
+        node.on_pause = on_pause
 
     async def freeze_operator(self, operator: str, for_s: float) -> None:
         """The control plane's machine is suspended and goes on later as if nothing had been."""

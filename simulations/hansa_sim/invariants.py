@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from hansa_control.adapters import codec_zone
 from hansa_control.application.control_plane import ControlPlane
+from hansa_control.application.queries import Endpoint
 from hansa_control.domain.model import (
     Capacity,
     Claim,
@@ -28,6 +29,9 @@ from hansa_sim.world import World
 
 LAW_LAG_US = 10_000_000
 """How long an operator may go on believing facts that the owner has changed: an offer's time to live, and the way."""
+
+NOTICE_US = 10_000_000
+"""How long an operator may take to notice that an instance in its own zone has ended."""
 
 
 class Watcher:
@@ -106,7 +110,7 @@ class Watcher:
     def _tell_events(self, name: str, plane: ControlPlane) -> None:
         events = plane.state.events
         last = self._events.get(name, 0)
-        newest = int(next(reversed(events), "0"))
+        newest = max(map(int, events), default=0)
         for sequence in range(min(last, newest) + 1, newest + 1):
             event = events.get(f"{sequence:016d}")
             if event is not None and sequence > last:
@@ -156,10 +160,21 @@ class Watcher:
         endpoint = self._world.endpoint(key[0], workload.id)
         if endpoint is None:
             return
+        self._check_alive(key[0], workload, endpoint)
         attempt = int(endpoint.claim.rpartition("-")[2])
         if attempt < self._served.get((key[0], workload.uid), 0):
             self.break_(f"{workload.id} is served by {endpoint.claim} after a later one")
         self._served[(key[0], workload.uid)] = attempt
+
+    def _check_alive(self, operator: str, workload: Workload, endpoint: Endpoint) -> None:
+        """An operator does not go on telling an endpoint in its own zone that ended long ago."""
+        zone = self._world.zone(endpoint.zone)
+        if zone.id.operator != operator:
+            return
+        for url in endpoint.urls:
+            ended_us = zone.machine.ended_us.get(url)
+            if ended_us is not None and self._world.loop.now_us - ended_us > NOTICE_US:
+                self.break_(f"{workload.id} is told to answer at {url}, which ended long ago")
 
     def _check_acknowledged(self, name: str, plane: ControlPlane) -> None:
         for (operator, workload), promise in self._world.acknowledged.items():

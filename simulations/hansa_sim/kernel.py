@@ -43,6 +43,7 @@ class Process:
         self._loop = loop
         self._context = contextvars.copy_context()
         self._context.run(_process.set, self)
+        loop.processes.append(self)
 
     def spawn(self, work: Coroutine[Any, Any, ResultT]) -> asyncio.Task[ResultT]:
         """Runs ``work`` in this process; whatever it starts belongs to the process, too."""
@@ -65,9 +66,10 @@ class Process:
 
     def takes(self, step: tuple[asyncio.Handle, contextvars.Context]) -> bool:
         """Whether a step may be taken now; a frozen process keeps it for later, a dead one never takes it."""
-        if self.alive and self.frozen:
-            self._backlog.append(step)
-        return self.alive and not self.frozen
+        if self.alive and not self.frozen:
+            return True
+        self._backlog.append(step)
+        return False
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -78,6 +80,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.now_us = 0
         self.step_count = 0
         self.complaints: list[str] = []
+        self.processes: list[Process] = []
         self.on_quiet: Callable[[], None] = lambda: None
         self._steps_max = steps_max
         self._soon: deque[tuple[asyncio.Handle, contextvars.Context]] = deque()
@@ -124,14 +127,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Cancelled timers are passed over when their time comes."""
 
-    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:  # type: ignore[override]
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, **options)
         self._born.append(task)
         if len(self._born) % 4_096 == 0:
             self._born = [other for other in self._born if not other.done()]
         return task
 
-    def run_in_executor(self, executor: Any, func: Callable[..., ResultT], *args: Any) -> asyncio.Future[ResultT]:  # type: ignore[override]
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., ResultT], *args: Any
+    ) -> asyncio.Future[ResultT]:
         """There are no threads: the function runs now."""
         answer: asyncio.Future[ResultT] = self.create_future()
         try:
@@ -192,6 +197,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._tearing_down = True
         self.on_quiet = lambda: None
         self._steps_max = self.step_count + TEARDOWN_STEPS_MAX
+        for process in self.processes:
+            process.thaw()
         for _ in range(20):
             left = [task for task in self._born if not task.done()]
             if not left:

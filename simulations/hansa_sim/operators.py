@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from hansa.errors import ProtocolViolation
 from hansa_control.adapters.agent_link import AgentLink, AgentLinks
 from hansa_control.adapters.store_memory import MemoryStore
 from hansa_control.adapters.task_scope import first_to_end, to_the_end
@@ -14,6 +13,7 @@ from hansa_control.application.ports import RefusalError
 from hansa_control.application.settings import Settings
 from hansa_control.domain.model import Reason, ZoneId
 
+from hansa.errors import ProtocolViolation
 from hansa_sim.clock import SimIds, VirtualClock
 from hansa_sim.geography import PEM, OperatorProfile
 from hansa_sim.kernel import Process, VirtualLoop

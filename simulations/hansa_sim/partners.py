@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hansa.errors import ProtocolViolation
 from hansa_control.adapters import codec_federation as codec
 from hansa_control.adapters.circuit import Circuit
 from hansa_control.adapters.offers_follower import OffersFollower
@@ -19,6 +18,7 @@ from hansa_control.application.control_plane import ControlPlane
 from hansa_control.application.ports import Clock, HoldRequest, OwnerUnreachable, RefusalError, Refused
 from hansa_control.domain.model import ClaimStatus, Federation, HoldGrant, Manifest, Reason
 
+from hansa.errors import ProtocolViolation
 from hansa_sim.kernel import Process
 from hansa_sim.network import ConnectionBroken, End, Network, Unreachable
 from hansa_sim.streams import Stream

@@ -22,7 +22,7 @@ Ordered = Any
 
 @dataclass(frozen=True, slots=True)
 class Manners:
-    """How instances behave, times in milliseconds: until they answer, until they end when asked, how often they fail."""
+    """How instances behave: milliseconds until they answer, and until they end when asked; how often they fail."""
 
     ready_ms: tuple[int, int] = (200, 1_500)
     stop_ms: tuple[int, int] = (20, 600)
@@ -56,6 +56,7 @@ class Machine:
         self.broken_artefacts: set[str] = set()
         self.instances: dict[str, Instance] = {}
         self.records: dict[str, InstanceRecord] = {}
+        self.ended_us: dict[str, int] = {}
         self.started: list[tuple[str, int]] = []
         self._loop = loop
         self._stream = stream
@@ -99,6 +100,7 @@ class Machine:
         if instance.runs:
             instance.status = status
             instance.is_ready = False
+            self.ended_us[instance.url] = self._loop.now_us
             instance.ended.set()
             self._on_event(f"ends {instance.order.instance} with {status}")
 

@@ -79,13 +79,10 @@ def run_scenario(scenario: Scenario, seed: int, on_line: Callable[[str], None] |
         except* (Deadlock, StepLimit, TimeoutError, RefusalError) as errors:
             for error in errors.exceptions:
                 watcher.break_(f"the play ended early: {error!r}")
-    nodes = (*world.operators.values(), *world.zones.values())
-    for death in (death for node in nodes for death in node.deaths):
+    for death in world.deaths():
         watcher.break_(f"a process died of itself: {death}")
     trace, lines = world.trace.digest(), tuple(world.trace.lines)
-    return Outcome(
-        scenario.name, seed, trace, lines, tuple(watcher.broken), world.ended_us // 1_000, world.ended_steps
-    )
+    return Outcome(scenario.name, seed, trace, lines, tuple(watcher.broken), world.ended_us // 1_000, world.ended_steps)
 
 
 async def _play(scenario: Scenario, stage: Stage) -> None:

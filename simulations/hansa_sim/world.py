@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -55,6 +56,7 @@ class World:
             for zone in profile.zones:
                 node = ZoneNode(zone, self.network, surroundings, self._reporter(str(zone.id)))
                 self.zones[node.name] = node
+        self._context = contextvars.copy_context()
         self.is_dirty = True
         self.ended_us = 0
         self.ended_steps = 0
@@ -82,6 +84,11 @@ class World:
         self.ended_us, self.ended_steps = self.loop.now_us, self.loop.step_count
         self.loop.on_quiet = lambda: None
         self.trace.close()
+
+    def deaths(self) -> list[str]:
+        """Processes that ended by an error of their own."""
+        operators = [death for node in self.operators.values() for death in node.deaths]
+        return operators + [death for node in self.zones.values() for death in node.deaths]
 
     # --- looking ---
 
@@ -116,7 +123,9 @@ class World:
                 raise TimeoutError(f"{what}: not within {timeout_s:g} s")
             await asyncio.sleep(0.05)
 
-    async def until_state(self, operator: str, workload: WorkloadId, state: WorkloadState, timeout_s: float) -> Workload:
+    async def until_state(
+        self, operator: str, workload: WorkloadId, state: WorkloadState, timeout_s: float
+    ) -> Workload:
         """Waits until a workload is in a state; returns it."""
 
         def reached() -> bool:
@@ -127,6 +136,10 @@ class World:
         held = self.workload(operator, workload)
         assert held is not None  # noqa: S101 - the condition says so
         return held
+
+    def after(self, seconds: float, act: Callable[[], None]) -> None:
+        """Does something later, whoever dies meanwhile."""
+        self.loop.call_later(seconds, act, context=self._context)
 
     async def pass_s(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

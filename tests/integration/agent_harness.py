@@ -25,6 +25,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hansa_agent.artefacts import artefact_digest
+from hansa_agent.instance_store import InstanceStore
+from hansa_agent.processes import lives
 
 from hansa.delta import DeltaReceiver, DeltaSender, etag_of
 from hansa.v1 import agent_service_pb2 as pb
@@ -333,9 +335,11 @@ class World:
             if agent.returncode is None:
                 agent.kill()
                 await agent.wait()
-        for path in self.state_dir.glob("instances/*/process"):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(int(path.read_text().split()[0]), signal.SIGKILL)
+        store = InstanceStore(self.state_dir)
+        recorded = [record.process for record in store.records.values()]
+        for mark in [*recorded, *(store.written_mark(name) for name in (*store.records, *store.strays()))]:
+            if lives(mark):
+                os.killpg(mark.pid, signal.SIGKILL)
         with contextlib.suppress(AssertionError):
             await self.operator.kill()
 

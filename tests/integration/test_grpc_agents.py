@@ -228,5 +228,7 @@ async def test_a_stopping_operator_tells_its_agents(tmp_path: Path) -> None:
         agent = AgentByHand(operator, "oslo-1")
         await agent.greet()
         ending = asyncio.create_task(agent.refusal())
-    assert (await ending).reason == "UNAVAILABLE"
+    refusal = await ending
+    assert refusal.reason == "UNAVAILABLE"
+    assert "is stopping" in refusal.message
     await agent.channel.close()

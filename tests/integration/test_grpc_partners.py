@@ -291,27 +291,6 @@ async def test_a_partners_authority_cannot_vouch_for_another_operator(tmp_path: 
         await channel.close()
 
 
-async def test_a_server_that_is_not_the_partners_control_plane_is_not_dialled(tmp_path: Path) -> None:
-    """An agent of the partner listens where its control plane should be."""
-    partner = Operator("nordfjord", tmp_path / "owner", authority_of("nordfjord"))
-    agent = partner.certificate(Role.AGENT, "oslo-1")
-    server = grpc.aio.server()
-    federation_service_pb2_grpc.add_FederationServiceServicer_to_server(
-        federation_service_pb2_grpc.FederationServiceServicer(), server
-    )
-    port = server.add_secure_port(
-        "127.0.0.1:0", grpc.ssl_server_credentials([(agent.key_pem, agent.cert_pem)], None, False)
-    )
-    await server.start()
-    home = Operator("fjordby", tmp_path / "home", authority_of("fjordby"))
-    home.partners = {"nordfjord": (f"127.0.0.1:{port}", partner.authority.cert_pem)}
-    async with running(home):
-        with pytest.raises(OwnerUnreachable):
-            await home.running.links["nordfjord"].release("c1", Reason.NO_FEASIBLE_ZONE)
-        assert home.running.application.partners.context("nordfjord") is None
-    await server.stop(0)
-
-
 # --- contexts ---
 
 

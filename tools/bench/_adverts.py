@@ -61,9 +61,7 @@ async def advert_rows(world: World, agents: Sequence[BenchAgent], delta_count: i
     return rows
 
 
-async def _side_by_side(
-    agents: Sequence[BenchAgent], echo: EchoStreams, work: tuple[int, int]
-) -> tuple[Run, Run]:
+async def _side_by_side(agents: Sequence[BenchAgent], echo: EchoStreams, work: tuple[int, int]) -> tuple[Run, Run]:
     """Deltas of (size, count) on every agent's stream, and the same messages through the echo before and after."""
     size, count = work
 

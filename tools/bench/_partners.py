@@ -1,4 +1,4 @@
-"""Measures a partner's round trip: hold, confirm and release in a zone of the measured operator, while it is followed."""
+"""Measures a partner's round trip: hold, confirm and release of capacity, while it follows the owner's offers."""
 
 from __future__ import annotations
 

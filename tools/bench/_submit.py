@@ -125,9 +125,9 @@ class AppTeam:
         """Waits until every workload has an instance that is ready, and the newest is seen to run."""
         try:
             async with asyncio.timeout(SETTLE_TIMEOUT_S):
-                while self._ready_count() < self._submitted:
+                while self._ready_count() < self._submitted:  # noqa: ASYNC110 - another process gets on
                     await asyncio.sleep(0.01)
-                while not await self._runs(self._submitted - 1):
+                while not await self._runs(self._submitted - 1):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise BenchFailed(f"of {self._submitted} workloads {self._ready_count()} became ready in time") from None
@@ -136,9 +136,7 @@ class AppTeam:
         return sum(agent.ready_count for agent in self._agents)
 
     async def _runs(self, number: int) -> bool:
-        found = await self._stub.GetWorkload(
-            service_pb2.GetWorkloadRequest(name=_name(number)), timeout=CALL_TIMEOUT_S
-        )
+        found = await self._stub.GetWorkload(service_pb2.GetWorkloadRequest(name=_name(number)), timeout=CALL_TIMEOUT_S)
         return bool(found.workload.state == workload_pb2.WORKLOAD_STATE_RUNNING)
 
 

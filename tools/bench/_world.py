@@ -153,15 +153,15 @@ def _prepare(folder: Path, zone_count: int) -> Callers:
 
 
 def _config() -> dict[str, Any]:
-    """As shipped, but a loaded machine loses no zone, streams may say as much as they can, and stopping waits for none."""
+    """As shipped, but a loaded machine loses no zone, streams may say as much as they can, and stopping is quick."""
     return {
         "operator": OPERATOR,
         "data_dir": "data",
         "network": "network.yaml",
-        "listen": {name: "127.0.0.1:0" for name in ("api", "agents", "partners", "metrics")},
+        "listen": dict.fromkeys(("api", "agents", "partners", "metrics"), "127.0.0.1:0"),
         "tls": {"ca": "ca.pem", "cert": "own.pem", "key": "own-key.pem"},
         "partners": [{"operator": PARTNER, "endpoint": NOWHERE, "ca": "partner-ca.pem"}],
-        "timings": {"quiet_after_ms": 60_000, "lost_after_ms": 120_000, "drain_ms": 0},
+        "timings": {"quiet_after_ms": 60_000, "lost_after_ms": 120_000, "drain_ms": 500},
         "limits": {"messages_per_s": 1_000_000, "messages_burst": 1_000_000},
     }
 

@@ -143,10 +143,10 @@ class AgentLink:
 
     def next_orders(self) -> SessionResponse | None:
         """The next delta of orders; None before the greeting, while one is in flight, or when nothing differs."""
-        if not self._links.is_live(self):
+        if not self._links.is_live(self) or self._orders.waits_for_ack:
             return None
         wires = self._memo.of(self._ingest.orders(self.zone.zone))
-        delta = self._orders.next_delta(etags_of(wires))
+        delta = self._orders.next_delta(etags_of(wires), lambda name: wires[name].ByteSize())
         if delta is None:
             return None
         self._tell_held()

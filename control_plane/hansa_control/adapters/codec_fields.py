@@ -36,7 +36,7 @@ _SPIFFE = re.compile(r"spiffe://[a-z0-9]([a-z0-9.-]{0,252}[a-z0-9])?(/[A-Za-z0-9
 
 TEXT_LENGTH_MAX = 200
 MESSAGE_LENGTH_MAX = 2000
-PEM_LENGTH_MAX = 64 * 1024
+PEM_LENGTH_MAX = 16 * 1024
 TIME_MS_MAX = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 

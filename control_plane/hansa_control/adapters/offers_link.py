@@ -21,7 +21,7 @@ from hansa_control.adapters.rates import TokenBucket
 from hansa_control.application.ports import Clock, OfferBody, RefusalError
 from hansa_control.domain.model import Reason
 
-OFFERS_PER_DELTA = 64
+OFFERS_PER_DELTA = 512
 MESSAGES_PER_S = 500
 MESSAGES_BURST = 1_000
 
@@ -67,8 +67,10 @@ class OffersLink:
     def next_delta(self) -> OffersResponse | None:
         """The next delta of offers; None while one is in flight or nothing differs."""
         self._check_context()
+        if self._sender.waits_for_ack:
+            return None
         wires = self._memo.of(self._source.offers(self._home))
-        delta = self._sender.next_delta(etags_of(wires))
+        delta = self._sender.next_delta(etags_of(wires), lambda name: wires[name].ByteSize())
         return None if delta is None else offer_delta_out(delta, wires)
 
     def heartbeat(self) -> OffersResponse:

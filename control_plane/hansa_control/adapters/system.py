@@ -9,6 +9,7 @@ import time
 _FIRST = "abcdefghijklmnopqrstuvwxyz"
 _REST = _FIRST + "0123456789"
 _ID_LENGTH = 20
+_ID_COUNT = len(_FIRST) * len(_REST) ** (_ID_LENGTH - 1)
 
 
 class SystemClock:
@@ -38,7 +39,12 @@ class SystemIds:
 
     def new_id(self) -> str:
         """A name that nobody else has; a letter first, so that it is a name anywhere."""
-        return secrets.choice(_FIRST) + "".join(secrets.choice(_REST) for _ in range(_ID_LENGTH - 1))
+        number, first = divmod(secrets.randbelow(_ID_COUNT), len(_FIRST))
+        rest = []
+        for _ in range(_ID_LENGTH - 1):
+            number, at = divmod(number, len(_REST))
+            rest.append(_REST[at])
+        return _FIRST[first] + "".join(rest)
 
     def fraction(self) -> float:
         return self._chance.random()

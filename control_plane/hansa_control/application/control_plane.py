@@ -40,7 +40,7 @@ class LocalOwner:
         self._operator = operator
 
     async def hold(self, request: HoldRequest) -> HoldGrant | Refused:
-        return await self._service.hold(self._operator, request)
+        return self._service.hold_in_memory(self._operator, request)
 
     async def confirm(self, claim: str, fencing_token: int, manifest: Manifest) -> ClaimStatus:
         return await self._service.confirm(self._operator, claim, fencing_token, manifest)

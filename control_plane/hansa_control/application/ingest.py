@@ -44,6 +44,7 @@ class AgentIngest:
         self._world = world
         self._owner = owner
         self._clock = clock
+        self._greeted: set[str] = set()
         self._order_signals: dict[str, Signal] = {}
         self._etags: dict[str, dict[str, str]] = {}
         self.advert_count = 0
@@ -70,21 +71,26 @@ class AgentIngest:
         before = self._world.sessions.get(zone, AgentSession())
         self._world.set_session(zone, agent_session.connect(before, boot_id, self._clock.monotonic_ms()))
         if before.state is not SessionState.LIVE:
-            self._came_back(zone)
+            self._greeted.add(zone)
+            self._owner.on_zone_back(zone)
+            self._zone_changed(zone)
         return dict(self._etags.get(zone, {}))
 
-    def _came_back(self, zone: str) -> None:
-        self._owner.on_zone_back(zone)
-        self._owner.on_instances(zone)
-        self._zone_changed(zone)
-
     def heard(self, zone: str) -> None:
+        """Any message of the agent's but its greeting.
+
+        What was held of its instances counts again from now on: what has changed, the agent's first message tells.
+        """
         session = self._world.sessions.get(zone)
         if session is None or session.state is SessionState.ABSENT:
             raise RefusalError(Reason.PROTOCOL_VIOLATION, f"zone {zone} has not said hello")
         self._world.set_session(zone, agent_session.hear(session, self._clock.monotonic_ms()))
         if session.state is not SessionState.LIVE:
-            self._came_back(zone)
+            self._owner.on_zone_back(zone)
+            self._zone_changed(zone)
+        if session.state is not SessionState.LIVE or zone in self._greeted:
+            self._greeted.discard(zone)
+            self._owner.on_instances(zone)
 
     def disconnected(self, zone: str, boot_id: str) -> None:
         session = self._world.sessions.get(zone)

@@ -41,6 +41,7 @@ class Journal:
         self._state.delete(Table.WORKLOAD, str(workload))
         self._state.delete(Table.DECISION, str(workload))
         self._notify(str(workload))
+        self._signals.pop(str(workload), None)
 
     def normal(self, workload: WorkloadId, reason: str, message: str) -> None:
         self._append(workload, reason, message, EventLevel.NORMAL)

@@ -6,7 +6,7 @@ filters run on this operator's own truth; nothing that the caller believes is ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from hansa_control.application.ports import Clock, HoldRequest, RefusalError, Refused
@@ -51,16 +51,21 @@ class OwnerService:
         self.on_orders: Callable[[str], None] = lambda zone: None
         self._orders_held: dict[str, frozenset[str]] = {}
         self._open_holds: set[str] = set()
+        self._ordered_from: dict[str, int] = {}
 
     # --- what home operators ask ---
 
     async def hold(self, home: str, request: HoldRequest) -> HoldGrant | Refused:
-        """Holds capacity under a lease, or says every reason why not. Idempotent by (home, claim)."""
-        self.expire_holds()
-        existing = self._world.claim(home, request.claim)
-        outcome = self._granted_before(existing, request) if existing else self._grant(home, request)
+        """Holds capacity under a lease, durably, or says every reason why not. Idempotent by (home, claim)."""
+        outcome = self.hold_in_memory(home, request)
         await self._state.commit()
         return outcome
+
+    def hold_in_memory(self, home: str, request: HoldRequest) -> HoldGrant | Refused:
+        """The same, durable with the next commit: for this operator's own claims, of which nobody hears before that."""
+        self.expire_holds()
+        existing = self._world.claim(home, request.claim)
+        return self._granted_before(existing, request) if existing else self._grant(home, request)
 
     def _granted_before(self, claim: Claim, request: HoldRequest) -> HoldGrant | Refused:
         if (claim.zone, claim.spec) != (request.zone, request.spec):
@@ -112,10 +117,11 @@ class OwnerService:
         if held.state is ClaimState.HELD:
             held = replace(ledger.advance(held, ClaimEvent.CONFIRM), manifest=manifest)
             self._put(held)
-            self.on_orders(held.zone)
+            self._ordered_from[claim_key(home, claim)] = self._state.put_count
         elif held.manifest != manifest:
             raise RefusalError(Reason.REQUEST_ID_REUSED, f"claim {claim} was confirmed with another manifest")
         await self._state.commit()
+        self.on_orders(held.zone)
         return status_of(held)
 
     async def release(self, home: str, claim: str, reason: Reason) -> ClaimStatus:
@@ -136,13 +142,20 @@ class OwnerService:
 
     def on_instances(self, zone: str) -> None:
         """An agent of ours reported instances: claims become ready, not ready, failed or free."""
+        running = self._running(zone)
         for claim in self._world.claims_in(zone):
             if claim.state in {ClaimState.ALLOCATED, ClaimState.SERVING}:
-                self._observe(claim)
+                self._observe(claim, running.get((claim.name, claim.fencing_token), []))
         self._settle(zone)
 
-    def _observe(self, claim: Claim) -> None:
-        running = [i for i in self._world.instances.get(claim.zone, {}).values() if self._belongs(i, claim)]
+    def _running(self, zone: str) -> Mapping[tuple[str, int], list[InstanceStatus]]:
+        """The instances that a zone reports, by the claim and the token that they were ordered under."""
+        running: dict[tuple[str, int], list[InstanceStatus]] = {}
+        for instance in self._world.instances.get(zone, {}).values():
+            running.setdefault((instance.claim, instance.fencing_token), []).append(instance)
+        return running
+
+    def _observe(self, claim: Claim, running: list[InstanceStatus]) -> None:
         ready = sorted(i.endpoint_url for i in running if i.state is InstanceState.READY)
         failed = [i for i in running if i.state is InstanceState.FAILED]
         event = ClaimEvent.READY if len(ready) >= claim.spec.replicas else ClaimEvent.NOT_READY
@@ -154,10 +167,6 @@ class OwnerService:
         )
         if seen != claim:
             self._put(seen)
-
-    @staticmethod
-    def _belongs(instance: InstanceStatus, claim: Claim) -> bool:
-        return instance.claim == claim.name and instance.fencing_token == claim.fencing_token
 
     def on_order_refused(self, zone: str, instance: str, message: str) -> None:
         for claim in self._world.claims_in(zone):
@@ -174,12 +183,11 @@ class OwnerService:
         orders = self._orders_held.get(zone)
         if orders is None:
             return
-        for claim in self._world.claims_in(zone):
-            if claim.state is not ClaimState.RELEASING:
-                continue
+        releasing = [claim for claim in self._world.claims_in(zone) if claim.state is ClaimState.RELEASING]
+        running = self._running(zone) if releasing else {}
+        for claim in releasing:
             ordered = any(f"instances/{name}" in orders for name in instance_names(claim))
-            running = any(self._belongs(i, claim) for i in self._world.instances.get(zone, {}).values())
-            if not ordered and not running:
+            if not ordered and (claim.name, claim.fencing_token) not in running:
                 self._put(ledger.advance(claim, ClaimEvent.STOPPED))
 
     def on_zone_lost(self, zone: str) -> None:
@@ -216,13 +224,19 @@ class OwnerService:
         return tuple(
             instance
             for claim in self._world.claims_in(zone)
-            if claim.state in _ORDERED and claim.manifest is not None
+            if claim.state in _ORDERED and claim.manifest is not None and self._is_kept(claim)
             for instance in _instances(claim, claim.manifest)
         )
+
+    def _is_kept(self, claim: Claim) -> bool:
+        """Nothing is ordered before its confirmation is durable: a crash would leave it running under a mere hold."""
+        return self._state.is_durable(self._ordered_from.get(claim_key(claim.home, claim.name), 0))
 
     def _put(self, claim: Claim) -> None:
         self._world.put_claim(claim)
         key = claim_key(claim.home, claim.name)
+        if not ledger.holds_capacity(claim.state):
+            self._ordered_from.pop(key, None)
         if claim.state is ClaimState.HELD:
             self._open_holds.add(key)
         else:

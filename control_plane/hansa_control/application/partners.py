@@ -165,7 +165,12 @@ class PartnerIngest:
         return None
 
     async def confirmed(self, owner: str, status: ClaimStatus) -> None:
-        """An owner confirmed a claim; kept as if offered, so that the stream tells when it changes or goes."""
+        """A partner confirmed a claim; kept as if offered, so that the stream tells when it changes or goes.
+
+        Claims on own zones are in the ledger, and nothing would ever take them out of the offers again.
+        """
+        if owner == self._settings.operator:
+            return
         name = f"claims/{status.claim}"
         if offer_key(owner, name) not in self._state.offers:
             self._state.put(Table.OFFER, offer_key(owner, name), StoredOffer(owner, name, "", status))

@@ -1,6 +1,7 @@
 """Acting on a decision: hold with the owner of the best zone, confirm, and keep every step so that a crash loses none.
 
-The intent is durable before the owner is asked. What became of an intent that a crash cut off is unknown, so it is
+The intent is durable before a partner is asked; in an own zone it is in one journal with the claim, before it, so
+that no crash keeps the claim and loses the intent. What became of an intent that a crash cut off is unknown, so it is
 released, never assumed: a claim that the owner does not know is released without harm.
 """
 
@@ -86,7 +87,11 @@ class Placer:
         return replace(decision, choices=choices, rejections=decision.rejections + tuple(refused))
 
     def _keep(self, workload: Workload, decision: Decision) -> None:
-        self._state.put(Table.DECISION, str(workload.id), StoredDecision(decision, self._clock.wall_ms()))
+        """Keeps every choice and every rejection; what the filters measured is kept of the first choices alone."""
+        full = self._settings.choices_evidenced_max
+        rest = tuple(replace(choice, passed=()) for choice in decision.choices[full:])
+        kept = replace(decision, choices=decision.choices[:full] + rest)
+        self._state.put(Table.DECISION, str(workload.id), StoredDecision(kept, self._clock.wall_ms()))
 
     async def _try(self, workload: Workload, choice: Choice) -> tuple[Workload, tuple[Rejection, ...] | None]:
         """One choice: the workload afterwards, and None if granted, else why not."""
@@ -138,7 +143,8 @@ class Placer:
         workload = self._journal.record(
             replace(workload, attempt=attempt, placements=(*workload.placements, placement))
         )
-        await self._state.commit()
+        if choice.zone.operator != self._settings.operator:
+            await self._state.commit()
         return workload, claim
 
     def _endpoint_ca(self, operator: str) -> bytes:

@@ -13,10 +13,10 @@ from dataclasses import replace
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
 from hansa_control.application.placing import Placer
-from hansa_control.application.ports import Clock, IdSource, Owner, OwnerUnreachable, RefusalError
+from hansa_control.application.ports import Clock, IdSource, Owner, OwnerUnreachable, RefusalError, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
-from hansa_control.application.world import World
+from hansa_control.application.world import World, offer_key
 from hansa_control.domain import lifecycle
 from hansa_control.domain.conditions import set_condition
 from hansa_control.domain.explain import histogram
@@ -232,9 +232,17 @@ class Reconciler:
             self._retry_later(workload, f"release of {placement.claim} in {placement.zone}: {failure}")
             return workload
         self._by_claim.pop(placement.claim, None)
+        self._forget_if_never_offered(placement)
         self._journal.normal(workload.id, "Released", f"{placement.zone} takes back claim {placement.claim}")
         rest = tuple(p for p in workload.placements if p.claim != placement.claim)
         return self._changed(workload, replace(workload, placements=rest))
+
+    def _forget_if_never_offered(self, placement: Placement) -> None:
+        """A claim released before the partner's stream named it would never be taken out of the offers by it."""
+        key = offer_key(placement.zone.operator, f"claims/{placement.claim}")
+        stored = self._state.offers.get(key)
+        if stored is not None and not stored.etag:
+            self._state.delete(Table.OFFER, key)
 
     def _forget_if_empty(self, workload: Workload) -> None:
         if workload.placements:

@@ -10,11 +10,12 @@ class Signal:
 
     def __init__(self) -> None:
         self.version = 0
-        self._waiters: set[asyncio.Future[None]] = set()
+        # Woken in the order in which they came, as nothing else would be the same twice.
+        self._waiters: dict[asyncio.Future[None], None] = {}
 
     def notify(self) -> None:
         self.version += 1
-        waiters, self._waiters = self._waiters, set()
+        waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -23,9 +24,9 @@ class Signal:
         """Returns the version as soon as it is greater than ``seen``."""
         while self.version <= seen:
             waiter = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
+            self._waiters[waiter] = None
             try:
                 await waiter
             finally:
-                self._waiters.discard(waiter)
+                self._waiters.pop(waiter, None)
         return self.version

@@ -107,6 +107,15 @@ class State:
         self.put(Table.COUNTER, name, Counter(value))
         return value
 
+    @property
+    def put_count(self) -> int:
+        """How many changes there were so far; a mark for ``is_durable``."""
+        return self._put_count
+
+    def is_durable(self, put_count: int) -> bool:
+        """Whether the first ``put_count`` changes would survive a crash."""
+        return put_count <= self._durable_count
+
     async def commit(self) -> None:
         """Returns when everything that was put so far is durable; StoreFailed if it cannot be.
 

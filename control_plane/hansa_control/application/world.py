@@ -77,6 +77,7 @@ class World:
         self._snapshot: Snapshot | None = None
         self._network: Network | None = None
         self._measured: Measured | None = None
+        self._partner_zones: tuple[Zone, ...] | None = None
         self._generation = 0
         self.instances: dict[str, dict[str, InstanceStatus]] = {}
 
@@ -138,7 +139,7 @@ class World:
 
     def touch_partners(self) -> None:
         """Zones of partners are to be looked at afresh by the next snapshot."""
-        self._snapshot = self._measured = None
+        self._snapshot = self._measured = self._partner_zones = None
 
     def touch_network(self) -> None:
         """Nodes or links have changed; what was derived from the network is no longer of use."""
@@ -192,11 +193,13 @@ class World:
 
     def partner_zones(self) -> tuple[Zone, ...]:
         """Partners' zones as offered; those of a partner that is not heard are STALE."""
-        return tuple(
-            self._seen_from_home(stored.operator, stored.body)
-            for stored in self._state.offers.values()
-            if isinstance(stored.body, Zone)
-        )
+        if self._partner_zones is None:
+            self._partner_zones = tuple(
+                self._seen_from_home(stored.operator, stored.body)
+                for stored in self._state.offers.values()
+                if isinstance(stored.body, Zone)
+            )
+        return self._partner_zones
 
     def _seen_from_home(self, operator: str, zone: Zone) -> Zone:
         federation = self._state.federations.get(federation_key(self.settings.operator, operator))

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 from adapter_doubles import ClockByHand, RememberingPartners
+from hansa_control.adapters.grpc_options import MESSAGE_BYTES_MAX
 from hansa_control.adapters.offers_follower import OffersFollower
 from hansa_control.adapters.offers_link import MESSAGES_BURST, OFFERS_PER_DELTA, OffersLink
 from hansa_control.application.ports import RefusalError
-from hansa_control.domain.model import Capacity, Inventory, NetworkNode, Reason, Zone, ZoneId, ZoneState
+from hansa_control.domain.model import ArtefactRef, Capacity, Inventory, NetworkNode, Reason, Zone, ZoneId, ZoneState
 
 from hansa.v1 import agent_service_pb2 as agent_pb2
 from hansa.v1 import federation_service_pb2 as federation_pb2
@@ -74,6 +75,20 @@ async def test_many_offers_travel_in_several_bounded_messages() -> None:
     }
     assert await both.connect() == 3
     assert len(both.home.taken) == count
+
+
+async def test_large_offers_travel_in_messages_that_stay_under_the_limit_of_size() -> None:
+    both = Federated()
+    digest = "sha256:" + "0" * 64
+    artefacts = tuple(ArtefactRef(f"{'a' * 50}-{index}", digest) for index in range(1000))
+    inventory = replace(INVENTORY, artefacts=artefacts)
+    both.owner.offers_now = {
+        f"zones/z{index}": replace(ZONE, id=ZoneId("fjordby", f"z{index}"), inventory=inventory) for index in range(40)
+    }
+    messages = both.link.receive(both.follower.hello("ctx"))
+    assert messages[0].ByteSize() < MESSAGE_BYTES_MAX
+    assert 1 < await both.exchange(messages) < 40
+    assert len(both.home.taken) == 40
 
 
 async def test_a_zone_of_somebody_else_is_refused_and_the_rest_is_taken() -> None:

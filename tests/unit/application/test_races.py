@@ -61,3 +61,15 @@ async def test_a_crash_in_the_middle_of_a_hold_leaves_an_intent_that_is_released
     assert owner.released == [(first.claim, Reason.WORKLOAD_MOVED)]
     assert first.claim != second.claim
     assert [placement.claim for placement in again.queries.workload(YARD).placements] == [second.claim]
+
+
+async def test_a_claim_released_before_the_stream_named_it_leaves_nothing_behind() -> None:
+    owner = HandOwner()
+    owner.go_on.set()
+    plane = await home_operator(owner)
+    await plane.workloads.submit("team", "r1", YARD, spec(), "d1")
+    await plane.reconciler.look(KEY)
+    assert len(plane.partners.held_offers("skargard")) == 2
+    await plane.workloads.delete("team", "r2", YARD, "", "d2")
+    await plane.reconciler.look(KEY)
+    assert list(plane.partners.held_offers("skargard")) == ["zones/oslo-9"]

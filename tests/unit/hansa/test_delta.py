@@ -105,3 +105,28 @@ def test_etag_depends_on_content_alone() -> None:
     assert etag_of(one) == etag_of(same)
     assert len(etag_of(one)) == 16
     assert etag_of(one) != etag_of(common_pb2.ArtefactRef(name="ocr-server"))
+
+
+def test_a_delta_stays_under_the_limit_of_size_and_the_rest_follows() -> None:
+    sender = DeltaSender(bytes_max=100)
+    sender.start({})
+    state = {"a": "1", "b": "1", "c": "1"}
+    first = sender.next_delta(state, lambda name: 50)
+    assert first == Delta(("a", "b"), (), "1")
+    sender.on_ack("1")
+    assert sender.next_delta(state, lambda name: 50) == Delta(("c",), (), "2")
+
+
+def test_a_resource_that_is_too_large_by_itself_travels_alone() -> None:
+    sender = DeltaSender(bytes_max=100)
+    sender.start({})
+    assert sender.next_delta({"a": "1", "b": "1"}, lambda name: 500) == Delta(("a",), (), "1")
+
+
+def test_what_is_in_flight_may_be_held_already() -> None:
+    sender = started({"a": "1"})
+    assert sender.held_or_in_flight == {"a"}
+    sender.next_delta({"b": "1"})
+    assert sender.held_or_in_flight == {"a", "b"}
+    sender.on_ack("1", refused_names=["b"])
+    assert sender.held_or_in_flight == frozenset()

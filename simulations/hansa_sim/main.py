@@ -1,0 +1,93 @@
+"""The command ``hansa sim``: plays scenarios on virtual time and says what came of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated
+
+import typer
+
+from hansa_sim.scenario import Outcome, run_scenario
+from hansa_sim.scenarios import SCENARIOS
+
+BROKEN_EXIT_CODE = 1
+
+app = typer.Typer(help="Simulate operators, agents and failures on virtual time.", no_args_is_help=True)
+
+
+@app.callback()
+def main() -> None:
+    """Simulate operators, agents and failures on virtual time, with the production control plane and agent."""
+
+
+@app.command("scenarios")
+def list_scenarios() -> None:
+    """List the scenarios."""
+    for scenario in SCENARIOS.values():
+        typer.echo(f"{scenario.name:<24} {scenario.title}")
+
+
+@app.command("run")
+def run(
+    scenario: Annotated[str, typer.Option(help="Which scenario; see `hansa sim scenarios`.")] = "two-operators",
+    seed: Annotated[int, typer.Option(help="The seed; the same seed plays the same run.")] = 1,
+    seeds: Annotated[str, typer.Option(metavar="A..B", help="Many seeds instead of one, both ends included.")] = "",
+    output: Annotated[str, typer.Option("-o", "--output", help="text: everything with one seed; line; json.")] = "text",
+) -> None:
+    """Play a scenario; exit 1 if an invariant is broken."""
+    if scenario not in SCENARIOS:
+        raise typer.BadParameter(f"no scenario {scenario!r}; there are {', '.join(sorted(SCENARIOS))}")
+    if output not in {"text", "line", "json"}:
+        raise typer.BadParameter(f"{output!r} is none of text, line and json")
+    form = "line" if seeds and output == "text" else output
+    outcomes = [_play(scenario, one, form) for one in _seeds(seed, seeds)]
+    if form == "line":
+        _sum_up(outcomes)
+    if not all(outcome.is_sound for outcome in outcomes):
+        raise typer.Exit(BROKEN_EXIT_CODE)
+
+
+def _seeds(seed: int, seeds: str) -> range:
+    if not seeds:
+        return range(seed, seed + 1)
+    found = re.fullmatch(r"(\d+)\.\.(\d+)", seeds)
+    if found is None or int(found[1]) > int(found[2]):
+        raise typer.BadParameter(f"{seeds!r} is not a span of seeds like 1..30")
+    return range(int(found[1]), int(found[2]) + 1)
+
+
+def _play(scenario: str, seed: int, form: str) -> Outcome:
+    outcome = run_scenario(SCENARIOS[scenario], seed, typer.echo if form == "text" else None)
+    typer.echo(json.dumps(_as_json(outcome)) if form == "json" else _in_a_line(outcome))
+    for what in outcome.broken:
+        typer.echo(f"  BROKEN {what}", err=True)
+    return outcome
+
+
+def _in_a_line(outcome: Outcome) -> str:
+    verdict = "sound" if outcome.is_sound else "BROKEN"
+    seconds = outcome.virtual_ms / 1_000
+    events = f"{len(outcome.lines)} events in {seconds:.1f} virtual s"
+    return f"{outcome.scenario} seed {outcome.seed}: {verdict}, {events}, digest {outcome.digest}"
+
+
+def _as_json(outcome: Outcome) -> dict[str, object]:
+    return {
+        "scenario": outcome.scenario,
+        "seed": outcome.seed,
+        "sound": outcome.is_sound,
+        "broken": outcome.broken,
+        "digest": outcome.digest,
+        "virtual_ms": outcome.virtual_ms,
+        "events": len(outcome.lines),
+        "steps": outcome.step_count,
+    }
+
+
+def _sum_up(outcomes: list[Outcome]) -> None:
+    broken = [str(outcome.seed) for outcome in outcomes if not outcome.is_sound]
+    if len(outcomes) > 1:
+        typer.echo(f"{len(outcomes) - len(broken)} of {len(outcomes)} seeds sound")
+    if broken:
+        typer.echo(f"broken: seeds {', '.join(broken)}; play one again with --seed", err=True)
