@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -109,13 +110,20 @@ def _packed(
 
 
 def from_rpc_error(error: grpc.RpcError) -> HansaError:
-    """Turns a failed call back into the refusal that the server raised; without details, into the nearest reason."""
+    """Turns a failed call back into the refusal that the server raised; without details that can be read, into the
+    nearest reason.
+    """
     has_status = isinstance(error, (grpc.Call, grpc.aio.AioRpcError))
     code = error.code() if has_status else grpc.StatusCode.UNKNOWN
     text = (error.details() if has_status else None) or str(error)
-    status = _rich_status(error)
-    if status is None:
+    try:
+        status = _rich_status(error)
+        return HansaError(_reason_of_code(code), text) if status is None else _from_status(status, code)
+    except DecodeError:
         return HansaError(_reason_of_code(code), text)
+
+
+def _from_status(status: status_pb2.Status, code: grpc.StatusCode) -> HansaError:
     reason, field, retry_after_ms = _reason_of_code(code), "", 0
     for packed in status.details:
         info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()

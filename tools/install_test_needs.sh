@@ -5,7 +5,8 @@ set -eu
 
 # One line for each: the command, and the package that has it.
 needs="
-git git
+bash bash
+sleep coreutils
 "
 
 missing=

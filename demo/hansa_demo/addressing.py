@@ -64,7 +64,7 @@ class ComposeAddressing:
         return (f"{operator}-{process}",) if process else (operator,)
 
     def python(self) -> str:
-        return "python3"
+        return interpreter()
 
 
 def _free_ports(host: str, count: int, kind: int) -> list[int]:

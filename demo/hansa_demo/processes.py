@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hansa_agent.instance_store import ProcessMark
+from hansa_agent.processes import lives
+
 from hansa_demo.prepare import Prepared
 from hansa_demo.scenario import OPERATORS
 
 BIN = Path(sys.executable).parent
+PROGRAMS = frozenset({"hansa-control", "hansa-agent"})
 
 
 class DemoFailed(Exception):
@@ -81,7 +85,7 @@ class Processes:
     def log_lines(self, name: str) -> list[dict[str, Any]]:
         """The JSON lines that a process has logged so far."""
         lines = self.log(name).read_text(encoding="utf-8", errors="replace").splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return [found for line in lines if isinstance(found := _parsed(line), dict)]
 
     def kill(self, name: str) -> None:
         """SIGKILL to the process alone; what it started lives on."""
@@ -139,19 +143,35 @@ class Processes:
         return Answer(done.returncode, done.stdout, done.stderr, time.monotonic() - started_s)  # noqa: TID251
 
 
+def _parsed(line: str) -> Any:
+    """A line as JSON; None for plain text and for a line that is being written."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
 def instance_pids(prepared: Prepared, zone: str) -> list[int]:
-    """Pids of a zone's instances that are alive."""
+    """Pids of a zone's instances that are alive; a number that another process has by now is not among them."""
     operator, _, name = zone.partition("/")
-    marks = (prepared.operator(operator) / "state" / name / "instances").glob("*/process")
-    pids = [int(mark.read_text(encoding="utf-8").split()[0]) for mark in marks]
-    return [pid for pid in pids if is_alive(pid)]
+    files = sorted((prepared.operator(operator) / "state" / name / "instances").glob("*/process"))
+    return [mark.pid for mark in map(_mark_in, files) if lives(mark)]
+
+
+def _mark_in(file: Path) -> ProcessMark:
+    """What an instance's own process wrote about itself; an empty mark while that cannot be read."""
+    try:
+        pid, start_ticks, boot_id = file.read_text(encoding="utf-8").split()
+        return ProcessMark(int(pid), int(start_ticks), boot_id)
+    except (OSError, ValueError):
+        return ProcessMark()
 
 
 def end_left_running(prepared: Prepared) -> int:
     """Ends the processes of a world that was left running; answers how many there were."""
     record = prepared.directory / "pids"
     pids = [int(pid) for pid in record.read_text(encoding="utf-8").split()] if record.exists() else []
-    ours = [pid for pid in pids if _is_ours(pid)]
+    ours = [pid for pid in pids if _is_ours(pid, prepared)]
     for op in OPERATORS:
         for zone in op.zones:
             ours += instance_pids(prepared, f"{op.name}/{zone.name}")
@@ -161,12 +181,16 @@ def end_left_running(prepared: Prepared) -> int:
     return len(ours)
 
 
-def _is_ours(pid: int) -> bool:
-    """Whether the process that has this number now is one of hansa's."""
+def _is_ours(pid: int, prepared: Prepared) -> bool:
+    """Whether the process that has this number now is a control plane or an agent of this very world."""
     try:
-        return b"hansa-" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        started_in = Path(f"/proc/{pid}/cwd").readlink()
     except OSError:
         return False
+    world = prepared.directory.resolve()
+    named = [started_in / word for word in words if word]
+    return any(path.name in PROGRAMS for path in named) and any(path.resolve().is_relative_to(world) for path in named)
 
 
 def environment(columns: int = 0) -> dict[str, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hansa_control.adapters import codec_zone
 from hansa_control.application.control_plane import ControlPlane
 from hansa_control.application.queries import Endpoint
 from hansa_control.domain.model import (
@@ -70,7 +69,7 @@ class Watcher:
     # --- zones ---
 
     def _check_machine(self, zone: ZoneNode) -> None:
-        running = [codec_zone.capacity_in(i.order.limits, "limits") for i in zone.machine.running()]
+        running = [instance.amount for instance in zone.machine.running()]
         if not _within(running, zone.profile.inventory.capacity):
             self.break_(f"{zone.name} really runs more than it has: {len(running)} instances")
         for claim, token in zone.machine.started:

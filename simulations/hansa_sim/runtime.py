@@ -12,6 +12,7 @@ from typing import Any
 
 from hansa_agent.instance_store import InstanceRecord, InstanceStore, ProcessMark
 from hansa_agent.ports import Running
+from hansa_control.adapters import codec_zone
 
 from hansa_sim.kernel import Process, VirtualLoop
 from hansa_sim.streams import Stream
@@ -37,6 +38,7 @@ class Instance:
     def __init__(self, order: Ordered, url: str) -> None:
         self.order = order
         self.url = url
+        self.amount = codec_zone.capacity_in(order.limits, "limits")
         self.is_ready = False
         self.is_deaf = False
         self.ended = asyncio.Event()

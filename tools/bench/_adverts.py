@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -40,36 +41,43 @@ class EchoStreams:
             await channel.close()
 
 
+Adverts = Callable[[BenchAgent, int], list[agent_pb2.Advert]]
+"""What an agent advertises in its delta of that number."""
+
+
 async def advert_rows(world: World, agents: Sequence[BenchAgent], delta_count: int) -> list[dict[str, object]]:
     """Adverts of probes, alone and 64 a delta, and of inventories; on one stream and on all of them side by side."""
     echo = EchoStreams(world)
-    rows = []
+    everywhere = len(agents)
+    measured: list[tuple[str, int, Adverts, int]] = [
+        (f"{size}_per_delta.{streams}_streams", streams, partial(_probes, size=size), size)
+        for streams in sorted({1, everywhere})
+        for size in (1, 64)
+    ]
+    measured.append((f"inventory.{everywhere}_streams", everywhere, _inventory, 1))
+    rows: list[dict[str, object]] = []
     try:
-        await _side_by_side(agents, echo, (1, 2))
-        for stream_count in sorted({1, len(agents)}):
-            per_stream = max(1, delta_count // stream_count)
-            for size in (1, 64):
-                name = f"adverts.{size}_per_delta.{stream_count}_streams"
-                count = per_stream if size == 1 else max(1, per_stream // 4)
-                run, floor = await _side_by_side(agents[:stream_count], echo, (size, count))
-                rows.append(row(f"{name}.rate", run.rate * size, "1/s", floor.rate * size))
-                rows.append(row(f"{name}.p99", run.percentile_ms(99), "ms", floor.percentile_ms(99)))
-        run = await _streams(len(agents), max(1, delta_count // len(agents) // 2), _advertise_inventory(agents))
-        rows.append(row(f"adverts.inventory.{len(agents)}_streams.rate", run.rate, "1/s", floor.rate))
+        await _side_by_side(agents, echo, _inventory, 2)
+        for label, streams, adverts, size in measured:
+            count = max(1, delta_count // streams // (1 if size == 1 else 4))
+            run, floor = await _side_by_side(agents[:streams], echo, adverts, count)
+            rows.append(row(f"adverts.{label}.rate", run.rate * size, "1/s", floor.rate * size))
+            rows.append(row(f"adverts.{label}.p99", run.percentile_ms(99), "ms", floor.percentile_ms(99)))
     finally:
         await echo.close()
     return rows
 
 
-async def _side_by_side(agents: Sequence[BenchAgent], echo: EchoStreams, work: tuple[int, int]) -> tuple[Run, Run]:
-    """Deltas of (size, count) on every agent's stream, and the same messages through the echo before and after."""
-    size, count = work
+async def _side_by_side(
+    agents: Sequence[BenchAgent], echo: EchoStreams, adverts: Adverts, count: int
+) -> tuple[Run, Run]:
+    """So many deltas on every agent's stream, and the same messages through the echo before and after."""
 
     async def advertise(stream: int, number: int) -> None:
-        await agents[stream].advertise(_probes(agents[stream].zone, size, number))
+        await agents[stream].advertise(adverts(agents[stream], number))
 
     async def through_echo(stream: int, number: int) -> None:
-        delta = agent_pb2.AdvertDelta(updated=_probes(agents[stream].zone, size, number), nonce=str(number))
+        delta = agent_pb2.AdvertDelta(updated=adverts(agents[stream], number), nonce=str(number))
         await echo.exchange(stream, agent_pb2.SessionRequest(adverts=delta))
 
     before = await _streams(len(agents), count, through_echo)
@@ -77,7 +85,7 @@ async def _side_by_side(agents: Sequence[BenchAgent], echo: EchoStreams, work: t
     return run, before + await _streams(len(agents), count, through_echo)
 
 
-async def _streams(stream_count: int, count: int, send: Any) -> Run:
+async def _streams(stream_count: int, count: int, send: Callable[[int, int], Awaitable[None]]) -> Run:
     """``send(stream, number)`` so often on each stream, in turn; all streams side by side."""
     numbers = [iter(range(count)) for _ in range(stream_count)]
     free: asyncio.Queue[int] = asyncio.Queue()
@@ -92,23 +100,20 @@ async def _streams(stream_count: int, count: int, send: Any) -> Run:
     return await closed_loop(on_a_free_stream, count * stream_count, stream_count)
 
 
-def _advertise_inventory(agents: Sequence[BenchAgent]) -> Any:
-    async def advertise(stream: int, number: int) -> None:
-        agent = agents[stream]
-        await agent.advertise([advert("inventory", inventory(agent.node, 1_001 + number))])
-
-    return advertise
+def _inventory(agent: BenchAgent, number: int) -> list[agent_pb2.Advert]:
+    """A price that changed, of which everybody is told: waiting workloads, other agents, partners."""
+    return [advert("inventory", inventory(agent.node, 1_001 + number))]
 
 
-def _probes(zone: str, size: int, number: int) -> list[agent_pb2.Advert]:
+def _probes(agent: BenchAgent, number: int, size: int) -> list[agent_pb2.Advert]:
     """What a zone's prober finds anew of so many others."""
     now_ms = SystemClock().wall_ms()
-    others = [zone_name(at) for at in range(100) if zone_name(at) != zone][:size]
+    others = [zone_name(at) for at in range(100) if zone_name(at) != agent.zone][:size]
     return [
         advert(
             f"probes/{OPERATOR}/{other}",
             network_pb2.ProbeResult(
-                source_zone=f"{OPERATOR}/{zone}",
+                source_zone=f"{OPERATOR}/{agent.zone}",
                 target_zone=f"{OPERATOR}/{other}",
                 rtt=network_pb2.RoundTrip(
                     p50_us=9_000 + number % 1_000,

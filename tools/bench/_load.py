@@ -60,7 +60,7 @@ async def closed_loop(call: Callable[[int], Awaitable[object]], count: int, in_f
 
 
 def row(name: str, value: float, unit: str, floor: float | None = None) -> dict[str, object]:
-    ratio = None if floor is None else value / floor
+    ratio = value / floor if floor else None
     return dict(Row(name=name, value=value, unit=unit, floor=floor, ratio=ratio, target=None, met=None))
 
 

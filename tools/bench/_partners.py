@@ -13,7 +13,7 @@ from hansa.v1 import agent_service_pb2 as agent_pb2
 from hansa.v1 import federation_service_pb2 as federation_pb2
 from hansa.v1 import federation_service_pb2_grpc, reason_pb2
 from tools.bench._load import closed_loop, rows_of
-from tools.bench._submit import CALL_TIMEOUT_S, WARM_UP_COUNT, Level, echo_call, spec
+from tools.bench._submit import WARM_UP_COUNT, Level, call, echo_call, spec
 from tools.bench._world import PARTNER, BenchFailed, World, zone_name
 
 LEASE_MS = 10_000
@@ -33,7 +33,7 @@ class HomeOperator:
 
     async def connect(self) -> None:
         proposal = federation_pb2.ProposeRequest(home_operator=PARTNER, wall_clock_ms=SystemClock().wall_ms())
-        self._context_id = (await self._stub.Propose(proposal, timeout=CALL_TIMEOUT_S)).context_id
+        self._context_id = (await call(self._stub.Propose, proposal)).context_id
         self._following = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
@@ -58,11 +58,11 @@ class HomeOperator:
     async def _round_trip(self, _: int) -> None:
         self._claims += 1
         claim = f"b{self._claims}-1"
-        held = await self._stub.Hold(self._hold(claim), timeout=CALL_TIMEOUT_S)
+        held = await call(self._stub.Hold, self._hold(claim))
         if not held.HasField("grant"):
             raise BenchFailed(f"hold refused: {held.refusal}")
-        await self._stub.Confirm(self._confirm(claim, held.grant.fencing_token), timeout=CALL_TIMEOUT_S)
-        await self._stub.Release(self._release(claim), timeout=CALL_TIMEOUT_S)
+        await call(self._stub.Confirm, self._confirm(claim, held.grant.fencing_token))
+        await call(self._stub.Release, self._release(claim))
 
     async def _through_echo(self, number: int) -> None:
         for message in (self._hold("b1-1"), self._confirm("b1-1", number), self._release("b1-1")):
@@ -91,10 +91,10 @@ class HomeOperator:
 
     async def _follow(self) -> None:
         """Takes every delta of offers and acknowledges it, as a home operator does."""
-        call: Any = self._stub.Offers()
+        stream: Any = self._stub.Offers()
         hello = federation_pb2.OffersHello(context_id=self._context_id)
-        await call.write(federation_pb2.OffersRequest(hello=hello))
-        while (message := await call.read()) is not grpc.aio.EOF:
+        await stream.write(federation_pb2.OffersRequest(hello=hello))
+        while (message := await stream.read()) is not grpc.aio.EOF:
             if message.HasField("delta"):
                 ack = agent_pb2.DeltaAck(nonce=message.delta.nonce)
-                await call.write(federation_pb2.OffersRequest(ack=ack))
+                await stream.write(federation_pb2.OffersRequest(ack=ack))

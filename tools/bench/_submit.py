@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from hansa_control.adapters.grpc_options import REQUEST_ID_KEY
 
 from hansa.v1 import common_pb2, residency_pb2, workload_pb2, workload_service_pb2_grpc
 from hansa.v1 import workload_service_pb2 as service_pb2
@@ -21,6 +23,8 @@ CALL_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 90.0
 REST_S = 10.0
 WARM_UP_COUNT = 5
+
+_call_numbers = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +104,10 @@ class AppTeam:
         await self._settled()
 
     async def _submit(self, number: int) -> None:
-        await self._stub.SubmitWorkload(self._submit_request(number), timeout=CALL_TIMEOUT_S)
+        await call(self._stub.SubmitWorkload, self._submit_request(number))
 
     async def _find(self, number: int) -> None:
-        found = await self._stub.FindEndpoint(self._find_request(number), timeout=CALL_TIMEOUT_S)
+        found = await call(self._stub.FindEndpoint, self._find_request(number))
         if not found.endpoint_urls:
             raise BenchFailed("a workload without endpoints")
 
@@ -136,7 +140,7 @@ class AppTeam:
         return sum(agent.ready_count for agent in self._agents)
 
     async def _runs(self, number: int) -> bool:
-        found = await self._stub.GetWorkload(service_pb2.GetWorkloadRequest(name=_name(number)), timeout=CALL_TIMEOUT_S)
+        found = await call(self._stub.GetWorkload, service_pb2.GetWorkloadRequest(name=_name(number)))
         return bool(found.workload.state == workload_pb2.WORKLOAD_STATE_RUNNING)
 
 
@@ -144,7 +148,13 @@ def echo_call(channel: grpc.aio.Channel, request: Callable[[int], Any]) -> Calla
     """Calls the echo as a stub would: the message is written by the caller and read from the answer."""
     kind = type(request(0))
     method: Any = channel.unary_unary(f"/{SERVICE}/Unary", kind.SerializeToString, kind.FromString)
-    return lambda number: method(request(number), timeout=CALL_TIMEOUT_S)
+    return lambda number: call(method, request(number))
+
+
+async def call(method: Any, request: Any) -> Any:
+    """One call as hansa's own client makes it, with a deadline and a request id of its own."""
+    metadata = ((REQUEST_ID_KEY, f"bench-{next(_call_numbers)}"),)
+    return await method(request, timeout=CALL_TIMEOUT_S, metadata=metadata)
 
 
 def spec() -> workload_pb2.WorkloadSpec:

@@ -39,6 +39,8 @@ def channel_options(expected_host: str) -> Sequence[tuple[str, int | str]]:
         *_COMMON,
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
+        # A name that could not be resolved is asked for again after a second, not after gRPC's thirty.
+        ("grpc.dns_min_time_between_resolutions_ms", 1_000),
         ("grpc.max_reconnect_backoff_ms", RECONNECT_BACKOFF_MS_MAX),
         ("grpc.ssl_target_name_override", expected_host),
     )

@@ -70,8 +70,9 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         workload, sequence = watching.workload, watching.after_sequence
         self._authorise(context, workload)
         held: Workload | None = self._queries.workload(workload)
-        signal = self._queries.workload_signal(workload)
         while True:
+            # Asked for anew each time: a workload of the same name that was deleted and submitted again has another.
+            signal = self._queries.workload_signal(workload)
             seen = signal.version
             events = self._queries.events(workload, sequence)
             yield codec.watch_out(held, events)

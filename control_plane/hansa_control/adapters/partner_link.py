@@ -21,6 +21,7 @@ from hansa.v1 import federation_service_pb2_grpc
 from hansa_control.adapters import codec_federation as codec
 from hansa_control.adapters.authority import KeyPair, control_plane_host
 from hansa_control.adapters.circuit import Circuit
+from hansa_control.adapters.codec_fields import MESSAGE_LENGTH_MAX
 from hansa_control.adapters.grpc_options import REQUEST_ID_KEY, channel_options
 from hansa_control.adapters.offers_follower import OfferIngest, OffersFollower
 from hansa_control.adapters.task_scope import to_the_end
@@ -122,7 +123,7 @@ class PartnerLink:
     async def _propose(self) -> Federation:
         proposal = codec.Proposal(self._home.operator, self._clock.wall_ms())
         response = await self._stub().Propose(codec.propose_request_out(proposal), timeout=CALL_TIMEOUT_S)
-        federation = codec.propose_response_in(response, self._home.operator)
+        federation = codec.propose_response_in(_readable(response), self._home.operator)
         if federation.owner != self._partner.operator:
             message = f"dialled {self._partner.operator}, answered by {federation.owner}"
             raise RefusalError(Reason.IDENTITY_MISMATCH, message, "owner_operator")
@@ -135,8 +136,9 @@ class PartnerLink:
         try:
             await call.write(follower.hello(federation.context_id))
             async for message in _in_time(call, federation.offer_ttl_ms / 1000):
+                answers = await to_the_end(follower.receive(_readable(message)))
                 self._heard()
-                for answer in await to_the_end(follower.receive(message)):
+                for answer in answers:
                     await call.write(answer)
         except asyncio.InvalidStateError:
             raise await _ending_of(call) from None
@@ -196,7 +198,7 @@ class PartnerLink:
             raise self._explained(error) from error
         self._circuit.succeeded()
         try:
-            return read(response)
+            return read(_readable(response))
         except RefusalError as error:
             raise OwnerUnreachable(f"{self._partner.operator} answered nonsense: {error.field} {error}") from error
 
@@ -206,7 +208,8 @@ class PartnerLink:
             return OwnerUnreachable(f"{self._partner.operator}: {_told(error)}")
         self._circuit.succeeded()
         told = from_rpc_error(error)
-        return RefusalError(Reason(told.reason), f"{self._partner.operator}: {told.message}", told.field)
+        message = f"{self._partner.operator}: {_printable(told.message)}"
+        return RefusalError(Reason(told.reason), message, _printable(told.field))
 
     def _check_claim(self, asked: str, answered: str) -> None:
         if asked != answered:
@@ -236,7 +239,19 @@ class PartnerLink:
 
 
 def _told(error: grpc.aio.AioRpcError) -> str:
-    return f"{error.code().name}: {error.details()}"
+    return f"{error.code().name}: {_printable(error.details() or '')}"
+
+
+def _printable(text: str) -> str:
+    """What a partner says of an error ends in logs, events and terminals; it stays one line and has no control codes."""
+    return "".join(char if char.isprintable() else " " for char in text[:MESSAGE_LENGTH_MAX])
+
+
+def _readable(message: ResponseT | None) -> ResponseT:
+    """The message; RefusalError for None, which is what gRPC hands out for bytes that are no message of their type."""
+    if message is None:
+        raise RefusalError(Reason.PROTOCOL_VIOLATION, "the answer cannot be read: truncated, or of another type")
+    return message
 
 
 async def _ending_of(call: Any) -> grpc.aio.AioRpcError:

@@ -91,7 +91,7 @@ class OwnerService:
         token = self._state.next_count(f"fence|{request.zone}")
         claim = self._new_claim(home, request, pool, amount, token)
         self._put(claim)
-        return HoldGrant(claim.name, token, request.lease_ms, pool)
+        return HoldGrant(claim.name, token, claim.lease_until_ms - self._clock.monotonic_ms(), pool)
 
     def _new_claim(self, home: str, request: HoldRequest, pool: str, amount: Capacity, token: int) -> Claim:
         lease_ms = min(request.lease_ms, self._settings.hold_lease_ms)

@@ -52,6 +52,9 @@ class PartnerIngest:
         self._owner = owner
         self._clock, self._ids = clock_ids
         self._last_heard_ms: dict[str, int] = {}
+        self._own_network = frozenset(
+            [f"nodes/{node.name}" for node in world.own_nodes] + [f"links/{link.name}" for link in world.own_links]
+        )
         self.on_claim: Callable[[str], None] = lambda claim: None
         self.on_claim_gone: Callable[[str, str], None] = lambda owner, claim: None
         self.on_partner_changed: Callable[[str], None] = lambda owner: None
@@ -158,10 +161,26 @@ class PartnerIngest:
             return offer.name, "zone.name", f"{body.id} is not a zone of {owner} named {rest}"
         if isinstance(body, ClaimStatus) and body.claim != rest:
             return offer.name, "claim.claim", f"{body.claim} is not {rest}"
-        if isinstance(body, NetworkNode | NetworkLink) and body.name != rest:
-            return offer.name, "name", f"does not name {body.name}"
+        if isinstance(body, NetworkNode | NetworkLink) and (wrong := self._wrong_network(owner, offer.name, body)):
+            return offer.name, *wrong
         if room <= 0 and offer_key(owner, offer.name) not in self._state.offers:
             return offer.name, "name", f"more than {self._settings.offers_per_partner_max} offers"
+        return None
+
+    def _wrong_network(self, owner: str, name: str, body: NetworkNode | NetworkLink) -> tuple[str, str] | None:
+        """Nobody redraws the network of another: a name is his who had it first, and nobody carries in others' names.
+
+        Otherwise one partner could move another's node into a country that a policy allows.
+        """
+        if body.name != name.partition("/")[2]:
+            return "name", f"does not name {body.name}"
+        others = self._settings.partners - {owner}
+        if name in self._own_network:
+            return "name", f"{body.name} is of {self._settings.operator}'s own network"
+        if former := [other for other in sorted(others) if offer_key(other, name) in self._state.offers]:
+            return "name", f"{body.name} is offered by {former[0]}"
+        if isinstance(body, NetworkLink) and body.carrier in {self._settings.operator, *others}:
+            return "link.carrier", f"{owner} cannot offer what {body.carrier} carries"
         return None
 
     async def confirmed(self, owner: str, status: ClaimStatus) -> None:

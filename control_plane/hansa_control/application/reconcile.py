@@ -141,6 +141,8 @@ class Reconciler:
                 if key in self._again:
                     self._again.discard(key)
                     self.wake(key)
+            # A look that changes nothing never waits, and many of them in a row would keep everybody else waiting.
+            await self._clock.sleep_ms(0)
 
     async def look(self, key: str) -> None:
         """One look at a workload: see what its owners say, give up what is to be given up, place if nowhere."""
@@ -260,14 +262,19 @@ class Reconciler:
             return await self._place(workload, live, ())
         if len(live) > 1:
             return workload
-        if live[0].generation != workload.generation:
+        if live[0].generation != workload.generation and not self._must_leave(workload, live[0]):
             return await self._place(workload, live, ())
         return await self._keep_lawful(workload, live[0])
+
+    def _must_leave(self, workload: Workload, placement: Placement) -> bool:
+        keeps = workload.spec.residency.on_change is OnChange.KEEP_AND_ALERT
+        return not keeps and bool(self._decider.unlawful(workload.spec, placement.zone))
 
     async def _keep_lawful(self, workload: Workload, placement: Placement) -> Workload:
         broken = self._decider.unlawful(workload.spec, placement.zone)
         if not broken:
-            return self._condition(workload, "Lawful", ConditionStatus.TRUE, "PolicyHolds", str(placement.zone))
+            workload = self._condition(workload, "Lawful", ConditionStatus.TRUE, "PolicyHolds", str(placement.zone))
+            return self._well_placed(workload, placement)
         what = "; ".join(f"{r.result.constraint}: {r.result.measured}, {r.result.bound}" for r in broken)
         if self._status_of(workload, "Lawful") is not ConditionStatus.FALSE:
             self._journal.warning(workload.id, "PolicyBroken", f"{placement.zone}: {what}")
@@ -281,6 +288,14 @@ class Reconciler:
             workload = await self._release_given_up(workload)
             return await self._place(workload, [], ())
         return await self._place(workload, [placement], (placement.zone,))
+
+    def _well_placed(self, workload: Workload, placement: Placement) -> Workload:
+        """Nothing better is looked for: whatever was wrong has passed, a lost zone is back or its law holds again."""
+        if self._status_of(workload, "Stranded") is ConditionStatus.TRUE:
+            workload = self._condition(workload, "Stranded", ConditionStatus.FALSE, "Placed", str(placement.zone))
+        if self._status_of(workload, "Placed") is ConditionStatus.FALSE:
+            workload = self._condition(workload, "Placed", ConditionStatus.TRUE, "Placed", str(placement.zone))
+        return workload
 
     async def _place(self, workload: Workload, kept: list[Placement], avoid: tuple[ZoneId, ...]) -> Workload:
         exclude = {zone for (key, zone) in self._paused_zones if key == str(workload.id)} | set(avoid)

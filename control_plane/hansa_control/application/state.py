@@ -136,8 +136,16 @@ class State:
             await self._store.commit(changes)
             self._durable_count = upto
         except StoreFailed as failure:
-            self.failure = failure
-            self.failed.notify()
+            self._fail(failure)
             raise
+        except Exception as error:
+            # These changes are not kept, whatever went wrong, and no later commit may pretend that they are.
+            failure = StoreFailed(f"commit failed: {error!r}")
+            self._fail(failure)
+            raise failure from error
         finally:
             self._flush = None
+
+    def _fail(self, failure: StoreFailed) -> None:
+        self.failure = failure
+        self.failed.notify()

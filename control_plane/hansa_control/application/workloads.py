@@ -50,7 +50,7 @@ class Workloads:
         """Accepts a workload; durable on return. The same request id with the same payload answers the same again."""
         repeated = self._repeated(caller, request_id, payload_digest)
         held = self._state.workloads.get(str(workload))
-        if held is not None and held.spec == spec and held.state is not WorkloadState.DELETING:
+        if held is not None and (repeated or held.spec == spec) and held.state is not WorkloadState.DELETING:
             self._remember(caller, request_id, payload_digest, workload)
             await self._state.commit()
             return held
@@ -94,11 +94,13 @@ class Workloads:
         self, caller: str, request_id: str, workload: WorkloadId, etag: str, payload_digest: str
     ) -> Workload:
         """Marks a workload for deletion; durable on return. It is gone when its owners have given the capacity back."""
-        self._repeated(caller, request_id, payload_digest)
+        repeated = self._repeated(caller, request_id, payload_digest)
         held = self._state.workloads.get(str(workload))
         if held is None:
             raise RefusalError(Reason.NOT_FOUND, f"there is no {workload}", "name")
-        if etag and etag != str(held.revision):
+        if repeated and held.state is not WorkloadState.DELETING:
+            raise RefusalError(Reason.NOT_FOUND, f"the {workload} of this request id was deleted", "name")
+        if not repeated and etag and etag != str(held.revision):
             raise RefusalError(Reason.ETAG_MISMATCH, f"{workload} has changed: etag is {held.revision}", "etag")
         if held.state is not WorkloadState.DELETING:
             state = lifecycle.advance(held.state, WorkloadEvent.DELETE)
