@@ -160,9 +160,11 @@ class Client:
         """The workload and its events, first as they are and then at every change, until it is gone.
 
         A lost connection is opened again after the last event seen, so that no event is missed and none comes twice.
+        A workload that went meanwhile is told as gone, as it was seen last.
         """
         request = workload_service_pb2.WatchWorkloadRequest(name=self._full(name), after_sequence=after_sequence)
         retry = _Retry(self._clock, self._ids, self._patience_ms)
+        seen: workload_pb2.Workload | None = None
         while True:
             request_id = self._ids.new_id()
             metadata = ((REQUEST_ID_KEY, request_id),)
@@ -170,12 +172,16 @@ class Client:
             try:
                 async for update in stream:
                     retry.begin()
+                    seen = update.workload
                     request.after_sequence = max([request.after_sequence, *(event.sequence for event in update.events)])
                     yield update
                     if update.deleted:
                         return
                 await retry.wait(HansaError("UNAVAILABLE", "the operator ended the stream"))
             except grpc.aio.AioRpcError as error:
+                if seen is not None and error.code() is grpc.StatusCode.NOT_FOUND:
+                    yield workload_service_pb2.WatchWorkloadResponse(workload=seen, deleted=True)
+                    return
                 await self._resume(error, request_id, retry)
             finally:
                 stream.cancel()

@@ -17,7 +17,7 @@ import typer
 
 from hansa_control.adapters import ca_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
-from hansa_control.adapters.authority import KeyPair
+from hansa_control.adapters.authority import KeyPair, Role, check_authority, check_pair
 from hansa_control.adapters.grpc_agents import AgentServicer
 from hansa_control.adapters.grpc_calls import CallGuard
 from hansa_control.adapters.grpc_listeners import agents_listener, api_listener, partners_listener
@@ -57,8 +57,13 @@ class Credentials:
         self.certificate = KeyPair(config.tls.cert.read_bytes(), config.tls.key.read_bytes())
         self.ca_pem = config.tls.ca.read_bytes()
         self.own = PeerVerifier([TrustedDomain(config.operator, config.trust_domain, self.ca_pem)])
-        self.own.identity_of(self.certificate.cert_pem)
+        identity = self.own.identity_of(self.certificate.cert_pem)
+        if identity.role is not Role.CONTROL_PLANE:
+            raise ValueError(f"{config.tls.cert}: {identity.spiffe_id} is not the identity of a control plane")
+        check_pair(self.certificate, SystemClock().wall_ms(), str(config.tls.cert))
         self.partner_ca_pems = {partner.operator: partner.ca.read_bytes() for partner in config.partners}
+        for partner in config.partners:
+            check_authority(self.partner_ca_pems[partner.operator], partner.trust_domain, str(partner.ca))
         self.partners = PeerVerifier(
             TrustedDomain(partner.operator, partner.trust_domain, self.partner_ca_pems[partner.operator])
             for partner in config.partners
@@ -226,7 +231,7 @@ def serve(config: ConfigOption) -> None:
     """
     checked, credentials = _read(config)
     set_up_logs(checked.operator, checked.log_level)
-    checked.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_data_dir(checked.data_dir)
     try:
         asyncio.run(_serve(checked, credentials))
     except StoreFailed as error:
@@ -246,6 +251,15 @@ async def _serve(config: Config, credentials: Credentials) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await ControlPlaneProcess(config, credentials, SqliteStore(config.data_dir / STATE_FILE)).run(stop)
+
+
+def _make_data_dir(path: Path) -> None:
+    """The folder of the store, or exit 2 with one line that says why it cannot be made."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        typer.echo(f"error: data_dir: {path}: {error.strerror}", err=True)
+        raise typer.Exit(EXIT_USAGE) from error
 
 
 def _read(path: Path) -> tuple[Config, Credentials]:

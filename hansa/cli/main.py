@@ -225,11 +225,19 @@ def main(args: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = exits.INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
-        code = exits.OK
+        code = _reader_gone()
+    except SystemExit as left:
+        # The command-line library turns a closed pipe into exit 1, which here would say "plan: change".
+        code = _reader_gone() if isinstance(left.__context__, BrokenPipeError) else left.code
     except Exception as error:
         code = _code_of(error, with_traceback="--debug" in given)
     raise SystemExit(code if isinstance(code, int) else exits.OK)
+
+
+def _reader_gone() -> int:
+    """Whoever reads the answer has had enough of it; nothing more is to be said, to nobody."""
+    sys.stderr.close()
+    return exits.OK
 
 
 def _code_of(error: Exception, *, with_traceback: bool) -> int:

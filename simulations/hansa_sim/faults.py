@@ -27,18 +27,26 @@ class Faults:
         await asyncio.sleep(down_s)
         node.start()
 
-    def crash_at_commit(self, operator: str, number: int, down_s: float) -> None:
-        """Kills the control plane at a commit: odd numbers before it takes effect, even ones after, and restarts it."""
+    def crash_at_commit(self, operator: str, number: int, down_s: float, later_s: float = 0.0) -> None:
+        """Kills the control plane at a commit: odd numbers before it takes effect, even ones after; restarts it.
+
+        ``later_s`` later than that moment, to let things happen while the disk is at work.
+        """
         node = self._world.operators[operator]
         touch, left = node.on_pause, number
+
+        def crash() -> None:
+            node.kill()
+            self._world.after(down_s, node.start)
 
         def on_pause() -> None:
             nonlocal left
             touch()
             left -= 1
-            if left == 0:
-                node.kill()
-                self._world.after(down_s, node.start)
+            if left == 0 and later_s:
+                self._world.after(later_s, crash)
+            elif left == 0:
+                crash()
 
         node.on_pause = on_pause
 

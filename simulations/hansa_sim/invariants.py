@@ -46,6 +46,7 @@ class Watcher:
         self._events: dict[str, int] = {}
         self._tokens: dict[str, int] = {}
         self._planes: dict[str, ControlPlane] = {}
+        self._since_us: dict[str, int] = {}
 
     def look(self) -> None:
         """Checks everything that must hold at any time, if anything may have changed."""
@@ -82,6 +83,7 @@ class Watcher:
         if self._planes.get(name) is not plane:
             self._forget_unkept(name)
             self._planes[name] = plane
+            self._since_us[name] = self._world.loop.now_us
         for zone in self._world.operators[name].profile.zones:
             claims = plane.world.claims_in(zone.id.zone)
             if not _within([claim.amount for claim in claims], zone.inventory.capacity):
@@ -171,8 +173,8 @@ class Watcher:
         if zone.id.operator != operator:
             return
         for url in endpoint.urls:
-            ended_us = zone.machine.ended_us.get(url)
-            if ended_us is not None and self._world.loop.now_us - ended_us > NOTICE_US:
+            ended_us = max(zone.machine.ended_us.get(url, self._world.loop.now_us), self._since_us[operator])
+            if self._world.loop.now_us - ended_us > NOTICE_US:
                 self.break_(f"{workload.id} is told to answer at {url}, which ended long ago")
 
     def _check_acknowledged(self, name: str, plane: ControlPlane) -> None:

@@ -293,6 +293,22 @@ def test_a_control_plane_killed_at_any_commit_loses_nothing(operator: str, numbe
     assert any("control plane killed" in line for line in play_soundly(play, seed=number).lines)
 
 
+@pytest.mark.parametrize("number", range(1, 11))
+def test_a_control_plane_killed_while_its_disk_is_at_work_loses_nothing(number: int) -> None:
+    async def play(stage: Stage) -> None:
+        world = stage.world
+        await world.pass_s(3)
+        for operator in world.operators.values():
+            operator.pause_us = (20_000, 200_000)
+        stage.faults.crash_at_commit("fjord", number, 0.4, later_s=0.019)
+        await world.submit("fjord", OCR, nordic_spec())
+        await world.pass_s(12)
+        await running_in(stage)
+        await stage.calm()
+
+    assert any("control plane killed" in line for line in play_soundly(play, seed=number).lines)
+
+
 def test_a_killed_control_plane_leaves_the_running_instance_alone() -> None:
     async def play(stage: Stage) -> None:
         world = stage.world

@@ -29,6 +29,8 @@ class EchoStreams:
             channel.stream_stream(path, kind.SerializeToString, kind.FromString)() for channel in self._channels
         ]
 
+        self.cpu_s = world.echo.cpu_s
+
     async def exchange(self, stream: int, message: agent_pb2.SessionRequest) -> None:
         await self._calls[stream].write(message)
         if await self._calls[stream].read() is grpc.aio.EOF:
@@ -57,21 +59,24 @@ async def advert_rows(world: World, agents: Sequence[BenchAgent], delta_count: i
     measured.append((f"inventory.{everywhere}_streams", everywhere, _inventory, 1))
     rows: list[dict[str, object]] = []
     try:
-        await _side_by_side(agents, echo, _inventory, 2)
+        await _side_by_side(agents, echo, (_inventory, 2), world.control_plane.cpu_s)
         for label, streams, adverts, size in measured:
             count = max(1, delta_count // streams // (1 if size == 1 else 4))
-            run, floor = await _side_by_side(agents[:streams], echo, adverts, count)
+            run, floor = await _side_by_side(agents[:streams], echo, (adverts, count), world.control_plane.cpu_s)
             rows.append(row(f"adverts.{label}.rate", run.rate * size, "1/s", floor.rate * size))
             rows.append(row(f"adverts.{label}.p99", run.percentile_ms(99), "ms", floor.percentile_ms(99)))
+            per_1000_s, floor_s = run.cpu_per_1000_s / size, floor.cpu_per_1000_s / size
+            rows.append(row(f"adverts.{label}.cpu_per_1000", per_1000_s, "s", floor_s))
     finally:
         await echo.close()
     return rows
 
 
 async def _side_by_side(
-    agents: Sequence[BenchAgent], echo: EchoStreams, adverts: Adverts, count: int
+    agents: Sequence[BenchAgent], echo: EchoStreams, work: tuple[Adverts, int], cpu_s: Callable[[], float]
 ) -> tuple[Run, Run]:
     """So many deltas on every agent's stream, and the same messages through the echo before and after."""
+    adverts, count = work
 
     async def advertise(stream: int, number: int) -> None:
         await agents[stream].advertise(adverts(agents[stream], number))
@@ -80,13 +85,17 @@ async def _side_by_side(
         delta = agent_pb2.AdvertDelta(updated=adverts(agents[stream], number), nonce=str(number))
         await echo.exchange(stream, agent_pb2.SessionRequest(adverts=delta))
 
-    before = await _streams(len(agents), count, through_echo)
-    run = await _streams(len(agents), count, advertise)
-    return run, before + await _streams(len(agents), count, through_echo)
+    size = (len(agents), count)
+    before = await _streams(size, through_echo, echo.cpu_s)
+    run = await _streams(size, advertise, cpu_s)
+    return run, before + await _streams(size, through_echo, echo.cpu_s)
 
 
-async def _streams(stream_count: int, count: int, send: Callable[[int, int], Awaitable[None]]) -> Run:
-    """``send(stream, number)`` so often on each stream, in turn; all streams side by side."""
+async def _streams(
+    size: tuple[int, int], send: Callable[[int, int], Awaitable[None]], cpu_s: Callable[[], float]
+) -> Run:
+    """``send(stream, number)`` for each number below a count on each stream, in turn; all streams side by side."""
+    stream_count, count = size
     numbers = [iter(range(count)) for _ in range(stream_count)]
     free: asyncio.Queue[int] = asyncio.Queue()
     for stream in range(stream_count):
@@ -97,7 +106,7 @@ async def _streams(stream_count: int, count: int, send: Callable[[int, int], Awa
         await send(stream, next(numbers[stream], 0))
         free.put_nowait(stream)
 
-    return await closed_loop(on_a_free_stream, count * stream_count, stream_count)
+    return await closed_loop(on_a_free_stream, count * stream_count, stream_count, cpu_s)
 
 
 def _inventory(agent: BenchAgent, number: int) -> list[agent_pb2.Advert]:

@@ -25,10 +25,16 @@ class Row(TypedDict):
 
 @dataclass(frozen=True)
 class Run:
-    """How long each call took, and all of them together."""
+    """How long each call took, and all of them together; and the processor's time that the server spent meanwhile."""
 
     calls_ms: np.ndarray
     seconds: float
+    cpu_s: float
+
+    @property
+    def cpu_per_1000_s(self) -> float:
+        """Steadier than the others on a machine that has other work to do, too."""
+        return self.cpu_s / len(self.calls_ms) * 1_000
 
     @property
     def rate(self) -> float:
@@ -38,11 +44,17 @@ class Run:
         return float(np.percentile(self.calls_ms, percentile))
 
     def __add__(self, other: Run) -> Run:
-        return Run(np.concatenate([self.calls_ms, other.calls_ms]), self.seconds + other.seconds)
+        calls_ms = np.concatenate([self.calls_ms, other.calls_ms])
+        return Run(calls_ms, self.seconds + other.seconds, self.cpu_s + other.cpu_s)
 
 
-async def closed_loop(call: Callable[[int], Awaitable[object]], count: int, in_flight: int) -> Run:
-    """Calls ``call(0)`` to ``call(count - 1)``, so many at a time. What a call raises ends the run."""
+async def closed_loop(
+    call: Callable[[int], Awaitable[object]], count: int, in_flight: int, cpu_s: Callable[[], float] = lambda: 0.0
+) -> Run:
+    """Calls ``call(0)`` to ``call(count - 1)``, so many at a time. What a call raises ends the run.
+
+    ``cpu_s`` says how many seconds of the processor the server has spent so far.
+    """
     numbers = iter(range(count))
     taken_ms: list[float] = []
 
@@ -52,11 +64,11 @@ async def closed_loop(call: Callable[[int], Awaitable[object]], count: int, in_f
             await call(number)
             taken_ms.append((time.perf_counter_ns() - began_ns) / 1e6)
 
-    began_ns = time.perf_counter_ns()
+    began_ns, cpu_before_s = time.perf_counter_ns(), cpu_s()
     async with asyncio.TaskGroup() as group:
         for _ in range(in_flight):
             group.create_task(caller())
-    return Run(np.array(taken_ms), (time.perf_counter_ns() - began_ns) / 1e9)
+    return Run(np.array(taken_ms), (time.perf_counter_ns() - began_ns) / 1e9, cpu_s() - cpu_before_s)
 
 
 def row(name: str, value: float, unit: str, floor: float | None = None) -> dict[str, object]:

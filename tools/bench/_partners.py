@@ -12,7 +12,7 @@ from hansa_control.adapters.system import SystemClock
 from hansa.v1 import agent_service_pb2 as agent_pb2
 from hansa.v1 import federation_service_pb2 as federation_pb2
 from hansa.v1 import federation_service_pb2_grpc, reason_pb2
-from tools.bench._load import closed_loop, rows_of
+from tools.bench._load import closed_loop, row, rows_of
 from tools.bench._submit import WARM_UP_COUNT, Level, call, echo_call, spec
 from tools.bench._world import PARTNER, BenchFailed, World, zone_name
 
@@ -49,10 +49,12 @@ class HomeOperator:
         await closed_loop(self._round_trip, WARM_UP_COUNT, 1)
         rows: list[dict[str, object]] = []
         for level in levels:
-            before = await closed_loop(self._through_echo, level.count // 2, level.in_flight)
-            run = await closed_loop(self._round_trip, level.count, level.in_flight)
-            floor = before + await closed_loop(self._through_echo, level.count // 2, level.in_flight)
+            half = (self._through_echo, level.count // 2, level.in_flight, self._world.echo.cpu_s)
+            before = await closed_loop(*half)
+            run = await closed_loop(self._round_trip, level.count, level.in_flight, self._world.control_plane.cpu_s)
+            floor = before + await closed_loop(*half)
             rows += rows_of(f"partner.hold_confirm_release.{level.in_flight}_in_flight", run, floor)
+        rows.append(row("partner.hold_confirm_release.cpu_per_1000", run.cpu_per_1000_s, "s", floor.cpu_per_1000_s))
         return rows
 
     async def _round_trip(self, _: int) -> None:

@@ -77,10 +77,12 @@ class AppTeam:
         """Rows of find-endpoint for workloads that run."""
         rows: list[dict[str, object]] = []
         for level in levels:
-            before = await closed_loop(self._echo(self._find_request), level.count // 2, level.in_flight)
-            run = await closed_loop(self._find, level.count, level.in_flight)
-            floor = before + await closed_loop(self._echo(self._find_request), level.count // 2, level.in_flight)
+            half = (self._echo(self._find_request), level.count // 2, level.in_flight, self._world.echo.cpu_s)
+            before = await closed_loop(*half)
+            run = await closed_loop(self._find, level.count, level.in_flight, self._world.control_plane.cpu_s)
+            floor = before + await closed_loop(*half)
             rows += rows_of(f"find_endpoint.{level.in_flight}_in_flight", run, floor)
+        rows.append(row("find_endpoint.cpu_per_1000", run.cpu_per_1000_s, "s", floor.cpu_per_1000_s))
         return rows
 
     async def at_rest(self, rest_s: float = REST_S) -> list[dict[str, object]]:

@@ -130,6 +130,27 @@ def trust_domain_of(ca: x509.Certificate) -> str:
     raise ValueError("the authority's certificate names no trust domain (a spiffe:// URI)")
 
 
+def check_authority(ca_pem: bytes, trust_domain: str, where: str) -> None:
+    """ValueError unless the file ``where`` holds an authority of the trust domain."""
+    found = {trust_domain_of(ca) for ca in x509.load_pem_x509_certificates(ca_pem)}
+    if trust_domain not in found:
+        raise ValueError(f"{where}: is the authority of {', '.join(sorted(found))}, not of {trust_domain}")
+
+
+def check_pair(pair: KeyPair, now_ms: int, where: str) -> None:
+    """ValueError unless the certificate of the file ``where`` is valid at ``now_ms`` and the key is its own."""
+    certificate = x509.load_pem_x509_certificate(pair.cert_pem)
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not begin <= datetime.fromtimestamp(now_ms / 1000, UTC) <= end:
+        raise ValueError(f"{where}: is valid from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, not now")
+    try:
+        key = serialization.load_pem_private_key(pair.key_pem, password=None)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where}: the file that is named as its key holds no private key that can be read") from error
+    if key.public_key() != certificate.public_key():
+        raise ValueError(f"{where}: the private key is that of another certificate")
+
+
 def uris_of(certificate: x509.Certificate) -> list[str]:
     """The URIs among a certificate's subject alternative names."""
     try:

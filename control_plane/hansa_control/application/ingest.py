@@ -72,8 +72,7 @@ class AgentIngest:
         self._world.set_session(zone, agent_session.connect(before, boot_id, self._clock.monotonic_ms()))
         if before.state is not SessionState.LIVE:
             self._greeted.add(zone)
-            self._owner.on_zone_back(zone)
-            self._zone_changed(zone)
+            self._zone_back(zone, before)
         return dict(self._etags.get(zone, {}))
 
     def heard(self, zone: str) -> None:
@@ -86,11 +85,17 @@ class AgentIngest:
             raise RefusalError(Reason.PROTOCOL_VIOLATION, f"zone {zone} has not said hello")
         self._world.set_session(zone, agent_session.hear(session, self._clock.monotonic_ms()))
         if session.state is not SessionState.LIVE:
-            self._owner.on_zone_back(zone)
-            self._zone_changed(zone)
+            self._zone_back(zone, session)
         if session.state is not SessionState.LIVE or zone in self._greeted:
             self._greeted.discard(zone)
             self._owner.on_instances(zone)
+
+    def _zone_back(self, zone: str, before: AgentSession) -> None:
+        self._owner.on_zone_back(zone)
+        self._zone_changed(zone)
+        if before.state is SessionState.LOST:
+            # Nobody probed it any more; everybody is to do so again.
+            self.notify_all_orders()
 
     def disconnected(self, zone: str, boot_id: str) -> None:
         session = self._world.sessions.get(zone)
@@ -99,19 +104,22 @@ class AgentIngest:
 
     async def adverts(self, zone: str, updated: Sequence[StoredAdvert], removed: Sequence[str]) -> Refusals:
         """Takes over a delta; durable on return. Refused resources leave what was held as it was."""
-        refusals = [refusal for advert in updated if (refusal := self._wrong(zone, advert))]
-        refused = {name for name, _, _ in refusals}
-        accepted = [advert for advert in updated if advert.name not in refused]
-        for advert in accepted:
+        refusals: list[tuple[str, str, str]] = []
+        accepted: list[str] = []
+        for advert in updated:
+            if wrong := self._wrong(zone, advert):
+                refusals.append(wrong)
+                continue
             self._state.put(Table.ADVERT, advert_key(zone, advert.name), advert)
             self._etags.setdefault(zone, {})[advert.name] = advert.etag
             self._world.advertised(zone, advert.name, advert.body)
+            accepted.append(advert.name)
         for name in removed:
             self._state.delete(Table.ADVERT, advert_key(zone, name))
             self._etags.get(zone, {}).pop(name, None)
             self._world.advertised(zone, name, None)
         self.advert_count += len(accepted) + len(removed)
-        self._after_change(zone, [advert.name for advert in accepted] + list(removed))
+        self._after_change(zone, [*accepted, *removed])
         await self._state.commit()
         return tuple(refusals)
 
@@ -136,6 +144,8 @@ class AgentIngest:
 
     def _wrong_body(self, zone: str, advert: StoredAdvert) -> tuple[str, str, str] | None:
         body = advert.body
+        if isinstance(body, Inventory) and advert.name != "inventory":
+            return advert.name, "name", "a zone has one inventory, of that name"
         if isinstance(body, Inventory) and not any(node.name == body.node for node in self._world.own_nodes):
             near = get_close_matches(body.node, [node.name for node in self._world.own_nodes], n=1)
             hint = f"; did you mean {near[0]}?" if near else ""

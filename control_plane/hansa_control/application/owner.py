@@ -162,9 +162,8 @@ class OwnerService:
         if failed:
             event = ClaimEvent.FAIL
         message = failed[0].message if failed else f"{len(ready)} of {claim.spec.replicas} replicas ready"
-        seen = replace(
-            ledger.advance(claim, event), replicas_ready=len(ready), endpoint_urls=tuple(ready), message=message
-        )
+        seen = replace(claim, replicas_ready=len(ready), endpoint_urls=tuple(ready), message=message)
+        seen = ledger.advance(seen, event)
         if seen != claim:
             self._put(seen)
 
@@ -191,7 +190,7 @@ class OwnerService:
                 self._put(ledger.advance(claim, ClaimEvent.STOPPED))
 
     def on_zone_lost(self, zone: str) -> None:
-        self._orders_held.pop(zone, None)
+        # The orders that the agent holds stay known: if its stream lives on, nobody will tell them again.
         for claim in self._world.claims_in(zone):
             lost = ledger.advance(claim, ClaimEvent.ZONE_LOST)
             if lost != claim:

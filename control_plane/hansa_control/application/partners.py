@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from hansa_control.application.ingest import Refusals
@@ -124,12 +124,15 @@ class PartnerIngest:
 
     async def offered(self, owner: str, updated: Sequence[StoredOffer], removed: Sequence[str]) -> Refusals:
         """Takes over a delta of offers; durable on return."""
-        held_count = len(self._world.offers_of(owner))
-        room = self._settings.offers_per_partner_max - held_count
-        refusals = [refusal for offer in updated if (refusal := self._wrong(owner, offer, room))]
-        refused = {name for name, _, _ in refusals}
-        accepted = [offer for offer in updated if offer.name not in refused]
-        for offer in accepted:
+        names = {*self._world.offers_of(owner)}.difference(removed)
+        refusals, accepted = [], []
+        for offer in updated:
+            refusal = self._wrong(owner, offer, names)
+            if refusal is not None:
+                refusals.append(refusal)
+                continue
+            names.add(offer.name)
+            accepted.append(offer)
             self._state.put(Table.OFFER, offer_key(owner, offer.name), offer)
         for name in removed:
             self._state.delete(Table.OFFER, offer_key(owner, name))
@@ -152,7 +155,8 @@ class PartnerIngest:
         if any(not name.startswith("claims/") for name in names):
             self._partner_changed(owner)
 
-    def _wrong(self, owner: str, offer: StoredOffer, room: int) -> tuple[str, str, str] | None:
+    def _wrong(self, owner: str, offer: StoredOffer, names: Collection[str]) -> tuple[str, str, str] | None:
+        """What is wrong with an offer beside those of these names: its name, a field, and why; None if nothing."""
         prefix, _, rest = offer.name.partition("/")
         if _KIND_OF_PREFIX.get(prefix) is not type(offer.body):
             return offer.name, "name", f"does not fit a {type(offer.body).__name__}"
@@ -163,7 +167,7 @@ class PartnerIngest:
             return offer.name, "claim.claim", f"{body.claim} is not {rest}"
         if isinstance(body, NetworkNode | NetworkLink) and (wrong := self._wrong_network(owner, offer.name, body)):
             return offer.name, *wrong
-        if room <= 0 and offer_key(owner, offer.name) not in self._state.offers:
+        if offer.name not in names and len(names) >= self._settings.offers_per_partner_max:
             return offer.name, "name", f"more than {self._settings.offers_per_partner_max} offers"
         return None
 

@@ -72,6 +72,9 @@ class Placer:
         decision = self._decider.decide(workload.spec, None, exclude)
         refused: list[Rejection] = []
         for choice in decision.choices[: self._settings.choices_tried_max]:
+            if owed := _owed(workload, choice.zone):
+                refused.append(_owner_rejection(choice.zone, Reason.PARTNER_UNREACHABLE, f"{owed} is not taken back yet"))
+                continue
             workload, outcome = await self._try(workload, choice)
             if outcome is None:
                 self._keep(workload, self._with_refusals(decision, refused))
@@ -173,6 +176,15 @@ class Placer:
         return self._journal.record(
             replace(workload, placements=tuple(p for p in workload.placements if p.claim != claim))
         )
+
+
+def _owed(workload: Workload, zone: ZoneId) -> str:
+    """A claim of which the zone's owner has not said that it is released; empty if there is none.
+
+    Asking for another one would leave one more behind at each try, for as long as the owner does not answer.
+    """
+    given_up = (p for p in workload.placements if p.zone == zone and p.state is PlacementState.RELEASING)
+    return next((f"claim {p.claim}" for p in given_up), "")
 
 
 def _placement(workload: Workload, claim: str) -> Placement:

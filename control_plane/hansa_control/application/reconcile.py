@@ -7,8 +7,9 @@ at one workload never overlap; wake-ups meanwhile lead to one more look.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
+from types import coroutine
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
@@ -142,7 +143,7 @@ class Reconciler:
                     self._again.discard(key)
                     self.wake(key)
             # A look that changes nothing never waits, and many of them in a row would keep everybody else waiting.
-            await self._clock.sleep_ms(0)
+            await _give_way()
 
     async def look(self, key: str) -> None:
         """One look at a workload: see what its owners say, give up what is to be given up, place if nowhere."""
@@ -185,14 +186,13 @@ class Reconciler:
             return replace(placement, state=PlacementState.RELEASING, message="cut off before it was confirmed")
         status = self._world.claim_status(placement.zone.operator, placement.claim)
         if status is None:
-            return self._unknown(workload, placement)
+            self._unknown(workload, placement)
+            return None
         return self._told(workload, placement, status)
 
-    def _unknown(self, workload: Workload, placement: Placement) -> Placement | None:
-        if placement.zone.operator != self._settings.operator:
-            return placement
+    def _unknown(self, workload: Workload, placement: Placement) -> None:
+        """A confirmed claim of which nothing is held is gone; a crash may have come between that and this look."""
         self._journal.warning(workload.id, "ClaimGone", f"no claim {placement.claim} in {placement.zone}")
-        return None
 
     def _told(self, workload: Workload, placement: Placement, status: ClaimStatus) -> Placement:
         state = _PLACEMENT_OF_CLAIM.get(status.state, placement.state)
@@ -355,7 +355,7 @@ class Reconciler:
 
     def _advance(self, workload: Workload, event: WorkloadEvent) -> Workload:
         state = lifecycle.advance(workload.state, event)
-        ready = ConditionStatus.TRUE if event is WorkloadEvent.READY else ConditionStatus.FALSE
+        ready = ConditionStatus.TRUE if state is WorkloadState.RUNNING else ConditionStatus.FALSE
         workload = self._changed(workload, replace(workload, state=state))
         serving = [p.generation for p in workload.placements if p.state is PlacementState.READY]
         seen = max(serving, default=workload.generation)
@@ -385,6 +385,12 @@ _CAMEL: Mapping[WorkloadState, str] = {
 }
 
 
+@coroutine
+def _give_way() -> Generator[None]:
+    """Lets whoever is ready go first."""
+    yield
+
+
 def _event_of(placements: tuple[Placement, ...]) -> WorkloadEvent:
     states = {placement.state for placement in placements}
     if PlacementState.READY in states:
@@ -393,11 +399,9 @@ def _event_of(placements: tuple[Placement, ...]) -> WorkloadEvent:
 
 
 def _newest_ready_wins(placements: tuple[Placement, ...]) -> tuple[Placement, ...]:
-    """Once the newest placement answers, older ones that still live are given up: first ready, then stop."""
-    live = [placement for placement in placements if placement.state in _LIVE]
-    if len(live) < 2 or live[-1].state is not PlacementState.READY:
+    """Once the newest placement answers, older ones are given up, lost ones too: first ready, then stop."""
+    live = [at for at, placement in enumerate(placements) if placement.state in _LIVE]
+    if not live or placements[live[-1]].state is not PlacementState.READY:
         return placements
-    newest = live[-1].claim
-    return tuple(
-        replace(p, state=PlacementState.RELEASING) if p.state in _LIVE and p.claim != newest else p for p in placements
-    )
+    older = tuple(replace(placement, state=PlacementState.RELEASING) for placement in placements[: live[-1]])
+    return older + placements[live[-1] :]

@@ -48,6 +48,9 @@ class State:
     async def load(self) -> None:
         for table, records in (await self._store.load()).items():
             self._tables[table] = dict(sorted(records.items()))
+        # Requests are in the order in which they were answered: the oldest is forgotten first.
+        by_age = sorted(self.requests.items(), key=lambda held: (held[1].at_ms, held[0]))
+        self._tables[Table.REQUEST] = dict(by_age)
 
     # Typed views of the tables.
 

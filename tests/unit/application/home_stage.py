@@ -309,3 +309,10 @@ async def placed_stage(wanted: WorkloadSpec | None = None, zones: Iterable[str] 
     await stage.tell(ClaimState.SERVING)
     await stage.look()
     return stage
+
+
+async def stage_with_a_spare(wanted: WorkloadSpec | None = None, country: str = "NO") -> Stage:
+    """The workload answers in skargard's zone; havnby's is free."""
+    stage = await placed_stage(wanted, facts=(site_fact("NO", 60_000),))
+    await stage.offer(OTHER, "oslo-5", price_millieur_per_hour=200, facts=(site_fact(country, 600_000),))
+    return stage

@@ -264,6 +264,18 @@ async def test_an_expired_fact_drains_to_a_lawful_zone_and_the_old_one_stops_las
     assert side.owner.released == [old]
 
 
+async def test_a_zone_that_is_lost_while_it_drains_is_given_up_once_the_new_one_answers() -> None:
+    side = await home(lawful_spec())
+    old = await side.running()
+    await side.offer(lapsed, NEAR)
+    new = (await side.look()).placements[1].claim
+    await side.tell(old, ClaimState.LOST)
+    assert places(await side.look()) == [(NEAR, PlacementState.LOST), (FAR, PlacementState.STARTING)]
+    await side.tell(new, ClaimState.SERVING, "https://new.example:1")
+    assert places(await side.look()) == [(FAR, PlacementState.READY)]
+    assert side.owner.released == [old]
+
+
 async def test_an_expired_fact_everywhere_strands_a_draining_workload_where_it_is() -> None:
     side = await home(lawful_spec())
     await side.running()

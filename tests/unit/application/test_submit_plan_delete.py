@@ -9,7 +9,7 @@ import pytest
 from hansa_control.application.ports import RefusalError, StoreFailed, Table
 from hansa_control.domain.model import ClaimState, Reason, WorkloadId, WorkloadState
 from home_operator import OWNER, YARD, spec
-from home_stage import KEY, TEAM, Stage, home_stage, norwegian, placed_stage
+from home_stage import KEY, TEAM, home_stage, placed_stage
 
 GATE = WorkloadId("harbour", "gate-ocr")
 
@@ -47,12 +47,8 @@ async def test_nobody_is_answered_before_the_workload_is_durable() -> None:
     await stage.fuse.blown.wait()
     assert not asked.done()
     again = await stage.restart()
-    assert await refused(_workload(again)) is not None
+    assert KEY not in again.plane.state.workloads
     asked.cancel()
-
-
-async def _workload(stage: Stage) -> object:
-    return stage.workload
 
 
 async def test_a_store_that_fails_refuses_the_answer() -> None:
@@ -139,6 +135,16 @@ async def test_the_oldest_request_is_forgotten_when_there_are_too_many() -> None
     for request_id in ("z", "y", "x"):
         await stage.submit(request_id=request_id)
     assert list(stage.plane.state.requests) == [f"{TEAM}|y", f"{TEAM}|x"]
+
+
+async def test_after_a_restart_too_the_oldest_request_is_forgotten_first() -> None:
+    stage = await home_stage(requests_kept_max=2)
+    for request_id in ("z", "a"):
+        await stage.submit(request_id=request_id)
+        stage.clock.now_ms += 1
+    again = await stage.restart()
+    await again.submit(request_id="m")
+    assert list(again.plane.state.requests) == [f"{TEAM}|a", f"{TEAM}|m"]
 
 
 async def test_the_same_spec_under_another_request_changes_nothing() -> None:
@@ -231,11 +237,13 @@ async def test_a_plan_does_not_count_what_is_being_given_back_as_free() -> None:
 
 
 async def test_a_plan_names_the_zone_of_the_newest_placement() -> None:
-    stage = await placed_stage(norwegian(), zones=("oslo-8", "oslo-9"), facts=())
-    assert (await stage.plane.workloads.plan(YARD, spec()))[1] == ""
-    await stage.submit(spec())
-    await stage.look()
+    stage = await placed_stage(zones=("oslo-8", "oslo-9"))
     assert (await stage.plane.workloads.plan(YARD, spec()))[1] == f"{OWNER}/oslo-8"
+    await stage.offer(OWNER, "oslo-8", cordoned=True)
+    await stage.submit(spec(2_000))
+    await stage.look()
+    assert stage.placed == [f"{OWNER}/oslo-8 READY", f"{OWNER}/oslo-9 STARTING"]
+    assert (await stage.plane.workloads.plan(YARD, spec()))[1] == f"{OWNER}/oslo-9"
 
 
 # --- delete ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from hansa_agent.config import LoadedConfig
@@ -25,6 +26,7 @@ def places() -> Iterator[tuple[DemoOperator, DemoZone]]:
     return ((operator, zone) for operator in OPERATORS for zone in operator.zones)
 
 
+@cache
 def agent_config(prepared: Prepared, operator: str, zone: str) -> LoadedConfig:
     return LoadedConfig(prepared.operator(operator) / "agents" / f"{zone}.yaml")
 

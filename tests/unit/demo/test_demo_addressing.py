@@ -66,7 +66,7 @@ def test_ports_lie_below_those_that_the_kernel_gives_to_connections(loopback: Lo
     assert 1024 < min(tcp_ports(loopback)) < max(tcp_ports(loopback)) < max(ephemeral_first, 32_768)
 
 
-def test_a_port_that_somebody_holds_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_somebody_holds_is_passed_over() -> None:
     wanted = addressing._free_ports("127.0.0.1", 3, socket.SOCK_STREAM)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
         taken.bind(("127.0.0.1", wanted[1]))
@@ -104,8 +104,8 @@ def test_names_of_containers_are_services_of_the_compose_file(pytestconfig: pyte
     assert dialled <= services
 
 
-def test_certificates_of_containers_carry_the_names_by_which_they_are_dialled() -> None:
+def test_certificates_of_containers_carry_the_names_by_which_they_are_dialled(loopback: LoopbackAddressing) -> None:
     compose = ComposeAddressing()
     assert compose.hosts("nordavind", "") == ("nordavind",)
     assert compose.hosts("nordavind", "oslo-1") == ("nordavind-oslo-1",)
-    assert LoopbackAddressing.hosts(LoopbackAddressing.__new__(LoopbackAddressing), "nordavind", "oslo-1") == ()
+    assert loopback.hosts("nordavind", "oslo-1") == ()

@@ -1,0 +1,71 @@
+"""The command ``hansa sim``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+from hansa_sim import main
+from hansa_sim.geography import TWO_OPERATORS
+from hansa_sim.scenario import Scenario, Stage
+from typer.testing import CliRunner
+
+RUNNER = CliRunner()
+
+
+def scenario(name: str, play: Callable[[Stage], Awaitable[None]]) -> dict[str, Scenario]:
+    return {name: Scenario(name, "a test's play", TWO_OPERATORS, play)}
+
+
+async def short(stage: Stage) -> None:
+    await stage.world.pass_s(1)
+
+
+async def broken(stage: Stage) -> None:
+    stage.watcher.break_("something that must hold")
+
+
+def test_one_seed_tells_everything_and_ends_with_the_digest() -> None:
+    done = RUNNER.invoke(main.app, ["run", "--seed", "2"])
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert any("is lost" in line for line in lines)
+    assert lines[-1].startswith("two-operators seed 2: sound, ")
+
+
+def test_many_seeds_tell_a_line_each_and_a_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "SCENARIOS", scenario("short", short))
+    done = RUNNER.invoke(main.app, ["run", "--scenario", "short", "--seeds", "1..3"])
+    assert done.exit_code == 0
+    assert len(done.output.splitlines()) == 4
+    assert done.output.splitlines()[-1] == "3 of 3 seeds sound"
+
+
+def test_a_broken_invariant_is_told_and_ends_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "SCENARIOS", scenario("broken", broken))
+    done = RUNNER.invoke(main.app, ["run", "--scenario", "broken", "--seeds", "4..5"])
+    assert done.exit_code == 1
+    assert "something that must hold" in done.output
+    assert "broken: seeds 4, 5" in done.output
+
+
+def test_json_is_one_object_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "SCENARIOS", scenario("short", short))
+    done = RUNNER.invoke(main.app, ["run", "--scenario", "short", "--seeds", "1..2", "-o", "json"])
+    told = [json.loads(line) for line in done.output.splitlines()]
+    assert [(one["seed"], one["sound"], one["virtual_ms"]) for one in told] == [(1, True, 1_000), (2, True, 1_000)]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--scenario", "nope"], ["--seeds", "9..1"], ["--seeds", "x"], ["--output", "xml"]]
+)
+def test_bad_arguments_are_refused_with_what_would_do(arguments: list[str]) -> None:
+    done = RUNNER.invoke(main.app, ["run", *arguments])
+    assert done.exit_code == 2
+
+
+def test_scenarios_are_listed_with_what_they_play() -> None:
+    done = RUNNER.invoke(main.app, ["scenarios"])
+    assert done.exit_code == 0
+    assert "storm" in done.output
