@@ -311,7 +311,7 @@ async def test_a_watch_goes_on_after_a_restart_without_a_gap_and_without_an_echo
                     break
         kept = [(event.sequence, event.reason) for event in await client.events("ocr")]
     assert told == kept[: len(told)]
-    assert [reason for _, reason in told][0::3] == ["Submitted", "SpecChanged"]
+    assert [reason for _, reason in told][:4] == ["Submitted", "Placed", "Ready", "SpecChanged"]
 
 
 async def test_what_went_while_a_watch_was_cut_off_is_told_as_gone(fleeting: OperatorThread) -> None:

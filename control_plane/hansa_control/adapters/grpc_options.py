@@ -12,6 +12,7 @@ KEEPALIVE_MS = 2_000
 KEEPALIVE_TIMEOUT_MS = 2_000
 RECONNECT_BACKOFF_MS_MAX = 1_000
 METADATA_BYTES_MAX = 16 * 1024
+HANDSHAKE_TIMEOUT_MS = 5_000
 
 _COMMON: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -24,9 +25,10 @@ _COMMON: tuple[tuple[str, int], ...] = (
 
 
 def server_options() -> Sequence[tuple[str, int]]:
-    """Bounded messages; dead connections noticed within four seconds; callers may ping once a second."""
+    """Bounded messages and handshakes; dead connections noticed within four seconds; callers may ping once a second."""
     return (
         *_COMMON,
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
         ("grpc.http2.min_ping_interval_without_data_ms", 900),
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.so_reuseport", 0),

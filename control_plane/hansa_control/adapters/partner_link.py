@@ -243,7 +243,7 @@ def _told(error: grpc.aio.AioRpcError) -> str:
 
 
 def _printable(text: str) -> str:
-    """What a partner says of an error ends in logs, events and terminals; it stays one line and has no control codes."""
+    """What a partner says of an error ends in logs, events and terminals: one line of it, without control codes."""
     return "".join(char if char.isprintable() else " " for char in text[:MESSAGE_LENGTH_MAX])
 
 

@@ -73,7 +73,9 @@ class Placer:
         refused: list[Rejection] = []
         for choice in decision.choices[: self._settings.choices_tried_max]:
             if owed := _owed(workload, choice.zone):
-                refused.append(_owner_rejection(choice.zone, Reason.PARTNER_UNREACHABLE, f"{owed} is not taken back yet"))
+                refused.append(
+                    _owner_rejection(choice.zone, Reason.PARTNER_UNREACHABLE, f"{owed} is not taken back yet")
+                )
                 continue
             workload, outcome = await self._try(workload, choice)
             if outcome is None:

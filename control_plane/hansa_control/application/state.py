@@ -143,9 +143,9 @@ class State:
             raise
         except Exception as error:
             # These changes are not kept, whatever went wrong, and no later commit may pretend that they are.
-            failure = StoreFailed(f"commit failed: {error!r}")
-            self._fail(failure)
-            raise failure from error
+            broken = StoreFailed(f"commit failed: {error!r}")
+            self._fail(broken)
+            raise broken from error
         finally:
             self._flush = None
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from hansa_control.domain.model import ClaimState, PlacementState
-from home_operator import OWNER, YARD, spec
-from home_stage import KEY, OwnerByScript, Stage, home_stage, placed_stage
+from home_operator import HOME, OWNER, YARD, spec
+from home_stage import KEY, OTHER, OwnerByScript, Stage, home_stage, placed_stage
 
 
 async def crashed_at(stage: Stage, step: int, work: Callable[[], Awaitable[object]]) -> bool:
@@ -26,14 +26,16 @@ async def crashed_at(stage: Stage, step: int, work: Callable[[], Awaitable[objec
     return died
 
 
-def taken(stage: Stage) -> set[str]:
+def taken(stage: Stage) -> set[tuple[str, str]]:
     """Every claim that some owner counts as ours."""
-    own = {one.name for one in stage.plane.state.claims.values() if one.state is not ClaimState.RELEASING}
-    return own.union(*(owner.taken for owner in stage.owners.values()))
+    claims = stage.plane.state.claims.values()
+    own = {(HOME, one.name) for one in claims if one.state is not ClaimState.RELEASING}
+    return own | {(owner.operator, claim) for owner in stage.owners.values() for claim in owner.taken}
 
 
-def held_by_nobody(stage: Stage) -> set[str]:
-    return {one.claim for one in stage.workload.placements} ^ taken(stage)
+def held_by_nobody(stage: Stage) -> set[tuple[str, str]]:
+    """What an owner counts and the workload does not, or the other way round."""
+    return {(one.zone.operator, one.claim) for one in stage.workload.placements} ^ taken(stage)
 
 
 @pytest.mark.parametrize("where", ["partner", "own"])
@@ -50,6 +52,7 @@ async def test_a_crash_at_any_step_of_placing_leaves_one_claim_and_one_placement
             assert step >= (4 if where == "own" else 8), "crashes at too few steps"
             return
         again = await stage.restart()
+        await again.offer(OTHER, "oslo-5", price_millieur_per_hour=0)
         await again.submit(request_id="r")
         await again.look(times=3)
         assert len(again.workload.placements) == 1, step
