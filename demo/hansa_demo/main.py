@@ -47,8 +47,7 @@ def prepare_only(
 ) -> None:
     """Writes authorities, certificates, configuration and workloads, and starts nothing."""
     from hansa_demo.addressing import ComposeAddressing, LoopbackAddressing
-    from hansa_demo.playing import now_ms
-    from hansa_demo.prepare import prepare
+    from hansa_demo.prepare import now_ms, prepare
 
     prepare(directory, ComposeAddressing() if addressing is AddressingName.COMPOSE else LoopbackAddressing(), now_ms())
     typer.echo(f"written to {directory}", err=True)

@@ -6,13 +6,12 @@ import shlex
 import signal
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from rich.console import Console
 
 from hansa_demo.addressing import LoopbackAddressing
-from hansa_demo.prepare import Prepared, prepare, remove
+from hansa_demo.prepare import Prepared, now_ms, prepare, remove
 from hansa_demo.processes import DemoFailed
 from hansa_demo.stage import Stage, summary
 from hansa_demo.story import play
@@ -74,8 +73,3 @@ def _console(width: int) -> Console:
         return Console(width=width)
     console = Console()
     return console if console.is_terminal else Console(width=PLAIN_COLUMNS)
-
-
-def now_ms() -> int:
-    """Wall clock, milliseconds since the Unix epoch, UTC."""
-    return time.time_ns() // 1_000_000

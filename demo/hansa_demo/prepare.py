@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -326,3 +327,8 @@ def remove(directory: Path) -> None:
 
 def interpreter() -> str:
     return sys.executable
+
+
+def now_ms() -> int:
+    """Wall clock, milliseconds since the Unix epoch, UTC."""
+    return time.time_ns() // 1_000_000

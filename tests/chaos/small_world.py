@@ -16,8 +16,7 @@ import yaml
 from hansa_agent.artefacts import artefact_digest
 from hansa_demo import addressing
 from hansa_demo.check import wait_for
-from hansa_demo.playing import now_ms
-from hansa_demo.prepare import prepare
+from hansa_demo.prepare import now_ms, prepare
 from hansa_demo.processes import Processes, instance_pids
 
 from hansa.client import Client

@@ -18,8 +18,9 @@ from hansa.errors import HansaError
 from hansa.v1 import workload_pb2
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
+SEED = 9
 SUBMITTED_COUNT = 18
-ROUNDS = 4
+ROUNDS = 2
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +71,8 @@ class Traffic:
         return {name: uid for name, uid in self.accepted.items() if name not in self.deleted}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-async def test_what_a_home_operator_has_acknowledged_outlives_it_and_runs_exactly_once(
-    seed: int, world: SmallWorld
-) -> None:
-    chance = np.random.default_rng([seed, 9])
+async def test_what_a_home_operator_has_acknowledged_outlives_it_and_runs_exactly_once(world: SmallWorld) -> None:
+    chance = np.random.default_rng(SEED)
     counts = sorted(int(count) for count in chance.choice(np.arange(1, SUBMITTED_COUNT - 2), size=2, replace=False))
     async with world.client() as client:
         traffic = Traffic(client)
@@ -97,7 +95,7 @@ async def test_what_a_home_operator_has_acknowledged_outlives_it_and_runs_exactl
 
 
 async def test_an_owner_that_dies_between_hold_and_confirm_has_given_nothing_away_twice(world: SmallWorld) -> None:
-    chance = np.random.default_rng([3, 9])
+    chance = np.random.default_rng(SEED + 1)
     async with world.client() as client:
         for number in range(ROUNDS):
             held = world.said(PARTNER, "hold_answered")

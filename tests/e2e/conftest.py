@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from hansa_demo.addressing import LoopbackAddressing
-from hansa_demo.playing import now_ms
-from hansa_demo.prepare import prepare
+from hansa_demo.prepare import now_ms, prepare
 from hansa_demo.stage import Stage
 from rich.console import Console
 

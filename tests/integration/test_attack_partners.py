@@ -1,4 +1,4 @@
-"""A partner that means harm, or is broken: bytes of its own behind real mutual TLS, and a home operator that goes on."""
+"""A partner that means harm, or is broken: bytes of its own behind real mutual TLS, and a home that goes on."""
 
 from __future__ import annotations
 

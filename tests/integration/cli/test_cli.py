@@ -399,3 +399,11 @@ def test_explain_needs_no_operator(hansa: Hansa, service: FakeService) -> None:
     assert "TRANSIT_DENIED" in answer.out and "what to do:" in answer.out
     assert hansa("explain", "TRANSIT_DENEID").err.endswith("did you mean TRANSIT_DENIED?\n")
     assert not service.calls
+
+
+def test_a_reader_that_has_had_enough_is_no_change(workload_file: Path, profile_file: Path) -> None:
+    command = [sys.executable, "-m", "hansa.cli.main", "--profile", str(profile_file)]
+    with subprocess.Popen([*command, "plan", "-f", str(workload_file)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) == 0

@@ -132,17 +132,24 @@ async def test_a_zone_that_moves_to_another_node_takes_its_measurements_with_it(
     assert floors(operator) == {"nowhere": 9_000}
 
 
-async def test_a_probe_to_a_zone_counts_as_soon_as_that_zone_is_known_and_no_longer_than_it_is() -> None:
+async def test_a_probe_to_an_own_zone_counts_as_soon_as_that_is_known_and_no_longer_than_it_is() -> None:
     operator = await with_oslo()
     await operator.say(OSLO, "probes/there", probe(MINE, THERE, 9_000))
-    await operator.say(OSLO, "probes/partners", probe(MINE, PARTNERS, 8_000))
-    assert (floors(operator, THERE), floors(operator, PARTNERS)) == ({}, {})
+    assert floors(operator) == {}
     await operator.connect(GOTEBORG, "goteborg")
-    await operator.federate(("zones/malmo-9", partner_zone()))
-    assert (floors(operator, THERE), floors(operator, PARTNERS)) == ({"oslo": 9_000}, {"oslo": 8_000})
+    assert floors(operator) == {"oslo": 9_000}
     await operator.plane.agents.adverts(GOTEBORG, [], ["inventory"])
+    assert floors(operator) == {}
+
+
+async def test_a_probe_to_a_partners_zone_counts_as_soon_as_that_is_offered_and_no_longer_than_it_is() -> None:
+    operator = await with_oslo()
+    await operator.say(OSLO, "probes/partners", probe(MINE, PARTNERS, 8_000))
+    assert floors(operator, PARTNERS) == {}
+    await operator.federate(("zones/malmo-9", partner_zone()))
+    assert floors(operator, PARTNERS) == {"oslo": 8_000}
     await operator.plane.partners.offered(PARTNER, [], ["zones/malmo-9"])
-    assert (floors(operator, THERE), floors(operator, PARTNERS)) == ({}, {})
+    assert floors(operator, PARTNERS) == {}
 
 
 async def test_measurements_are_worked_out_anew_only_when_zones_or_probes_change() -> None:

@@ -47,6 +47,15 @@ def test_an_error_without_details_gets_the_nearest_reason(code: grpc.StatusCode,
     assert from_rpc_error(bare).reason == reason
 
 
+def test_details_that_cannot_be_read_leave_the_nearest_reason() -> None:
+    bad_value = to_status(HansaError("NOT_FOUND", "x"))
+    bad_value.details[0].value = b"\xff\xff"
+    for content in (b"\xff\xff\xff", bad_value.SerializeToString()):
+        trailing = grpc.aio.Metadata(("grpc-status-details-bin", content))
+        error = grpc.aio.AioRpcError(grpc.StatusCode.NOT_FOUND, grpc.aio.Metadata(), trailing, details="gone")
+        assert (from_rpc_error(error).reason, from_rpc_error(error).message) == ("NOT_FOUND", "gone")
+
+
 def test_a_reason_of_another_domain_is_not_believed() -> None:
     status = to_status(HansaError("NOT_FOUND", "x"))
     status.details[0].value = status.details[0].value.replace(b"hansa.v1", b"other.v1")
