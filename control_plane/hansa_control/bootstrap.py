@@ -62,8 +62,6 @@ class Credentials:
             raise ValueError(f"{config.tls.cert}: {identity.spiffe_id} is not the identity of a control plane")
         check_pair(self.certificate, SystemClock().wall_ms(), str(config.tls.cert))
         self.partner_ca_pems = {partner.operator: partner.ca.read_bytes() for partner in config.partners}
-        for partner in config.partners:
-            check_authority(self.partner_ca_pems[partner.operator], partner.trust_domain, str(partner.ca))
         self.partners = PeerVerifier(
             TrustedDomain(partner.operator, partner.trust_domain, self.partner_ca_pems[partner.operator])
             for partner in config.partners
@@ -73,6 +71,10 @@ class Credentials:
     def partner_bundle_pem(self) -> bytes:
         """Every partner's authority; without partners the own one, whose certificates are refused by name."""
         return b"\n".join(self.partner_ca_pems.values()) or self.ca_pem
+
+
+def _tell_defect(workload: str, defect: Exception) -> None:
+    log.error("defect", workload=workload, exc_info=defect)
 
 
 class ControlPlaneProcess:
@@ -91,6 +93,7 @@ class ControlPlaneProcess:
             read_network_file(config.network),
             Surroundings(store, self._clock, self._ids, self.links),
         )
+        self.application.reconciler.on_defect = _tell_defect
         for link in self.links.values():
             link.bind(self.application.partners)
         self._servers = [
@@ -267,6 +270,8 @@ def _read(path: Path) -> tuple[Config, Credentials]:
     try:
         config = read_config(path)
         credentials = Credentials(config)
+        for partner in config.partners:
+            check_authority(credentials.partner_ca_pems[partner.operator], partner.trust_domain, str(partner.ca))
         read_network_file(config.network)
     except (OSError, ValueError, RefusalError) as error:
         typer.echo(f"error: {error}", err=True)

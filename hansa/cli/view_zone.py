@@ -136,7 +136,8 @@ def _probe_table(network: workload_service_pb2.GetNetworkResponse, now_ms: int) 
     rows = tuple(_probe_row(comparison, now_ms) for comparison in network.probes)
     measured = ("PROBED p50", "p95", "JITTER", "LOSS", "BASIS", "AGE")
     headers = ("FROM", "TO", *measured, "GRAPH p50", "p95", "BASIS")
-    return Table(headers, rows, right=frozenset({2, 3, 4, 5, 7, 8, 9}), fixed=frozenset({0, 1, 6}), spare=(4, 7, 5))
+    figures, kept = frozenset({2, 3, 4, 5, 7, 8, 9}), frozenset({0, 1, 6})
+    return Table(headers, rows, right=figures, fixed=kept, spare=(4, 7, 5, 3, 9, 10))
 
 
 def _probe_row(comparison: workload_service_pb2.ProbeComparison, now_ms: int) -> tuple[Cell, ...]:

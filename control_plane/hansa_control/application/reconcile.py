@@ -7,14 +7,14 @@ at one workload never overlap; wake-ups meanwhile lead to one more look.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from types import coroutine
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
 from hansa_control.application.placing import Placer
-from hansa_control.application.ports import Clock, IdSource, Owner, OwnerUnreachable, RefusalError, Table
+from hansa_control.application.ports import Clock, IdSource, Owner, OwnerUnreachable, RefusalError, StoreFailed, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.application.world import World, offer_key
@@ -73,6 +73,7 @@ class Reconciler:
         self._paused_zones: dict[tuple[str, ZoneId], int] = {}
         self._by_claim: dict[str, str] = {}
         self._gone: set[tuple[str, str]] = set()
+        self.on_defect: Callable[[str, Exception], None] = lambda workload, defect: None
 
     # --- waking ---
 
@@ -137,6 +138,10 @@ class Reconciler:
             self._busy.add(key)
             try:
                 await self.look(key)
+            except StoreFailed:
+                raise
+            except Exception as defect:
+                self._contain(key, defect)
             finally:
                 self._busy.discard(key)
                 if key in self._again:
@@ -144,6 +149,14 @@ class Reconciler:
                     self.wake(key)
             # A look that changes nothing never waits, and many of them in a row would keep everybody else waiting.
             await _give_way()
+
+    def _contain(self, key: str, defect: Exception) -> None:
+        """A defect met at one workload is told and tried again later; it must not take all the others with it."""
+        self.on_defect(key, defect)
+        workload = self._state.workloads.get(key)
+        if workload is not None:
+            self._journal.warning(workload.id, "Defect", f"{type(defect).__name__}: {defect}")
+            self._retry_later(workload, "")
 
     async def look(self, key: str) -> None:
         """One look at a workload: see what its owners say, give up what is to be given up, place if nowhere."""
