@@ -71,6 +71,7 @@ class OperatorNode:
         ways = {owner: self._way(owner, clock) for owner in self.profile.partners}
         surroundings = Surroundings(self.store, clock, self._ids, dict(ways))
         plane = ControlPlane(self.settings(), self.profile.network, surroundings)
+        plane.reconciler.on_defect = self._met_defect
         self.process = Process(self._loop, self.name)
         self.process.spawn(self._main(plane, self.process, clock, ways))
 
@@ -103,6 +104,11 @@ class OperatorNode:
         except Exception as error:
             self._died(error)
             raise
+
+    def _met_defect(self, workload: str, defect: Exception) -> None:
+        """The product contains a defect at one workload; here it counts like a death."""
+        self.deaths.append(f"{self.name}: {defect!r} at {workload}")
+        self._report(f"defect at {workload}: {defect!r}")
 
     def _died(self, error: BaseException) -> None:
         while isinstance(error, BaseExceptionGroup):

@@ -80,7 +80,7 @@ def run_scenario(scenario: Scenario, seed: int, on_line: Callable[[str], None] |
             for error in errors.exceptions:
                 watcher.break_(f"the play ended early: {error!r}")
     for death in world.deaths():
-        watcher.break_(f"a process died of itself: {death}")
+        watcher.break_(f"a process died of itself or met a defect: {death}")
     trace, lines = world.trace.digest(), tuple(world.trace.lines)
     return Outcome(scenario.name, seed, trace, lines, tuple(watcher.broken), world.ended_us // 1_000, world.ended_steps)
 

@@ -7,7 +7,7 @@ released, never assumed: a claim that the owner does not know is released withou
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hansa_control.application.deciding import Decider
@@ -67,9 +67,9 @@ class Placer:
         self._owners = owners
         self._clock = clock
 
-    async def place(self, workload: Workload, exclude: Collection[ZoneId]) -> Placed:
-        """Decides, then holds and confirms with the first owner that grants."""
-        decision = self._decider.decide(workload.spec, None, exclude)
+    async def place(self, workload: Workload, exclude: Mapping[ZoneId, Rejection]) -> Placed:
+        """Decides without the excluded zones, then holds and confirms with the first owner that grants."""
+        decision = self._with_excluded(self._decider.decide(workload.spec, None, exclude), exclude)
         refused: list[Rejection] = []
         for choice in decision.choices[: self._settings.choices_tried_max]:
             if owed := _owed(workload, choice.zone):
@@ -85,6 +85,14 @@ class Placer:
         decision = self._with_refusals(decision, refused)
         self._keep(workload, decision)
         return Placed(workload, granted=False, decision=decision)
+
+    @staticmethod
+    def _with_excluded(decision: Decision, exclude: Mapping[ZoneId, Rejection]) -> Decision:
+        """A zone that was not asked is told with its reason, like any other that does not get the workload."""
+        told = tuple(rejection for _, rejection in sorted(exclude.items()))
+        return replace(
+            decision, rejections=decision.rejections + told, zones_evaluated=decision.zones_evaluated + len(told)
+        )
 
     def _with_refusals(self, decision: Decision, refused: list[Rejection]) -> Decision:
         zones = {rejection.zone for rejection in refused}

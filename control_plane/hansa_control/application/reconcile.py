@@ -27,11 +27,13 @@ from hansa_control.domain.model import (
     ClaimStatus,
     Condition,
     ConditionStatus,
+    ConstraintResult,
     Decision,
     OnChange,
     Placement,
     PlacementState,
     Reason,
+    Rejection,
     Workload,
     WorkloadState,
     ZoneId,
@@ -311,14 +313,29 @@ class Reconciler:
         return workload
 
     async def _place(self, workload: Workload, kept: list[Placement], avoid: tuple[ZoneId, ...]) -> Workload:
-        exclude = {zone for (key, zone) in self._paused_zones if key == str(workload.id)} | set(avoid)
-        placed = await self._placer.place(workload, exclude)
+        placed = await self._placer.place(workload, self._excluded(workload, avoid))
         workload = placed.workload
         for placement in placed.workload.placements:
             self._by_claim[placement.claim] = str(workload.id)
         if placed.granted:
             return self._after_grant(workload)
         return self._nothing_fits(workload, placed.decision, kept)
+
+    def _excluded(self, workload: Workload, avoid: tuple[ZoneId, ...]) -> Mapping[ZoneId, Rejection]:
+        """Zones that are not asked, each with why: it must be left, or the workload failed there a moment ago."""
+        told: dict[ZoneId, Rejection] = {}
+        for zone in avoid:
+            result = ConstraintResult("PolicyHolds", "runs there against the policy", "lawful", "condition Lawful")
+            told[zone] = Rejection(zone, Reason.NOT_EVALUATED, result)
+        now_ms = self._clock.monotonic_ms()
+        for (key, zone), until_ms in self._paused_zones.items():
+            if key == str(workload.id):
+                rest_s = max(0, until_ms - now_ms) / 1000
+                result = ConstraintResult(
+                    "ZonePaused", f"failed here, {rest_s:.0f} s left", "no pause", "its last claim"
+                )
+                told[zone] = Rejection(zone, Reason.INSTANCE_FAILED, result)
+        return told
 
     def _after_grant(self, workload: Workload) -> Workload:
         """Another zone has it: what was lost elsewhere is given up, to be stopped there when it is heard again."""

@@ -145,6 +145,16 @@ async def test_a_zone_where_an_instance_failed_is_left_alone_for_a_while() -> No
     assert stage.placed == [f"{ZONE} STARTING"]
 
 
+async def test_a_zone_that_is_left_alone_is_counted_and_says_why() -> None:
+    stage = await placed_stage()
+    await stage.tell(ClaimState.FAILED, "exit code 1")
+    await stage.look()
+    decision = stage.plane.state.decisions[str(stage.workload.id)].decision
+    assert [(str(r.zone), r.reason) for r in decision.rejections] == [(ZONE, Reason.INSTANCE_FAILED)]
+    assert decision.zones_evaluated == 1
+    assert "60 s left" in decision.rejections[0].result.measured
+
+
 async def test_a_zone_that_failed_one_workload_is_open_to_another() -> None:
     stage = await placed_stage()
     await stage.tell(ClaimState.FAILED, "exit code 1")

@@ -19,6 +19,7 @@ from hansa_control.application.ports import (
     Table,
 )
 from hansa_control.application.state import State
+from hansa_control.domain.model import Federation, FederationState
 
 
 class HandStore:
@@ -287,10 +288,11 @@ async def test_a_restart_finds_what_was_committed_and_nothing_else() -> None:
 
 async def test_records_are_in_the_order_of_their_keys_after_loading_however_the_store_has_them() -> None:
     store = HandStore()
-    store.records = {Table.REQUEST: {key: StoredRequest("d", "w", 1) for key in ("b", "c", "a")}}
+    federation = Federation("nordavind", "skargard", "context-1", FederationState.ACTIVE, 6_000)
+    store.records = {Table.FEDERATION: dict.fromkeys(("b", "c", "a"), federation)}
     state = State(store)
     await state.load()
-    assert list(state.requests) == ["a", "b", "c"]
+    assert list(state.federations) == ["a", "b", "c"]
 
 
 async def test_a_change_after_loading_does_not_change_what_the_store_answered() -> None:
