@@ -112,6 +112,22 @@ async def test_an_owner_that_dies_between_hold_and_confirm_has_given_nothing_awa
         await delete_all(world, client)
 
 
+@pytest.mark.parametrize("step", ["hold_answered", "claim_confirmed"])
+async def test_a_home_operator_that_dies_while_a_partner_grants_leaves_nothing_behind_there(
+    step: str, world: SmallWorld
+) -> None:
+    async with world.client() as client:
+        taken = world.said(PARTNER, step)
+        await client.submit("abroad", spec_in("DE"))
+        async with asyncio.timeout(30):
+            while world.said(PARTNER, step) == taken:
+                await asyncio.sleep(0)
+        await world.kill_and_restart(HOME)
+        workloads = await settled(world, client)
+        assert zones_of(workloads) == {PARTNER}
+        await delete_all(world, client)
+
+
 async def test_an_agent_that_was_asleep_too_long_is_given_up_and_then_told_to_stop(world: SmallWorld) -> None:
     async with world.client() as client:
         await client.submit("sleeper", spec_in("NO"))

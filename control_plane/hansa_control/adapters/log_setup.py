@@ -29,7 +29,8 @@ def set_up_logs(operator: str, level: str = "info", stream: TextIO | None = None
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+        # Standard error as it is when a line is written, which is not always what it was at the start.
+        logger_factory=lambda *_: structlog.WriteLogger(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(operator=operator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -126,3 +127,13 @@ async def test_a_caller_that_talks_nonsense_does_not_disturb_the_next(address: s
     writer.write(b"x" * 100_000)
     writer.close()
     assert (await asyncio.to_thread(fetched, f"{address}/metrics"))[0] == 200
+
+
+def test_a_line_goes_to_standard_error_as_it_is_now_and_not_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, now = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", before)
+    set_up_logs("nordavind")
+    before.close()
+    monkeypatch.setattr(sys, "stderr", now)
+    structlog.get_logger().info("ready")
+    assert '"event": "ready"' in now.getvalue()
