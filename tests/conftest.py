@@ -10,6 +10,8 @@ import structlog
 
 @pytest.fixture(autouse=True)
 def logs_as_before() -> Iterator[None]:
+    before, bound = structlog.get_config(), structlog.contextvars.get_contextvars()
     yield
-    structlog.reset_defaults()
+    structlog.configure(**before)
     structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(**bound)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +17,11 @@ import grpc
 from control_harness import AgentByHand, Operator, advert, authority_of, fact, inventory, running
 from hansa_control.adapters.authority import Role, control_plane_host
 
+from hansa.client import Client
+from hansa.errors import HansaError
 from hansa.profile import Profile, load_profile
 from hansa.v1 import agent_service_pb2 as agent_pb2
-from hansa.v1 import common_pb2, instance_pb2, network_pb2, zone_pb2
+from hansa.v1 import common_pb2, instance_pb2, network_pb2, workload_pb2, zone_pb2
 
 T = TypeVar("T")
 TENANT = "acme"
@@ -178,3 +180,23 @@ class OperatorThread:
 
     def profile(self, tenant: str = TENANT) -> Profile:
         return load_profile(self.write_profile(tenant))
+
+
+async def finished(client: Client, name: str) -> None:
+    """Deletes a workload and waits until it is gone."""
+    await client.delete(name)
+    try:
+        async with asyncio.timeout(WAIT_S), aclosing(client.watch(name)) as updates:
+            async for _ in updates:
+                pass
+    except HansaError as error:
+        assert error.reason == "NOT_FOUND"
+
+
+async def ready(client: Client, name: str) -> workload_pb2.Workload:
+    """Waits until a workload runs."""
+    async with asyncio.timeout(WAIT_S), aclosing(client.watch(name)) as updates:
+        async for update in updates:
+            if update.workload.state == workload_pb2.WORKLOAD_STATE_RUNNING:
+                return update.workload
+    raise AssertionError(f"{name} was gone before it ran")
