@@ -96,6 +96,66 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "A constraint was not evaluated, because an earlier one made it meaningless.",
             "Mend the earlier constraint of the same zone first.",
         ),
+        "LOCATION_IMPLAUSIBLE": Explanation(
+            "A measured round trip is shorter than light in fibre needs to the location that the zone claims.",
+            "The zone's owner must correct the zone's node or its coordinates; look at the probe with hansa network.",
+        ),
+        "PERSONNEL_DENIED": Explanation(
+            "The zone is run or supported from a country that is not allowed, or by people without the clearance.",
+            "Add the country to residency.personnel, or wait for a zone that is run from an allowed country.",
+        ),
+        "PERSONNEL_UNKNOWN": Explanation(
+            "No fact says from where the zone is operated or supported.",
+            "The zone's owner must state from where it operates and supports the zone, with evidence.",
+        ),
+        "ATTESTATION_MISSING": Explanation(
+            "No valid fact attests an execution environment that the policy asks for.",
+            "The zone's owner must prove the technology, or the policy accept another in residency.attestation.",
+        ),
+        "CERTIFICATION_MISSING": Explanation(
+            "The zone has no valid certificate of a scheme, version and level that the policy asks for.",
+            "The zone's owner must state the certificate with evidence, or residency.certification accept another.",
+        ),
+        "ENERGY_DENIED": Explanation(
+            "The zone's energy is more carbon-intensive, or less renewable, than the policy allows.",
+            "Raise carbon_gco2_per_kwh_max or lower renewable_percent_min in residency.energy.",
+        ),
+        "ENERGY_UNKNOWN": Explanation(
+            "No fact says where the zone's energy comes from.",
+            "The zone's owner must state carbon intensity and renewable share, with evidence.",
+        ),
+        "PREDICATE_FALSE": Explanation(
+            "A predicate of the policy is false of the zone.",
+            "Change the expression in residency.predicates; hansa zones -o json shows the attributes that it reads.",
+        ),
+        "PREDICATE_FAILED": Explanation(
+            "A predicate of the policy could not be evaluated for the zone.",
+            "Correct the expression; an attribute may be missing for this zone, guard it with has(...).",
+        ),
+        "PRICE_EXCEEDED": Explanation(
+            "The zone costs more than the request allows.",
+            "Raise price_eur_per_hour_max.",
+        ),
+        "UNSTABLE": Explanation(
+            "The zone's replicas would be offered more work than they can do; the queue would grow without end.",
+            "Ask for more replicas, or lower the demand; the needed number stands in the rejection.",
+        ),
+        "SERVICE_TIME_UNKNOWN": Explanation(
+            "The request gives no service time for any accelerator of the zone.",
+            "Add a service time for one of the zone's accelerators to service.times.",
+        ),
+        "BANDWIDTH_EXCEEDED": Explanation(
+            "Every lawful path has a link that carries less than the traffic needs.",
+            "Lower the demand or the request size, or spread the users over more zones.",
+        ),
+        "SPREAD_UNMET": Explanation(
+            "No set of zones spreads the replicas as the request asks.",
+            "Ask for fewer domains in spread, or widen the constraints that refuse the other zones.",
+        ),
+        "ORIGIN_DENIED": Explanation(
+            "The zone is offered on by an operator that the policy does not allow.",
+            "Allow the operator that offers the zone on, or contract with its owner directly.",
+        ),
         "HOLD_EXPIRED": Explanation(
             "The hold's lease ran out before it was confirmed.",
             "Nothing to do: the operator holds capacity again.",

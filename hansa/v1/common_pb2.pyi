@@ -37,6 +37,20 @@ class _FactKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FactKind.Val
     """The share of the owner held from outside its own country, in percent."""
     FACT_KIND_EXTRATERRITORIAL_LAW: _FactKind.ValueType  # 5
     """A law of a third country that reaches the owner, for example US-CLOUD-ACT; "none" if declared free of such law."""
+    FACT_KIND_OPERATION_COUNTRY: _FactKind.ValueType  # 6
+    """A country from which the zone is operated; repeated where there are several."""
+    FACT_KIND_SUPPORT_COUNTRY: _FactKind.ValueType  # 7
+    """A country from which the zone is supported; repeated where there are several."""
+    FACT_KIND_PERSONNEL_CLEARANCE: _FactKind.ValueType  # 8
+    """A clearance that everybody who operates the zone holds."""
+    FACT_KIND_ATTESTATION: _FactKind.ValueType  # 9
+    """An attested execution environment, for example "intel-tdx", "amd-sev-snp", "nvidia-gpu-cc"."""
+    FACT_KIND_CERTIFICATION: _FactKind.ValueType  # 10
+    """A certification's scheme, for example "ISO-27001"; version and level stand beside it."""
+    FACT_KIND_CARBON_GCO2_PER_KWH: _FactKind.ValueType  # 11
+    """Carbon intensity of the zone's energy, gCO2 a kWh, a whole number."""
+    FACT_KIND_RENEWABLE_PERCENT: _FactKind.ValueType  # 12
+    """Share of renewable energy, percent, a whole number."""
 
 class FactKind(_FactKind, metaclass=_FactKindEnumTypeWrapper):
     """The subject of a fact."""
@@ -53,6 +67,20 @@ FACT_KIND_FOREIGN_SHARE_PERCENT: FactKind.ValueType  # 4
 """The share of the owner held from outside its own country, in percent."""
 FACT_KIND_EXTRATERRITORIAL_LAW: FactKind.ValueType  # 5
 """A law of a third country that reaches the owner, for example US-CLOUD-ACT; "none" if declared free of such law."""
+FACT_KIND_OPERATION_COUNTRY: FactKind.ValueType  # 6
+"""A country from which the zone is operated; repeated where there are several."""
+FACT_KIND_SUPPORT_COUNTRY: FactKind.ValueType  # 7
+"""A country from which the zone is supported; repeated where there are several."""
+FACT_KIND_PERSONNEL_CLEARANCE: FactKind.ValueType  # 8
+"""A clearance that everybody who operates the zone holds."""
+FACT_KIND_ATTESTATION: FactKind.ValueType  # 9
+"""An attested execution environment, for example "intel-tdx", "amd-sev-snp", "nvidia-gpu-cc"."""
+FACT_KIND_CERTIFICATION: FactKind.ValueType  # 10
+"""A certification's scheme, for example "ISO-27001"; version and level stand beside it."""
+FACT_KIND_CARBON_GCO2_PER_KWH: FactKind.ValueType  # 11
+"""Carbon intensity of the zone's energy, gCO2 a kWh, a whole number."""
+FACT_KIND_RENEWABLE_PERCENT: FactKind.ValueType  # 12
+"""Share of renewable energy, percent, a whole number."""
 Global___FactKind: _TypeAlias = FactKind  # noqa: Y015
 
 class _EvidenceKind:
@@ -148,12 +176,18 @@ class Fact(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
     kind: Global___FactKind.ValueType
     """What the claim is about."""
     value: _builtins.str
     """The claimed value: an ISO 3166-1 alpha-2 country for country facts, a percentage for shares,
     the name of a law for extraterritorial law ("none" when the owner declares that none applies).
     """
+    version: _builtins.str
+    """Version of a certification's scheme, for example "2022"; empty otherwise."""
+    level: _builtins.str
+    """Level of a certification, for example "high"; empty otherwise."""
     @_builtins.property
     def evidence(self) -> Global___Evidence:
         """The proof. A fact without evidence counts as unknown."""
@@ -164,10 +198,12 @@ class Fact(_message.Message):
         kind: Global___FactKind.ValueType = ...,
         value: _builtins.str = ...,
         evidence: Global___Evidence | None = ...,
+        version: _builtins.str = ...,
+        level: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "kind", b"kind", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "kind", b"kind", "level", b"level", "value", b"value", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -19,6 +19,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _LinkEncryption:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LinkEncryptionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkEncryption.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LINK_ENCRYPTION_UNSPECIFIED: _LinkEncryption.ValueType  # 0
+    """The same as UNKNOWN."""
+    LINK_ENCRYPTION_UNKNOWN: _LinkEncryption.ValueType  # 1
+    """Nobody has said."""
+    LINK_ENCRYPTION_NONE: _LinkEncryption.ValueType  # 2
+    """It is not."""
+    LINK_ENCRYPTION_ENCRYPTED: _LinkEncryption.ValueType  # 3
+    """It is, for example by MACsec, OTNsec or IPsec."""
+
+class LinkEncryption(_LinkEncryption, metaclass=_LinkEncryptionEnumTypeWrapper):
+    """Whether a link is encrypted by itself."""
+
+LINK_ENCRYPTION_UNSPECIFIED: LinkEncryption.ValueType  # 0
+"""The same as UNKNOWN."""
+LINK_ENCRYPTION_UNKNOWN: LinkEncryption.ValueType  # 1
+"""Nobody has said."""
+LINK_ENCRYPTION_NONE: LinkEncryption.ValueType  # 2
+"""It is not."""
+LINK_ENCRYPTION_ENCRYPTED: LinkEncryption.ValueType  # 3
+"""It is, for example by MACsec, OTNsec or IPsec."""
+Global___LinkEncryption: _TypeAlias = LinkEncryption  # noqa: Y015
+
 class _LinkKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -136,6 +164,10 @@ class NetworkLink(_message.Message):
     COUNTRIES_KNOWN_FIELD_NUMBER: _builtins.int
     CARRIER_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    FORWARD_PERMILLE_FIELD_NUMBER: _builtins.int
+    ONE_WAY_FIELD_NUMBER: _builtins.int
+    BANDWIDTH_KBPS_FIELD_NUMBER: _builtins.int
+    ENCRYPTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name, unique among federated operators, for example "oslo--goteborg"."""
     node_a: _builtins.str
@@ -150,6 +182,14 @@ class NetworkLink(_message.Message):
     """Operator that carries the traffic."""
     kind: Global___LinkKind.ValueType
     """Terrestrial fibre, sea cable, or the attachment of a zone."""
+    forward_permille: _builtins.int
+    """Share of the round-trip time that is spent from node_a to node_b, thousandths, 1 to 999; 0 means 500."""
+    one_way: _builtins.bool
+    """Whether it carries traffic from node_a to node_b only."""
+    bandwidth_kbps: _builtins.int
+    """What each direction carries, kbit/s; 0 is unknown."""
+    encryption: Global___LinkEncryption.ValueType
+    """Whether it is encrypted by itself, below the mutual TLS that hansa always uses end to end."""
     @_builtins.property
     def rtt(self) -> Global___RoundTrip:
         """Round-trip time over this link alone."""
@@ -170,10 +210,14 @@ class NetworkLink(_message.Message):
         countries_known: _builtins.bool = ...,
         carrier: _builtins.str = ...,
         kind: Global___LinkKind.ValueType = ...,
+        forward_permille: _builtins.int = ...,
+        one_way: _builtins.bool = ...,
+        bandwidth_kbps: _builtins.int = ...,
+        encryption: Global___LinkEncryption.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["rtt", b"rtt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carrier", b"carrier", "countries", b"countries", "countries_known", b"countries_known", "kind", b"kind", "length_m", b"length_m", "name", b"name", "node_a", b"node_a", "node_b", b"node_b", "rtt", b"rtt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_kbps", b"bandwidth_kbps", "carrier", b"carrier", "countries", b"countries", "countries_known", b"countries_known", "encryption", b"encryption", "forward_permille", b"forward_permille", "kind", b"kind", "length_m", b"length_m", "name", b"name", "node_a", b"node_a", "node_b", b"node_b", "one_way", b"one_way", "rtt", b"rtt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

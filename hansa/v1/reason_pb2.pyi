@@ -64,6 +64,36 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The access point is not in the network that this operator sees."""
     REASON_NOT_EVALUATED: _Reason.ValueType  # 20
     """A constraint was not evaluated, because an earlier one made it meaningless."""
+    REASON_LOCATION_IMPLAUSIBLE: _Reason.ValueType  # 21
+    """A measured round trip is shorter than light in fibre needs to the location that the zone claims."""
+    REASON_PERSONNEL_DENIED: _Reason.ValueType  # 22
+    """The zone is run or supported from a country that is not allowed, or by people without the clearance."""
+    REASON_PERSONNEL_UNKNOWN: _Reason.ValueType  # 23
+    """No fact says from where the zone is operated or supported."""
+    REASON_ATTESTATION_MISSING: _Reason.ValueType  # 24
+    """No valid fact attests an execution environment that the policy asks for."""
+    REASON_CERTIFICATION_MISSING: _Reason.ValueType  # 25
+    """The zone has no valid certificate of a scheme, version and level that the policy asks for."""
+    REASON_ENERGY_DENIED: _Reason.ValueType  # 26
+    """The zone's energy is more carbon-intensive, or less renewable, than the policy allows."""
+    REASON_ENERGY_UNKNOWN: _Reason.ValueType  # 27
+    """No fact says where the zone's energy comes from."""
+    REASON_PREDICATE_FALSE: _Reason.ValueType  # 28
+    """A predicate of the policy is false of the zone."""
+    REASON_PREDICATE_FAILED: _Reason.ValueType  # 29
+    """A predicate of the policy could not be evaluated for the zone."""
+    REASON_PRICE_EXCEEDED: _Reason.ValueType  # 30
+    """The zone costs more than the request allows."""
+    REASON_UNSTABLE: _Reason.ValueType  # 31
+    """The zone's replicas would be offered more work than they can do; the queue would grow without end."""
+    REASON_SERVICE_TIME_UNKNOWN: _Reason.ValueType  # 32
+    """The request gives no service time for any accelerator of the zone."""
+    REASON_BANDWIDTH_EXCEEDED: _Reason.ValueType  # 33
+    """Every lawful path has a link that carries less than the traffic needs."""
+    REASON_SPREAD_UNMET: _Reason.ValueType  # 34
+    """No set of zones spreads the replicas as the request asks."""
+    REASON_ORIGIN_DENIED: _Reason.ValueType  # 35
+    """The zone is offered on by an operator that the policy does not allow."""
     REASON_HOLD_EXPIRED: _Reason.ValueType  # 40
     """The hold's lease ran out before it was confirmed."""
     REASON_OWNER_REFUSED: _Reason.ValueType  # 41
@@ -154,6 +184,36 @@ REASON_ACCESS_POINT_UNKNOWN: Reason.ValueType  # 19
 """The access point is not in the network that this operator sees."""
 REASON_NOT_EVALUATED: Reason.ValueType  # 20
 """A constraint was not evaluated, because an earlier one made it meaningless."""
+REASON_LOCATION_IMPLAUSIBLE: Reason.ValueType  # 21
+"""A measured round trip is shorter than light in fibre needs to the location that the zone claims."""
+REASON_PERSONNEL_DENIED: Reason.ValueType  # 22
+"""The zone is run or supported from a country that is not allowed, or by people without the clearance."""
+REASON_PERSONNEL_UNKNOWN: Reason.ValueType  # 23
+"""No fact says from where the zone is operated or supported."""
+REASON_ATTESTATION_MISSING: Reason.ValueType  # 24
+"""No valid fact attests an execution environment that the policy asks for."""
+REASON_CERTIFICATION_MISSING: Reason.ValueType  # 25
+"""The zone has no valid certificate of a scheme, version and level that the policy asks for."""
+REASON_ENERGY_DENIED: Reason.ValueType  # 26
+"""The zone's energy is more carbon-intensive, or less renewable, than the policy allows."""
+REASON_ENERGY_UNKNOWN: Reason.ValueType  # 27
+"""No fact says where the zone's energy comes from."""
+REASON_PREDICATE_FALSE: Reason.ValueType  # 28
+"""A predicate of the policy is false of the zone."""
+REASON_PREDICATE_FAILED: Reason.ValueType  # 29
+"""A predicate of the policy could not be evaluated for the zone."""
+REASON_PRICE_EXCEEDED: Reason.ValueType  # 30
+"""The zone costs more than the request allows."""
+REASON_UNSTABLE: Reason.ValueType  # 31
+"""The zone's replicas would be offered more work than they can do; the queue would grow without end."""
+REASON_SERVICE_TIME_UNKNOWN: Reason.ValueType  # 32
+"""The request gives no service time for any accelerator of the zone."""
+REASON_BANDWIDTH_EXCEEDED: Reason.ValueType  # 33
+"""Every lawful path has a link that carries less than the traffic needs."""
+REASON_SPREAD_UNMET: Reason.ValueType  # 34
+"""No set of zones spreads the replicas as the request asks."""
+REASON_ORIGIN_DENIED: Reason.ValueType  # 35
+"""The zone is offered on by an operator that the policy does not allow."""
 REASON_HOLD_EXPIRED: Reason.ValueType  # 40
 """The hold's lease ran out before it was confirmed."""
 REASON_OWNER_REFUSED: Reason.ValueType  # 41

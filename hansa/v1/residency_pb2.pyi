@@ -19,6 +19,74 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _DataClass:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DataClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DataClass.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DATA_CLASS_UNSPECIFIED: _DataClass.ValueType  # 0
+    """Not set; refused."""
+    DATA_CLASS_INPUT: _DataClass.ValueType  # 1
+    """What users send."""
+    DATA_CLASS_OUTPUT: _DataClass.ValueType  # 2
+    """What users get back."""
+    DATA_CLASS_WEIGHTS: _DataClass.ValueType  # 3
+    """Model weights."""
+    DATA_CLASS_LOGS: _DataClass.ValueType  # 4
+    """Logs."""
+    DATA_CLASS_TELEMETRY: _DataClass.ValueType  # 5
+    """Metrics and traces."""
+    DATA_CLASS_BACKUP: _DataClass.ValueType  # 6
+    """Backups."""
+    DATA_CLASS_ARTEFACT: _DataClass.ValueType  # 7
+    """Images and other artefacts."""
+
+class DataClass(_DataClass, metaclass=_DataClassEnumTypeWrapper):
+    """The kinds of data that a workload moves or leaves behind."""
+
+DATA_CLASS_UNSPECIFIED: DataClass.ValueType  # 0
+"""Not set; refused."""
+DATA_CLASS_INPUT: DataClass.ValueType  # 1
+"""What users send."""
+DATA_CLASS_OUTPUT: DataClass.ValueType  # 2
+"""What users get back."""
+DATA_CLASS_WEIGHTS: DataClass.ValueType  # 3
+"""Model weights."""
+DATA_CLASS_LOGS: DataClass.ValueType  # 4
+"""Logs."""
+DATA_CLASS_TELEMETRY: DataClass.ValueType  # 5
+"""Metrics and traces."""
+DATA_CLASS_BACKUP: DataClass.ValueType  # 6
+"""Backups."""
+DATA_CLASS_ARTEFACT: DataClass.ValueType  # 7
+"""Images and other artefacts."""
+Global___DataClass: _TypeAlias = DataClass  # noqa: Y015
+
+class _UnknownPaths:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UnknownPathsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UnknownPaths.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNKNOWN_PATHS_UNSPECIFIED: _UnknownPaths.ValueType  # 0
+    """The same as REJECT."""
+    UNKNOWN_PATHS_REJECT: _UnknownPaths.ValueType  # 1
+    """They may not be crossed."""
+    UNKNOWN_PATHS_ACCEPT_ENCRYPTED: _UnknownPaths.ValueType  # 2
+    """They may be crossed where the link is known to be encrypted by itself."""
+
+class UnknownPaths(_UnknownPaths, metaclass=_UnknownPathsEnumTypeWrapper):
+    """What a transit rule makes of what is not known."""
+
+UNKNOWN_PATHS_UNSPECIFIED: UnknownPaths.ValueType  # 0
+"""The same as REJECT."""
+UNKNOWN_PATHS_REJECT: UnknownPaths.ValueType  # 1
+"""They may not be crossed."""
+UNKNOWN_PATHS_ACCEPT_ENCRYPTED: UnknownPaths.ValueType  # 2
+"""They may be crossed where the link is known to be encrypted by itself."""
+Global___UnknownPaths: _TypeAlias = UnknownPaths  # noqa: Y015
+
 class _OnChange:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -59,6 +127,13 @@ class ResidencyPolicy(_message.Message):
     LEGAL_FIELD_NUMBER: _builtins.int
     TRANSIT_FIELD_NUMBER: _builtins.int
     ON_CHANGE_FIELD_NUMBER: _builtins.int
+    PERSONNEL_FIELD_NUMBER: _builtins.int
+    ATTESTATION_FIELD_NUMBER: _builtins.int
+    CERTIFICATION_FIELD_NUMBER: _builtins.int
+    ENERGY_FIELD_NUMBER: _builtins.int
+    PREDICATES_FIELD_NUMBER: _builtins.int
+    APPLIES_TO_FIELD_NUMBER: _builtins.int
+    PRESETS_FIELD_NUMBER: _builtins.int
     on_change: Global___OnChange.ValueType
     """What happens to a running placement when a fact changes so that it no longer fits."""
     @_builtins.property
@@ -73,6 +148,36 @@ class ResidencyPolicy(_message.Message):
     def transit(self) -> Global___TransitRule:
         """Where traffic may pass."""
 
+    @_builtins.property
+    def personnel(self) -> Global___PersonnelRule:
+        """Who may operate and support the zone."""
+
+    @_builtins.property
+    def attestation(self) -> Global___AttestationRule:
+        """Attested execution environments."""
+
+    @_builtins.property
+    def certification(self) -> Global___CertificationRule:
+        """Certificates."""
+
+    @_builtins.property
+    def energy(self) -> Global___EnergyRule:
+        """Where the zone's energy may come from."""
+
+    @_builtins.property
+    def predicates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """CEL expressions that must be true of a zone; attributes in docs/residency.md."""
+
+    @_builtins.property
+    def applies_to(self) -> _containers.RepeatedScalarFieldContainer[Global___DataClass.ValueType]:
+        """Kinds of data whose paths fall under the transit rule; empty means all."""
+
+    @_builtins.property
+    def presets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Presets. In a request "name" (as of now) or "name@2026-11-01", which the control plane expands; in an answer, what
+        was expanded.
+        """
+
     def __init__(
         self,
         *,
@@ -80,34 +185,78 @@ class ResidencyPolicy(_message.Message):
         legal: Global___LegalRule | None = ...,
         transit: Global___TransitRule | None = ...,
         on_change: Global___OnChange.ValueType = ...,
+        personnel: Global___PersonnelRule | None = ...,
+        attestation: Global___AttestationRule | None = ...,
+        certification: Global___CertificationRule | None = ...,
+        energy: Global___EnergyRule | None = ...,
+        predicates: _abc.Iterable[_builtins.str] | None = ...,
+        applies_to: _abc.Iterable[Global___DataClass.ValueType] | None = ...,
+        presets: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["legal", b"legal", "site", b"site", "transit", b"transit"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation", "certification", b"certification", "energy", b"energy", "legal", b"legal", "personnel", b"personnel", "site", b"site", "transit", b"transit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["legal", b"legal", "on_change", b"on_change", "site", b"site", "transit", b"transit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applies_to", b"applies_to", "attestation", b"attestation", "certification", b"certification", "energy", b"energy", "legal", b"legal", "on_change", b"on_change", "personnel", b"personnel", "predicates", b"predicates", "presets", b"presets", "site", b"site", "transit", b"transit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResidencyPolicy: _TypeAlias = ResidencyPolicy  # noqa: Y015
 
 @_typing.final
+class CountrySet(_message.Message):
+    """A set of countries, ISO 3166-1 alpha-2."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def countries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The countries; may be empty."""
+
+    def __init__(
+        self,
+        *,
+        countries: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["countries", b"countries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountrySet: _TypeAlias = CountrySet  # noqa: Y015
+
+@_typing.final
 class SiteRule(_message.Message):
-    """Where the zone may stand."""
+    """Where the zone may stand.
+    Of allowed and denied countries at least one is given in every rule. An absent allow-list allows every known country
+    that is not denied.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     COUNTRIES_ALLOWED_FIELD_NUMBER: _builtins.int
+    COUNTRIES_DENIED_FIELD_NUMBER: _builtins.int
+    NOTHING_ALLOWED_FIELD_NUMBER: _builtins.int
+    nothing_allowed: _builtins.bool
+    """Set where an allow-list is in force that is empty, as merging can make it: nothing is allowed."""
     @_builtins.property
     def countries_allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Allowed countries, ISO 3166-1 alpha-2; at least one."""
+        """Allowed countries, ISO 3166-1 alpha-2."""
+
+    @_builtins.property
+    def countries_denied(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Denied countries, ISO 3166-1 alpha-2."""
 
     def __init__(
         self,
         *,
         countries_allowed: _abc.Iterable[_builtins.str] | None = ...,
+        countries_denied: _abc.Iterable[_builtins.str] | None = ...,
+        nothing_allowed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["countries_allowed", b"countries_allowed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["countries_allowed", b"countries_allowed", "countries_denied", b"countries_denied", "nothing_allowed", b"nothing_allowed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -121,27 +270,43 @@ class LegalRule(_message.Message):
 
     COUNTRIES_ALLOWED_FIELD_NUMBER: _builtins.int
     LAWS_DENIED_FIELD_NUMBER: _builtins.int
+    COUNTRIES_DENIED_FIELD_NUMBER: _builtins.int
+    NOTHING_ALLOWED_FIELD_NUMBER: _builtins.int
+    FOREIGN_SHARE_PERCENT_MAX_FIELD_NUMBER: _builtins.int
+    nothing_allowed: _builtins.bool
+    """As in SiteRule."""
+    foreign_share_percent_max: _builtins.int
+    """Largest share of the owner held from outside its own country, percent; absent bounds nothing."""
     @_builtins.property
     def countries_allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Countries from which the owner may be controlled: headquarters and every ultimate parent, ISO 3166-1 alpha-2;
-        at least one.
+        as in SiteRule.
         """
 
     @_builtins.property
     def laws_denied(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Laws of third countries that must not reach the owner, for example US-CLOUD-ACT."""
 
+    @_builtins.property
+    def countries_denied(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Denied countries, ISO 3166-1 alpha-2."""
+
     def __init__(
         self,
         *,
         countries_allowed: _abc.Iterable[_builtins.str] | None = ...,
         laws_denied: _abc.Iterable[_builtins.str] | None = ...,
+        countries_denied: _abc.Iterable[_builtins.str] | None = ...,
+        nothing_allowed: _builtins.bool = ...,
+        foreign_share_percent_max: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_foreign_share_percent_max", b"_foreign_share_percent_max", "foreign_share_percent_max", b"foreign_share_percent_max"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["countries_allowed", b"countries_allowed", "laws_denied", b"laws_denied"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_foreign_share_percent_max", b"_foreign_share_percent_max", "countries_allowed", b"countries_allowed", "countries_denied", b"countries_denied", "foreign_share_percent_max", b"foreign_share_percent_max", "laws_denied", b"laws_denied", "nothing_allowed", b"nothing_allowed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__foreign_share_percent_max: _TypeAlias = _typing.Literal["foreign_share_percent_max"]  # noqa: Y015
+    _WhichOneofArgType__foreign_share_percent_max: _TypeAlias = _typing.Literal["_foreign_share_percent_max", b"_foreign_share_percent_max"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__foreign_share_percent_max) -> _WhichOneofReturnType__foreign_share_percent_max | None: ...
 
 Global___LegalRule: _TypeAlias = LegalRule  # noqa: Y015
 
@@ -153,24 +318,245 @@ class TransitRule(_message.Message):
 
     COUNTRIES_ALLOWED_FIELD_NUMBER: _builtins.int
     CARRIERS_DENIED_FIELD_NUMBER: _builtins.int
+    COUNTRIES_DENIED_FIELD_NUMBER: _builtins.int
+    NOTHING_ALLOWED_FIELD_NUMBER: _builtins.int
+    ENCRYPTION_REQUIRED_FIELD_NUMBER: _builtins.int
+    UNKNOWN_PATHS_FIELD_NUMBER: _builtins.int
+    nothing_allowed: _builtins.bool
+    """As in SiteRule."""
+    encryption_required: _builtins.bool
+    """Whether every link must be known to be encrypted by itself."""
+    unknown_paths: Global___UnknownPaths.ValueType
+    """What becomes of links and nodes of which countries or carrier are not known."""
     @_builtins.property
     def countries_allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Allowed countries, ISO 3166-1 alpha-2; at least one."""
+        """Allowed countries, ISO 3166-1 alpha-2, as in SiteRule."""
 
     @_builtins.property
     def carriers_denied(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Carriers that must not carry it, by operator name."""
+
+    @_builtins.property
+    def countries_denied(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Denied countries, ISO 3166-1 alpha-2."""
 
     def __init__(
         self,
         *,
         countries_allowed: _abc.Iterable[_builtins.str] | None = ...,
         carriers_denied: _abc.Iterable[_builtins.str] | None = ...,
+        countries_denied: _abc.Iterable[_builtins.str] | None = ...,
+        nothing_allowed: _builtins.bool = ...,
+        encryption_required: _builtins.bool = ...,
+        unknown_paths: Global___UnknownPaths.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carriers_denied", b"carriers_denied", "countries_allowed", b"countries_allowed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carriers_denied", b"carriers_denied", "countries_allowed", b"countries_allowed", "countries_denied", b"countries_denied", "encryption_required", b"encryption_required", "nothing_allowed", b"nothing_allowed", "unknown_paths", b"unknown_paths"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransitRule: _TypeAlias = TransitRule  # noqa: Y015
+
+@_typing.final
+class PersonnelRule(_message.Message):
+    """Who may operate and support a zone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTRIES_ALLOWED_FIELD_NUMBER: _builtins.int
+    COUNTRIES_DENIED_FIELD_NUMBER: _builtins.int
+    NOTHING_ALLOWED_FIELD_NUMBER: _builtins.int
+    CLEARANCES_REQUIRED_FIELD_NUMBER: _builtins.int
+    nothing_allowed: _builtins.bool
+    """As in SiteRule."""
+    @_builtins.property
+    def countries_allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Countries from which the zone may be operated and supported, ISO 3166-1 alpha-2, as in SiteRule."""
+
+    @_builtins.property
+    def countries_denied(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Denied countries, ISO 3166-1 alpha-2."""
+
+    @_builtins.property
+    def clearances_required(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Clearances that everybody who operates the zone must hold."""
+
+    def __init__(
+        self,
+        *,
+        countries_allowed: _abc.Iterable[_builtins.str] | None = ...,
+        countries_denied: _abc.Iterable[_builtins.str] | None = ...,
+        nothing_allowed: _builtins.bool = ...,
+        clearances_required: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clearances_required", b"clearances_required", "countries_allowed", b"countries_allowed", "countries_denied", b"countries_denied", "nothing_allowed", b"nothing_allowed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PersonnelRule: _TypeAlias = PersonnelRule  # noqa: Y015
+
+@_typing.final
+class AttestationRule(_message.Message):
+    """Attested execution environments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def required(self) -> _containers.RepeatedCompositeFieldContainer[Global___TechnologySet]:
+        """Of each set at least one must be proved."""
+
+    def __init__(
+        self,
+        *,
+        required: _abc.Iterable[Global___TechnologySet] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["required", b"required"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttestationRule: _TypeAlias = AttestationRule  # noqa: Y015
+
+@_typing.final
+class TechnologySet(_message.Message):
+    """Technologies of which any will do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANY_OF_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def any_of(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Technologies, for example "intel-tdx"; at least one."""
+
+    def __init__(
+        self,
+        *,
+        any_of: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["any_of", b"any_of"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TechnologySet: _TypeAlias = TechnologySet  # noqa: Y015
+
+@_typing.final
+class CertificationRule(_message.Message):
+    """Certificates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def required(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificationSet]:
+        """Of each set at least one must be valid."""
+
+    def __init__(
+        self,
+        *,
+        required: _abc.Iterable[Global___CertificationSet] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["required", b"required"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertificationRule: _TypeAlias = CertificationRule  # noqa: Y015
+
+@_typing.final
+class CertificationSet(_message.Message):
+    """Certificates of which any will do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANY_OF_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def any_of(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificationNeed]:
+        """Certificates; at least one."""
+
+    def __init__(
+        self,
+        *,
+        any_of: _abc.Iterable[Global___CertificationNeed] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["any_of", b"any_of"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertificationSet: _TypeAlias = CertificationSet  # noqa: Y015
+
+@_typing.final
+class CertificationNeed(_message.Message):
+    """A certificate that is asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEME_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    scheme: _builtins.str
+    """Scheme, for example "ISO-27001"."""
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Acceptable versions; empty accepts any."""
+
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Acceptable levels; empty accepts any."""
+
+    def __init__(
+        self,
+        *,
+        scheme: _builtins.str = ...,
+        versions: _abc.Iterable[_builtins.str] | None = ...,
+        levels: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["levels", b"levels", "scheme", b"scheme", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertificationNeed: _TypeAlias = CertificationNeed  # noqa: Y015
+
+@_typing.final
+class EnergyRule(_message.Message):
+    """Bounds on where energy comes from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARBON_GCO2_PER_KWH_MAX_FIELD_NUMBER: _builtins.int
+    RENEWABLE_PERCENT_MIN_FIELD_NUMBER: _builtins.int
+    carbon_gco2_per_kwh_max: _builtins.int
+    """Largest carbon intensity, gCO2 a kWh; absent bounds nothing."""
+    renewable_percent_min: _builtins.int
+    """Smallest share of renewable energy, percent; absent bounds nothing."""
+    def __init__(
+        self,
+        *,
+        carbon_gco2_per_kwh_max: _builtins.int | None = ...,
+        renewable_percent_min: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_carbon_gco2_per_kwh_max", b"_carbon_gco2_per_kwh_max", "_renewable_percent_min", b"_renewable_percent_min", "carbon_gco2_per_kwh_max", b"carbon_gco2_per_kwh_max", "renewable_percent_min", b"renewable_percent_min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_carbon_gco2_per_kwh_max", b"_carbon_gco2_per_kwh_max", "_renewable_percent_min", b"_renewable_percent_min", "carbon_gco2_per_kwh_max", b"carbon_gco2_per_kwh_max", "renewable_percent_min", b"renewable_percent_min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__carbon_gco2_per_kwh_max: _TypeAlias = _typing.Literal["carbon_gco2_per_kwh_max"]  # noqa: Y015
+    _WhichOneofArgType__carbon_gco2_per_kwh_max: _TypeAlias = _typing.Literal["_carbon_gco2_per_kwh_max", b"_carbon_gco2_per_kwh_max"]  # noqa: Y015
+    _WhichOneofReturnType__renewable_percent_min: _TypeAlias = _typing.Literal["renewable_percent_min"]  # noqa: Y015
+    _WhichOneofArgType__renewable_percent_min: _TypeAlias = _typing.Literal["_renewable_percent_min", b"_renewable_percent_min"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__carbon_gco2_per_kwh_max) -> _WhichOneofReturnType__carbon_gco2_per_kwh_max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__renewable_percent_min) -> _WhichOneofReturnType__renewable_percent_min | None: ...
+
+Global___EnergyRule: _TypeAlias = EnergyRule  # noqa: Y015

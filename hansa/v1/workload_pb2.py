@@ -27,37 +27,57 @@ from hansa.v1 import reason_pb2 as hansa_dot_v1_dot_reason__pb2
 from hansa.v1 import residency_pb2 as hansa_dot_v1_dot_residency__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hansa/v1/workload.proto\x12\x08hansa.v1\x1a\x15hansa/v1/common.proto\x1a\x15hansa/v1/reason.proto\x1a\x18hansa/v1/residency.proto\"\xa1\x02\n\x0cWorkloadSpec\x12\'\n\x08\x61rtefact\x18\x01 \x01(\x0b\x32\x15.hansa.v1.ArtefactRef\x12.\n\x0b\x61\x63\x63\x65lerator\x18\x02 \x01(\x0b\x32\x19.hansa.v1.AcceleratorNeed\x12\x12\n\ncpu_millis\x18\x03 \x01(\x03\x12\x12\n\nmemory_mib\x18\x04 \x01(\x03\x12\x10\n\x08replicas\x18\x05 \x01(\x05\x12&\n\x06\x61\x63\x63\x65ss\x18\x06 \x03(\x0b\x32\x16.hansa.v1.AccessDemand\x12(\n\x07latency\x18\x07 \x01(\x0b\x32\x17.hansa.v1.LatencyBudget\x12,\n\tresidency\x18\x08 \x01(\x0b\x32\x19.hansa.v1.ResidencyPolicy\"=\n\x0c\x41\x63\x63\x65ssDemand\x12\x14\n\x0c\x61\x63\x63\x65ss_point\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x65mand_millirps\x18\x02 \x01(\x03\"7\n\rLatencyBudget\x12\x12\n\npercentile\x18\x01 \x01(\x05\x12\x12\n\nrtt_us_max\x18\x02 \x01(\x03\"\xfe\x01\n\x08Workload\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\x12\x12\n\ngeneration\x18\x04 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.hansa.v1.WorkloadState\x12\'\n\nplacements\x18\x07 \x03(\x0b\x32\x13.hansa.v1.Placement\x12\'\n\nconditions\x18\x08 \x03(\x0b\x32\x13.hansa.v1.Condition\x12\x15\n\rcreated_at_ms\x18\t \x01(\x03\"\x89\x02\n\tPlacement\x12\r\n\x05\x63laim\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x10\n\x08replicas\x18\x03 \x01(\x05\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.hansa.v1.PlacementState\x12\x15\n\rendpoint_urls\x18\x05 \x03(\t\x12\x17\n\x0f\x65ndpoint_ca_pem\x18\x06 \x01(\x0c\x12*\n\tlatencies\x18\x07 \x03(\x0b\x32\x17.hansa.v1.AccessLatency\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x15\n\rfencing_token\x18\t \x01(\x03\x12\x0c\n\x04pool\x18\n \x01(\t\x12\x12\n\ngeneration\x18\x0b \x01(\x03\"e\n\rAccessLatency\x12\x14\n\x0c\x61\x63\x63\x65ss_point\x18\x01 \x01(\t\x12\x0e\n\x06rtt_us\x18\x02 \x01(\x03\x12\x0c\n\x04path\x18\x03 \x03(\t\x12\x11\n\tcountries\x18\x04 \x03(\t\x12\r\n\x05\x62\x61ses\x18\x05 \x03(\t\"\xb5\x01\n\x08\x44\x65\x63ision\x12!\n\x07\x63hoices\x18\x01 \x03(\x0b\x32\x10.hansa.v1.Choice\x12\'\n\nrejections\x18\x02 \x03(\x0b\x32\x13.hansa.v1.Rejection\x12\x17\n\x0fzones_evaluated\x18\x03 \x01(\x05\x12\x1b\n\x13snapshot_generation\x18\x04 \x01(\x03\x12\x12\n\nelapsed_us\x18\x05 \x01(\x03\x12\x13\n\x0bnearest_fix\x18\x06 \x01(\t\"\xaf\x01\n\x06\x43hoice\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\"\n\x05terms\x18\x03 \x03(\x0b\x32\x13.hansa.v1.ScoreTerm\x12*\n\tlatencies\x18\x04 \x03(\x0b\x32\x17.hansa.v1.AccessLatency\x12\x0c\n\x04pool\x18\x05 \x01(\t\x12*\n\x06passed\x18\x06 \x03(\x0b\x32\x1a.hansa.v1.ConstraintResult\"(\n\tScoreTerm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\"Y\n\x10\x43onstraintResult\x12\x12\n\nconstraint\x18\x01 \x01(\t\x12\x10\n\x08measured\x18\x02 \x01(\t\x12\r\n\x05\x62ound\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x01(\t\"g\n\tRejection\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12 \n\x06reason\x18\x02 \x01(\x0e\x32\x10.hansa.v1.Reason\x12*\n\x06result\x18\x03 \x01(\x0b\x32\x1a.hansa.v1.ConstraintResult*\xc1\x01\n\rWorkloadState\x12\x1e\n\x1aWORKLOAD_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKLOAD_STATE_PENDING\x10\x01\x12\x1b\n\x17WORKLOAD_STATE_STARTING\x10\x02\x12\x1a\n\x16WORKLOAD_STATE_RUNNING\x10\x03\x12\x1e\n\x1aWORKLOAD_STATE_UNPLACEABLE\x10\x04\x12\x1b\n\x17WORKLOAD_STATE_DELETING\x10\x05*\xbd\x01\n\x0ePlacementState\x12\x1f\n\x1bPLACEMENT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PLACEMENT_STATE_HELD\x10\x01\x12\x1c\n\x18PLACEMENT_STATE_STARTING\x10\x02\x12\x19\n\x15PLACEMENT_STATE_READY\x10\x03\x12\x18\n\x14PLACEMENT_STATE_LOST\x10\x04\x12\x1d\n\x19PLACEMENT_STATE_RELEASING\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hansa/v1/workload.proto\x12\x08hansa.v1\x1a\x15hansa/v1/common.proto\x1a\x15hansa/v1/reason.proto\x1a\x18hansa/v1/residency.proto\"\xd2\x04\n\x0cWorkloadSpec\x12\'\n\x08\x61rtefact\x18\x01 \x01(\x0b\x32\x15.hansa.v1.ArtefactRef\x12.\n\x0b\x61\x63\x63\x65lerator\x18\x02 \x01(\x0b\x32\x19.hansa.v1.AcceleratorNeed\x12\x12\n\ncpu_millis\x18\x03 \x01(\x03\x12\x12\n\nmemory_mib\x18\x04 \x01(\x03\x12\x10\n\x08replicas\x18\x05 \x01(\x05\x12&\n\x06\x61\x63\x63\x65ss\x18\x06 \x03(\x0b\x32\x16.hansa.v1.AccessDemand\x12(\n\x07latency\x18\x07 \x01(\x0b\x32\x17.hansa.v1.LatencyBudget\x12,\n\tresidency\x18\x08 \x01(\x0b\x32\x19.hansa.v1.ResidencyPolicy\x12\x14\n\x0creplicas_max\x18\t \x01(\x05\x12#\n\x05zones\x18\n \x01(\x0b\x32\x14.hansa.v1.ZoneBounds\x12$\n\x06spread\x18\x0b \x03(\x0b\x32\x14.hansa.v1.SpreadRule\x12)\n\x07service\x18\x0c \x01(\x0b\x32\x18.hansa.v1.ServiceProfile\x12*\n\x0bpreferences\x18\r \x01(\x0b\x32\x15.hansa.v1.Preferences\x12&\n\tobjective\x18\x0e \x01(\x0b\x32\x13.hansa.v1.Objective\x12*\n\x0c\x64\x61ta_sources\x18\x0f \x03(\x0b\x32\x14.hansa.v1.DataSource\x12#\n\x1bprice_millieur_per_hour_max\x18\x10 \x01(\x03\".\n\nZoneBounds\x12\x0f\n\x07minimum\x18\x01 \x01(\x05\x12\x0f\n\x07maximum\x18\x02 \x01(\x05\"h\n\nSpreadRule\x12$\n\x05level\x18\x01 \x01(\x0e\x32\x15.hansa.v1.SpreadLevel\x12\x13\n\x0b\x64omains_min\x18\x02 \x01(\x05\x12\x1f\n\x17replicas_per_domain_max\x18\x03 \x01(\x05\"z\n\x0eServiceProfile\x12$\n\x05times\x18\x01 \x03(\x0b\x32\x15.hansa.v1.ServiceTime\x12\x13\n\x0b\x63oncurrency\x18\x02 \x01(\x05\x12\x15\n\rrequest_bytes\x18\x03 \x01(\x03\x12\x16\n\x0eresponse_bytes\x18\x04 \x01(\x03\"c\n\x0bServiceTime\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07mean_us\x18\x02 \x01(\x03\x12\x0e\n\x06p95_us\x18\x03 \x01(\x03\x12\x0e\n\x06p99_us\x18\x04 \x01(\x03\x12\x14\n\x0cscv_permille\x18\x05 \x01(\x05\"R\n\x08Selector\x12\x11\n\toperators\x18\x01 \x03(\t\x12\x11\n\tcountries\x18\x02 \x03(\t\x12\r\n\x05zones\x18\x03 \x03(\t\x12\x11\n\tpredicate\x18\x04 \x01(\t\"O\n\x0eSoftConstraint\x12$\n\x08selector\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Selector\x12\x17\n\x0fweight_permille\x18\x02 \x01(\x05\"Z\n\x0bPreferences\x12#\n\x07ordered\x18\x01 \x03(\x0b\x32\x12.hansa.v1.Selector\x12&\n\x04soft\x18\x02 \x03(\x0b\x32\x18.hansa.v1.SoftConstraint\"V\n\tObjective\x12\x18\n\x10latency_permille\x18\x01 \x01(\x05\x12\x16\n\x0eprice_permille\x18\x02 \x01(\x05\x12\x17\n\x0f\x63\x61rbon_permille\x18\x03 \x01(\x05\"\\\n\nDataSource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x03 \x01(\t\x12!\n\x04\x64\x61ta\x18\x04 \x01(\x0e\x32\x13.hansa.v1.DataClass\"=\n\x0c\x41\x63\x63\x65ssDemand\x12\x14\n\x0c\x61\x63\x63\x65ss_point\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x65mand_millirps\x18\x02 \x01(\x03\"P\n\rLatencyBudget\x12\x12\n\npercentile\x18\x01 \x01(\x05\x12\x12\n\nrtt_us_max\x18\x02 \x01(\x03\x12\x17\n\x0fresponse_us_max\x18\x03 \x01(\x03\"\xfe\x01\n\x08Workload\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\x12\x12\n\ngeneration\x18\x04 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.hansa.v1.WorkloadState\x12\'\n\nplacements\x18\x07 \x03(\x0b\x32\x13.hansa.v1.Placement\x12\'\n\nconditions\x18\x08 \x03(\x0b\x32\x13.hansa.v1.Condition\x12\x15\n\rcreated_at_ms\x18\t \x01(\x03\"\x89\x02\n\tPlacement\x12\r\n\x05\x63laim\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x10\n\x08replicas\x18\x03 \x01(\x05\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.hansa.v1.PlacementState\x12\x15\n\rendpoint_urls\x18\x05 \x03(\t\x12\x17\n\x0f\x65ndpoint_ca_pem\x18\x06 \x01(\x0c\x12*\n\tlatencies\x18\x07 \x03(\x0b\x32\x17.hansa.v1.AccessLatency\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x15\n\rfencing_token\x18\t \x01(\x03\x12\x0c\n\x04pool\x18\n \x01(\t\x12\x12\n\ngeneration\x18\x0b \x01(\x03\"z\n\rAccessLatency\x12\x14\n\x0c\x61\x63\x63\x65ss_point\x18\x01 \x01(\t\x12\x0e\n\x06rtt_us\x18\x02 \x01(\x03\x12\x0c\n\x04path\x18\x03 \x03(\t\x12\x11\n\tcountries\x18\x04 \x03(\t\x12\r\n\x05\x62\x61ses\x18\x05 \x03(\t\x12\x13\n\x0breturn_path\x18\x06 \x03(\t\"\xb5\x01\n\x08\x44\x65\x63ision\x12!\n\x07\x63hoices\x18\x01 \x03(\x0b\x32\x10.hansa.v1.Choice\x12\'\n\nrejections\x18\x02 \x03(\x0b\x32\x13.hansa.v1.Rejection\x12\x17\n\x0fzones_evaluated\x18\x03 \x01(\x05\x12\x1b\n\x13snapshot_generation\x18\x04 \x01(\x03\x12\x12\n\nelapsed_us\x18\x05 \x01(\x03\x12\x13\n\x0bnearest_fix\x18\x06 \x01(\t\"\xaf\x01\n\x06\x43hoice\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\"\n\x05terms\x18\x03 \x03(\x0b\x32\x13.hansa.v1.ScoreTerm\x12*\n\tlatencies\x18\x04 \x03(\x0b\x32\x17.hansa.v1.AccessLatency\x12\x0c\n\x04pool\x18\x05 \x01(\t\x12*\n\x06passed\x18\x06 \x03(\x0b\x32\x1a.hansa.v1.ConstraintResult\"(\n\tScoreTerm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\"Y\n\x10\x43onstraintResult\x12\x12\n\nconstraint\x18\x01 \x01(\t\x12\x10\n\x08measured\x18\x02 \x01(\t\x12\r\n\x05\x62ound\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x01(\t\"g\n\tRejection\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12 \n\x06reason\x18\x02 \x01(\x0e\x32\x10.hansa.v1.Reason\x12*\n\x06result\x18\x03 \x01(\x0b\x32\x1a.hansa.v1.ConstraintResult*\x98\x01\n\x0bSpreadLevel\x12\x1c\n\x18SPREAD_LEVEL_UNSPECIFIED\x10\x00\x12\x15\n\x11SPREAD_LEVEL_ZONE\x10\x01\x12\x1f\n\x1bSPREAD_LEVEL_FAILURE_DOMAIN\x10\x02\x12\x19\n\x15SPREAD_LEVEL_OPERATOR\x10\x03\x12\x18\n\x14SPREAD_LEVEL_COUNTRY\x10\x04*\xc1\x01\n\rWorkloadState\x12\x1e\n\x1aWORKLOAD_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKLOAD_STATE_PENDING\x10\x01\x12\x1b\n\x17WORKLOAD_STATE_STARTING\x10\x02\x12\x1a\n\x16WORKLOAD_STATE_RUNNING\x10\x03\x12\x1e\n\x1aWORKLOAD_STATE_UNPLACEABLE\x10\x04\x12\x1b\n\x17WORKLOAD_STATE_DELETING\x10\x05*\xbd\x01\n\x0ePlacementState\x12\x1f\n\x1bPLACEMENT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PLACEMENT_STATE_HELD\x10\x01\x12\x1c\n\x18PLACEMENT_STATE_STARTING\x10\x02\x12\x19\n\x15PLACEMENT_STATE_READY\x10\x03\x12\x18\n\x14PLACEMENT_STATE_LOST\x10\x04\x12\x1d\n\x19PLACEMENT_STATE_RELEASING\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hansa.v1.workload_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORKLOADSTATE']._serialized_start=1750
-  _globals['_WORKLOADSTATE']._serialized_end=1943
-  _globals['_PLACEMENTSTATE']._serialized_start=1946
-  _globals['_PLACEMENTSTATE']._serialized_end=2135
+  _globals['_SPREADLEVEL']._serialized_start=2919
+  _globals['_SPREADLEVEL']._serialized_end=3071
+  _globals['_WORKLOADSTATE']._serialized_start=3074
+  _globals['_WORKLOADSTATE']._serialized_end=3267
+  _globals['_PLACEMENTSTATE']._serialized_start=3270
+  _globals['_PLACEMENTSTATE']._serialized_end=3459
   _globals['_WORKLOADSPEC']._serialized_start=110
-  _globals['_WORKLOADSPEC']._serialized_end=399
-  _globals['_ACCESSDEMAND']._serialized_start=401
-  _globals['_ACCESSDEMAND']._serialized_end=462
-  _globals['_LATENCYBUDGET']._serialized_start=464
-  _globals['_LATENCYBUDGET']._serialized_end=519
-  _globals['_WORKLOAD']._serialized_start=522
-  _globals['_WORKLOAD']._serialized_end=776
-  _globals['_PLACEMENT']._serialized_start=779
-  _globals['_PLACEMENT']._serialized_end=1044
-  _globals['_ACCESSLATENCY']._serialized_start=1046
-  _globals['_ACCESSLATENCY']._serialized_end=1147
-  _globals['_DECISION']._serialized_start=1150
-  _globals['_DECISION']._serialized_end=1331
-  _globals['_CHOICE']._serialized_start=1334
-  _globals['_CHOICE']._serialized_end=1509
-  _globals['_SCORETERM']._serialized_start=1511
-  _globals['_SCORETERM']._serialized_end=1551
-  _globals['_CONSTRAINTRESULT']._serialized_start=1553
-  _globals['_CONSTRAINTRESULT']._serialized_end=1642
-  _globals['_REJECTION']._serialized_start=1644
-  _globals['_REJECTION']._serialized_end=1747
+  _globals['_WORKLOADSPEC']._serialized_end=704
+  _globals['_ZONEBOUNDS']._serialized_start=706
+  _globals['_ZONEBOUNDS']._serialized_end=752
+  _globals['_SPREADRULE']._serialized_start=754
+  _globals['_SPREADRULE']._serialized_end=858
+  _globals['_SERVICEPROFILE']._serialized_start=860
+  _globals['_SERVICEPROFILE']._serialized_end=982
+  _globals['_SERVICETIME']._serialized_start=984
+  _globals['_SERVICETIME']._serialized_end=1083
+  _globals['_SELECTOR']._serialized_start=1085
+  _globals['_SELECTOR']._serialized_end=1167
+  _globals['_SOFTCONSTRAINT']._serialized_start=1169
+  _globals['_SOFTCONSTRAINT']._serialized_end=1248
+  _globals['_PREFERENCES']._serialized_start=1250
+  _globals['_PREFERENCES']._serialized_end=1340
+  _globals['_OBJECTIVE']._serialized_start=1342
+  _globals['_OBJECTIVE']._serialized_end=1428
+  _globals['_DATASOURCE']._serialized_start=1430
+  _globals['_DATASOURCE']._serialized_end=1522
+  _globals['_ACCESSDEMAND']._serialized_start=1524
+  _globals['_ACCESSDEMAND']._serialized_end=1585
+  _globals['_LATENCYBUDGET']._serialized_start=1587
+  _globals['_LATENCYBUDGET']._serialized_end=1667
+  _globals['_WORKLOAD']._serialized_start=1670
+  _globals['_WORKLOAD']._serialized_end=1924
+  _globals['_PLACEMENT']._serialized_start=1927
+  _globals['_PLACEMENT']._serialized_end=2192
+  _globals['_ACCESSLATENCY']._serialized_start=2194
+  _globals['_ACCESSLATENCY']._serialized_end=2316
+  _globals['_DECISION']._serialized_start=2319
+  _globals['_DECISION']._serialized_end=2500
+  _globals['_CHOICE']._serialized_start=2503
+  _globals['_CHOICE']._serialized_end=2678
+  _globals['_SCORETERM']._serialized_start=2680
+  _globals['_SCORETERM']._serialized_end=2720
+  _globals['_CONSTRAINTRESULT']._serialized_start=2722
+  _globals['_CONSTRAINTRESULT']._serialized_end=2811
+  _globals['_REJECTION']._serialized_start=2813
+  _globals['_REJECTION']._serialized_end=2916
 # @@protoc_insertion_point(module_scope)

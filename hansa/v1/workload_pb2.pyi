@@ -22,6 +22,38 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _SpreadLevel:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SpreadLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SpreadLevel.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SPREAD_LEVEL_UNSPECIFIED: _SpreadLevel.ValueType  # 0
+    """Not set; refused."""
+    SPREAD_LEVEL_ZONE: _SpreadLevel.ValueType  # 1
+    """Every zone."""
+    SPREAD_LEVEL_FAILURE_DOMAIN: _SpreadLevel.ValueType  # 2
+    """What fails together."""
+    SPREAD_LEVEL_OPERATOR: _SpreadLevel.ValueType  # 3
+    """Every operator."""
+    SPREAD_LEVEL_COUNTRY: _SpreadLevel.ValueType  # 4
+    """Every country."""
+
+class SpreadLevel(_SpreadLevel, metaclass=_SpreadLevelEnumTypeWrapper):
+    """What counts as a domain of its own."""
+
+SPREAD_LEVEL_UNSPECIFIED: SpreadLevel.ValueType  # 0
+"""Not set; refused."""
+SPREAD_LEVEL_ZONE: SpreadLevel.ValueType  # 1
+"""Every zone."""
+SPREAD_LEVEL_FAILURE_DOMAIN: SpreadLevel.ValueType  # 2
+"""What fails together."""
+SPREAD_LEVEL_OPERATOR: SpreadLevel.ValueType  # 3
+"""Every operator."""
+SPREAD_LEVEL_COUNTRY: SpreadLevel.ValueType  # 4
+"""Every country."""
+Global___SpreadLevel: _TypeAlias = SpreadLevel  # noqa: Y015
+
 class _WorkloadState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -108,12 +140,24 @@ class WorkloadSpec(_message.Message):
     ACCESS_FIELD_NUMBER: _builtins.int
     LATENCY_FIELD_NUMBER: _builtins.int
     RESIDENCY_FIELD_NUMBER: _builtins.int
+    REPLICAS_MAX_FIELD_NUMBER: _builtins.int
+    ZONES_FIELD_NUMBER: _builtins.int
+    SPREAD_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    PREFERENCES_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    DATA_SOURCES_FIELD_NUMBER: _builtins.int
+    PRICE_MILLIEUR_PER_HOUR_MAX_FIELD_NUMBER: _builtins.int
     cpu_millis: _builtins.int
     """CPU of each replica, thousandths of a core."""
     memory_mib: _builtins.int
     """Memory of each replica, MiB."""
     replicas: _builtins.int
-    """Replicas."""
+    """Replicas, at least."""
+    replicas_max: _builtins.int
+    """Replicas, at most; 0 means the same as at least."""
+    price_millieur_per_hour_max: _builtins.int
+    """Largest price of the whole workload for an hour, thousandths of a euro; 0 is no bound."""
     @_builtins.property
     def artefact(self) -> _common_pb2.ArtefactRef:
         """What to run."""
@@ -134,6 +178,30 @@ class WorkloadSpec(_message.Message):
     def residency(self) -> _residency_pb2.ResidencyPolicy:
         """The law that applies."""
 
+    @_builtins.property
+    def zones(self) -> Global___ZoneBounds:
+        """Over how many zones the replicas may be spread; absent means one."""
+
+    @_builtins.property
+    def spread(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpreadRule]:
+        """How they must be spread."""
+
+    @_builtins.property
+    def service(self) -> Global___ServiceProfile:
+        """How long requests take and how large they are; absent leaves queueing and bandwidth out of the decision."""
+
+    @_builtins.property
+    def preferences(self) -> Global___Preferences:
+        """Which zones are preferred."""
+
+    @_builtins.property
+    def objective(self) -> Global___Objective:
+        """What the score weighs; absent means the operator's defaults."""
+
+    @_builtins.property
+    def data_sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___DataSource]:
+        """Where data is read from or sent to, besides the users."""
+
     def __init__(
         self,
         *,
@@ -145,14 +213,314 @@ class WorkloadSpec(_message.Message):
         access: _abc.Iterable[Global___AccessDemand] | None = ...,
         latency: Global___LatencyBudget | None = ...,
         residency: _residency_pb2.ResidencyPolicy | None = ...,
+        replicas_max: _builtins.int = ...,
+        zones: Global___ZoneBounds | None = ...,
+        spread: _abc.Iterable[Global___SpreadRule] | None = ...,
+        service: Global___ServiceProfile | None = ...,
+        preferences: Global___Preferences | None = ...,
+        objective: Global___Objective | None = ...,
+        data_sources: _abc.Iterable[Global___DataSource] | None = ...,
+        price_millieur_per_hour_max: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "artefact", b"artefact", "latency", b"latency", "residency", b"residency"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "artefact", b"artefact", "latency", b"latency", "objective", b"objective", "preferences", b"preferences", "residency", b"residency", "service", b"service", "zones", b"zones"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "access", b"access", "artefact", b"artefact", "cpu_millis", b"cpu_millis", "latency", b"latency", "memory_mib", b"memory_mib", "replicas", b"replicas", "residency", b"residency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "access", b"access", "artefact", b"artefact", "cpu_millis", b"cpu_millis", "data_sources", b"data_sources", "latency", b"latency", "memory_mib", b"memory_mib", "objective", b"objective", "preferences", b"preferences", "price_millieur_per_hour_max", b"price_millieur_per_hour_max", "replicas", b"replicas", "replicas_max", b"replicas_max", "residency", b"residency", "service", b"service", "spread", b"spread", "zones", b"zones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkloadSpec: _TypeAlias = WorkloadSpec  # noqa: Y015
+
+@_typing.final
+class ZoneBounds(_message.Message):
+    """Over how many zones replicas may be spread."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
+    minimum: _builtins.int
+    """At least."""
+    maximum: _builtins.int
+    """At most."""
+    def __init__(
+        self,
+        *,
+        minimum: _builtins.int = ...,
+        maximum: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ZoneBounds: _TypeAlias = ZoneBounds  # noqa: Y015
+
+@_typing.final
+class SpreadRule(_message.Message):
+    """How replicas must be spread."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEVEL_FIELD_NUMBER: _builtins.int
+    DOMAINS_MIN_FIELD_NUMBER: _builtins.int
+    REPLICAS_PER_DOMAIN_MAX_FIELD_NUMBER: _builtins.int
+    level: Global___SpreadLevel.ValueType
+    """What counts as a domain of its own."""
+    domains_min: _builtins.int
+    """Domains, at least."""
+    replicas_per_domain_max: _builtins.int
+    """Replicas in a domain, at most; 0 is no bound."""
+    def __init__(
+        self,
+        *,
+        level: Global___SpreadLevel.ValueType = ...,
+        domains_min: _builtins.int = ...,
+        replicas_per_domain_max: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domains_min", b"domains_min", "level", b"level", "replicas_per_domain_max", b"replicas_per_domain_max"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpreadRule: _TypeAlias = SpreadRule  # noqa: Y015
+
+@_typing.final
+class ServiceProfile(_message.Message):
+    """Requests as they load replicas and links."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIMES_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    REQUEST_BYTES_FIELD_NUMBER: _builtins.int
+    RESPONSE_BYTES_FIELD_NUMBER: _builtins.int
+    concurrency: _builtins.int
+    """Requests that one replica serves at once; 0 means 1."""
+    request_bytes: _builtins.int
+    """Size of a request, bytes; 0 leaves bandwidth out."""
+    response_bytes: _builtins.int
+    """Size of an answer, bytes."""
+    @_builtins.property
+    def times(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceTime]:
+        """Service times by accelerator; the first that matches counts."""
+
+    def __init__(
+        self,
+        *,
+        times: _abc.Iterable[Global___ServiceTime] | None = ...,
+        concurrency: _builtins.int = ...,
+        request_bytes: _builtins.int = ...,
+        response_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "times", b"times"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceProfile: _TypeAlias = ServiceProfile  # noqa: Y015
+
+@_typing.final
+class ServiceTime(_message.Message):
+    """How long a replica takes for one request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    MEAN_US_FIELD_NUMBER: _builtins.int
+    P95_US_FIELD_NUMBER: _builtins.int
+    P99_US_FIELD_NUMBER: _builtins.int
+    SCV_PERMILLE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Accelerator model or pool, as in AcceleratorNeed; empty stands for every zone."""
+    mean_us: _builtins.int
+    """Mean, microseconds."""
+    p95_us: _builtins.int
+    """95th percentile, microseconds."""
+    p99_us: _builtins.int
+    """99th percentile, microseconds."""
+    scv_permille: _builtins.int
+    """Squared coefficient of variation, thousandths: 0 is deterministic, 1000 exponential."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        mean_us: _builtins.int = ...,
+        p95_us: _builtins.int = ...,
+        p99_us: _builtins.int = ...,
+        scv_permille: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mean_us", b"mean_us", "model", b"model", "p95_us", b"p95_us", "p99_us", b"p99_us", "scv_permille", b"scv_permille"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceTime: _TypeAlias = ServiceTime  # noqa: Y015
+
+@_typing.final
+class Selector(_message.Message):
+    """A choice of zones."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATORS_FIELD_NUMBER: _builtins.int
+    COUNTRIES_FIELD_NUMBER: _builtins.int
+    ZONES_FIELD_NUMBER: _builtins.int
+    PREDICATE_FIELD_NUMBER: _builtins.int
+    predicate: _builtins.str
+    """CEL expression; empty means true."""
+    @_builtins.property
+    def operators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Operators; empty means any. Everything that is given must match."""
+
+    @_builtins.property
+    def countries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Site countries, ISO 3166-1 alpha-2; empty means any."""
+
+    @_builtins.property
+    def zones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Zones, "operator/zone"; empty means any."""
+
+    def __init__(
+        self,
+        *,
+        operators: _abc.Iterable[_builtins.str] | None = ...,
+        countries: _abc.Iterable[_builtins.str] | None = ...,
+        zones: _abc.Iterable[_builtins.str] | None = ...,
+        predicate: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["countries", b"countries", "operators", b"operators", "predicate", b"predicate", "zones", b"zones"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Selector: _TypeAlias = Selector  # noqa: Y015
+
+@_typing.final
+class SoftConstraint(_message.Message):
+    """A wish."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELECTOR_FIELD_NUMBER: _builtins.int
+    WEIGHT_PERMILLE_FIELD_NUMBER: _builtins.int
+    weight_permille: _builtins.int
+    """What a zone that does not loses of its score, thousandths."""
+    @_builtins.property
+    def selector(self) -> Global___Selector:
+        """Zones that fulfil the wish."""
+
+    def __init__(
+        self,
+        *,
+        selector: Global___Selector | None = ...,
+        weight_permille: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["selector", b"selector", "weight_permille", b"weight_permille"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SoftConstraint: _TypeAlias = SoftConstraint  # noqa: Y015
+
+@_typing.final
+class Preferences(_message.Message):
+    """Which zones are preferred."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERED_FIELD_NUMBER: _builtins.int
+    SOFT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ordered(self) -> _containers.RepeatedCompositeFieldContainer[Global___Selector]:
+        """Tiers: the first that has a lawful place wins."""
+
+    @_builtins.property
+    def soft(self) -> _containers.RepeatedCompositeFieldContainer[Global___SoftConstraint]:
+        """Wishes."""
+
+    def __init__(
+        self,
+        *,
+        ordered: _abc.Iterable[Global___Selector] | None = ...,
+        soft: _abc.Iterable[Global___SoftConstraint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ordered", b"ordered", "soft", b"soft"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Preferences: _TypeAlias = Preferences  # noqa: Y015
+
+@_typing.final
+class Objective(_message.Message):
+    """What the score weighs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LATENCY_PERMILLE_FIELD_NUMBER: _builtins.int
+    PRICE_PERMILLE_FIELD_NUMBER: _builtins.int
+    CARBON_PERMILLE_FIELD_NUMBER: _builtins.int
+    latency_permille: _builtins.int
+    """Latency as a share of the budget, thousandths."""
+    price_permille: _builtins.int
+    """Euro an hour, thousandths."""
+    carbon_permille: _builtins.int
+    """100 gCO2 an hour, thousandths."""
+    def __init__(
+        self,
+        *,
+        latency_permille: _builtins.int = ...,
+        price_permille: _builtins.int = ...,
+        carbon_permille: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carbon_permille", b"carbon_permille", "latency_permille", b"latency_permille", "price_permille", b"price_permille"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Objective: _TypeAlias = Objective  # noqa: Y015
+
+@_typing.final
+class DataSource(_message.Message):
+    """A place that a workload reads data from or sends data to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    COUNTRY_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name, unique in the workload."""
+    node: _builtins.str
+    """Network node."""
+    country: _builtins.str
+    """Country, ISO 3166-1 alpha-2; empty is unknown."""
+    data: _residency_pb2.DataClass.ValueType
+    """Kind of data."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        node: _builtins.str = ...,
+        country: _builtins.str = ...,
+        data: _residency_pb2.DataClass.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["country", b"country", "data", b"data", "name", b"name", "node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DataSource: _TypeAlias = DataSource  # noqa: Y015
 
 @_typing.final
 class AccessDemand(_message.Message):
@@ -188,19 +556,23 @@ class LatencyBudget(_message.Message):
 
     PERCENTILE_FIELD_NUMBER: _builtins.int
     RTT_US_MAX_FIELD_NUMBER: _builtins.int
+    RESPONSE_US_MAX_FIELD_NUMBER: _builtins.int
     percentile: _builtins.int
     """50, 95 or 99."""
     rtt_us_max: _builtins.int
-    """Bound, microseconds."""
+    """Bound on the round-trip time, microseconds."""
+    response_us_max: _builtins.int
+    """Bound on round trip, queueing and service together, microseconds; 0 is no bound. Needs a service profile."""
     def __init__(
         self,
         *,
         percentile: _builtins.int = ...,
         rtt_us_max: _builtins.int = ...,
+        response_us_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["percentile", b"percentile", "rtt_us_max", b"rtt_us_max"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["percentile", b"percentile", "response_us_max", b"response_us_max", "rtt_us_max", b"rtt_us_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -343,6 +715,7 @@ class AccessLatency(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     COUNTRIES_FIELD_NUMBER: _builtins.int
     BASES_FIELD_NUMBER: _builtins.int
+    RETURN_PATH_FIELD_NUMBER: _builtins.int
     access_point: _builtins.str
     """Network node."""
     rtt_us: _builtins.int
@@ -359,6 +732,10 @@ class AccessLatency(_message.Message):
     def bases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The links' bases, sorted and without repetition: "measured", "modelled", "physical"."""
 
+    @_builtins.property
+    def return_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Nodes passed on the way back, zone's node first; empty where it is the same way."""
+
     def __init__(
         self,
         *,
@@ -367,10 +744,11 @@ class AccessLatency(_message.Message):
         path: _abc.Iterable[_builtins.str] | None = ...,
         countries: _abc.Iterable[_builtins.str] | None = ...,
         bases: _abc.Iterable[_builtins.str] | None = ...,
+        return_path: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_point", b"access_point", "bases", b"bases", "countries", b"countries", "path", b"path", "rtt_us", b"rtt_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_point", b"access_point", "bases", b"bases", "countries", b"countries", "path", b"path", "return_path", b"return_path", "rtt_us", b"rtt_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -67,6 +67,8 @@ class Inventory(_message.Message):
     PRICE_MILLIEUR_PER_HOUR_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     CORDONED_FIELD_NUMBER: _builtins.int
+    FAILURE_DOMAIN_FIELD_NUMBER: _builtins.int
+    DEVICE_WATTS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     """Network node at which the zone stands."""
     title: _builtins.str
@@ -79,6 +81,10 @@ class Inventory(_message.Message):
     """Where the inventory comes from: "file", "machine", "nvml"."""
     cordoned: _builtins.bool
     """Whether the zone takes no new workloads."""
+    failure_domain: _builtins.str
+    """What fails together with it, for example a building or a power feed; empty means its network node."""
+    device_watts: _builtins.int
+    """Power that one accelerator device draws under load, watts; 0 is unknown."""
     @_builtins.property
     def capacity(self) -> _common_pb2.Capacity:
         """Everything the zone has, used or not."""
@@ -103,10 +109,12 @@ class Inventory(_message.Message):
         price_millieur_per_hour: _builtins.int = ...,
         source: _builtins.str = ...,
         cordoned: _builtins.bool = ...,
+        failure_domain: _builtins.str = ...,
+        device_watts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefacts", b"artefacts", "capacity", b"capacity", "cordoned", b"cordoned", "node", b"node", "pools", b"pools", "price_millieur_per_hour", b"price_millieur_per_hour", "probe_address", b"probe_address", "source", b"source", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefacts", b"artefacts", "capacity", b"capacity", "cordoned", b"cordoned", "device_watts", b"device_watts", "failure_domain", b"failure_domain", "node", b"node", "pools", b"pools", "price_millieur_per_hour", b"price_millieur_per_hour", "probe_address", b"probe_address", "source", b"source", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

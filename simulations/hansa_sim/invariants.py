@@ -151,7 +151,7 @@ class Watcher:
             self.break_(f"{workload.id} is placed in {placement.zone}, which its policy forbids")
         rule = workload.spec.residency.transit
         crossed = {country for latency in placement.latencies for country in latency.countries}
-        if rule is not None and crossed - rule.countries_allowed:
+        if rule is not None and rule.countries.refused(crossed):
             self.break_(f"{workload.id} in {placement.zone} is reached through {sorted(crossed)}")
 
     def _check_served(self, key: tuple[str, str], workload: Workload) -> None:
@@ -284,8 +284,8 @@ def _is_lawful(policy: ResidencyPolicy, told: tuple[Fact, ...]) -> bool:
         facts.setdefault(fact.kind, set()).add(fact.value)
     site = facts.get(FactKind.SITE_COUNTRY, set())
     control = facts.get(FactKind.HEADQUARTERS_COUNTRY, set()) | facts.get(FactKind.ULTIMATE_PARENT_COUNTRY, set())
-    site_holds = policy.site is None or (bool(site) and site <= policy.site.countries_allowed)
-    return site_holds and (policy.legal is None or (bool(control) and control <= policy.legal.countries_allowed))
+    site_holds = policy.site is None or (bool(site) and not policy.site.countries.refused(site))
+    return site_holds and (policy.legal is None or (bool(control) and not policy.legal.countries.refused(control)))
 
 
 def _shown(workload: Workload) -> str:

@@ -65,6 +65,7 @@ def _latency_out(latency: AccessLatency) -> workload_pb2.AccessLatency:
         path=latency.path,
         countries=latency.countries,
         bases=latency.bases,
+        return_path=latency.return_path,
     )
 
 

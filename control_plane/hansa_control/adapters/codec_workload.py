@@ -146,11 +146,11 @@ def _transit_in(wire: residency_pb2.TransitRule, path: str) -> TransitRule:
 def policy_out(policy: ResidencyPolicy) -> residency_pb2.ResidencyPolicy:
     wire = residency_pb2.ResidencyPolicy(on_change=ON_CHANGES.out(policy.on_change))
     if policy.site is not None:
-        wire.site.CopyFrom(residency_pb2.SiteRule(countries_allowed=sorted(policy.site.countries_allowed)))
+        wire.site.CopyFrom(residency_pb2.SiteRule(countries_allowed=sorted(policy.site.countries_allowed or ())))
     if policy.legal is not None:
-        allowed, laws = sorted(policy.legal.countries_allowed), sorted(policy.legal.laws_denied)
+        allowed, laws = sorted(policy.legal.countries_allowed or ()), sorted(policy.legal.laws_denied)
         wire.legal.CopyFrom(residency_pb2.LegalRule(countries_allowed=allowed, laws_denied=laws))
     if policy.transit is not None:
-        allowed, carriers = sorted(policy.transit.countries_allowed), sorted(policy.transit.carriers_denied)
+        allowed, carriers = sorted(policy.transit.countries_allowed or ()), sorted(policy.transit.carriers_denied)
         wire.transit.CopyFrom(residency_pb2.TransitRule(countries_allowed=allowed, carriers_denied=carriers))
     return wire

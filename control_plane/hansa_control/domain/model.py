@@ -11,267 +11,145 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from hansa_control.domain.policy import (
+    ALL_DATA as ALL_DATA,
+)
+from hansa_control.domain.policy import (
+    AttestationRule as AttestationRule,
+)
+from hansa_control.domain.policy import (
+    CertificationNeed as CertificationNeed,
+)
+from hansa_control.domain.policy import (
+    CertificationRule as CertificationRule,
+)
+from hansa_control.domain.policy import (
+    Countries as Countries,
+)
+from hansa_control.domain.policy import (
+    DataClass as DataClass,
+)
+from hansa_control.domain.policy import (
+    EnergyRule as EnergyRule,
+)
+from hansa_control.domain.policy import (
+    LegalRule as LegalRule,
+)
+from hansa_control.domain.policy import (
+    OnChange as OnChange,
+)
+from hansa_control.domain.policy import (
+    PersonnelRule as PersonnelRule,
+)
+from hansa_control.domain.policy import (
+    ResidencyPolicy as ResidencyPolicy,
+)
+from hansa_control.domain.policy import (
+    SiteRule as SiteRule,
+)
+from hansa_control.domain.policy import (
+    TransitRule as TransitRule,
+)
+from hansa_control.domain.policy import (
+    UnknownPaths as UnknownPaths,
+)
 from hansa_control.domain.reason import Reason as Reason
-
-
-class ZoneId(NamedTuple):
-    """Identity of a zone. Two operators may each have a zone of the same name."""
-
-    operator: str
-    zone: str
-
-    def __str__(self) -> str:
-        return f"{self.operator}/{self.zone}"
-
-    @classmethod
-    def parse(cls, text: str) -> ZoneId:
-        """Reads ``operator/zone``; raises ValueError on anything else."""
-        operator, slash, zone = text.partition("/")
-        if not (operator and slash and zone) or "/" in zone:
-            raise ValueError(f"not a zone: {text!r}; expected operator/zone")
-        return cls(operator, zone)
-
-
-class FactKind(StrEnum):
-    SITE_COUNTRY = "SITE_COUNTRY"
-    HEADQUARTERS_COUNTRY = "HEADQUARTERS_COUNTRY"
-    ULTIMATE_PARENT_COUNTRY = "ULTIMATE_PARENT_COUNTRY"
-    FOREIGN_SHARE_PERCENT = "FOREIGN_SHARE_PERCENT"
-    EXTRATERRITORIAL_LAW = "EXTRATERRITORIAL_LAW"
-
-
-class EvidenceKind(StrEnum):
-    DECLARATION = "DECLARATION"
-    REGISTER = "REGISTER"
-    CERTIFICATE = "CERTIFICATE"
-    MEASUREMENT = "MEASUREMENT"
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """The proof of a fact. Validity is half open: valid_from_ms <= now < valid_until_ms; 0 is unknown and rejects."""
-
-    kind: EvidenceKind
-    issuer: str
-    scheme: str
-    valid_from_ms: int
-    valid_until_ms: int
-    digest: str
-
-    def is_valid(self, now_ms: int) -> bool:
-        return 0 < self.valid_from_ms <= now_ms < self.valid_until_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A claim about a zone or its owner. EXTRATERRITORIAL_LAW "none" declares that no such law applies."""
-
-    kind: FactKind
-    value: str
-    evidence: Evidence
-
-
-@dataclass(frozen=True, slots=True)
-class AcceleratorPool:
-    """A kind of accelerator in a zone; memory_mib is that of one device or slice."""
-
-    vendor: str
-    model: str
-    memory_mib: int
-    count: int
-    mig_profile: str = ""
-
-    @property
-    def key(self) -> str:
-        base = f"{self.vendor}/{self.model}"
-        return f"{base}/mig-{self.mig_profile}" if self.mig_profile else base
-
-
-@dataclass(frozen=True, slots=True)
-class AcceleratorNeed:
-    """What each replica needs; an empty any_of accepts every model."""
-
-    any_of: tuple[str, ...]
-    count: int
-    memory_mib_min: int
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """An amount of capacity; accelerators is sorted by pool key and has no zero counts."""
-
-    cpu_millis: int = 0
-    memory_mib: int = 0
-    accelerators: tuple[tuple[str, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ArtefactRef:
-    name: str
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Inventory:
-    """What a zone has: the owner's truth, used or not."""
-
-    node: str
-    title: str
-    capacity: Capacity
-    pools: tuple[AcceleratorPool, ...]
-    artefacts: tuple[ArtefactRef, ...]
-    probe_address: str
-    price_millieur_per_hour: int
-    source: str
-    cordoned: bool
-
-
-class ZoneState(StrEnum):
-    AVAILABLE = "AVAILABLE"
-    SILENT = "SILENT"
-    LOST = "LOST"
-    STALE = "STALE"
-
-
-@dataclass(frozen=True, slots=True)
-class Zone:
-    """A zone as deciding sees it: inventory, what is free after holds and allocations, facts, state."""
-
-    id: ZoneId
-    inventory: Inventory
-    free: Capacity
-    facts: tuple[Fact, ...]
-    state: ZoneState
-    generation: int
-    heard_at_ms: int
-
-
-class LatencyBasis(StrEnum):
-    MODELLED = "MODELLED"
-    PHYSICAL = "PHYSICAL"
-    MEASURED = "MEASURED"
-
-
-@dataclass(frozen=True, slots=True)
-class RoundTrip:
-    """A distribution of round-trip times in microseconds."""
-
-    p50_us: int
-    p95_us: int
-    p99_us: int
-    basis: LatencyBasis
-    sample_count: int = 0
-    observed_at_ms: int = 0
-
-    def at(self, percentile: int) -> int:
-        """The round-trip time at percentile 50, 95 or 99, microseconds; KeyError on any other."""
-        return {50: self.p50_us, 95: self.p95_us, 99: self.p99_us}[percentile]
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkNode:
-    """A node of the network graph. country is None when unknown; at_sea says that there is none."""
-
-    name: str
-    title: str
-    country: str | None
-    latitude_deg: float
-    longitude_deg: float
-    access_point: bool
-    at_sea: bool = False
-
-
-class LinkKind(StrEnum):
-    TERRESTRIAL = "TERRESTRIAL"
-    SEA_CABLE = "SEA_CABLE"
-    ATTACHMENT = "ATTACHMENT"
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkLink:
-    """A link, the same in both directions. countries are those crossed besides the ends'; None is unknown."""
-
-    name: str
-    node_a: str
-    node_b: str
-    length_m: int
-    rtt: RoundTrip
-    countries: tuple[str, ...] | None
-    carrier: str
-    kind: LinkKind
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeResult:
-    """Round-trip time that one zone's agent measured to another's."""
-
-    source_zone: ZoneId
-    target_zone: ZoneId
-    rtt: RoundTrip
-    min_us: int
-    jitter_us: int
-    loss_permille: int
-
-
-@dataclass(frozen=True, slots=True)
-class SiteRule:
-    countries_allowed: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class LegalRule:
-    countries_allowed: frozenset[str]
-    laws_denied: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class TransitRule:
-    countries_allowed: frozenset[str]
-    carriers_denied: frozenset[str] = frozenset()
-
-
-class OnChange(StrEnum):
-    KEEP_AND_ALERT = "KEEP_AND_ALERT"
-    DRAIN = "DRAIN"
-    TERMINATE = "TERMINATE"
-
-
-@dataclass(frozen=True, slots=True)
-class ResidencyPolicy:
-    """The rule about law and place. An absent part restricts nothing; a present one rejects the unknown."""
-
-    site: SiteRule | None = None
-    legal: LegalRule | None = None
-    transit: TransitRule | None = None
-    on_change: OnChange = OnChange.DRAIN
-
-
-@dataclass(frozen=True, slots=True)
-class AccessDemand:
-    access_point: str
-    demand_millirps: int
-
-
-@dataclass(frozen=True, slots=True)
-class LatencyBudget:
-    """A bound on the round-trip time between every access point and the zone, at percentile 50, 95 or 99."""
-
-    percentile: int
-    rtt_us_max: int
-
-
-@dataclass(frozen=True, slots=True)
-class WorkloadSpec:
-    """What an app team wants to run. Capacity figures are per replica."""
-
-    artefact: ArtefactRef
-    accelerator: AcceleratorNeed | None
-    cpu_millis: int
-    memory_mib: int
-    replicas: int
-    access: tuple[AccessDemand, ...]
-    latency: LatencyBudget
-    residency: ResidencyPolicy
+from hansa_control.domain.spec import (
+    AccessDemand as AccessDemand,
+)
+from hansa_control.domain.spec import (
+    DataSource as DataSource,
+)
+from hansa_control.domain.spec import (
+    LatencyBudget as LatencyBudget,
+)
+from hansa_control.domain.spec import (
+    Objective as Objective,
+)
+from hansa_control.domain.spec import (
+    Preferences as Preferences,
+)
+from hansa_control.domain.spec import (
+    Selector as Selector,
+)
+from hansa_control.domain.spec import (
+    ServiceProfile as ServiceProfile,
+)
+from hansa_control.domain.spec import (
+    ServiceTime as ServiceTime,
+)
+from hansa_control.domain.spec import (
+    SoftConstraint as SoftConstraint,
+)
+from hansa_control.domain.spec import (
+    SpreadLevel as SpreadLevel,
+)
+from hansa_control.domain.spec import (
+    SpreadRule as SpreadRule,
+)
+from hansa_control.domain.spec import (
+    WorkloadSpec as WorkloadSpec,
+)
+from hansa_control.domain.spec import (
+    ZoneBounds as ZoneBounds,
+)
+from hansa_control.domain.zones import (
+    AcceleratorNeed as AcceleratorNeed,
+)
+from hansa_control.domain.zones import (
+    AcceleratorPool as AcceleratorPool,
+)
+from hansa_control.domain.zones import (
+    ArtefactRef as ArtefactRef,
+)
+from hansa_control.domain.zones import (
+    Capacity as Capacity,
+)
+from hansa_control.domain.zones import (
+    Evidence as Evidence,
+)
+from hansa_control.domain.zones import (
+    EvidenceKind as EvidenceKind,
+)
+from hansa_control.domain.zones import (
+    Fact as Fact,
+)
+from hansa_control.domain.zones import (
+    FactKind as FactKind,
+)
+from hansa_control.domain.zones import (
+    Inventory as Inventory,
+)
+from hansa_control.domain.zones import (
+    LatencyBasis as LatencyBasis,
+)
+from hansa_control.domain.zones import (
+    LinkEncryption as LinkEncryption,
+)
+from hansa_control.domain.zones import (
+    LinkKind as LinkKind,
+)
+from hansa_control.domain.zones import (
+    NetworkLink as NetworkLink,
+)
+from hansa_control.domain.zones import (
+    NetworkNode as NetworkNode,
+)
+from hansa_control.domain.zones import (
+    ProbeResult as ProbeResult,
+)
+from hansa_control.domain.zones import (
+    RoundTrip as RoundTrip,
+)
+from hansa_control.domain.zones import (
+    Zone as Zone,
+)
+from hansa_control.domain.zones import (
+    ZoneId as ZoneId,
+)
+from hansa_control.domain.zones import (
+    ZoneState as ZoneState,
+)
 
 
 class WorkloadId(NamedTuple):
@@ -297,13 +175,17 @@ class WorkloadId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AccessLatency:
-    """The path from an access point to a zone and its round-trip time at the budget's percentile."""
+    """The path from an access point to a zone and its round-trip time at the budget's percentile.
+
+    return_path is the way back, zone's node first; empty where it is the same way.
+    """
 
     access_point: str
     rtt_us: int
     path: tuple[str, ...]
     countries: tuple[str, ...]
     bases: tuple[str, ...]
+    return_path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

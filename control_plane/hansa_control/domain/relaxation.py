@@ -24,6 +24,7 @@ from hansa_control.domain.model import (
     Zone,
     ZoneId,
 )
+from hansa_control.domain.policy import widened
 from hansa_control.domain.residency import TransitFault, law_name
 from hansa_control.domain.routing import RouteKey, explain_no_route, find_latency
 from hansa_control.domain.snapshot import Snapshot
@@ -134,10 +135,10 @@ def _allow_transit(case: _Case) -> Iterable[Change]:
         return
     faults = _faults(case, rule)
     countries = {country for fault in faults for country in fault.countries}
-    for added in [*({name} for name in sorted(countries)), countries]:
+    for added in [*(frozenset({name}) for name in sorted(countries)), frozenset(countries)]:
         if not added:
             continue
-        wider = replace(rule, countries_allowed=rule.countries_allowed | added)
+        wider = widened(rule, added)
         words = f"allow transit through {' and '.join(sorted(added))}"
         yield _with_residency(case, len(added), words, replace(case.spec.residency, transit=wider))
     for carrier in sorted({fault.carrier for fault in faults if fault.carrier} & rule.carriers_denied):
@@ -159,8 +160,8 @@ def _allow_site(case: _Case) -> Iterable[Change]:
     rule = case.spec.residency.site
     if rule is None:
         return
-    added = _values(case.zone, FactKind.SITE_COUNTRY) - rule.countries_allowed
-    wider = replace(rule, countries_allowed=rule.countries_allowed | added)
+    added = rule.countries.refused(_values(case.zone, FactKind.SITE_COUNTRY))
+    wider = widened(rule, added)
     words = f"allow sites in {' and '.join(sorted(added))}"
     yield _with_residency(case, len(added), words, replace(case.spec.residency, site=wider))
 
@@ -172,9 +173,9 @@ def _allow_control(case: _Case) -> Iterable[Change]:
     controlling = _values(case.zone, FactKind.HEADQUARTERS_COUNTRY) | _values(
         case.zone, FactKind.ULTIMATE_PARENT_COUNTRY
     )
-    added = controlling - rule.countries_allowed
+    added = rule.countries.refused(controlling)
     if added:
-        wider = replace(rule, countries_allowed=rule.countries_allowed | added)
+        wider = widened(rule, added)
         words = f"allow control from {' and '.join(sorted(added))}"
         yield _with_residency(case, len(added), words, replace(case.spec.residency, legal=wider))
     reaching = {law_name(law) for law in _values(case.zone, FactKind.EXTRATERRITORIAL_LAW)}

@@ -22,6 +22,7 @@ from hansa_control.domain.model import (
     SiteRule,
     TransitRule,
 )
+from hansa_control.domain.policy import Countries
 from hansa_control.domain.units import format_set, format_utc_date
 
 SITE = "SiteResidency"
@@ -69,10 +70,10 @@ class _Claims(NamedTuple):
 
 def check_site(rule: SiteRule, facts: tuple[Fact, ...], now_ms: int) -> tuple[Finding, ...]:
     """Whether the zone stands where the rule allows; one finding, or more where it fails for several reasons."""
-    bound = format_set(rule.countries_allowed)
+    bound = format_countries(rule.countries)
     claims = _claims(facts, FactKind.SITE_COUNTRY, now_ms)
     tester = _Tester(SITE, "site country", bound, Reason.SITE_COUNTRY_DENIED, Reason.SITE_COUNTRY_UNKNOWN)
-    return tester.test(claims, lambda value: value in rule.countries_allowed, single=True)
+    return tester.test(claims, lambda value: rule.countries.allows(value), single=True)
 
 
 def check_legal(rule: LegalRule, facts: tuple[Fact, ...], now_ms: int) -> tuple[Finding, ...]:
@@ -81,16 +82,14 @@ def check_legal(rule: LegalRule, facts: tuple[Fact, ...], now_ms: int) -> tuple[
     Headquarters and every ultimate parent must be known and in an allowed country. If laws are denied, the owner must
     say which laws reach it ("none" is an answer) and none of them may be denied.
     """
-    allowed = format_set(rule.countries_allowed)
+    allowed = format_countries(rule.countries)
     findings: list[Finding] = []
     for kind, title, single in (
         (FactKind.HEADQUARTERS_COUNTRY, "headquarters", True),
         (FactKind.ULTIMATE_PARENT_COUNTRY, "ultimate parent", False),
     ):
         tester = _Tester(LEGAL, title, allowed, Reason.LEGAL_CONTROL_DENIED, Reason.LEGAL_CONTROL_UNKNOWN)
-        findings += tester.test(
-            _claims(facts, kind, now_ms), lambda value: value in rule.countries_allowed, single=single
-        )
+        findings += tester.test(_claims(facts, kind, now_ms), lambda value: rule.countries.allows(value), single=single)
     if rule.laws_denied:
         findings += _check_laws(rule.laws_denied, facts, now_ms)
     return tuple(findings)
@@ -100,7 +99,7 @@ def node_fault(rule: TransitRule, node: NetworkNode) -> TransitFault | None:
     """Why a node may not be crossed, or None. A waypoint at sea lies in no country."""
     if node.country is None:
         return None if node.at_sea else TransitFault(Reason.TRANSIT_UNKNOWN, (), "", f"node {node.name}")
-    if node.country in rule.countries_allowed:
+    if rule.countries.allows(node.country):
         return None
     return TransitFault(Reason.TRANSIT_DENIED, (node.country,), "", f"node {node.name}")
 
@@ -109,7 +108,7 @@ def link_faults(rule: TransitRule, link: NetworkLink) -> tuple[TransitFault, ...
     """Why a link may not be crossed, its ends apart: countries denied or unknown, carrier denied or unknown."""
     place = f"link {link.name}, carrier {link.carrier or 'unknown'}"
     faults: list[TransitFault] = []
-    denied = tuple(sorted(set(link.countries or ()) - rule.countries_allowed))
+    denied = tuple(sorted(c for c in set(link.countries or ()) if not rule.countries.allows(c)))
     if denied:
         faults.append(TransitFault(Reason.TRANSIT_DENIED, denied, "", place))
     if link.countries is None:
@@ -123,8 +122,14 @@ def link_faults(rule: TransitRule, link: NetworkLink) -> tuple[TransitFault, ...
 
 def format_transit_rule(rule: TransitRule) -> str:
     """The rule for people: ``{NO,SE}``, ``{NO,SE} without carriers {x}``."""
-    allowed = format_set(rule.countries_allowed)
+    allowed = format_countries(rule.countries)
     return f"{allowed} without carriers {format_set(rule.carriers_denied)}" if rule.carriers_denied else allowed
+
+
+def format_countries(countries: Countries) -> str:
+    """A set of countries for people: ``{NO,SE}``, ``any but {RU}``, ``{NO,SE} but {SE}``."""
+    allowed = "any" if countries.allowed is None else format_set(countries.allowed)
+    return f"{allowed} but {format_set(countries.denied)}" if countries.denied else allowed
 
 
 def law_name(value: str) -> str:
