@@ -188,8 +188,7 @@ class AccessLatency:
     return_path: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ConstraintResult:
+class ConstraintResult(NamedTuple):
     """A constraint as evaluated: what was found, what was asked, on what the finding rests."""
 
     constraint: str
@@ -198,15 +197,17 @@ class ConstraintResult:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(NamedTuple):
+    """Why a zone is refused."""
+
     zone: ZoneId
     reason: Reason
     result: ConstraintResult
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreTerm:
+class ScoreTerm(NamedTuple):
+    """A contribution to a score."""
+
     name: str
     value: float
 

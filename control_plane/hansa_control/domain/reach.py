@@ -1,18 +1,34 @@
-"""What lies between users and a zone: known access points, a lawful path from each, and the latency budget.
+"""What lies between users and zones: known access points, a lawful path from each, and the latency budget.
 
-All that depends on the path is kept with the network, so requests that differ in size or budget share it.
+Round trips are found for all zones at once and kept with the network; paths are read back, and reasons put into words,
+for the zones that somebody asks about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from hansa_control.domain.model import AccessLatency, Reason, RoundTrip, TransitRule, WorkloadSpec, Zone
-from hansa_control.domain.residency import Finding, TransitFault, finding, format_transit_rule
-from hansa_control.domain.routing import RouteKey, explain_no_route, find_latency
-from hansa_control.domain.snapshot import Network
+import numpy as np
+
+from hansa_control.domain.columns import Columns
+from hansa_control.domain.filters import Ints, Mask, Question
+from hansa_control.domain.memo import Memo
+from hansa_control.domain.model import (
+    AccessLatency,
+    ConstraintResult,
+    LatencyBudget,
+    Reason,
+    Rejection,
+    RoundTrip,
+    TransitRule,
+    WorkloadSpec,
+    Zone,
+)
+from hansa_control.domain.residency import Finding, TransitFault, finding, format_transit_rule, link_faults
+from hansa_control.domain.routing import RouteKey, explain_no_route, find_latency, node_rtts
+from hansa_control.domain.snapshot import ATTACHMENT_RTT, Measured, Network, attachment_of
 from hansa_control.domain.units import format_ms, format_ms_exact
 
 ACCESS_POINT = "AccessPointKnown"
@@ -20,47 +36,199 @@ REACHABLE = "Reachability"
 TRANSIT = "TransitResidency"
 LATENCY = "LatencyBound"
 
-ZONES_KEPT_MAX = 2_000
+CUT_OFF = -1
 PLACES_SHOWN_MAX = 2
 SAMPLES_BEYOND_MIN = 10
 
 
-class Reach(NamedTuple):
-    """How a zone is reached: paths in the order of the spec, findings on them, access points that have none."""
+class Reach:
+    """Lawful paths from every access point to every zone, and the budget for the round trip.
 
-    latencies: tuple[AccessLatency, ...]
-    findings: tuple[Finding, ...]
-    cut_off: tuple[str, ...]
+    rtt_us is (access points, zones) at the budget's percentile, ``CUT_OFF`` where no lawful path leads. admissible says
+    where a path is within the budget. A workload for one zone needs all access points there; one that may be spread
+    needs at least one.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._spec, self._columns = question.spec, question.columns
+        self._keys = tuple(route_key(self._spec, at.access_point) for at in self._spec.access)
+        self._words: dict[int, _Words] = {}
+        self.rtt_us: Ints = _round_trips(question)
+        cut_off = self.rtt_us < 0
+        self._slow: Mask = self.rtt_us > self._spec.latency.rtt_us_max
+        self.admissible: Mask = ~(cut_off | self._slow)
+        is_spread = self._spec.zones.maximum > 1
+        reached: Mask = np.asarray(self.admissible.any(axis=0) if is_spread else self.admissible.all(axis=0))
+        self.failing: Mask = ~reached
+
+    def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
+        """Why users do not get to the zones of these rows, by access point, or not in time."""
+        zones = self._columns.zones
+        for at in self._cut_off(rows):
+            whys = self._words_of(at.point).whys
+            for row in at.rows:
+                found = _why_cut_off(self._question.network, at.key, zones[row], whys)
+                yield row, Rejection(zones[row].id, found.reason or Reason.UNREACHABLE, found.result)
+        bound = _budget_text(self._spec.latency)
+        for at in self._too_slow(rows):
+            texts = self._words_of(at.point).texts
+            for row, rtt_us in zip(at.rows, self.rtt_us[at.point, at.rows].tolist(), strict=True):
+                known: tuple[str, str] | None = texts.get((zones[row].inventory.node, rtt_us))
+                measured, evidence = known or self._path_text(at.point, row, texts)
+                result = ConstraintResult(LATENCY, measured, bound, evidence)
+                yield row, Rejection(zones[row].id, Reason.LATENCY_EXCEEDED, result)
+        for at in self._cut_off(rows):
+            result = _not_evaluated(self._spec.latency, at.key.access_point)
+            for row in at.rows:
+                yield row, Rejection(zones[row].id, Reason.NOT_EVALUATED, result)
+
+    def _cut_off(self, rows: Sequence[int]) -> Iterator[_From]:
+        return self._from_points(self.rtt_us < 0, rows)
+
+    def _too_slow(self, rows: Sequence[int]) -> Iterator[_From]:
+        return self._from_points(self._slow, rows)
+
+    def _from_points(self, mask: Mask, rows: Sequence[int]) -> Iterator[_From]:
+        """By access point, those of some rows in which a mask of (access points, zones) is set."""
+        asked = np.asarray(rows, dtype=np.int64)
+        for point in range(len(self._keys)):
+            found: list[int] = asked[mask[point, asked]].tolist()
+            if found:
+                yield _From(point, self._keys[point], found)
+
+    def _path_text(self, point: int, row: int, texts: Memo) -> tuple[str, str]:
+        """What was found of a path and on what it rests, for people; kept with the network."""
+        zone = self._columns.zones[row]
+        found = self._latency(point, row, zone)
+        if found is None:
+            raise AssertionError("a path that is too slow is there")
+        text = (_measured_text(self._spec.latency, found), _evidence_text(found))
+        texts.keep((zone.inventory.node, found.rtt_us), text)
+        return text
+
+    def _words_of(self, point: int) -> _Words:
+        """What was put into words before of the paths from an access point; kept with the network."""
+        known = self._words.get(point)
+        if known is None:
+            kept = self._question.network.routes
+            tables = (kept.table((kind, self._keys[point]), 2 * len(self._columns) + 16) for kind in _Words._fields)
+            known = self._words[point] = _Words(*tables)
+        return known
+
+    def passed(self, row: int) -> Iterable[ConstraintResult]:
+        """What holds of the paths to a zone."""
+        return [found.result for found in self._holding(row)]
+
+    def latencies(self, row: int) -> tuple[AccessLatency, ...]:
+        """The paths to a zone, in the order of the spec, of access points that have one."""
+        zone = self._columns.zones[row]
+        found = (self._latency(point, row, zone) for point in range(len(self._keys)))
+        return tuple(latency for latency in found if latency is not None)
+
+    def _latency(self, point: int, row: int, zone: Zone) -> AccessLatency | None:
+        rtt_us = int(self.rtt_us[point, row])
+        if rtt_us == CUT_OFF:
+            return None
+        kept = self._words_of(point).latencies
+        found: AccessLatency | None = kept.get((zone.id, zone.inventory.node))
+        if found is None:
+            found = find_latency(self._question.network, self._keys[point], zone)
+            kept.keep((zone.id, zone.inventory.node), found)
+        if found is None or found.rtt_us == rtt_us:
+            return found
+        return replace(found, rtt_us=rtt_us, bases=tuple(sorted({*found.bases, "measured"})))
+
+    def _holding(self, row: int) -> Iterator[Finding]:
+        latencies = self.latencies(row)
+        if len(latencies) < len(self._spec.access):
+            return
+        rule = self._spec.residency.transit
+        if rule is not None:
+            yield _lawful(self._question.network, rule, latencies)
+        slowest = max(latencies, key=lambda found: found.rtt_us)
+        if slowest.rtt_us <= self._spec.latency.rtt_us_max:
+            yield _latency_finding(self._spec.latency, slowest, None)
 
 
-def find_reach(spec: WorkloadSpec, network: Network, zone: Zone) -> Reach:
-    """The fastest lawful path from every access point of a workload to a zone, and why there is none where so."""
+class _Words(NamedTuple):
+    """Paths, and what was said of them, from one access point: by zone's place."""
+
+    latencies: Memo
+    texts: Memo
+    whys: Memo
+
+
+class _From(NamedTuple):
+    """Rows of zones as seen from an access point: its place in the spec and the key of its paths."""
+
+    point: int
+    key: RouteKey
+    rows: list[int]
+
+
+def route_key(spec: WorkloadSpec, access_point: str) -> RouteKey:
+    """What a search for a workload's paths from an access point depends on."""
+    return RouteKey(spec.residency.transit, spec.latency.percentile, access_point)
+
+
+def _round_trips(question: Question) -> Ints:
+    """Round trips at the budget's percentile: of the lawful paths, never below what zones measured to one another."""
+    spec, columns, measured = question.spec, question.columns, question.snapshot.measured
     points = tuple(at.access_point for at in spec.access)
-    kept = network.routes.table((spec.residency.transit, spec.latency.percentile, points), ZONES_KEPT_MAX)
-    place = (zone.id, zone.inventory.node)
-    known: Reach | None = kept.get(place)
+    key = ("zones", columns.standing, spec.residency.transit, spec.latency.percentile, points)
+    known: Ints | None = question.network.routes.get(key)
     if known is None:
-        known = _reach(spec, network, zone)
-        kept.keep(place, known)
-    return known
+        known = _to_zones(question, points)
+        question.network.routes.keep(key, known, weight=known.size)
+    if not measured.floors:
+        return known
+    floors = _floors(measured, columns, points, spec.latency.percentile)
+    return np.where(known < 0, known, np.maximum(known, floors))
 
 
-def slowed_by_probes(reach: Reach, floors: Mapping[str, RoundTrip], percentile: int) -> Reach:
-    """Paths are never faster than what zones at their access points measured to the zone.
+def _to_zones(question: Question, points: tuple[str, ...]) -> Ints:
+    """Round trips over the network and the zones' attachments; (access points, zones)."""
+    network, spec, standing = question.network, question.spec, question.columns.standing
+    at_node = np.array([network.node_index.get(name, -1) for name in standing.nodes], dtype=np.int64)
+    usable = (at_node >= 0) & _lawful_attachments(spec.residency.transit, question.columns)
+    known = [point for point in dict.fromkeys(points) if _is_access_point(network, point)]
+    by_point = dict(zip(known, node_rtts(network, [route_key(spec, point) for point in known]), strict=True))
+    table = np.full((len(points), len(standing.zones)), CUT_OFF, dtype=np.int64)
+    for n, point in enumerate(points):
+        if point in by_point:
+            rtt_us = by_point[point][at_node]
+            table[n] = np.where(usable & (rtt_us >= 0), rtt_us + ATTACHMENT_RTT.at(spec.latency.percentile), CUT_OFF)
+    table.setflags(write=False)
+    return table
+
+
+def _lawful_attachments(rule: TransitRule | None, columns: Columns) -> Mask:
+    """Whether a zone's attachment, which its owner carries, may be crossed."""
+    if rule is None:
+        return np.ones(len(columns), dtype=np.bool_)
+    sample = {zone.id.operator: zone for zone in columns.standing.zones}
+    lawful = {operator: not link_faults(rule, attachment_of(zone)) for operator, zone in sample.items()}
+    return np.array([lawful[operator] for operator in columns.standing.operators], dtype=np.bool_)
+
+
+def _floors(measured: Measured, columns: Columns, points: tuple[str, ...], percentile: int) -> Ints:
+    """What zones at the access points measured to each zone, 0 where nothing was; (access points, zones).
 
     A probe tells the time but not the way, so it bounds the lawful path from below and proves nothing else; one that is
-    faster than the model changes nothing. ``floors`` are by access point.
+    faster than the model changes nothing.
     """
-    slowed = tuple(_not_faster(found, floors.get(found.access_point), percentile) for found in reach.latencies)
-    return reach if slowed == reach.latencies else reach._replace(latencies=slowed)
-
-
-def _not_faster(found: AccessLatency, floor: RoundTrip | None, percentile: int) -> AccessLatency:
-    floor_us = _supported_us(floor, percentile) if floor else 0
-    if floor is None or floor_us <= found.rtt_us:
-        return found
-    bases = tuple(sorted({*found.bases, floor.basis.value.lower()}))
-    return replace(found, rtt_us=floor_us, bases=bases)
+    key = (columns.standing, points, percentile)
+    known: Ints | None = measured.kept.get(key)
+    if known is None:
+        column = {point: n for n, point in enumerate(points)}
+        known = np.zeros((len(points), len(columns)), dtype=np.int64)
+        for row, zone in enumerate(columns.standing.zones):
+            for node, rtt in measured.floors.get(zone.id, {}).items():
+                if node in column:
+                    known[column[node], row] = _supported_us(rtt, percentile)
+        measured.kept.keep(key, known, weight=known.size)
+    return known
 
 
 def _supported_us(measured: RoundTrip, percentile: int) -> int:
@@ -69,49 +237,28 @@ def _supported_us(measured: RoundTrip, percentile: int) -> int:
     return measured.at(percentile) if beyond >= SAMPLES_BEYOND_MIN else measured.p50_us
 
 
-def check_latency(spec: WorkloadSpec, reach: Reach) -> Iterable[Finding]:
-    """The latency budget from every access point; it passes as a whole or not at all."""
-    slow = [found for found in reach.latencies if found.rtt_us > spec.latency.rtt_us_max]
-    for found in slow:
-        yield _latency_finding(spec, found, Reason.LATENCY_EXCEEDED)
-    for access_point in reach.cut_off:
-        measured = f"not evaluated from {access_point}"
-        yield finding(Reason.NOT_EVALUATED, LATENCY, measured, _budget_text(spec), "no path that may be used")
-    if reach.latencies and not slow and not reach.cut_off:
-        yield _latency_finding(spec, max(reach.latencies, key=lambda found: found.rtt_us), None)
-
-
-def _reach(spec: WorkloadSpec, network: Network, zone: Zone) -> Reach:
-    rule = spec.residency.transit
-    latencies: list[AccessLatency] = []
-    findings: list[Finding] = []
-    cut_off: list[str] = []
-    for point in (at.access_point for at in spec.access):
-        key = RouteKey(rule, spec.latency.percentile, point)
-        found = find_latency(network, key, zone) if _is_access_point(network, point) else None
-        if found is not None:
-            latencies.append(found)
-        else:
-            cut_off.append(point)
-            findings.append(_why_cut_off(network, key, zone))
-    if rule is not None and not cut_off:
-        findings.append(_lawful(network, rule, latencies))
-    return Reach(tuple(latencies), tuple(findings), tuple(cut_off))
-
-
 def _is_access_point(network: Network, name: str) -> bool:
     node = network.node(name)
     return node is not None and node.access_point
 
 
-def _lawful(network: Network, rule: TransitRule, latencies: list[AccessLatency]) -> Finding:
+def _lawful(network: Network, rule: TransitRule, latencies: Sequence[AccessLatency]) -> Finding:
     crossed = ", ".join(sorted({country for found in latencies for country in found.countries})) or "no country"
     paths = "; ".join(dict.fromkeys(f"path {' > '.join(found.path)}" for found in latencies))
     return finding(None, TRANSIT, f"crosses {crossed}", format_transit_rule(rule), f"{paths}, {_view(network)}")
 
 
-def _why_cut_off(network: Network, key: RouteKey, zone: Zone) -> Finding:
+def _why_cut_off(network: Network, key: RouteKey, zone: Zone, kept: Memo) -> Finding:
     """Why an access point has no path to the zone that may be used."""
+    place = (zone.id.operator, zone.inventory.node)
+    known: Finding | None = kept.get(place)
+    if known is None:
+        known = _explained(network, key, zone)
+        kept.keep(place, known)
+    return known
+
+
+def _explained(network: Network, key: RouteKey, zone: Zone) -> Finding:
     view, point = _view(network), key.access_point
     if not _is_access_point(network, point):
         return finding(Reason.ACCESS_POINT_UNKNOWN, ACCESS_POINT, point, "an access point in view", view)
@@ -138,14 +285,25 @@ def _faults_text(faults: tuple[TransitFault, ...]) -> str:
     return ", ".join(phrases)
 
 
-def _latency_finding(spec: WorkloadSpec, found: AccessLatency, reason: Reason | None) -> Finding:
-    measured = f"p{spec.latency.percentile} {format_ms(found.rtt_us)} from {found.access_point}"
-    evidence = f"path {' > '.join(found.path)}, {' and '.join(found.bases)}"
-    return finding(reason, LATENCY, measured, _budget_text(spec), evidence)
+def _latency_finding(budget: LatencyBudget, found: AccessLatency, reason: Reason | None) -> Finding:
+    return finding(reason, LATENCY, _measured_text(budget, found), _budget_text(budget), _evidence_text(found))
 
 
-def _budget_text(spec: WorkloadSpec) -> str:
-    return f"<= {format_ms_exact(spec.latency.rtt_us_max)}"
+def _not_evaluated(budget: LatencyBudget, access_point: str) -> ConstraintResult:
+    measured = f"not evaluated from {access_point}"
+    return ConstraintResult(LATENCY, measured, _budget_text(budget), "no path that may be used")
+
+
+def _measured_text(budget: LatencyBudget, found: AccessLatency) -> str:
+    return f"p{budget.percentile} {format_ms(found.rtt_us)} from {found.access_point}"
+
+
+def _evidence_text(found: AccessLatency) -> str:
+    return f"path {' > '.join(found.path)}, {' and '.join(found.bases)}"
+
+
+def _budget_text(budget: LatencyBudget) -> str:
+    return f"<= {format_ms_exact(budget.rtt_us_max)}"
 
 
 def _view(network: Network) -> str:

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+
 from hansa_control.domain.capacity import amount_for, choose_pool, fits, is_acceptable_model, pools_by_size
-from hansa_control.domain.feasibility import filter_zone
+from hansa_control.domain.feasibility import Verdicts, filter_zone
+from hansa_control.domain.filters import Question
 from hansa_control.domain.model import (
     FactKind,
     Reason,
@@ -25,6 +28,7 @@ from hansa_control.domain.model import (
     ZoneId,
 )
 from hansa_control.domain.policy import widened
+from hansa_control.domain.reach import CUT_OFF
 from hansa_control.domain.residency import TransitFault, law_name
 from hansa_control.domain.routing import RouteKey, explain_no_route, find_latency
 from hansa_control.domain.snapshot import Snapshot
@@ -37,6 +41,7 @@ ZONES_MAX = 32
 """Zones for which changes of one kind other than latency are worked out, in order of zone id."""
 
 TENTH_MS_US = 100
+_NEVER_US = 1 << 60
 
 
 class Change(NamedTuple):
@@ -54,20 +59,51 @@ class _Case(NamedTuple):
     zone: Zone
 
 
-def nearest_fix(spec: WorkloadSpec, snapshot: Snapshot, rejections: tuple[Rejection, ...], now_ms: int) -> str:
+def nearest_fix(verdicts: Verdicts, rejections: tuple[Rejection, ...]) -> str:
     """The smallest single change that makes a rejected zone feasible, for people; empty if there is none.
 
-    For example ``raise the latency budget to 25.1 ms -> skargard/umea-1``.
+    For example ``raise the latency budget to 25.1 ms -> skargard/umea-1``. rejections are those of the verdicts that
+    count; zones without one are not looked at.
     """
+    question = verdicts.question
+    rejected = {rejection.zone for rejection in rejections}
+    change = _raised_budget(verdicts, rejected)
+    if change is not None and _passes(change, question):
+        return f"{change.words} -> {change.zone}"
     by_reasons = _zones_by_reasons(rejections)
     for reasons, propose in _KINDS:
         zones = [zone for zone, failing in by_reasons.items() if failing <= reasons]
-        changes = _changes(spec, snapshot, zones, propose)
+        changes = _changes(question, zones, propose)
         for change in sorted(changes, key=lambda at: at[:3])[:TRIALS_MAX]:
-            zone = snapshot.zone_index[change.zone]
-            if not filter_zone(change.spec, snapshot, zone, now_ms).rejections:
+            if _passes(change, question):
                 return f"{change.words} -> {change.zone}"
     return ""
+
+
+def _passes(change: Change, question: Question) -> bool:
+    zone = question.snapshot.zones[question.snapshot.index[change.zone]]
+    return not filter_zone(change.spec, question.snapshot, zone, question.now_ms).rejections
+
+
+def _raised_budget(verdicts: Verdicts, rejected: set[ZoneId]) -> Change | None:
+    """The least longer budget that admits a zone which nothing else refuses; ties by zone id."""
+    reach, spec = verdicts.reach, verdicts.question.spec
+    others = np.logical_or.reduce([at.failing for at in verdicts.filters if at is not reach])
+    rtt_us = reach.rtt_us
+    if spec.zones.maximum > 1:
+        needed_us = np.where(rtt_us == CUT_OFF, _NEVER_US, rtt_us).min(axis=0)
+    else:
+        needed_us = np.where((rtt_us == CUT_OFF).any(axis=0), _NEVER_US, rtt_us.max(axis=0))
+    tenths = np.where(reach.failing & ~others, -(-needed_us // TENTH_MS_US), _NEVER_US)
+    for row in np.argsort(tenths, kind="stable").tolist():
+        if tenths[row] >= _NEVER_US // TENTH_MS_US:
+            return None
+        zone = verdicts.columns.zones[row].id
+        if zone in rejected:
+            budget_us = int(tenths[row]) * TENTH_MS_US
+            relaxed = replace(spec, latency=replace(spec.latency, rtt_us_max=budget_us))
+            return Change(budget_us, zone, f"raise the latency budget to {format_ms(budget_us)}", relaxed)
+    return None
 
 
 def _zones_by_reasons(rejections: tuple[Rejection, ...]) -> dict[ZoneId, frozenset[Reason]]:
@@ -78,24 +114,10 @@ def _zones_by_reasons(rejections: tuple[Rejection, ...]) -> dict[ZoneId, frozens
     return {zone: frozenset(reasons) for zone, reasons in found.items()}
 
 
-def _changes(spec: WorkloadSpec, snapshot: Snapshot, zones: list[ZoneId], propose: _Proposer) -> list[Change]:
-    limit = len(zones) if propose is _raise_budget else ZONES_MAX
-    known = (snapshot.zone(zone_id) for zone_id in zones[:limit])
-    return [change for zone in known if zone is not None for change in propose(_Case(spec, snapshot, zone))]
-
-
-def _raise_budget(case: _Case) -> Iterable[Change]:
-    spec = case.spec
-    needed_us = 0
-    for demand in spec.access:
-        key = RouteKey(spec.residency.transit, spec.latency.percentile, demand.access_point)
-        found = find_latency(case.snapshot.network, key, case.zone)
-        if found is None:
-            return
-        needed_us = max(needed_us, found.rtt_us)
-    budget_us = -(-needed_us // TENTH_MS_US) * TENTH_MS_US
-    relaxed = replace(spec, latency=replace(spec.latency, rtt_us_max=budget_us))
-    yield Change(budget_us, case.zone.id, f"raise the latency budget to {format_ms(budget_us)}", relaxed)
+def _changes(question: Question, zones: list[ZoneId], propose: _Proposer) -> list[Change]:
+    known = (question.snapshot.zone(zone_id) for zone_id in zones[:ZONES_MAX])
+    cases = (_Case(question.spec, question.snapshot, zone) for zone in known if zone is not None)
+    return [change for case in cases for change in propose(case)]
 
 
 def _fewer_replicas(case: _Case) -> Iterable[Change]:
@@ -197,7 +219,6 @@ def _values(zone: Zone, kind: FactKind) -> frozenset[str]:
 _Proposer: TypeAlias = Callable[[_Case], Iterable[Change]]
 
 _KINDS: tuple[tuple[frozenset[Reason], _Proposer], ...] = (
-    (frozenset({Reason.LATENCY_EXCEEDED}), _raise_budget),
     (frozenset({Reason.GPU_EXHAUSTED, Reason.CPU_EXHAUSTED, Reason.MEMORY_EXHAUSTED}), _fewer_replicas),
     (frozenset({Reason.GPU_MEMORY_TOO_SMALL}), _less_memory),
     (frozenset({Reason.GPU_MODEL_MISSING}), _other_model),

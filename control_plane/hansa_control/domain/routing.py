@@ -14,6 +14,7 @@ first by name, and between two nodes the link that comes first by name. Nothing 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -99,6 +100,30 @@ def find_latency(network: Network, key: RouteKey, zone: Zone) -> AccessLatency |
     bases = tuple(sorted({*route.bases, attachment.rtt.basis.value.lower()}))
     rtt_us = route.rtt_us + attachment.rtt.at(key.percentile)
     return AccessLatency(key.access_point, rtt_us, route.names, route.countries, bases)
+
+
+def node_rtts(network: Network, keys: Sequence[RouteKey]) -> list[NDArray[np.int64]]:
+    """Round trips from each key's access point to every node, microseconds; -1 where no allowed path leads."""
+    return [_node_rtts(network, key) for key in keys]
+
+
+def _node_rtts(network: Network, key: RouteKey) -> NDArray[np.int64]:
+    known: NDArray[np.int64] | None = network.routes.get(("rtts", key))
+    if known is None:
+        known = _search_rtts(network, key)
+        network.routes.keep(("rtts", key), known, weight=len(known))
+    return known
+
+
+def _search_rtts(network: Network, key: RouteKey) -> NDArray[np.int64]:
+    source = network.node_index.get(key.access_point)
+    node_ok, link_ok = _allowed(network, key)
+    if source is None or not node_ok[source]:
+        return np.full(len(network.nodes), -1, dtype=np.int64)
+    edges = _usable(_edges(network, PERCENTILES.index(key.percentile)), node_ok, link_ok)
+    cost = _costs_from(source, edges, len(network.nodes))
+    scale = float(1 << len(network.nodes).bit_length())
+    return np.floor(np.where(np.isfinite(cost), cost / scale, -1.0)).astype(np.int64)
 
 
 def find_route(network: Network, key: RouteKey, node: str) -> Route | None:

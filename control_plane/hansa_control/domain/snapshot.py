@@ -7,14 +7,16 @@ changes.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from operator import lt
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa_control.domain.columns import Columns, build_columns, changed_rows, patch_columns
+from hansa_control.domain.memo import Memo as Memo
 from hansa_control.domain.model import (
     LatencyBasis,
     LinkKind,
@@ -33,47 +35,11 @@ from hansa_control.domain.units import (
     physical_link_rtt,
 )
 
+KNOWLEDGE_WEIGHT_MAX = 2_000_000
+MEASURED_WEIGHT_MAX = 2_000_000
+
 LENGTH_TOLERANCE = 0.99
 """A stated length may fall short of the great circle by this factor, for rounding of coordinates."""
-
-
-class Memo:
-    """Results of pure functions of one immutable object, kept with that object and bounded.
-
-    It never changes an answer, only how fast it comes; when it is full it is emptied. Entries carry a weight, so that
-    a large result counts for what it holds.
-    """
-
-    __slots__ = ("_entries", "_weight", "weight_max")
-
-    def __init__(self, weight_max: int) -> None:
-        self.weight_max = weight_max
-        self._entries: dict[Hashable, Any] = {}
-        self._weight = 0
-
-    def get(self, key: Hashable) -> Any:
-        """What was kept under ``key``, or None."""
-        return self._entries.get(key)
-
-    def keep(self, key: Hashable, value: Any, weight: int = 1) -> None:
-        """Keeps ``value`` under ``key``, in the place of what was there."""
-        if key not in self._entries:
-            if self._weight + weight > self.weight_max:
-                self._entries.clear()
-                self._weight = 0
-            self._weight += weight
-        self._entries[key] = value
-
-    def table(self, key: Hashable, entries_max: int) -> Memo:
-        """The memo kept under ``key`` in this one, made if need be: for results that share one costly key."""
-        found: Memo | None = self.get(key)
-        if found is None:
-            found = Memo(entries_max)
-            self.keep(key, found, weight=entries_max)
-        return found
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +75,7 @@ class Measured:
 
     probes: tuple[ProbeResult, ...] = ()
     floors: Mapping[ZoneId, Mapping[str, RoundTrip]] = field(default_factory=dict)
+    kept: Memo = field(default_factory=lambda: Memo(MEASURED_WEIGHT_MAX), repr=False)
 
     @classmethod
     def between(cls, probes: Iterable[ProbeResult], zones: Iterable[Zone]) -> Measured:
@@ -127,14 +94,23 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """Zones sorted by id on a network, with what agents measured, as of taken_at_ms (wall clock, UTC)."""
+    """Zones sorted by id on a network, with what agents measured, as of taken_at_ms (wall clock, UTC).
+
+    columns are the zones once more, as arrays. knowledge holds what was worked out about law and facts; it outlives
+    the snapshot, because facts change far less often than capacity or links.
+    """
 
     generation: int
-    zones: tuple[Zone, ...]
     network: Network
     measured: Measured
     taken_at_ms: int
-    zone_index: Mapping[ZoneId, Zone] = field(repr=False)
+    columns: Columns = field(repr=False)
+    index: Mapping[ZoneId, int] = field(repr=False)
+    knowledge: Memo = field(repr=False)
+
+    @property
+    def zones(self) -> tuple[Zone, ...]:
+        return self.columns.zones
 
     @property
     def probes(self) -> tuple[ProbeResult, ...]:
@@ -150,11 +126,40 @@ class Snapshot:
 
     def zone(self, zone_id: ZoneId) -> Zone | None:
         """The zone of that id, or None."""
-        return self.zone_index.get(zone_id)
+        row = self.index.get(zone_id)
+        return None if row is None else self.columns.zones[row]
 
     def with_zones(self, generation: int, zones: Iterable[Zone], taken_at_ms: int) -> Snapshot:
-        """A later snapshot with other zones on the same network and probes; cheap, for every change of capacity."""
-        return assemble_snapshot(generation, zones, self.network, self.measured, taken_at_ms)
+        """A later snapshot with other zones on the same network and probes; cheap where few of them are new values."""
+        return self.updated(generation, zones, taken_at_ms)
+
+    def with_changed(self, generation: int, changed: Iterable[Zone], taken_at_ms: int) -> Snapshot:
+        """A later snapshot in which these zones, all of them known, have changed; the cheapest way."""
+        rows = {self.index[zone.id]: zone for zone in changed}
+        columns = patch_columns(self.columns, rows)
+        return replace(self, generation=generation, columns=columns, taken_at_ms=taken_at_ms)
+
+    def updated(
+        self,
+        generation: int,
+        zones: Iterable[Zone],
+        taken_at_ms: int,
+        network: Network | None = None,
+        measured: Measured | None = None,
+    ) -> Snapshot:
+        """A later snapshot; what is not given stays, and so does what is known of zones that are the same value."""
+        ordered = _by_id(zones)
+        changed = changed_rows(self.columns, ordered)
+        later = replace(
+            self,
+            generation=generation,
+            network=network or self.network,
+            measured=measured or self.measured,
+            taken_at_ms=taken_at_ms,
+        )
+        if changed is None:
+            return replace(later, columns=build_columns(ordered), index=_index(ordered))
+        return replace(later, columns=patch_columns(self.columns, changed))
 
 
 def build_snapshot(
@@ -175,11 +180,24 @@ def assemble_snapshot(
     generation: int, zones: Iterable[Zone], network: Network, measured: Measured, taken_at_ms: int
 ) -> Snapshot:
     """A snapshot on a network that is already built, with what was probed."""
+    ordered = _by_id(zones)
+    columns = build_columns(ordered)
+    return Snapshot(generation, network, measured, taken_at_ms, columns, _index(ordered), Memo(KNOWLEDGE_WEIGHT_MAX))
+
+
+def _by_id(zones: Iterable[Zone]) -> list[Zone]:
+    """Zones in the order of their ids; of those with the same id the first."""
+    given = list(zones)
+    if all(map(lt, (zone.id for zone in given), (zone.id for zone in given[1:]))):
+        return given
     index: dict[ZoneId, Zone] = {}
-    for zone in zones:
+    for zone in given:
         index.setdefault(zone.id, zone)
-    ordered = dict(sorted(index.items()))
-    return Snapshot(generation, tuple(ordered.values()), network, measured, taken_at_ms, ordered)
+    return [index[zone_id] for zone_id in sorted(index)]
+
+
+def _index(zones: list[Zone]) -> dict[ZoneId, int]:
+    return {zone.id: row for row, zone in enumerate(zones)}
 
 
 def build_network(generation: int, nodes: Iterable[NetworkNode], links: Iterable[NetworkLink]) -> Network:

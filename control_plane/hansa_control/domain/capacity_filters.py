@@ -1,0 +1,193 @@
+"""Filters on what a zone has and what is free of it: accelerators by model, memory and number; CPU; memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from hansa_control.domain.capacity import is_acceptable_model
+from hansa_control.domain.columns import Columns, Pools, Standing
+from hansa_control.domain.filters import Ints, Mask, Question, free_in, inventory_of, rejected
+from hansa_control.domain.model import AcceleratorNeed, ConstraintResult, Reason, Rejection
+
+GPU_MODEL = "GpuModel"
+GPU_MEMORY = "GpuMemory"
+GPU_CAPACITY = "GpuCapacity"
+CPU_CAPACITY = "CpuCapacity"
+MEMORY_CAPACITY = "MemoryCapacity"
+
+NO_POOL = -1
+
+
+class _Words(NamedTuple):
+    """What is said of a need in every zone, whatever is free: by row of the zones."""
+
+    models: tuple[str, ...]
+    memory: dict[int, str]
+    model_bound: str
+    memory_bound: str
+
+
+class _Suited(NamedTuple):
+    """What a need finds in zones, whatever is free: rows of pools of an acceptable model, and of those large enough.
+
+    rows are those that are large enough, all zones together; models_in and pools_in are by zone, without empty ones.
+    """
+
+    rows: Ints
+    models_in: dict[int, list[int]]
+    pools_in: dict[int, list[int]]
+    words: _Words
+
+
+class Accelerators:
+    """Model, then memory of those models, then free devices in one pool of those that suffice.
+
+    replicas is how many are to run, by row of the pools (a pool of faster devices may need fewer). pool_row is the pool
+    that would be used, the smallest that serves; ``NO_POOL`` where there is none or none is needed.
+    """
+
+    def __init__(self, question: Question, replicas: Ints) -> None:
+        self._columns = question.columns
+        self._need = question.spec.accelerator
+        self._replicas = replicas
+        self.pool_row = np.full(len(self._columns), NO_POOL, dtype=np.int64)
+        self.failing: Mask = np.zeros(len(self._columns), dtype=np.bool_)
+        if self._need is not None:
+            self._suited = _suited(self._columns.standing, self._need)
+            self._evaluate(self._need, self._suited.rows)
+
+    def _evaluate(self, need: AcceleratorNeed, rows: Ints) -> None:
+        wanted = need.count * self._replicas[rows]
+        serving = rows[(self._columns.devices_free[rows] >= wanted) & (wanted > 0)] if need.count else rows
+        # Written from the last to the first, so that the first pool of each zone stays.
+        self.pool_row[self._columns.standing.pools.zone[serving[::-1]]] = serving[::-1]
+        self.failing = self.pool_row < 0
+
+    def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
+        """Every reason for which the zones of these rows lack accelerators."""
+        if self._need is None:
+            return
+        zones = self._columns.zones
+        for row in rows:
+            zone_id = zones[row].id
+            for reason, result in self._results(row, self._need):
+                if reason is not None:
+                    yield row, Rejection(zone_id, reason, result)
+
+    def passed(self, row: int) -> Iterable[ConstraintResult]:
+        """What holds of the zone's accelerators."""
+        if self._need is None:
+            return []
+        return [result for reason, result in self._results(row, self._need) if reason is None]
+
+    def _results(self, row: int, need: AcceleratorNeed) -> list[tuple[Reason | None, ConstraintResult]]:
+        words = self._suited.words
+        evidence = inventory_of(self._columns, row)
+        model = ConstraintResult(GPU_MODEL, words.models[row], words.model_bound, evidence)
+        if row not in self._suited.models_in:
+            return [
+                (Reason.GPU_MODEL_MISSING, model),
+                (Reason.NOT_EVALUATED, ConstraintResult(GPU_MEMORY, "no such model", words.memory_bound, evidence)),
+                self._no_device(row, need),
+            ]
+        memory = ConstraintResult(GPU_MEMORY, words.memory[row], words.memory_bound, evidence)
+        if row not in self._suited.pools_in:
+            return [(None, model), (Reason.GPU_MEMORY_TOO_SMALL, memory), self._no_device(row, need)]
+        return [(None, model), (None, memory), self._devices(row, need)]
+
+    def _no_device(self, row: int, need: AcceleratorNeed) -> tuple[Reason, ConstraintResult]:
+        first = int(self._columns.standing.pools.first[row])
+        replicas = int(self._replicas[first]) if first < len(self._replicas) else 1
+        bound = _device_bound(need, replicas)
+        return Reason.NOT_EVALUATED, ConstraintResult(
+            GPU_CAPACITY, "no such device", bound, free_in(self._columns, row)
+        )
+
+    def _devices(self, row: int, need: AcceleratorNeed) -> tuple[Reason | None, ConstraintResult]:
+        chosen = int(self.pool_row[row])
+        rows = [chosen] if chosen >= 0 else self._suited.pools_in[row]
+        kinds, kind_of = self._columns.standing.pools.kinds, self._columns.standing.pools.kind
+        shown = ", ".join(f"{self._columns.devices_free[at]} free of {kinds[kind_of[at]].key}" for at in rows)
+        bound = _device_bound(need, int(self._replicas[rows[-1]]))
+        result = ConstraintResult(GPU_CAPACITY, shown, bound, free_in(self._columns, row))
+        return None if chosen >= 0 else Reason.GPU_EXHAUSTED, result
+
+
+class Machine:
+    """CPU and main memory; amounts are by zone, millicores and MiB for all replicas that are to run."""
+
+    def __init__(self, question: Question, replicas: Ints) -> None:
+        self._columns: Columns = question.columns
+        self._cpu_millis = replicas * question.spec.cpu_millis
+        self._memory_mib = replicas * question.spec.memory_mib
+        self._cpu_short: Mask = self._cpu_millis > self._columns.cpu_free_millis
+        self._memory_short: Mask = self._memory_mib > self._columns.memory_free_mib
+        self.failing: Mask = self._cpu_short | self._memory_short
+
+    def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
+        """Whether the zones of these rows lack CPU, memory or both."""
+        for row in rows:
+            if self._cpu_short[row]:
+                yield rejected(self._columns, row, Reason.CPU_EXHAUSTED, self._cpu(row))
+            if self._memory_short[row]:
+                yield rejected(self._columns, row, Reason.MEMORY_EXHAUSTED, self._memory(row))
+
+    def passed(self, row: int) -> Iterable[ConstraintResult]:
+        """What holds of the zone's CPU and memory."""
+        results = ((self._cpu_short, self._cpu), (self._memory_short, self._memory))
+        return [result(row) for short, result in results if not short[row]]
+
+    def _cpu(self, row: int) -> ConstraintResult:
+        free, asked = self._columns.cpu_free_millis[row], self._cpu_millis[row]
+        evidence = free_in(self._columns, row)
+        return ConstraintResult(CPU_CAPACITY, f"{free} millicores free", f">= {asked} millicores", evidence)
+
+    def _memory(self, row: int) -> ConstraintResult:
+        free, asked = self._columns.memory_free_mib[row], self._memory_mib[row]
+        evidence = free_in(self._columns, row)
+        return ConstraintResult(MEMORY_CAPACITY, f"{free} MiB free", f">= {asked} MiB", evidence)
+
+
+def _suited(standing: Standing, need: AcceleratorNeed) -> _Suited:
+    key = ("suited", need)
+    known: _Suited | None = standing.kept.get(key)
+    if known is not None:
+        return known
+    pools = standing.pools
+    is_acceptable = np.array([is_acceptable_model(need, pool) for pool in pools.kinds], dtype=np.bool_)
+    model_rows = np.flatnonzero(is_acceptable[pools.kind]) if len(pools.kind) else np.zeros(0, dtype=np.int64)
+    rows = model_rows[pools.memory_mib[model_rows] >= need.memory_mib_min]
+    models_in = _by_zone(pools, model_rows)
+    found = _Suited(rows, models_in, _by_zone(pools, rows), _words(standing, need, models_in))
+    standing.kept.keep(key, found)
+    return found
+
+
+def _words(standing: Standing, need: AcceleratorNeed, models_in: dict[int, list[int]]) -> _Words:
+    pools, largest = standing.pools, {row: standing.pools.at(rows[-1]) for row, rows in models_in.items()}
+    return _Words(
+        models=tuple(_models_text(pools, row, models_in.get(row)) for row in range(len(standing.zones))),
+        memory={row: f"{pool.memory_mib} MiB on {pool.key}" for row, pool in largest.items()},
+        model_bound=f"any of {', '.join(need.any_of)}" if need.any_of else "any model",
+        memory_bound=f">= {need.memory_mib_min} MiB",
+    )
+
+
+def _models_text(pools: Pools, zone: int, suited: list[int] | None) -> str:
+    rows = suited or range(int(pools.first[zone]), int(pools.first[zone + 1]))
+    return ", ".join(pools.at(at).key for at in rows) or "no accelerator"
+
+
+def _device_bound(need: AcceleratorNeed, replicas: int) -> str:
+    return f">= {need.count * replicas} ({need.count} x {replicas} replicas)"
+
+
+def _by_zone(pools: Pools, rows: Ints) -> dict[int, list[int]]:
+    """Rows of pools by the zone that they belong to."""
+    found: dict[int, list[int]] = {}
+    for zone, row in zip(pools.zone[rows].tolist(), rows.tolist(), strict=True):
+        found.setdefault(zone, []).append(row)
+    return found

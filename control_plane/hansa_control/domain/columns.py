@@ -1,0 +1,181 @@
+"""Zones as columns: one array a property, one row a zone, so that a filter is one operation on all zones.
+
+What changes rarely (place, inventory, facts) is in ``Standing`` and shared by all snapshots until it changes; what
+changes with every hold (state, free capacity) is in ``Columns``, and a change of a few zones copies the arrays and
+patches those rows. Rows are in the order of the zones' ids, so the first of several equals is the first by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansa_control.domain.memo import Memo
+from hansa_control.domain.model import AcceleratorPool, Zone, ZoneId, ZoneState
+
+STATES = tuple(ZoneState)
+STANDING_KEPT_MAX = 4_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pools:
+    """The accelerator pools of all zones, a row each: by zone, and in a zone in the order in which needs are served.
+
+    zone is the row of the zone; kind the index into kinds, which has one pool for each key and memory; memory_mib that
+    of a device. first is where each zone's rows begin, one longer than there are zones.
+    """
+
+    zone: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    memory_mib: NDArray[np.int64]
+    first: NDArray[np.int64]
+    kinds: tuple[AcceleratorPool, ...]
+
+    def at(self, row: int) -> AcceleratorPool:
+        """The pool of a row, with the count of whichever zone it was seen in first."""
+        return self.kinds[int(self.kind[row])]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What zones are, whatever is free in them. kept holds what was worked out from that alone."""
+
+    zones: tuple[Zone, ...]
+    nodes: tuple[str, ...]
+    operators: tuple[str, ...]
+    price_millieur_per_hour: NDArray[np.int64]
+    device_watts: NDArray[np.int64]
+    pools: Pools
+    kept: Memo = field(default_factory=lambda: Memo(STANDING_KEPT_MAX), repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """All zones of a snapshot, by id. state is an index into ``STATES``; devices_free has a row for each pool."""
+
+    standing: Standing
+    zones: tuple[Zone, ...]
+    state: NDArray[np.int64]
+    cpu_free_millis: NDArray[np.int64]
+    memory_free_mib: NDArray[np.int64]
+    devices_free: NDArray[np.int64]
+    cordoned: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.zones)
+
+
+def build_columns(zones: Sequence[Zone]) -> Columns:
+    """Columns of zones that are in the order of their ids, each id once."""
+    kept = tuple(zones)
+    standing = _standing(kept)
+    return Columns(
+        standing=standing,
+        zones=kept,
+        state=_array([STATES.index(zone.state) for zone in kept]),
+        cpu_free_millis=_array([zone.free.cpu_millis for zone in kept]),
+        memory_free_mib=_array([zone.free.memory_mib for zone in kept]),
+        devices_free=_array([n for zone in kept for n in _devices_free(zone)]),
+        cordoned=_array([int(zone.inventory.cordoned) for zone in kept]) > 0,
+    )
+
+
+def patch_columns(columns: Columns, changed: dict[int, Zone]) -> Columns:
+    """The columns with other zones in some rows, of the same ids; costs a copy unless what a zone is has changed."""
+    if not changed:
+        return columns
+    zones = list(columns.zones)
+    for row, zone in changed.items():
+        zones[row] = zone
+    if any(not _stands_alike(columns.zones[row], zone) for row, zone in changed.items()):
+        return build_columns(zones)
+    state, cpu = columns.state.copy(), columns.cpu_free_millis.copy()
+    memory, devices = columns.memory_free_mib.copy(), columns.devices_free.copy()
+    first = columns.standing.pools.first
+    for row, zone in changed.items():
+        state[row] = STATES.index(zone.state)
+        cpu[row], memory[row] = zone.free.cpu_millis, zone.free.memory_mib
+        devices[first[row] : first[row + 1]] = _devices_free(zone)
+    for array in (state, cpu, memory, devices):
+        array.setflags(write=False)
+    return replace(
+        columns,
+        zones=tuple(zones),
+        state=state,
+        cpu_free_millis=cpu,
+        memory_free_mib=memory,
+        devices_free=devices,
+    )
+
+
+def changed_rows(columns: Columns, zones: Sequence[Zone]) -> dict[int, Zone] | None:
+    """The rows in which these zones, in the order of ids, are other values; None if they are not the same ids."""
+    if len(zones) != len(columns.zones):
+        return None
+    changed = {row: zone for row, zone in enumerate(zones) if zone is not columns.zones[row]}
+    alike = all(zone.id == columns.zones[row].id for row, zone in changed.items())
+    return changed if alike else None
+
+
+def served_pools(zone: Zone) -> tuple[AcceleratorPool, ...]:
+    """A zone's pools in the order in which a need is served: least memory first, ties by key."""
+    return tuple(sorted(zone.inventory.pools, key=lambda pool: (pool.memory_mib, pool.key)))
+
+
+def row_of(columns: Columns, zone: ZoneId) -> int | None:
+    """The row of a zone, or None."""
+    low, high = 0, len(columns.zones)
+    while low < high:
+        middle = (low + high) // 2
+        if columns.zones[middle].id < zone:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < len(columns.zones) and columns.zones[low].id == zone else None
+
+
+def _stands_alike(before: Zone, after: Zone) -> bool:
+    same_facts = before.facts is after.facts or before.facts == after.facts
+    return same_facts and (before.inventory is after.inventory or before.inventory == after.inventory)
+
+
+def _standing(zones: tuple[Zone, ...]) -> Standing:
+    return Standing(
+        zones=zones,
+        nodes=tuple(zone.inventory.node for zone in zones),
+        operators=tuple(zone.id.operator for zone in zones),
+        price_millieur_per_hour=_array([zone.inventory.price_millieur_per_hour for zone in zones]),
+        device_watts=_array([zone.inventory.device_watts for zone in zones]),
+        pools=_pools(zones),
+    )
+
+
+def _pools(zones: tuple[Zone, ...]) -> Pools:
+    kinds: dict[tuple[str, int], int] = {}
+    named: list[AcceleratorPool] = []
+    rows: list[tuple[int, int, int]] = []
+    first = [0]
+    for row, zone in enumerate(zones):
+        for pool in served_pools(zone):
+            kind = kinds.setdefault((pool.key, pool.memory_mib), len(named))
+            if kind == len(named):
+                named.append(pool)
+            rows.append((row, kind, pool.memory_mib))
+        first.append(len(rows))
+    table = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    table.setflags(write=False)
+    return Pools(table[:, 0], table[:, 1], table[:, 2], _array(first), tuple(named))
+
+
+def _devices_free(zone: Zone) -> list[int]:
+    free = dict(zone.free.accelerators)
+    return [free.get(pool.key, 0) for pool in served_pools(zone)]
+
+
+def _array(values: Sequence[int]) -> NDArray[np.int64]:
+    array = np.array(values, dtype=np.int64)
+    array.setflags(write=False)
+    return array
