@@ -23,6 +23,7 @@ from hansa_control.domain.capacity_filters import MEMORY_CAPACITY as MEMORY_CAPA
 from hansa_control.domain.capacity_filters import Accelerators, Machine
 from hansa_control.domain.columns import build_columns
 from hansa_control.domain.filters import Filter, Ints, Mask, Question
+from hansa_control.domain.law_filter import Law
 from hansa_control.domain.model import (
     AccessLatency,
     ConstraintResult,
@@ -32,7 +33,7 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.place_filters import ARTEFACT as ARTEFACT
 from hansa_control.domain.place_filters import ZONE_STATE as ZONE_STATE
-from hansa_control.domain.place_filters import Artefact, Law, State
+from hansa_control.domain.place_filters import Artefact, State
 from hansa_control.domain.reach import Reach
 from hansa_control.domain.snapshot import Snapshot
 

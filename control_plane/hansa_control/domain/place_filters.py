@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from hansa_control.domain.columns import STATES
 from hansa_control.domain.filters import Mask, Question, inventory_of, rejected
-from hansa_control.domain.memo import Memo
 from hansa_control.domain.model import (
     ConstraintResult,
-    Fact,
     Reason,
     Rejection,
-    ResidencyPolicy,
-    Zone,
     ZoneState,
 )
-from hansa_control.domain.residency import Finding, check_legal, check_site
 
 ZONE_STATE = "ZoneState"
 ARTEFACT = "ArtefactAllowed"
 
 STATE_REASON = {ZoneState.LOST: Reason.ZONE_LOST, ZoneState.STALE: Reason.OFFER_STALE}
 _IS_GONE = np.array([state in STATE_REASON for state in STATES], dtype=np.bool_)
-FOREVER_MS = 1 << 62
 
 
 class State:
@@ -88,93 +81,3 @@ class Artefact:
 
     def _result(self, row: int, measured: str) -> ConstraintResult:
         return ConstraintResult(ARTEFACT, measured, self._bound, inventory_of(self._columns, row))
-
-
-class Law:
-    """What the residency policy says of each zone and its owner: everything but the path."""
-
-    def __init__(self, question: Question) -> None:
-        self._view = _law_view(question)
-        self.failing: Mask = self._view.failing
-
-    def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
-        """Every reason for which the law refuses the zones of these rows."""
-        for row in rows:
-            for rejection in self._view.judgements[row].rejections:
-                yield row, rejection
-
-    def passed(self, row: int) -> Iterable[ConstraintResult]:
-        """What holds of the zone and its owner."""
-        return self._view.judgements[row].passed
-
-
-class _Judgement(NamedTuple):
-    """What the law says of a zone, for the very facts and the span of time (half open, ms) in which that stays so."""
-
-    facts: tuple[Fact, ...]
-    since_ms: int
-    until_ms: int
-    rejections: tuple[Rejection, ...]
-    passed: tuple[ConstraintResult, ...]
-
-    def is_of(self, facts: tuple[Fact, ...], now_ms: int) -> bool:
-        return self.since_ms <= now_ms < self.until_ms and (self.facts is facts or self.facts == facts)
-
-
-class _LawView(NamedTuple):
-    """Judgements of all zones of a standing, and the span in which all of them stay."""
-
-    since_ms: int
-    until_ms: int
-    failing: Mask
-    judgements: list[_Judgement]
-
-
-def _law_view(question: Question) -> _LawView:
-    """Kept with what zones are for as long as no fact begins or ends; each zone's judgement for longer than that."""
-    policy, now_ms = _judged_part(question.spec.residency), question.now_ms
-    kept = question.columns.standing.kept
-    key = ("law", policy)
-    known: _LawView | None = kept.get(key)
-    if known is None or not known.since_ms <= now_ms < known.until_ms:
-        table = question.snapshot.knowledge.table(key, 2 * len(question.columns) + 16)
-        judgements = [_judge(policy, zone, now_ms, table) for zone in question.columns.standing.zones]
-        known = _LawView(
-            max((judged.since_ms for judged in judgements), default=0),
-            min((judged.until_ms for judged in judgements), default=FOREVER_MS),
-            np.array([bool(judged.rejections) for judged in judgements], dtype=np.bool_),
-            judgements,
-        )
-        kept.keep(key, known)
-    return known
-
-
-def _judged_part(policy: ResidencyPolicy) -> tuple[object, ...]:
-    """What of a policy is judged by facts alone."""
-    return (policy.site, policy.legal)
-
-
-def _judge(policy: tuple[object, ...], zone: Zone, now_ms: int, table: Memo) -> _Judgement:
-    known: _Judgement | None = table.get(zone.id)
-    if known is not None and known.is_of(zone.facts, now_ms):
-        return known
-    site, legal = policy
-    findings: list[Finding] = []
-    findings += check_site(site, zone.facts, now_ms) if site else ()  # type: ignore[arg-type]
-    findings += check_legal(legal, zone.facts, now_ms) if legal else ()  # type: ignore[arg-type]
-    judged = _Judgement(
-        zone.facts,
-        *steady_between(zone.facts, now_ms),
-        tuple(Rejection(zone.id, found.reason, found.result) for found in findings if found.reason),
-        tuple(found.result for found in findings if found.reason is None),
-    )
-    table.keep(zone.id, judged)
-    return judged
-
-
-def steady_between(facts: tuple[Fact, ...], now_ms: int) -> tuple[int, int]:
-    """The half-open span of time around ``now_ms`` in which none of the facts begins or ends."""
-    edges = [0, FOREVER_MS]
-    for fact in facts:
-        edges += (fact.evidence.valid_from_ms, fact.evidence.valid_until_ms)
-    return max(x for x in edges if x <= now_ms), min(x for x in edges if x > now_ms)
