@@ -67,8 +67,7 @@ class Decider:
         amounts = self._held_amounts(snapshot, held)
         if not amounts:
             return snapshot
-        zones = [amounts.get(zone.id, zone) for zone in snapshot.zones]
-        return snapshot.with_zones(snapshot.generation, zones, snapshot.taken_at_ms)
+        return snapshot.with_changed(snapshot.generation, amounts.values(), snapshot.taken_at_ms)
 
     def _held_amounts(self, snapshot: Snapshot, held: Workload | None) -> dict[ZoneId, Zone]:
         zones: dict[ZoneId, Zone] = {}

@@ -75,6 +75,7 @@ class World:
         self._adverts: dict[str, dict[str, object]] = {}
         self._zone_claims: dict[str, dict[str, Claim]] = {}
         self._snapshot: Snapshot | None = None
+        self._latest: Snapshot | None = None
         self._network: Network | None = None
         self._measured: Measured | None = None
         self._partner_zones: tuple[Zone, ...] | None = None
@@ -229,10 +230,16 @@ class World:
         if self._snapshot is None:
             self._generation = self._state.next_count("snapshot")
             zones = [*self.own_zones(), *self.partner_zones()]
-            self._snapshot = assemble_snapshot(
-                self._generation, zones, self._current_network(), self._current_probes(zones), self._clock.wall_ms()
-            )
+            self._snapshot = self._latest = self._assembled(zones)
         return self._snapshot
+
+    def _assembled(self, zones: list[Zone]) -> Snapshot:
+        """A snapshot of these zones that keeps what was worked out for the one before and still holds."""
+        network, measured = self._current_network(), self._current_probes(zones)
+        now_ms = self._clock.wall_ms()
+        if self._latest is None:
+            return assemble_snapshot(self._generation, zones, network, measured, now_ms)
+        return self._latest.updated(self._generation, zones, now_ms, network, measured)
 
     def _current_probes(self, zones: list[Zone]) -> Measured:
         if self._measured is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from operator import lt
+from operator import attrgetter
 
 import networkx as nx
 import numpy as np
@@ -187,13 +187,8 @@ def assemble_snapshot(
 
 def _by_id(zones: Iterable[Zone]) -> list[Zone]:
     """Zones in the order of their ids; of those with the same id the first."""
-    given = list(zones)
-    if all(map(lt, (zone.id for zone in given), (zone.id for zone in given[1:]))):
-        return given
-    index: dict[ZoneId, Zone] = {}
-    for zone in given:
-        index.setdefault(zone.id, zone)
-    return [index[zone_id] for zone_id in sorted(index)]
+    ordered = sorted(zones, key=attrgetter("id"))
+    return [zone for n, zone in enumerate(ordered) if not n or zone.id != ordered[n - 1].id]
 
 
 def _index(zones: list[Zone]) -> dict[ZoneId, int]:
