@@ -23,6 +23,7 @@ from hansa_control.domain.model import (
 REPLICAS_MAX = 1000
 SERVICE_TIME_COUNT_MAX = 32
 SERVICE_US_MAX = 3_600_000_000
+PERCENTILE_US_MAX = 1000 * SERVICE_US_MAX
 SCV_PERMILLE_MAX = 100_000
 CONCURRENCY_MAX = 10_000
 MESSAGE_BYTES_MAX = 2**40
@@ -129,12 +130,12 @@ def service_in(wire: workload_pb2.ServiceProfile, path: str) -> ServiceProfile:
 
 def _service_time_in(wire: workload_pb2.ServiceTime, path: str) -> ServiceTime:
     mean = fields.range_in(wire.mean_us, (1, SERVICE_US_MAX), f"{path}.mean_us")
-    p95 = fields.range_in(wire.p95_us, (mean, 20 * SERVICE_US_MAX), f"{path}.p95_us")
+    p95 = fields.range_in(wire.p95_us, (mean, PERCENTILE_US_MAX), f"{path}.p95_us")
     return ServiceTime(
         model=_model_or_pool_in(wire.model, f"{path}.model"),
         mean_us=mean,
         p95_us=p95,
-        p99_us=fields.range_in(wire.p99_us, (p95, 100 * SERVICE_US_MAX), f"{path}.p99_us"),
+        p99_us=fields.range_in(wire.p99_us, (p95, PERCENTILE_US_MAX), f"{path}.p99_us"),
         scv_permille=fields.range_in(wire.scv_permille, (0, SCV_PERMILLE_MAX), f"{path}.scv_permille"),
     )
 
