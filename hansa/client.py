@@ -82,11 +82,17 @@ class Client:
         return response
 
     async def submit(
-        self, name: str, spec: workload_pb2.WorkloadSpec, *, request_id: str = ""
+        self, name: str, spec: workload_pb2.WorkloadSpec, *, request_id: str = "", expect_generation: int = 0
     ) -> workload_pb2.Workload:
-        """Hands a workload in, or changes it; the answer says that it is kept, not that it runs."""
+        """Hands a workload in, or changes it; the answer says that it is kept, not that it runs.
+
+        ``expect_generation``, if given, is the snapshot's generation of a plan; where that plan is not the answer any
+        more, it is refused (HansaError GENERATION_CHANGED).
+        """
         request_id = request_id or self._ids.new_id()
-        request = workload_service_pb2.SubmitWorkloadRequest(request_id=request_id, name=self._full(name), spec=spec)
+        request = workload_service_pb2.SubmitWorkloadRequest(
+            request_id=request_id, name=self._full(name), spec=spec, expect_generation=expect_generation
+        )
         response = await self._call(self._stub.SubmitWorkload, request, request_id)
         workload: workload_pb2.Workload = response.workload
         return workload

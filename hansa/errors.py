@@ -29,6 +29,7 @@ _CODES: Mapping[str, grpc.StatusCode] = MappingProxyType(
         "ALREADY_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
         "ETAG_MISMATCH": grpc.StatusCode.ABORTED,
         "FENCED": grpc.StatusCode.ABORTED,
+        "GENERATION_CHANGED": grpc.StatusCode.ABORTED,
         "IDENTITY_MISMATCH": grpc.StatusCode.PERMISSION_DENIED,
         "PERMISSION_DENIED": grpc.StatusCode.PERMISSION_DENIED,
         "LIMIT_EXCEEDED": grpc.StatusCode.RESOURCE_EXHAUSTED,

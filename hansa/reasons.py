@@ -244,6 +244,10 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "A defect of hansa; the log has more under the request id.",
             "Report it with the request id, under which the server's log has more.",
         ),
+        "GENERATION_CHANGED": Explanation(
+            "The world has moved since the expected generation, and the answer would be another.",
+            "Plan again, look at what is different, and submit with the new generation.",
+        ),
     }
 )
 

@@ -5,9 +5,8 @@
     artefact: {name: ocr-server, digest: sha256:...}          # or ocr-server@sha256:...
     accelerators: {any_of: [L40S, H100], count: 1, memory_gib_min: 40}      # or H100:2, or [L40S:1, H100:1]; optional
     resources: {cpu: 500m, memory: 1GiB}                      # of each replica
-    replicas: 1                                               # optional, 1
     users: [{access_point: oslo, requests_per_s: 5}]
-    latency: {percentile: 95, rtt_ms_max: 24}                 # percentile optional, 95
+    latency: {percentile: 95, rtt_ms_max: 24}                 # and more, see spec_service
     residency:                                                # or the word: none
       data: [NO, SE]                                          # where the zone may stand
       control: [NO, SE]                                       # who may control its owner
@@ -16,11 +15,15 @@
       deny_carriers: []                                       # operators that must not carry traffic
       on_change: drain                                        # keep-and-alert, drain, terminate
 
+Replicas, zones, spread, price: ``spec_demand``; service: ``spec_service``; prefer, objective, data_sources:
+``spec_preferences``.
+
 ``residency`` must be written: leaving it out would be the silent way to run without any rule.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,15 +33,17 @@ from pathlib import Path
 from hansa.countries import COUNTRIES, nearest_country
 from hansa.errors import HansaError
 from hansa.names import WorkloadName, checked_id, parse_workload
+from hansa.spec_demand import OPTIONAL_KEYS, add_demand
 from hansa.v1 import common_pb2, residency_pb2, workload_pb2
 from hansa.yaml_tree import YamlValue, read_yaml, read_yaml_file
 
-PERCENTILES = ("50", "95", "99")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ACCELERATOR = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?::([0-9]+))?")
 _CPU = re.compile(r"([0-9]+)m|([0-9]+(?:\.[0-9]{1,3})?)")
 _MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(MiB|GiB|TiB|Mi|Gi|Ti)")
 _MIB_PER_UNIT = {"Mi": 1, "Gi": 1024, "Ti": 1024 * 1024}
+_LOOSE_MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+_MEMORY_MIB_MAX = 67_108_864
 _ON_CHANGE = {
     "keep-and-alert": residency_pb2.ON_CHANGE_KEEP_AND_ALERT,
     "drain": residency_pb2.ON_CHANGE_DRAIN,
@@ -66,7 +71,7 @@ def parse_workload_text(text: str, tenant: str, *, source: str = "") -> Workload
 
 def _workload(document: YamlValue, tenant: str) -> WorkloadFile:
     values = document.mapping(
-        ("kind", "name", "artefact", "resources", "users", "latency", "residency"), ("accelerators", "replicas")
+        ("kind", "name", "artefact", "resources", "users", "latency", "residency"), ("accelerators", *OPTIONAL_KEYS)
     )
     values["kind"].one_of(("Workload",))
     resources = values["resources"].mapping(("cpu", "memory"))
@@ -75,11 +80,10 @@ def _workload(document: YamlValue, tenant: str) -> WorkloadFile:
         accelerator=_accelerators(values["accelerators"]) if "accelerators" in values else None,
         cpu_millis=_cpu_millis(resources["cpu"]),
         memory_mib=_memory_mib(resources["memory"]),
-        replicas=values["replicas"].integer(1, 1000) if "replicas" in values else 1,
         access=_users(values["users"]),
-        latency=_latency(values["latency"]),
         residency=_residency(values["residency"]),
     )
+    add_demand(spec, values)
     return WorkloadFile(_name(values["name"], tenant), spec)
 
 
@@ -164,11 +168,29 @@ def _cpu_millis(value: YamlValue) -> int:
 def _memory_mib(value: YamlValue) -> int:
     match = _MEMORY.fullmatch(value.text())
     if not match:
-        raise value.error(f"{value.text()!r} is no amount of memory, for example 512MiB or 1GiB")
+        hint = _nearest_memory(value.text())
+        raise value.error(f"{value.text()!r} is no amount of memory, for example 512MiB or 1GiB{hint}")
     mib = Decimal(match[1]) * _MIB_PER_UNIT[match[2].removesuffix("B")]
-    if mib != mib.to_integral_value() or not 1 <= mib <= 67_108_864:
-        raise value.error(f"{value.text()} is not a whole number of MiB between 1 MiB and 64 TiB")
+    if mib != mib.to_integral_value() or not 1 <= mib <= _MEMORY_MIB_MAX:
+        hint = _nearest_memory(value.text())
+        raise value.error(f"{value.text()} is not a whole number of MiB between 1 MiB and 64 TiB{hint}")
     return int(mib)
+
+
+def _nearest_memory(text: str) -> str:
+    """The amount in MiB, rounded up, and what was probably meant; empty if nobody can tell.
+
+    GB is 10^9 bytes (ISO 80000-13), GiB 2^30.
+    """
+    match = _LOOSE_MEMORY.fullmatch(text)
+    if not match:
+        return ""
+    number, prefix, binary = Decimal(match[1]), match[2].upper(), bool(match[3])
+    size_bytes = number * (1024 if binary else 1000) ** " KMGT".index(prefix or " ")
+    mib = min(max(math.ceil(size_bytes / 2**20), 1), _MEMORY_MIB_MAX)
+    meant = f"{match[1]}{prefix}iB"
+    also = f", or did you mean {meant}?" if prefix in ("M", "G", "T") and not binary else ""
+    return f"; nearest valid: {mib}MiB{also}"
 
 
 def _users(value: YamlValue) -> list[workload_pb2.AccessDemand]:
@@ -183,13 +205,6 @@ def _users(value: YamlValue) -> list[workload_pb2.AccessDemand]:
     if not demands:
         raise value.error("must name at least one access point")
     return list(demands.values())
-
-
-def _latency(value: YamlValue) -> workload_pb2.LatencyBudget:
-    parts = value.mapping(("rtt_ms_max",), ("percentile",))
-    percentile = parts["percentile"].one_of(PERCENTILES) if "percentile" in parts else "95"
-    rtt_us_max = parts["rtt_ms_max"].scaled(1000, most=60_000)
-    return workload_pb2.LatencyBudget(percentile=int(percentile), rtt_us_max=rtt_us_max)
 
 
 def _residency(value: YamlValue) -> residency_pb2.ResidencyPolicy:

@@ -45,9 +45,13 @@ class SyncClient:
         """What deciding would answer now."""
         return self._runner.run(self._client.plan(name, spec))
 
-    def submit(self, name: str, spec: workload_pb2.WorkloadSpec, *, request_id: str = "") -> workload_pb2.Workload:
-        """Hands a workload in, or changes it."""
-        return self._runner.run(self._client.submit(name, spec, request_id=request_id))
+    def submit(
+        self, name: str, spec: workload_pb2.WorkloadSpec, *, request_id: str = "", expect_generation: int = 0
+    ) -> workload_pb2.Workload:
+        """Hands a workload in, or changes it; refused if a plan of ``expect_generation`` is not the answer any more."""
+        return self._runner.run(
+            self._client.submit(name, spec, request_id=request_id, expect_generation=expect_generation)
+        )
 
     def get(self, name: str) -> workload_pb2.Workload:
         """One workload."""

@@ -6,6 +6,7 @@ make it a boolean, and ``1.10`` stays a version.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -107,22 +108,35 @@ class YamlValue:
             raise self.error(f"{value} is not between {least} and {most}; nearest valid: {bound}")
         return number
 
-    def scaled(self, scale: int, *, most: int) -> int:
-        """A positive decimal number times ``scale``, exactly; what does not come out whole is an error.
+    def scaled(self, scale: int, *, most: int, least: int | None = None) -> int:
+        """A decimal number times ``scale``, exactly; what does not come out whole is an error.
 
-        ``most`` bounds the number before scaling.
+        ``most`` bounds the number before scaling, ``least`` from below, both included; without it, the number must be
+        more than 0.
         """
         value = self.text()
         try:
             number = Decimal(value)
         except InvalidOperation:
             raise self.error(f"{value!r} is not a number") from None
-        if not number.is_finite() or not 0 < number <= most:
-            raise self.error(f"{value} is not more than 0 and at most {most}")
+        if not number.is_finite() or not (number > 0 if least is None else least <= number) or number > most:
+            bound = "more than 0" if least is None else f"at least {least}"
+            raise self.error(f"{value} is not {bound} and at most {most}{_nearest_bound(number, scale, most, least)}")
         product = number * scale
         if product != product.to_integral_value():
-            raise self.error(f"{value} is finer than 1/{scale}")
+            near = Decimal(max(math.ceil(product), 1)) / scale
+            raise self.error(f"{value} is finer than 1/{scale}; nearest valid: {near.normalize():f}")
         return int(product)
+
+
+def _nearest_bound(number: Decimal, scale: int, most: int, least: int | None) -> str:
+    """The bound that a number went beyond; none for what is no number."""
+    if number.is_nan():
+        return ""
+    if number > most:
+        return f"; nearest valid: {most}"
+    smallest = Decimal(1) / scale if least is None else Decimal(least)
+    return f"; nearest valid: {smallest:f}"
 
 
 def read_yaml_file(path: Path) -> YamlValue:

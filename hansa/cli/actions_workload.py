@@ -60,10 +60,10 @@ def _plan_document(
     return [line(verdict), choice_table(decision.choices, current), line(), *rejections]
 
 
-async def submit(session: Session, path: Path, *, wait: bool, timeout_s: float) -> int:
+async def submit(session: Session, path: Path, *, wait: bool, timeout_s: float, expect_generation: int = 0) -> int:
     """Hands a workload in and, if asked, waits until it is ready or has no lawful zone."""
     file = load_workload(path, session.tenant)
-    workload = await session.client.submit(str(file.name), file.spec)
+    workload = await session.client.submit(str(file.name), file.spec, expect_generation=expect_generation)
     if not wait:
         session.emit(workload, workload_table([workload], session.now_ms, wide=session.wide))
         note(f"accepted; follow it with: hansa watch {file.name.short}")

@@ -73,6 +73,9 @@ def submit(
     ctx: typer.Context,
     *,
     file: File,
+    expect_generation: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Refuse if a plan on this network generation is outdated.")
+    ] = 0,
     wait: Wait = False,
     timeout_s: TimeoutS = 120,
     output: Output = OutputFormat.TABLE,
@@ -80,7 +83,13 @@ def submit(
     """Hand a workload in, or change it. With --wait, exits 0 when it is ready and 2 when no zone is feasible."""
     from hansa.cli import actions_workload as actions
 
-    _run(ctx, output, lambda session: actions.submit(session, file, wait=wait, timeout_s=timeout_s))
+    _run(
+        ctx,
+        output,
+        lambda session: actions.submit(
+            session, file, wait=wait, timeout_s=timeout_s, expect_generation=expect_generation
+        ),
+    )
 
 
 @app.command("get")

@@ -138,6 +138,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The server is stopping or its store has failed; try again later."""
     REASON_INTERNAL: _Reason.ValueType  # 71
     """A defect of hansa; the log has more under the request id."""
+    REASON_GENERATION_CHANGED: _Reason.ValueType  # 72
+    """The world has moved since the expected generation, and the answer would be another."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Every reason for which hansa refuses something. Append-only: a number is never used again."""
@@ -258,4 +260,6 @@ REASON_UNAVAILABLE: Reason.ValueType  # 70
 """The server is stopping or its store has failed; try again later."""
 REASON_INTERNAL: Reason.ValueType  # 71
 """A defect of hansa; the log has more under the request id."""
+REASON_GENERATION_CHANGED: Reason.ValueType  # 72
+"""The world has moved since the expected generation, and the answer would be another."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

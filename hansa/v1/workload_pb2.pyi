@@ -766,6 +766,11 @@ class Decision(_message.Message):
     SNAPSHOT_GENERATION_FIELD_NUMBER: _builtins.int
     ELAPSED_US_FIELD_NUMBER: _builtins.int
     NEAREST_FIX_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
+    PIVOTAL_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     zones_evaluated: _builtins.int
     """Zones looked at."""
     snapshot_generation: _builtins.int
@@ -774,6 +779,12 @@ class Decision(_message.Message):
     """How long deciding took, microseconds."""
     nearest_fix: _builtins.str
     """The smallest single change that makes one more zone feasible; empty if there is none."""
+    margin: _builtins.float
+    """By how much the best choice beats the second, in score; 0 if there is no second."""
+    pivotal: _builtins.str
+    """The term of the score that decided between the two, for example "price"; empty if there is no second."""
+    digest: _builtins.str
+    """Digest of what was decided on, "sha256:<hex>"; empty if it was not taken."""
     @_builtins.property
     def choices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Choice]:
         """Zones that satisfy every constraint, best first."""
@@ -781,6 +792,14 @@ class Decision(_message.Message):
     @_builtins.property
     def rejections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rejection]:
         """Every failing constraint of every other zone."""
+
+    @_builtins.property
+    def plan(self) -> Global___Plan:
+        """Zones, replicas and shares together; absent if no zone is feasible."""
+
+    @_builtins.property
+    def policy(self) -> _residency_pb2.ResidencyPolicy:
+        """The policy that was applied, presets expanded and all parties' policies merged."""
 
     def __init__(
         self,
@@ -791,14 +810,164 @@ class Decision(_message.Message):
         snapshot_generation: _builtins.int = ...,
         elapsed_us: _builtins.int = ...,
         nearest_fix: _builtins.str = ...,
+        plan: Global___Plan | None = ...,
+        margin: _builtins.float = ...,
+        pivotal: _builtins.str = ...,
+        policy: _residency_pb2.ResidencyPolicy | None = ...,
+        digest: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "elapsed_us", b"elapsed_us", "nearest_fix", b"nearest_fix", "rejections", b"rejections", "snapshot_generation", b"snapshot_generation", "zones_evaluated", b"zones_evaluated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "digest", b"digest", "elapsed_us", b"elapsed_us", "margin", b"margin", "nearest_fix", b"nearest_fix", "pivotal", b"pivotal", "plan", b"plan", "policy", b"policy", "rejections", b"rejections", "snapshot_generation", b"snapshot_generation", "zones_evaluated", b"zones_evaluated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
+
+@_typing.final
+class Plan(_message.Message):
+    """What would be done: which zones serve which access point, and what comes of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSIGNMENTS_FIELD_NUMBER: _builtins.int
+    PREDICTED_FIELD_NUMBER: _builtins.int
+    PRICE_MILLIEUR_PER_HOUR_FIELD_NUMBER: _builtins.int
+    POWER_WATTS_FIELD_NUMBER: _builtins.int
+    CARBON_MG_PER_HOUR_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    price_millieur_per_hour: _builtins.int
+    """Price of all replicas for an hour, thousandths of a euro."""
+    power_watts: _builtins.int
+    """Power that all devices draw under load, watts; absent is unknown."""
+    carbon_mg_per_hour: _builtins.int
+    """Carbon of that power for an hour, milligrams of CO2 equivalent; absent is unknown."""
+    objective: _builtins.float
+    """Value of the objective; greater is better."""
+    @_builtins.property
+    def assignments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Assignment]:
+        """Zones with their replicas, by zone."""
+
+    @_builtins.property
+    def predicted(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictedLatency]:
+        """Per access point, in the order of the spec; empty without a service profile."""
+
+    def __init__(
+        self,
+        *,
+        assignments: _abc.Iterable[Global___Assignment] | None = ...,
+        predicted: _abc.Iterable[Global___PredictedLatency] | None = ...,
+        price_millieur_per_hour: _builtins.int = ...,
+        power_watts: _builtins.int | None = ...,
+        carbon_mg_per_hour: _builtins.int | None = ...,
+        objective: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_carbon_mg_per_hour", b"_carbon_mg_per_hour", "_power_watts", b"_power_watts", "carbon_mg_per_hour", b"carbon_mg_per_hour", "power_watts", b"power_watts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_carbon_mg_per_hour", b"_carbon_mg_per_hour", "_power_watts", b"_power_watts", "assignments", b"assignments", "carbon_mg_per_hour", b"carbon_mg_per_hour", "objective", b"objective", "power_watts", b"power_watts", "predicted", b"predicted", "price_millieur_per_hour", b"price_millieur_per_hour"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__carbon_mg_per_hour: _TypeAlias = _typing.Literal["carbon_mg_per_hour"]  # noqa: Y015
+    _WhichOneofArgType__carbon_mg_per_hour: _TypeAlias = _typing.Literal["_carbon_mg_per_hour", b"_carbon_mg_per_hour"]  # noqa: Y015
+    _WhichOneofReturnType__power_watts: _TypeAlias = _typing.Literal["power_watts"]  # noqa: Y015
+    _WhichOneofArgType__power_watts: _TypeAlias = _typing.Literal["_power_watts", b"_power_watts"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__carbon_mg_per_hour) -> _WhichOneofReturnType__carbon_mg_per_hour | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_watts) -> _WhichOneofReturnType__power_watts | None: ...
+
+Global___Plan: _TypeAlias = Plan  # noqa: Y015
+
+@_typing.final
+class Assignment(_message.Message):
+    """A zone's part in a plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ZONE_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    SHARE_PERMILLE_FIELD_NUMBER: _builtins.int
+    LATENCIES_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
+    zone: _builtins.str
+    """"operator/zone"."""
+    replicas: _builtins.int
+    """Replicas there."""
+    pool: _builtins.str
+    """Accelerator pool that would be used; empty if none is needed."""
+    fallback: _builtins.str
+    """Lawful zone, "operator/zone", that takes over if this one fails; empty if there is none."""
+    @_builtins.property
+    def share_permille(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Share of each access point's traffic, thousandths, in the order of the spec's access points."""
+
+    @_builtins.property
+    def latencies(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessLatency]:
+        """Paths from the access points that it serves."""
+
+    def __init__(
+        self,
+        *,
+        zone: _builtins.str = ...,
+        replicas: _builtins.int = ...,
+        pool: _builtins.str = ...,
+        share_permille: _abc.Iterable[_builtins.int] | None = ...,
+        latencies: _abc.Iterable[Global___AccessLatency] | None = ...,
+        fallback: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback", b"fallback", "latencies", b"latencies", "pool", b"pool", "replicas", b"replicas", "share_permille", b"share_permille", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Assignment: _TypeAlias = Assignment  # noqa: Y015
+
+@_typing.final
+class PredictedLatency(_message.Message):
+    """Response time that an access point's users will see, over all zones that serve it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_POINT_FIELD_NUMBER: _builtins.int
+    P50_US_FIELD_NUMBER: _builtins.int
+    P95_US_FIELD_NUMBER: _builtins.int
+    P99_US_FIELD_NUMBER: _builtins.int
+    RTT_US_FIELD_NUMBER: _builtins.int
+    WAIT_US_FIELD_NUMBER: _builtins.int
+    SERVICE_US_FIELD_NUMBER: _builtins.int
+    access_point: _builtins.str
+    """Network node."""
+    p50_us: _builtins.int
+    """Median of round trip, queueing and service together, microseconds."""
+    p95_us: _builtins.int
+    """95th percentile, microseconds."""
+    p99_us: _builtins.int
+    """99th percentile, microseconds."""
+    rtt_us: _builtins.int
+    """The part of the round trip at the budget's percentile, microseconds."""
+    wait_us: _builtins.int
+    """The part of waiting for a free replica, likewise."""
+    service_us: _builtins.int
+    """The part of service, likewise."""
+    def __init__(
+        self,
+        *,
+        access_point: _builtins.str = ...,
+        p50_us: _builtins.int = ...,
+        p95_us: _builtins.int = ...,
+        p99_us: _builtins.int = ...,
+        rtt_us: _builtins.int = ...,
+        wait_us: _builtins.int = ...,
+        service_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_point", b"access_point", "p50_us", b"p50_us", "p95_us", b"p95_us", "p99_us", b"p99_us", "rtt_us", b"rtt_us", "service_us", b"service_us", "wait_us", b"wait_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictedLatency: _TypeAlias = PredictedLatency  # noqa: Y015
 
 @_typing.final
 class Choice(_message.Message):

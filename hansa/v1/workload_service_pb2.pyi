@@ -87,10 +87,15 @@ class SubmitWorkloadRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    EXPECT_GENERATION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Chosen by the caller; the same id with the same payload returns the stored answer."""
     name: _builtins.str
     """Resource name, "tenants/{tenant}/workloads/{workload}"."""
+    expect_generation: _builtins.int
+    """Generation of the snapshot on which the caller has seen a plan: if the same request is answered differently now, it
+    is refused with GENERATION_CHANGED. 0 expects nothing.
+    """
     @_builtins.property
     def spec(self) -> _workload_pb2.WorkloadSpec:
         """What is wanted."""
@@ -101,10 +106,11 @@ class SubmitWorkloadRequest(_message.Message):
         request_id: _builtins.str = ...,
         name: _builtins.str = ...,
         spec: _workload_pb2.WorkloadSpec | None = ...,
+        expect_generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expect_generation", b"expect_generation", "name", b"name", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -72,6 +72,8 @@ def inventories(draw: st.DrawFn) -> m.Inventory:
         price_millieur_per_hour=draw(small),
         source=draw(texts),
         cordoned=draw(st.booleans()),
+        failure_domain=draw(st.just("") | names),
+        device_watts=draw(st.integers(0, 100_000)),
     )
 
 
@@ -149,22 +151,88 @@ needs = st.builds(
     st.integers(1, 64),
     small,
 )
-specs = st.builds(
-    m.WorkloadSpec,
-    artefacts,
-    st.none() | needs,
-    st.integers(1, 1_000_000),
-    st.integers(1, 1_000_000),
-    st.integers(1, 1000),
-    st.lists(
-        st.builds(m.AccessDemand, names, st.integers(1, 10**9)),
-        min_size=1,
-        max_size=5,
-        unique_by=lambda d: d.access_point,
-    ).map(tuple),
-    st.builds(m.LatencyBudget, st.sampled_from((50, 95, 99)), st.integers(1, 60_000_000)),
-    policies,
+accesses = st.lists(
+    st.builds(m.AccessDemand, names, st.integers(1, 10**9)),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda d: d.access_point,
+).map(tuple)
+
+
+@st.composite
+def service_times(draw: st.DrawFn, model: str) -> m.ServiceTime:
+    mean = draw(st.integers(1, 3_600_000_000))
+    p95 = draw(st.integers(mean, 3_600_000_000_000))
+    return m.ServiceTime(model, mean, p95, draw(st.integers(p95, 3_600_000_000_000)), draw(st.integers(0, 100_000)))
+
+
+@st.composite
+def services(draw: st.DrawFn) -> m.ServiceProfile:
+    some = st.lists(st.sampled_from(("L4", "L40S", "amd/MI300X", "nvidia/H100/mig-1g.10gb")), unique=True)
+    models = draw(some.filter(bool) | some.map(lambda found: [*found, ""]))
+    size = st.integers(0, 2**40)
+    times = tuple(draw(service_times(model)) for model in models)
+    return m.ServiceProfile(times, draw(st.integers(1, 10_000)), draw(size), draw(size))
+
+
+@st.composite
+def spreads(draw: st.DrawFn, replicas: int, zones_max: int) -> tuple[m.SpreadRule, ...]:
+    rules = []
+    for level in draw(st.lists(st.sampled_from(m.SpreadLevel), unique=True)):
+        domains = draw(st.integers(1, zones_max))
+        bound = st.integers(-(-replicas // zones_max), 1000)
+        rules.append(m.SpreadRule(level, domains, draw(bound if domains == 1 else st.just(0) | bound)))
+    return tuple(rules)
+
+
+selectors = st.builds(
+    m.Selector,
+    st.frozensets(names, max_size=3),
+    st.frozensets(countries, max_size=3),
+    st.lists(zone_ids, max_size=3, unique=True).map(tuple),
+    texts,
+).filter(lambda selector: selector != m.Selector())
+preferences = st.builds(
+    m.Preferences,
+    st.lists(selectors, max_size=3).map(tuple),
+    st.lists(st.builds(m.SoftConstraint, selectors, st.integers(1, 1_000_000)), max_size=3).map(tuple),
 )
+weights = st.integers(0, 1_000_000)
+objectives = st.builds(m.Objective, weights, weights, weights).filter(lambda found: found != m.Objective(0, 0, 0))
+sources = st.lists(
+    st.builds(m.DataSource, names, names, st.none() | countries, st.sampled_from(m.DataClass)),
+    max_size=3,
+    unique_by=lambda source: source.name,
+).map(tuple)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> m.WorkloadSpec:
+    replicas = draw(st.integers(1, 1000))
+    replicas_max = draw(st.just(0) | st.integers(replicas, 1000))
+    zones_max = draw(st.integers(1, replicas_max or replicas))
+    service = draw(st.none() | services())
+    response_us_max = draw(st.integers(0, 3_600_000_000)) if service else 0
+    return m.WorkloadSpec(
+        artefact=draw(artefacts),
+        accelerator=draw(st.none() | needs),
+        cpu_millis=draw(st.integers(1, 1_000_000)),
+        memory_mib=draw(st.integers(1, 1_000_000)),
+        replicas=replicas,
+        access=draw(accesses),
+        latency=m.LatencyBudget(draw(st.sampled_from((50, 95, 99))), draw(st.integers(1, 60_000_000)), response_us_max),
+        residency=draw(policies),
+        replicas_max=replicas_max,
+        zones=m.ZoneBounds(draw(st.integers(1, zones_max)), zones_max),
+        spread=draw(spreads(replicas, zones_max)),
+        service=service,
+        preferences=draw(preferences),
+        objective=draw(objectives),
+        data_sources=draw(sources),
+        price_millieur_per_hour_max=draw(st.integers(0, 10**12)),
+    )
+
+
 claims = st.builds(
     m.ClaimStatus,
     names,
@@ -176,7 +244,7 @@ claims = st.builds(
 )
 results = st.builds(m.ConstraintResult, texts, texts, texts, texts)
 rejections = st.builds(m.Rejection, zone_ids, st.sampled_from(m.Reason), results)
-holds = st.builds(HoldRequest, names, names, specs, st.integers(1, 3_600_000))
+holds = st.builds(HoldRequest, names, names, specs(), st.integers(1, 3_600_000))
 grants = st.builds(m.HoldGrant, names, tokens, st.integers(0, 3_600_000), st.sampled_from(("", "nvidia/L4")))
 PEM = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 manifests = st.builds(

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from hansa.v1 import common_pb2, reason_pb2, workload_pb2
 from hansa_control.adapters import codec_fields as fields
-from hansa_control.adapters.codec_workload import spec_out
+from hansa_control.adapters.codec_workload import policy_out, spec_out
 from hansa_control.domain.model import (
     AccessLatency,
+    Assignment,
     Choice,
     Condition,
     ConditionStatus,
@@ -18,6 +19,8 @@ from hansa_control.domain.model import (
     EventLevel,
     Placement,
     PlacementState,
+    Plan,
+    PredictedLatency,
     Reason,
     Rejection,
     Workload,
@@ -44,6 +47,45 @@ def decision_out(decision: Decision) -> workload_pb2.Decision:
         snapshot_generation=decision.snapshot_generation,
         elapsed_us=decision.elapsed_us,
         nearest_fix=decision.nearest_fix,
+        plan=None if decision.plan is None else _plan_out(decision.plan),
+        margin=decision.margin,
+        pivotal=decision.pivotal,
+        policy=None if decision.policy is None else policy_out(decision.policy),
+        digest=decision.digest,
+    )
+
+
+def _plan_out(plan: Plan) -> workload_pb2.Plan:
+    return workload_pb2.Plan(
+        assignments=[_assignment_out(assignment) for assignment in plan.assignments],
+        predicted=[_predicted_out(predicted) for predicted in plan.predicted],
+        price_millieur_per_hour=plan.price_millieur_per_hour,
+        power_watts=plan.power_watts,
+        carbon_mg_per_hour=plan.carbon_mg_per_hour,
+        objective=plan.objective,
+    )
+
+
+def _assignment_out(assignment: Assignment) -> workload_pb2.Assignment:
+    return workload_pb2.Assignment(
+        zone=str(assignment.zone),
+        replicas=assignment.replicas,
+        pool=assignment.pool,
+        share_permille=assignment.share_permille,
+        latencies=[_latency_out(latency) for latency in assignment.latencies],
+        fallback="" if assignment.fallback is None else str(assignment.fallback),
+    )
+
+
+def _predicted_out(predicted: PredictedLatency) -> workload_pb2.PredictedLatency:
+    return workload_pb2.PredictedLatency(
+        access_point=predicted.access_point,
+        p50_us=predicted.p50_us,
+        p95_us=predicted.p95_us,
+        p99_us=predicted.p99_us,
+        rtt_us=predicted.rtt_us,
+        wait_us=predicted.wait_us,
+        service_us=predicted.service_us,
     )
 
 

@@ -42,12 +42,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Accept a workload. ``payload_digest`` is that of everything but the request id."""
+    """Accept a workload. ``payload_digest`` is that of everything but the request id.
+
+    ``expect_generation`` is that of the snapshot on which the caller has seen a plan; 0 expects nothing.
+    """
 
     request_id: str
     workload: WorkloadId
     spec: WorkloadSpec
     payload_digest: str
+    expect_generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ def submit_in(wire: service_pb2.SubmitWorkloadRequest) -> Submit:
         workload=fields.workload_id_in(wire.name, "name"),
         spec=spec_in(wire.spec, "spec"),
         payload_digest=payload_digest(wire),
+        expect_generation=fields.range_in(wire.expect_generation, (0, 2**63 - 1), "expect_generation"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hansa.v1 import common_pb2, residency_pb2, workload_pb2
+from hansa_control.adapters import codec_demand as demand
 from hansa_control.adapters import codec_fields as fields
 from hansa_control.adapters.codec_zone import (
     CPU_MILLIS_MAX,
@@ -18,20 +19,23 @@ from hansa_control.domain.model import (
     AccessDemand,
     LatencyBudget,
     LegalRule,
+    Objective,
     OnChange,
     ResidencyPolicy,
     SiteRule,
     TransitRule,
     WorkloadSpec,
+    ZoneBounds,
 )
 
 ACCESS_COUNT_MAX = 200
 MODEL_COUNT_MAX = 32
 RULE_COUNT_MAX = 300
-REPLICAS_MAX = 1000
 DEVICES_PER_REPLICA_MAX = 64
 DEMAND_MILLIRPS_MAX = 10**12
 RTT_US_MAX = 60_000_000
+RESPONSE_US_MAX = 3_600_000_000
+PRICE_MILLIEUR_MAX = 10**12
 
 ON_CHANGES = fields.EnumCodec(OnChange, residency_pb2.OnChange, "ON_CHANGE")
 
@@ -40,21 +44,45 @@ ON_CHANGES = fields.EnumCodec(OnChange, residency_pb2.OnChange, "ON_CHANGE")
 
 
 def spec_in(wire: workload_pb2.WorkloadSpec, path: str) -> WorkloadSpec:
-    """What an app team wants to run; every part but accelerator and residency must be there."""
+    """What an app team wants to run; artefact, access and latency must be there, the rest has defaults."""
     for part, present in (("artefact", wire.HasField("artefact")), ("latency", wire.HasField("latency"))):
         if not present:
             raise fields.refused(f"{path}.{part}", "is missing")
-    need = accelerator_need_in(wire.accelerator, f"{path}.accelerator") if wire.HasField("accelerator") else None
+    replicas = fields.range_in(wire.replicas, (1, demand.REPLICAS_MAX), f"{path}.replicas")
+    replicas_max = demand.replicas_max_in(wire, path)
+    zones = _zones_in(wire, replicas_max or replicas, f"{path}.zones")
     return WorkloadSpec(
         artefact=artefact_in(wire.artefact, f"{path}.artefact"),
-        accelerator=need,
+        accelerator=_need_or_none_in(wire, f"{path}.accelerator"),
         cpu_millis=fields.range_in(wire.cpu_millis, (1, CPU_MILLIS_MAX), f"{path}.cpu_millis"),
         memory_mib=fields.range_in(wire.memory_mib, (1, MEMORY_MIB_MAX), f"{path}.memory_mib"),
-        replicas=fields.range_in(wire.replicas, (1, REPLICAS_MAX), f"{path}.replicas"),
+        replicas=replicas,
         access=_access_in(wire.access, f"{path}.access"),
-        latency=_latency_in(wire.latency, f"{path}.latency"),
+        latency=_latency_in(wire, f"{path}.latency"),
         residency=policy_in(wire.residency, f"{path}.residency"),
+        replicas_max=replicas_max,
+        zones=zones,
+        spread=demand.spread_in(wire.spread, replicas, zones, f"{path}.spread"),
+        service=demand.service_in(wire.service, f"{path}.service") if wire.HasField("service") else None,
+        preferences=demand.preferences_in(wire.preferences, f"{path}.preferences"),
+        objective=_objective_in(wire, f"{path}.objective"),
+        data_sources=demand.data_sources_in(wire.data_sources, f"{path}.data_sources"),
+        price_millieur_per_hour_max=fields.range_in(
+            wire.price_millieur_per_hour_max, (0, PRICE_MILLIEUR_MAX), f"{path}.price_millieur_per_hour_max"
+        ),
     )
+
+
+def _zones_in(wire: workload_pb2.WorkloadSpec, replicas_most: int, path: str) -> ZoneBounds:
+    return demand.zone_bounds_in(wire.zones, replicas_most, path) if wire.HasField("zones") else ZoneBounds()
+
+
+def _objective_in(wire: workload_pb2.WorkloadSpec, path: str) -> Objective:
+    return demand.objective_in(wire.objective, path) if wire.HasField("objective") else Objective()
+
+
+def _need_or_none_in(wire: workload_pb2.WorkloadSpec, path: str) -> AcceleratorNeed | None:
+    return accelerator_need_in(wire.accelerator, path) if wire.HasField("accelerator") else None
 
 
 def accelerator_need_in(wire: common_pb2.AcceleratorNeed, path: str) -> AcceleratorNeed:
@@ -76,16 +104,25 @@ def _access_in(wires: Sequence[workload_pb2.AccessDemand], path: str) -> tuple[A
 
 
 def _demand_in(wire: workload_pb2.AccessDemand, path: str) -> AccessDemand:
-    demand = fields.range_in(wire.demand_millirps, (1, DEMAND_MILLIRPS_MAX), f"{path}.demand_millirps")
-    return AccessDemand(fields.network_name_in(wire.access_point, f"{path}.access_point"), demand)
+    millirps = fields.range_in(wire.demand_millirps, (1, DEMAND_MILLIRPS_MAX), f"{path}.demand_millirps")
+    return AccessDemand(fields.network_name_in(wire.access_point, f"{path}.access_point"), millirps)
 
 
-def _latency_in(wire: workload_pb2.LatencyBudget, path: str) -> LatencyBudget:
-    percentile = fields.percentile_in(wire.percentile, f"{path}.percentile")
-    return LatencyBudget(percentile, fields.range_in(wire.rtt_us_max, (1, RTT_US_MAX), f"{path}.rtt_us_max"))
+def _latency_in(spec: workload_pb2.WorkloadSpec, path: str) -> LatencyBudget:
+    wire = spec.latency
+    response_us_max = fields.range_in(wire.response_us_max, (0, RESPONSE_US_MAX), f"{path}.response_us_max")
+    if response_us_max and not spec.HasField("service"):
+        message = "needs a service profile, since it bounds queueing and service too; the nearest without one is 0"
+        raise fields.refused(f"{path}.response_us_max", message)
+    return LatencyBudget(
+        percentile=fields.percentile_in(wire.percentile, f"{path}.percentile"),
+        rtt_us_max=fields.range_in(wire.rtt_us_max, (1, RTT_US_MAX), f"{path}.rtt_us_max"),
+        response_us_max=response_us_max,
+    )
 
 
 def spec_out(spec: WorkloadSpec) -> workload_pb2.WorkloadSpec:
+    """The same on the wire; parts that are as by default are left out, so that what is kept equals what was sent."""
     need = spec.accelerator
     return workload_pb2.WorkloadSpec(
         artefact=artefact_out(spec.artefact),
@@ -94,11 +131,25 @@ def spec_out(spec: WorkloadSpec) -> workload_pb2.WorkloadSpec:
         memory_mib=spec.memory_mib,
         replicas=spec.replicas,
         access=[
-            workload_pb2.AccessDemand(access_point=demand.access_point, demand_millirps=demand.demand_millirps)
-            for demand in spec.access
+            workload_pb2.AccessDemand(access_point=users.access_point, demand_millirps=users.demand_millirps)
+            for users in spec.access
         ],
-        latency=workload_pb2.LatencyBudget(percentile=spec.latency.percentile, rtt_us_max=spec.latency.rtt_us_max),
+        latency=_latency_out(spec.latency),
         residency=policy_out(spec.residency),
+        replicas_max=spec.replicas_max,
+        zones=demand.zone_bounds_out(spec.zones),
+        spread=demand.spread_out(spec.spread),
+        service=None if spec.service is None else demand.service_out(spec.service),
+        preferences=demand.preferences_out(spec.preferences),
+        objective=demand.objective_out(spec.objective),
+        data_sources=demand.data_sources_out(spec.data_sources),
+        price_millieur_per_hour_max=spec.price_millieur_per_hour_max,
+    )
+
+
+def _latency_out(latency: LatencyBudget) -> workload_pb2.LatencyBudget:
+    return workload_pb2.LatencyBudget(
+        percentile=latency.percentile, rtt_us_max=latency.rtt_us_max, response_us_max=latency.response_us_max
     )
 
 

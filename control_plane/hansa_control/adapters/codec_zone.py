@@ -32,6 +32,7 @@ MEMORY_MIB_MAX = 1_000_000_000
 DEVICE_COUNT_MAX = 1_000_000
 DEVICE_MEMORY_MIB_MAX = 100_000_000
 PRICE_MILLIEUR_MAX = 1_000_000_000
+DEVICE_WATTS_MAX = 100_000
 
 FACT_KINDS = fields.EnumCodec(FactKind, common_pb2.FactKind, "FACT_KIND")
 EVIDENCE_KINDS = fields.EnumCodec(EvidenceKind, common_pb2.EvidenceKind, "EVIDENCE_KIND")
@@ -178,6 +179,8 @@ def inventory_in(wire: zone_pb2.Inventory, path: str) -> Inventory:
         ),
         source=fields.text_in(wire.source, f"{path}.source"),
         cordoned=wire.cordoned,
+        failure_domain=wire.failure_domain and fields.network_name_in(wire.failure_domain, f"{path}.failure_domain"),
+        device_watts=fields.range_in(wire.device_watts, (0, DEVICE_WATTS_MAX), f"{path}.device_watts"),
     )
 
 
@@ -201,6 +204,8 @@ def inventory_out(inventory: Inventory) -> zone_pb2.Inventory:
         price_millieur_per_hour=inventory.price_millieur_per_hour,
         source=inventory.source,
         cordoned=inventory.cordoned,
+        failure_domain=inventory.failure_domain,
+        device_watts=inventory.device_watts,
     )
 
 

@@ -225,8 +225,57 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Assignment:
+    """A zone's part in a plan.
+
+    share_permille has one entry per access point, in the order of the spec: what this zone gets of its traffic.
+    latencies are of the access points that it serves. fallback is the lawful zone that takes over if this one fails.
+    """
+
+    zone: ZoneId
+    replicas: int
+    pool: str
+    share_permille: tuple[int, ...]
+    latencies: tuple[AccessLatency, ...]
+    fallback: ZoneId | None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedLatency:
+    """Response time of an access point over all zones that serve it; the parts are at the budget's percentile."""
+
+    access_point: str
+    p50_us: int
+    p95_us: int
+    p99_us: int
+    rtt_us: int
+    wait_us: int
+    service_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Zones, replicas and shares chosen together, and what comes of it.
+
+    power_watts is what all devices draw under load, carbon_mg_per_hour its CO2 equivalent; None is unknown. Greater
+    objectives are better.
+    """
+
+    assignments: tuple[Assignment, ...]
+    predicted: tuple[PredictedLatency, ...]
+    price_millieur_per_hour: int
+    power_watts: int | None
+    carbon_mg_per_hour: int | None
+    objective: float
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """Choices, best first, and every failing constraint of every other zone, on one snapshot."""
+    """Choices, best first, and every failing constraint of every other zone, on one snapshot.
+
+    margin is by how much the best choice beats the second, and pivotal the term of the score that decided between them.
+    policy is the effective one, as it was applied. digest is of the inputs.
+    """
 
     choices: tuple[Choice, ...]
     rejections: tuple[Rejection, ...]
@@ -234,6 +283,11 @@ class Decision:
     snapshot_generation: int
     nearest_fix: str = ""
     elapsed_us: int = 0
+    plan: Plan | None = None
+    margin: float = 0.0
+    pivotal: str = ""
+    policy: ResidencyPolicy | None = None
+    digest: str = ""
 
 
 # --- claims: the owner's side ---------------------------------------------------------------------------------------

@@ -11,11 +11,26 @@ from hansa_control.adapters import codec_agent, codec_decision, codec_service, c
 from hansa_control.domain import model as m
 
 ZONE = m.ZoneId("nordfjord", "oslo-1")
-LATENCY = m.AccessLatency("oslo", 10, ("oslo", "bergen"), ("NO",), ("modelled",))
+LATENCY = m.AccessLatency("oslo", 10, ("oslo", "bergen"), ("NO",), ("modelled",), ("bergen", "oslo"))
 RESULT = m.ConstraintResult("LatencyBound", "31 ms", "25 ms", "path")
 REJECTION = m.Rejection(ZONE, m.Reason.LATENCY_EXCEEDED, RESULT)
 CHOICE = m.Choice(ZONE, 1.5, (m.ScoreTerm("latency", 0.5),), (LATENCY,), "nvidia/L4", (RESULT,))
-DECISION = m.Decision((CHOICE,), (REJECTION,), 9, 7, "raise the latency budget", 120)
+ASSIGNMENT = m.Assignment(ZONE, 2, "nvidia/L4", (1000, 250), (LATENCY,), m.ZoneId("nordfjord", "bergen-1"))
+PREDICTED = m.PredictedLatency("oslo", 40, 60, 80, 10, 15, 35)
+PLAN = m.Plan((ASSIGNMENT,), (PREDICTED,), 900, 350, 7_000, 0.75)
+DECISION = m.Decision(
+    choices=(CHOICE,),
+    rejections=(REJECTION,),
+    zones_evaluated=9,
+    snapshot_generation=7,
+    nearest_fix="raise the latency budget",
+    elapsed_us=120,
+    plan=PLAN,
+    margin=0.25,
+    pivotal="price",
+    policy=m.ResidencyPolicy(),
+    digest="sha256:1",
+)
 CONDITION = m.Condition("Ready", m.ConditionStatus.TRUE, "Serving", "ready", 2, 5)
 PLACEMENT = m.Placement(
     "c1",
@@ -66,6 +81,8 @@ OTHER: dict[type, Any] = {
     m.Capacity: m.Capacity(9, 9),
     m.ConstraintResult: replace(RESULT, measured="other"),
     m.WorkloadSpec: replace(SPEC, replicas=3),
+    m.Plan: replace(PLAN, objective=0.5),
+    m.ResidencyPolicy: m.ResidencyPolicy(on_change=m.OnChange.TERMINATE),
     tuple: (),
 }
 NOT_FOR_APP_TEAMS = {"client_id", "attempt"}
@@ -73,6 +90,10 @@ NOT_FOR_APP_TEAMS = {"client_id", "attempt"}
 
 def decision_with(choice: m.Choice) -> Any:
     return codec_decision.decision_out(replace(DECISION, choices=(choice,)))
+
+
+def plan_with(**changes: Any) -> Any:
+    return codec_decision.decision_out(replace(DECISION, plan=replace(PLAN, **changes)))
 
 
 def workload_with(placement: m.Placement) -> Any:
@@ -85,6 +106,9 @@ CASES: list[tuple[Callable[[Any], Any], Any]] = [
     (lambda term: decision_with(replace(CHOICE, terms=(term,))), CHOICE.terms[0]),
     (lambda latency: decision_with(replace(CHOICE, latencies=(latency,))), LATENCY),
     (lambda result: decision_with(replace(CHOICE, passed=(result,))), RESULT),
+    (lambda plan: codec_decision.decision_out(replace(DECISION, plan=plan)), PLAN),
+    (lambda assignment: plan_with(assignments=(assignment,)), ASSIGNMENT),
+    (lambda predicted: plan_with(predicted=(predicted,)), PREDICTED),
     (codec_decision.rejection_out, REJECTION),
     (codec_decision.workload_out, WORKLOAD),
     (workload_with, PLACEMENT),
@@ -107,6 +131,22 @@ CASES: list[tuple[Callable[[Any], Any], Any]] = [
 def test_a_change_of_any_field_changes_the_message(write: Callable[[Any], Any], value: Any, field: str) -> None:
     kind = type(getattr(value, field))
     assert write(replace(value, **{field: OTHER[kind]})) != write(value)
+
+
+def test_a_decision_without_plan_and_policy_has_neither() -> None:
+    wire = codec_decision.decision_out(replace(DECISION, plan=None, policy=None))
+    assert not wire.HasField("plan")
+    assert not wire.HasField("policy")
+
+
+def test_what_is_unknown_of_power_and_carbon_is_absent_and_not_zero() -> None:
+    unknown, none = (plan_with(power_watts=one, carbon_mg_per_hour=one).plan for one in (None, 0))
+    assert not unknown.HasField("power_watts") and not unknown.HasField("carbon_mg_per_hour")
+    assert none.HasField("power_watts") and none.HasField("carbon_mg_per_hour")
+
+
+def test_an_assignment_without_a_fallback_says_so() -> None:
+    assert plan_with(assignments=(replace(ASSIGNMENT, fallback=None),)).plan.assignments[0].fallback == ""
 
 
 def test_an_order_has_the_digest_of_its_content_as_etag() -> None:
