@@ -8,7 +8,7 @@ reported as NOT_EVALUATED, beside the real reason, and never passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import NamedTuple
 
 from hansa_control.domain.capacity import choose_pool, count_of, is_acceptable_model, pools_by_size
@@ -24,8 +24,9 @@ from hansa_control.domain.model import (
     Zone,
     ZoneState,
 )
+from hansa_control.domain.predicates import attributes_of
 from hansa_control.domain.reach import check_latency, find_reach, slowed_by_probes
-from hansa_control.domain.residency import Finding, check_legal, check_site, finding
+from hansa_control.domain.residency import Finding, asks_of_zones, check_law, check_sources, finding
 from hansa_control.domain.snapshot import Network, Snapshot
 
 ZONE_STATE = "ZoneState"
@@ -128,18 +129,19 @@ def _check_state(zone: Zone) -> Iterable[Finding]:
 
 
 def _check_residency(spec: WorkloadSpec, network: Network, zone: Zone, now_ms: int) -> tuple[Finding, ...]:
-    """Site and legal control. Facts change far less often than capacity: findings are kept for as long as they hold."""
-    rules = (spec.residency.site, spec.residency.legal)
-    if rules == (None, None):
-        return ()
-    kept = network.laws.table(rules, 2_000)
-    known: tuple[tuple[Fact, ...], int, int, tuple[Finding, ...]] | None = kept.get(zone.id)
-    if known is None or known[0] is not zone.facts or not known[1] <= now_ms < known[2]:
-        site = check_site(rules[0], zone.facts, now_ms) if rules[0] else ()
-        legal = check_legal(rules[1], zone.facts, now_ms) if rules[1] else ()
-        known = (zone.facts, *_steady_between(zone.facts, now_ms), (*site, *legal))
+    """What the law says of facts. They change less often than capacity: findings are kept for as long as they hold."""
+    policy = spec.residency
+    sources = check_sources(policy, spec.data_sources)
+    if not asks_of_zones(policy):
+        return sources
+    kept = network.laws.table(policy, 2_000)
+    attributes = attributes_of(zone)
+    known: tuple[tuple[Fact, ...], Hashable, int, int, tuple[Finding, ...]] | None = kept.get(zone.id)
+    if known is None or known[0] is not zone.facts or known[1] != attributes or not known[2] <= now_ms < known[3]:
+        found = check_law(policy, attributes, zone.facts, now_ms)
+        known = (zone.facts, attributes, *_steady_between(zone.facts, now_ms), found)
         kept.keep(zone.id, known)
-    return known[3]
+    return (*sources, *known[4])
 
 
 def _check_artefact(spec: WorkloadSpec, zone: Zone) -> Iterable[Finding]:
