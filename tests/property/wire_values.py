@@ -19,6 +19,7 @@ tokens = st.integers(0, 2**63 - 1)
 small = st.integers(0, 1_000_000)
 urls = st.integers(1, 65_535).map(lambda port: f"https://203.0.113.7:{port}")
 zone_ids = st.builds(m.ZoneId, names, names)
+labels = st.sampled_from(("ISO-27001", "EUCS", "intel-tdx", "amd-sev-snp", "hemmelig", "BSI C5", "2022", "high"))
 laws = st.sampled_from(("US-CLOUD-ACT", "XX-LAW-1", "FISA-702"))
 
 evidence = st.builds(
@@ -33,7 +34,7 @@ evidence = st.builds(
 facts = st.one_of(
     st.builds(
         m.Fact,
-        st.sampled_from((m.FactKind.SITE_COUNTRY, m.FactKind.HEADQUARTERS_COUNTRY, m.FactKind.ULTIMATE_PARENT_COUNTRY)),
+        st.sampled_from([kind for kind in m.FactKind if kind.value.endswith("_COUNTRY")]),
         countries,
         evidence,
     ),
@@ -41,6 +42,10 @@ facts = st.one_of(
         m.Fact, st.just(m.FactKind.FOREIGN_SHARE_PERCENT), st.sampled_from(("0", "100", "24.5", "99.99")), evidence
     ),
     st.builds(m.Fact, st.just(m.FactKind.EXTRATERRITORIAL_LAW), laws | st.just("none"), evidence),
+    st.builds(m.Fact, st.sampled_from((m.FactKind.PERSONNEL_CLEARANCE, m.FactKind.ATTESTATION)), labels, evidence),
+    st.builds(m.Fact, st.just(m.FactKind.CERTIFICATION), labels, evidence, st.just("") | labels, st.just("") | labels),
+    st.builds(m.Fact, st.just(m.FactKind.CARBON_GCO2_PER_KWH), st.integers(0, 100_000).map(str), evidence),
+    st.builds(m.Fact, st.just(m.FactKind.RENEWABLE_PERCENT), st.integers(0, 100).map(str), evidence),
 )
 pools = st.builds(
     m.AcceleratorPool,
@@ -138,12 +143,49 @@ probes = st.builds(m.ProbeResult, zone_ids, zone_ids, measured, small, small, st
 instances = st.builds(
     m.InstanceStatus, names, names, st.sampled_from(m.InstanceState), urls, small, texts, tokens, times_ms
 )
+# Allowed and denied countries as a rule can say them: not neither of the two.
+country_rules = st.tuples(st.none() | st.frozensets(countries), st.frozensets(countries)).filter(
+    lambda rule: rule[0] is not None or bool(rule[1])
+)
+label_sets = st.frozensets(labels, max_size=3)
+certification_needs = st.builds(m.CertificationNeed, labels, label_sets, label_sets)
+predicates = st.sampled_from(('zone.country == "NO"', "zone.price_eur_per_hour < 2", '"L4" in zone.models'))
 policies = st.builds(
     m.ResidencyPolicy,
-    st.none() | st.builds(m.SiteRule, country_sets),
-    st.none() | st.builds(m.LegalRule, country_sets, st.frozensets(laws)),
-    st.none() | st.builds(m.TransitRule, country_sets, st.frozensets(names, max_size=3)),
+    st.none() | country_rules.map(lambda rule: m.SiteRule(*rule)),
+    st.none()
+    | st.builds(
+        lambda rule, denied, share: m.LegalRule(rule[0], denied, rule[1], share),
+        country_rules,
+        st.frozensets(laws),
+        st.none() | st.integers(0, 100),
+    ),
+    st.none()
+    | st.builds(
+        lambda rule, carriers, encrypted, unknown: m.TransitRule(rule[0], carriers, rule[1], encrypted, unknown),
+        country_rules,
+        st.frozensets(names, max_size=3),
+        st.booleans(),
+        st.sampled_from(m.UnknownPaths),
+    ),
     st.sampled_from(m.OnChange),
+    st.none() | st.builds(lambda rule, names: m.PersonnelRule(*rule, names), country_rules, label_sets),
+    st.none()
+    | st.builds(
+        m.AttestationRule, st.lists(st.frozensets(labels, min_size=1, max_size=3), min_size=1, max_size=3).map(tuple)
+    ),
+    st.none()
+    | st.builds(
+        m.CertificationRule,
+        st.lists(st.lists(certification_needs, min_size=1, max_size=3).map(tuple), min_size=1, max_size=2).map(tuple),
+    ),
+    st.none()
+    | st.builds(m.EnergyRule, st.none() | st.integers(0, 100_000), st.none() | st.integers(0, 100)).filter(
+        lambda rule: rule != m.EnergyRule()
+    ),
+    st.lists(predicates, max_size=3).map(tuple),
+    st.frozensets(st.sampled_from(m.DataClass), min_size=1),
+    st.lists(st.sampled_from(("gdpr-eea", "eu-sovereign@2026-11-01")), unique=True).map(tuple),
 )
 needs = st.builds(
     m.AcceleratorNeed,

@@ -30,6 +30,9 @@ _VENDOR = re.compile(r"[a-z][a-z0-9.-]{0,62}")
 _MIG_PROFILE = re.compile(r"[0-9]{1,2}g\.[0-9]{1,4}gb(\+[a-z.]{1,16})?")
 _LAW = re.compile(r"[A-Z0-9][A-Z0-9.-]{0,62}")
 _PERCENT = re.compile(r"(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)")
+_WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.+_ -]{0,61}[A-Za-z0-9.+])?")
+_PRESET = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?(@[0-9]{4}-[0-9]{2}-[0-9]{2})?")
 _HOST = re.compile(r"\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 _URL = re.compile(r"https://(?P<address>[^/\s@]+)(/[!-~]{0,200})?")
 _SPIFFE = re.compile(r"spiffe://[a-z0-9]([a-z0-9.-]{0,252}[a-z0-9])?(/[A-Za-z0-9._-]{1,63}){1,4}")
@@ -135,6 +138,27 @@ def law_in(value: str, path: str) -> str:
 def percent_in(value: str, path: str) -> str:
     """A percentage from 0 to 100 with at most two decimals, as text."""
     return _matching(_PERCENT, value, path, "a percentage from 0 to 100")
+
+
+def whole_number_in(value: str, bounds: tuple[int, int], path: str) -> str:
+    """A whole number within both bounds, as text, without leading zeros."""
+    _matching(_WHOLE_NUMBER, value, path, "a whole number")
+    range_in(int(value), bounds, path)
+    return value
+
+
+def label_in(value: str, path: str) -> str:
+    """The name of a clearance, a technology, a scheme, a version or a level, for example ``ISO-27001``."""
+    if not _LABEL.fullmatch(value):
+        hint = f"; did you mean {value.strip()!r}?" if _LABEL.fullmatch(value.strip()) else ""
+        rule = "is not a label (1 to 63 letters, digits, dots, hyphens, underscores, plus signs and inner spaces)"
+        raise refused(path, f"{_shown(value)} {rule}{hint}")
+    return value
+
+
+def preset_in(value: str, path: str) -> str:
+    """A preset, ``name`` or ``name@2026-11-01``; whether there is one of that name is the caller's question."""
+    return _matching(_PRESET, value, path, 'a preset ("name" or "name@YYYY-MM-DD")')
 
 
 @cache

@@ -1,12 +1,14 @@
-"""Workload specifications and residency policies on the wire, both ways."""
+"""Workload specifications on the wire, both ways."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hansa.v1 import common_pb2, residency_pb2, workload_pb2
+from hansa.v1 import common_pb2, workload_pb2
 from hansa_control.adapters import codec_demand as demand
 from hansa_control.adapters import codec_fields as fields
+from hansa_control.adapters.codec_residency import policy_in as policy_in
+from hansa_control.adapters.codec_residency import policy_out as policy_out
 from hansa_control.adapters.codec_zone import (
     CPU_MILLIS_MAX,
     DEVICE_MEMORY_MIB_MAX,
@@ -18,26 +20,18 @@ from hansa_control.domain.model import (
     AcceleratorNeed,
     AccessDemand,
     LatencyBudget,
-    LegalRule,
     Objective,
-    OnChange,
-    ResidencyPolicy,
-    SiteRule,
-    TransitRule,
     WorkloadSpec,
     ZoneBounds,
 )
 
 ACCESS_COUNT_MAX = 200
 MODEL_COUNT_MAX = 32
-RULE_COUNT_MAX = 300
 DEVICES_PER_REPLICA_MAX = 64
 DEMAND_MILLIRPS_MAX = 10**12
 RTT_US_MAX = 60_000_000
 RESPONSE_US_MAX = 3_600_000_000
 PRICE_MILLIEUR_MAX = 10**12
-
-ON_CHANGES = fields.EnumCodec(OnChange, residency_pb2.OnChange, "ON_CHANGE")
 
 
 # --- specification --------------------------------------------------------------------------------------------------
@@ -155,53 +149,3 @@ def _latency_out(latency: LatencyBudget) -> workload_pb2.LatencyBudget:
 
 def _accelerator_need_out(need: AcceleratorNeed) -> common_pb2.AcceleratorNeed:
     return common_pb2.AcceleratorNeed(any_of=need.any_of, count=need.count, memory_mib_min=need.memory_mib_min)
-
-
-# --- residency ------------------------------------------------------------------------------------------------------
-
-
-def policy_in(wire: residency_pb2.ResidencyPolicy, path: str) -> ResidencyPolicy:
-    """The rule about law and place. A part that is absent restricts nothing; one that is there must say something."""
-    on_change = ON_CHANGES.read(wire.on_change, f"{path}.on_change") if wire.on_change else OnChange.DRAIN
-    return ResidencyPolicy(
-        site=_site_in(wire.site, f"{path}.site") if wire.HasField("site") else None,
-        legal=_legal_in(wire.legal, f"{path}.legal") if wire.HasField("legal") else None,
-        transit=_transit_in(wire.transit, f"{path}.transit") if wire.HasField("transit") else None,
-        on_change=on_change,
-    )
-
-
-def _countries_allowed_in(values: Sequence[str], path: str) -> frozenset[str]:
-    fields.not_empty(values, path)
-    return frozenset(fields.countries_in(values, path))
-
-
-def _site_in(wire: residency_pb2.SiteRule, path: str) -> SiteRule:
-    return SiteRule(_countries_allowed_in(wire.countries_allowed, f"{path}.countries_allowed"))
-
-
-def _legal_in(wire: residency_pb2.LegalRule, path: str) -> LegalRule:
-    fields.bounded(wire.laws_denied, RULE_COUNT_MAX, f"{path}.laws_denied")
-    laws = [fields.law_in(law, f"{path}.laws_denied[{index}]") for index, law in enumerate(wire.laws_denied)]
-    return LegalRule(_countries_allowed_in(wire.countries_allowed, f"{path}.countries_allowed"), frozenset(laws))
-
-
-def _transit_in(wire: residency_pb2.TransitRule, path: str) -> TransitRule:
-    fields.bounded(wire.carriers_denied, RULE_COUNT_MAX, f"{path}.carriers_denied")
-    carriers = [
-        fields.network_name_in(name, f"{path}.carriers_denied[{i}]") for i, name in enumerate(wire.carriers_denied)
-    ]
-    return TransitRule(_countries_allowed_in(wire.countries_allowed, f"{path}.countries_allowed"), frozenset(carriers))
-
-
-def policy_out(policy: ResidencyPolicy) -> residency_pb2.ResidencyPolicy:
-    wire = residency_pb2.ResidencyPolicy(on_change=ON_CHANGES.out(policy.on_change))
-    if policy.site is not None:
-        wire.site.CopyFrom(residency_pb2.SiteRule(countries_allowed=sorted(policy.site.countries_allowed or ())))
-    if policy.legal is not None:
-        allowed, laws = sorted(policy.legal.countries_allowed or ()), sorted(policy.legal.laws_denied)
-        wire.legal.CopyFrom(residency_pb2.LegalRule(countries_allowed=allowed, laws_denied=laws))
-    if policy.transit is not None:
-        allowed, carriers = sorted(policy.transit.countries_allowed or ()), sorted(policy.transit.carriers_denied)
-        wire.transit.CopyFrom(residency_pb2.TransitRule(countries_allowed=allowed, carriers_denied=carriers))
-    return wire

@@ -33,13 +33,24 @@ DEVICE_COUNT_MAX = 1_000_000
 DEVICE_MEMORY_MIB_MAX = 100_000_000
 PRICE_MILLIEUR_MAX = 1_000_000_000
 DEVICE_WATTS_MAX = 100_000
+CARBON_GCO2_PER_KWH_MAX = 100_000
 
 FACT_KINDS = fields.EnumCodec(FactKind, common_pb2.FactKind, "FACT_KIND")
 EVIDENCE_KINDS = fields.EnumCodec(EvidenceKind, common_pb2.EvidenceKind, "EVIDENCE_KIND")
 ZONE_STATES = fields.EnumCodec(ZoneState, zone_pb2.ZoneState, "ZONE_STATE")
 INSTANCE_STATES = fields.EnumCodec(InstanceState, instance_pb2.InstanceState, "INSTANCE_STATE")
 
-_COUNTRY_FACTS = frozenset({FactKind.SITE_COUNTRY, FactKind.HEADQUARTERS_COUNTRY, FactKind.ULTIMATE_PARENT_COUNTRY})
+_COUNTRY_FACTS = frozenset(
+    {
+        FactKind.SITE_COUNTRY,
+        FactKind.HEADQUARTERS_COUNTRY,
+        FactKind.ULTIMATE_PARENT_COUNTRY,
+        FactKind.OPERATION_COUNTRY,
+        FactKind.SUPPORT_COUNTRY,
+    }
+)
+_LABEL_FACTS = frozenset({FactKind.PERSONNEL_CLEARANCE, FactKind.ATTESTATION, FactKind.CERTIFICATION})
+_FIGURE_MAX = {FactKind.CARBON_GCO2_PER_KWH: CARBON_GCO2_PER_KWH_MAX, FactKind.RENEWABLE_PERCENT: 100}
 _DOCUMENTED = frozenset({EvidenceKind.REGISTER, EvidenceKind.CERTIFICATE})
 
 
@@ -52,7 +63,21 @@ def fact_in(wire: common_pb2.Fact, path: str) -> Fact:
     value = _fact_value_in(kind, wire.value, f"{path}.value")
     if not wire.HasField("evidence"):
         raise fields.refused(f"{path}.evidence", "is missing; a fact without evidence counts as unknown")
-    return Fact(kind, value, _evidence_in(wire.evidence, f"{path}.evidence"))
+    evidence = _evidence_in(wire.evidence, f"{path}.evidence")
+    return Fact(
+        kind,
+        value,
+        evidence,
+        _detail_in(kind, wire.version, f"{path}.version"),
+        _detail_in(kind, wire.level, f"{path}.level"),
+    )
+
+
+def _detail_in(kind: FactKind, value: str, path: str) -> str:
+    """Version or level, which a certification alone has."""
+    if value and kind is not FactKind.CERTIFICATION:
+        raise fields.refused(path, f"is set on {kind.value}; only CERTIFICATION has one, leave it empty")
+    return value and fields.label_in(value, path)
 
 
 def _fact_value_in(kind: FactKind, value: str, path: str) -> str:
@@ -60,6 +85,10 @@ def _fact_value_in(kind: FactKind, value: str, path: str) -> str:
         return fields.country_in(value, path)
     if kind is FactKind.FOREIGN_SHARE_PERCENT:
         return fields.percent_in(value, path)
+    if kind in _FIGURE_MAX:
+        return fields.whole_number_in(value, (0, _FIGURE_MAX[kind]), path)
+    if kind in _LABEL_FACTS:
+        return fields.label_in(value, path)
     return value if value == "none" else fields.law_in(value, path)
 
 
@@ -95,7 +124,9 @@ def fact_out(fact: Fact) -> common_pb2.Fact:
         valid_until_ms=fact.evidence.valid_until_ms,
         digest=fact.evidence.digest,
     )
-    return common_pb2.Fact(kind=FACT_KINDS.out(fact.kind), value=fact.value, evidence=evidence)
+    return common_pb2.Fact(
+        kind=FACT_KINDS.out(fact.kind), value=fact.value, evidence=evidence, version=fact.version, level=fact.level
+    )
 
 
 # --- capacity -------------------------------------------------------------------------------------------------------

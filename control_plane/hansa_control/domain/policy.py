@@ -40,7 +40,8 @@ class UnknownPaths(StrEnum):
 
     REJECT = "REJECT"
     ACCEPT_ENCRYPTED = "ACCEPT_ENCRYPTED"
-    """Accepted where the link is known to be encrypted below hansa's own mutual TLS."""
+    """A link is accepted where it is known to be encrypted below hansa's own mutual TLS; a node never is, since there
+    the encryption of its links ends."""
 
 
 @dataclass(frozen=True, slots=True)

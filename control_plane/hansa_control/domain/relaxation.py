@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from hansa_control.domain.capacity import amount_for, choose_pool, fits, is_acceptable_model, pools_by_size
+from hansa_control.domain.claims import label as law_name
 from hansa_control.domain.feasibility import Verdicts, filter_zone
 from hansa_control.domain.filters import Question
 from hansa_control.domain.model import (
@@ -29,7 +30,7 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.policy import widened
 from hansa_control.domain.reach import CUT_OFF
-from hansa_control.domain.residency import TransitFault, law_name
+from hansa_control.domain.residency import TransitFault
 from hansa_control.domain.routing import RouteKey, explain_no_route, find_latency
 from hansa_control.domain.snapshot import Snapshot
 from hansa_control.domain.units import format_ms

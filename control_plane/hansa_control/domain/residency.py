@@ -1,86 +1,115 @@
-"""The rule about law and place, read against facts: site, legal control, transit.
+"""The rule about law and place, read against facts: ``check_law`` evaluates every part that a policy has.
 
 Deny by default. What nobody claims, or claims without proof, is unknown; what was proved for another time is expired;
 both reject, under different reasons. Every claim that is made must hold: a second claim that contradicts the first, or
-that has run out and is not restated by a valid one, rejects too, so that nobody sheds an unwelcome fact by letting its
-evidence lapse.
+that has run out and is not restated by a valid one, rejects too (see ``claims``).
+
+The path has rules of its own (``transit``), a zone's place is held against what was measured (``locations``), and the
+parts beyond site and control are in ``assurance`` and ``predicates``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Iterable
 
+from hansa_control.domain.assurance import check_attestation, check_certification, check_energy, check_personnel
+from hansa_control.domain.claims import Tester, claims_of
+from hansa_control.domain.claims import describe_evidence as describe_evidence
+from hansa_control.domain.claims import label as law_name
+from hansa_control.domain.figures import percentage
+from hansa_control.domain.findings import Finding as Finding
+from hansa_control.domain.findings import finding as finding
+from hansa_control.domain.findings import format_countries as format_countries
 from hansa_control.domain.model import (
-    ConstraintResult,
+    DataSource,
     Fact,
     FactKind,
     LegalRule,
-    NetworkLink,
-    NetworkNode,
     Reason,
+    ResidencyPolicy,
     SiteRule,
-    TransitRule,
 )
-from hansa_control.domain.policy import Countries
-from hansa_control.domain.units import format_set, format_utc_date
+from hansa_control.domain.predicates import ZoneAttributes, check_predicates
+from hansa_control.domain.transit import TransitFault as TransitFault
+from hansa_control.domain.transit import format_transit_rule as format_transit_rule
+from hansa_control.domain.transit import link_faults as link_faults
+from hansa_control.domain.transit import node_fault as node_fault
+from hansa_control.domain.units import format_set
 
 SITE = "SiteResidency"
 LEGAL = "LegalControl"
 NO_LAW = "NONE"
 
 
-class Finding(NamedTuple):
-    """A constraint as evaluated; reason is None where it holds."""
+def check_law(
+    policy: ResidencyPolicy, attributes: ZoneAttributes, facts: tuple[Fact, ...], now_ms: int
+) -> tuple[Finding, ...]:
+    """Every finding on a zone's facts, for every part of the policy except the path; none where it has no other part.
 
-    reason: Reason | None
-    result: ConstraintResult
+    attributes is what predicates see of the zone besides its facts (``predicates.attributes_of``). The answer depends
+    on the four arguments alone, and on now_ms only through which evidence is valid, so that it may be kept for as long
+    as no evidence begins or ends.
+    """
+    found: list[Finding] = []
+    if policy.site is not None:
+        found += check_site(policy.site, facts, now_ms)
+    if policy.legal is not None:
+        found += check_legal(policy.legal, facts, now_ms)
+    if policy.personnel is not None:
+        found += check_personnel(policy.personnel, facts, now_ms)
+    if policy.attestation is not None:
+        found += check_attestation(policy.attestation, facts, now_ms)
+    if policy.certification is not None:
+        found += check_certification(policy.certification, facts, now_ms)
+    if policy.energy is not None:
+        found += check_energy(policy.energy, facts, now_ms)
+    if policy.predicates:
+        found += check_predicates(policy.predicates, attributes, facts, now_ms)
+    return tuple(found)
 
 
-def finding(reason: Reason | None, constraint: str, measured: str, bound: str, evidence: str) -> Finding:
-    """A finding from its words."""
-    return Finding(reason, ConstraintResult(constraint, measured, bound, evidence))
+def asks_of_zones(policy: ResidencyPolicy) -> bool:
+    """Whether ``check_law`` can say anything under this policy."""
+    parts = (policy.site, policy.legal, policy.personnel, policy.attestation, policy.certification, policy.energy)
+    return bool(policy.predicates) or any(part is not None for part in parts)
 
 
-class TransitFault(NamedTuple):
-    """Why a node or link may not be crossed: TRANSIT_DENIED with the country or carrier, or TRANSIT_UNKNOWN."""
+def check_sources(policy: ResidencyPolicy, sources: Iterable[DataSource]) -> tuple[Finding, ...]:
+    """Whether data sources stand where the site rule allows, for the kinds of data that the policy applies to.
 
-    reason: Reason
-    countries: tuple[str, ...]
-    carrier: str
-    place: str
+    A source is named by the workload's spec, without evidence of its own: its country is the app team's word.
+    """
+    if policy.site is None:
+        return ()
+    countries = policy.site.countries
+    found: list[Finding] = []
+    for source in sources:
+        if source.data in policy.applies_to:
+            reason = None if source.country is not None and countries.allows(source.country) else _source_reason(source)
+            measured = f"data source {source.name} in {source.country or 'an unknown country'}"
+            evidence = f"workload's spec, {source.data.value.lower()} at node {source.node}"
+            found.append(finding(reason, SITE, measured, format_countries(countries), evidence))
+    return tuple(found)
 
-    def describe(self) -> str:
-        """For people: ``crosses FI``, ``carried by skargard``, ``countries unknown``."""
-        if self.reason is Reason.TRANSIT_UNKNOWN:
-            return "carrier unknown" if self.carrier else "countries unknown"
-        return f"carried by {self.carrier}" if self.carrier else f"crosses {', '.join(self.countries)}"
 
-
-class _Claims(NamedTuple):
-    """The facts of one kind by their standing at one time."""
-
-    valid: tuple[Fact, ...]
-    expired: tuple[Fact, ...]
-    unproved: tuple[Fact, ...]
-
-    def values(self) -> list[str]:
-        return sorted({fact.value for fact in self.valid})
+def _source_reason(source: DataSource) -> Reason:
+    return Reason.SITE_COUNTRY_UNKNOWN if source.country is None else Reason.SITE_COUNTRY_DENIED
 
 
 def check_site(rule: SiteRule, facts: tuple[Fact, ...], now_ms: int) -> tuple[Finding, ...]:
     """Whether the zone stands where the rule allows; one finding, or more where it fails for several reasons."""
     bound = format_countries(rule.countries)
-    claims = _claims(facts, FactKind.SITE_COUNTRY, now_ms)
-    tester = _Tester(SITE, "site country", bound, Reason.SITE_COUNTRY_DENIED, Reason.SITE_COUNTRY_UNKNOWN)
-    return tester.test(claims, lambda value: rule.countries.allows(value), single=True)
+    claims = claims_of(facts, FactKind.SITE_COUNTRY, now_ms)
+    tester = Tester(SITE, "site country", bound, Reason.SITE_COUNTRY_DENIED, Reason.SITE_COUNTRY_UNKNOWN)
+    return tester.test(claims, rule.countries.allows, single=True)
 
 
 def check_legal(rule: LegalRule, facts: tuple[Fact, ...], now_ms: int) -> tuple[Finding, ...]:
     """Whether nobody outside the allowed countries, and no denied law, controls the owner.
 
     Headquarters and every ultimate parent must be known and in an allowed country. If laws are denied, the owner must
-    say which laws reach it ("none" is an answer) and none of them may be denied.
+    say which laws reach it ("none" is an answer) and none of them may be denied. If foreign holders are bounded, their
+    share must be known and within the bound.
     """
     allowed = format_countries(rule.countries)
     findings: list[Finding] = []
@@ -88,127 +117,31 @@ def check_legal(rule: LegalRule, facts: tuple[Fact, ...], now_ms: int) -> tuple[
         (FactKind.HEADQUARTERS_COUNTRY, "headquarters", True),
         (FactKind.ULTIMATE_PARENT_COUNTRY, "ultimate parent", False),
     ):
-        tester = _Tester(LEGAL, title, allowed, Reason.LEGAL_CONTROL_DENIED, Reason.LEGAL_CONTROL_UNKNOWN)
-        findings += tester.test(_claims(facts, kind, now_ms), lambda value: rule.countries.allows(value), single=single)
+        claims = claims_of(facts, kind, now_ms)
+        findings += _legal_tester(title, allowed).test(claims, rule.countries.allows, single=single)
     if rule.laws_denied:
         findings += _check_laws(rule.laws_denied, facts, now_ms)
+    if rule.foreign_share_percent_max is not None:
+        findings += _check_foreign_share(rule.foreign_share_percent_max, facts, now_ms)
     return tuple(findings)
 
 
-def node_fault(rule: TransitRule, node: NetworkNode) -> TransitFault | None:
-    """Why a node may not be crossed, or None. A waypoint at sea lies in no country."""
-    if node.country is None:
-        return None if node.at_sea else TransitFault(Reason.TRANSIT_UNKNOWN, (), "", f"node {node.name}")
-    if rule.countries.allows(node.country):
-        return None
-    return TransitFault(Reason.TRANSIT_DENIED, (node.country,), "", f"node {node.name}")
-
-
-def link_faults(rule: TransitRule, link: NetworkLink) -> tuple[TransitFault, ...]:
-    """Why a link may not be crossed, its ends apart: countries denied or unknown, carrier denied or unknown."""
-    place = f"link {link.name}, carrier {link.carrier or 'unknown'}"
-    faults: list[TransitFault] = []
-    denied = tuple(sorted(c for c in set(link.countries or ()) if not rule.countries.allows(c)))
-    if denied:
-        faults.append(TransitFault(Reason.TRANSIT_DENIED, denied, "", place))
-    if link.countries is None:
-        faults.append(TransitFault(Reason.TRANSIT_UNKNOWN, (), "", place))
-    if rule.carriers_denied and not link.carrier:
-        faults.append(TransitFault(Reason.TRANSIT_UNKNOWN, (), "unknown", place))
-    if link.carrier in rule.carriers_denied:
-        faults.append(TransitFault(Reason.TRANSIT_DENIED, (), link.carrier, place))
-    return tuple(faults)
-
-
-def format_transit_rule(rule: TransitRule) -> str:
-    """The rule for people: ``{NO,SE}``, ``{NO,SE} without carriers {x}``."""
-    allowed = format_countries(rule.countries)
-    return f"{allowed} without carriers {format_set(rule.carriers_denied)}" if rule.carriers_denied else allowed
-
-
-def format_countries(countries: Countries) -> str:
-    """A set of countries for people: ``{NO,SE}``, ``any but {RU}``, ``{NO,SE} but {SE}``."""
-    allowed = "any" if countries.allowed is None else format_set(countries.allowed)
-    return f"{allowed} but {format_set(countries.denied)}" if countries.denied else allowed
-
-
-def law_name(value: str) -> str:
-    """A law's name in the form in which names are compared."""
-    return value.strip().upper()
-
-
-class _Tester(NamedTuple):
-    """How the facts of one kind are tested: under which constraint and reasons, and in which words."""
-
-    constraint: str
-    title: str
-    bound: str
-    denied: Reason
-    unknown: Reason
-
-    def test(self, claims: _Claims, is_allowed: Callable[[str], bool], *, single: bool) -> tuple[Finding, ...]:
-        """All reasons for which the claims fail; one passing finding if there is none. single: one value at most."""
-        found = [*self._lapsed(claims), *self._denied(claims, is_allowed)]
-        if single and len(claims.values()) > 1:
-            found.append(self.found(self.unknown, "contradicting: " + ", ".join(claims.values()), claims.valid))
-        if not (claims.valid or claims.expired or claims.unproved):
-            found.append(self.found(self.unknown, "unknown", ()))
-        return tuple(found) or (self.found(None, ", ".join(claims.values()), claims.valid),)
-
-    def _denied(self, claims: _Claims, is_allowed: Callable[[str], bool]) -> list[Finding]:
-        wrong = tuple(fact for fact in claims.valid if not is_allowed(fact.value))
-        values = ", ".join(sorted({fact.value for fact in wrong}))
-        return [self.found(self.denied, values, wrong)] if wrong else []
-
-    def _lapsed(self, claims: _Claims) -> list[Finding]:
-        found: list[Finding] = []
-        for reason, word, facts in (
-            (Reason.FACT_EXPIRED, "not valid now", claims.expired),
-            (self.unknown, "without validity", claims.unproved),
-        ):
-            if facts:
-                values = ", ".join(sorted({fact.value for fact in facts}))
-                found.append(self.found(reason, f"{values}, {word}", facts))
-        return found
-
-    def found(self, reason: Reason | None, measured: str, facts: tuple[Fact, ...]) -> Finding:
-        evidence = "; ".join(describe_evidence(fact) for fact in facts) or f"no fact on {self.title}"
-        return finding(reason, self.constraint, f"{self.title} {measured}", self.bound, evidence)
-
-
-def describe_evidence(fact: Fact) -> str:
-    """The proof of a fact for people: issuer, scheme and until when it holds."""
-    proof = fact.evidence
-    until = format_utc_date(proof.valid_until_ms) if proof.valid_until_ms > 0 else "unknown"
-    return f"{proof.kind.value.lower()} by {proof.issuer or 'unknown'} ({proof.scheme}), valid until {until}"
-
-
-def _claims(facts: tuple[Fact, ...], kind: FactKind, now_ms: int) -> _Claims:
-    """Facts of a kind by standing. One that has lapsed is left out where a valid fact restates its value."""
-    mine = tuple(
-        sorted((fact for fact in facts if fact.kind is kind), key=lambda fact: (fact.value, fact.evidence.issuer))
-    )
-    valid = tuple(fact for fact in mine if fact.evidence.is_valid(now_ms))
-    restated = {fact.value for fact in valid}
-    rest = tuple(fact for fact in mine if fact.value not in restated)
-    unproved = tuple(fact for fact in rest if not _has_validity(fact))
-    return _Claims(valid, tuple(fact for fact in rest if _has_validity(fact)), unproved)
-
-
-def _has_validity(fact: Fact) -> bool:
-    return fact.evidence.valid_from_ms > 0 and fact.evidence.valid_until_ms > 0
+def _legal_tester(title: str, bound: str) -> Tester:
+    return Tester(LEGAL, title, bound, Reason.LEGAL_CONTROL_DENIED, Reason.LEGAL_CONTROL_UNKNOWN)
 
 
 def _check_laws(denied: frozenset[str], facts: tuple[Fact, ...], now_ms: int) -> tuple[Finding, ...]:
     refused = {law_name(law) for law in denied}
-    bound = f"none of {format_set(denied)}"
-    tester = _Tester(LEGAL, "law", bound, Reason.LEGAL_CONTROL_DENIED, Reason.LEGAL_CONTROL_UNKNOWN)
-    claims = _claims(facts, FactKind.EXTRATERRITORIAL_LAW, now_ms)
-    found = list(tester.test(claims, lambda value: law_name(value) not in refused, single=False))
+    tester = _legal_tester("law", f"none of {format_set(denied)}")
+    claims = claims_of(facts, FactKind.EXTRATERRITORIAL_LAW, now_ms)
+    found = tester.test(claims, lambda value: law_name(value) not in refused, single=False)
     names = {law_name(value) for value in claims.values()}
     if NO_LAW in names and len(names) > 1:
-        found = [finding for finding in found if finding.reason is not None]
-        found.append(
-            tester.found(Reason.LEGAL_CONTROL_UNKNOWN, "contradicting: " + ", ".join(claims.values()), claims.valid)
-        )
-    return tuple(found)
+        return (*(one for one in found if one.reason is not None), tester.contradiction(claims))
+    return found
+
+
+def _check_foreign_share(percent_max: int, facts: tuple[Fact, ...], now_ms: int) -> tuple[Finding, ...]:
+    tester = _legal_tester("foreign share, percent,", f"<= {percent_max}")
+    claims = claims_of(facts, FactKind.FOREIGN_SHARE_PERCENT, now_ms)
+    return tester.test(claims, lambda value: (percentage(value) or 0) <= percent_max, single=True, read=percentage)

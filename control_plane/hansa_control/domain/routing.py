@@ -275,14 +275,19 @@ def _allowed_under(
     if strictness is Strictness.LAWFUL:
         forbidding.add(Reason.TRANSIT_UNKNOWN)
     at_nodes = {(node.country, node.at_sea): node for node in network.nodes}
-    at_links = {(link.countries, link.carrier): link for link in network.links}
+    at_links = {_kind_of(link): link for link in network.links}
     # Few countries and carriers serve many nodes and links: each combination is judged once.
     node_ok = {key: _is_allowed((node_fault(rule, node),), forbidding) for key, node in at_nodes.items()}
     link_ok = {key: _is_allowed(link_faults(rule, link), forbidding) for key, link in at_links.items()}
     return (
         np.array([node_ok[node.country, node.at_sea] for node in network.nodes], dtype=np.bool_),
-        np.array([link_ok[link.countries, link.carrier] for link in network.links], dtype=np.bool_),
+        np.array([link_ok[_kind_of(link)] for link in network.links], dtype=np.bool_),
     )
+
+
+def _kind_of(link: NetworkLink) -> tuple[object, ...]:
+    """What ``link_faults`` judges a link by."""
+    return link.countries, link.carrier, link.encryption, link.kind
 
 
 def _is_allowed(faults: tuple[TransitFault | None, ...], forbidding: set[Reason]) -> bool:
