@@ -43,3 +43,9 @@ class Memo:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def copied(self) -> Memo:
+        """Another memo with the same entries."""
+        other = Memo(self.weight_max)
+        other._entries, other._weight = dict(self._entries), self._weight
+        return other

@@ -26,9 +26,10 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     Zone,
 )
+from hansa_control.domain.network import ATTACHMENT_RTT
 from hansa_control.domain.residency import Finding, TransitFault, finding, format_transit_rule, link_faults
-from hansa_control.domain.routing import RouteKey, explain_no_route, find_latency, node_rtts
-from hansa_control.domain.snapshot import ATTACHMENT_RTT, Measured, Network, attachment_of
+from hansa_control.domain.routing import NO_PATH_US, RouteKey, costs_for, explain_no_route, find_latency
+from hansa_control.domain.snapshot import Measured, Network, attachment_of
 from hansa_control.domain.units import format_ms, format_ms_exact
 
 ACCESS_POINT = "AccessPointKnown"
@@ -193,12 +194,15 @@ def _to_zones(question: Question, points: tuple[str, ...]) -> Ints:
     at_node = np.array([network.node_index.get(name, -1) for name in standing.nodes], dtype=np.int64)
     usable = (at_node >= 0) & _lawful_attachments(spec.residency.transit, question.columns)
     known = [point for point in dict.fromkeys(points) if _is_access_point(network, point)]
-    by_point = dict(zip(known, node_rtts(network, [route_key(spec, point) for point in known]), strict=True))
+    found = costs_for(network, [route_key(spec, point) for point in known])
+    by_point = {point: costs.rtt_us for point, costs in zip(known, found, strict=True)}
     table = np.full((len(points), len(standing.zones)), CUT_OFF, dtype=np.int64)
     for n, point in enumerate(points):
         if point in by_point:
             rtt_us = by_point[point][at_node]
-            table[n] = np.where(usable & (rtt_us >= 0), rtt_us + ATTACHMENT_RTT.at(spec.latency.percentile), CUT_OFF)
+            table[n] = np.where(
+                usable & (rtt_us < NO_PATH_US), rtt_us + ATTACHMENT_RTT.at(spec.latency.percentile), CUT_OFF
+            )
     table.setflags(write=False)
     return table
 

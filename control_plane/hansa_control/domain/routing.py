@@ -1,12 +1,20 @@
-"""Fastest lawful paths from access points to zones.
+"""Fastest lawful paths from access points to zones, there and back.
 
 What the transit rule forbids is taken out of the graph *before* the search, so a path that breaks the rule is never
-found, not even as a fallback. Searches run on arrays (scipy's Dijkstra) and are kept with the network they belong to:
-one tree per transit rule, percentile and access point serves every zone.
+found, not even as a fallback. Searches run on arrays (scipy's Dijkstra), are kept with the network they belong to, and
+are mended when links change (``route_tree``): one per transit rule, percentile and access point serves every zone.
 
-A path's round-trip time at a percentile is the sum of its links' at that percentile. Delays of links are not perfectly
-correlated, so the true 95th percentile of a sum lies below the sum of the 95th percentiles: the figure errs on the
-safe side, and more so the more links there are.
+A path's round-trip time at a percentile is the sum of what its links add (``arcs.added_to_path``) and the attachment's
+own percentile. The sum of 95th (99th) percentiles is exact where delays rise and fall together and errs on the safe
+side where they are independent; the sum of medians does not where delays are skewed, so links add more than their
+median to a path's. That holds for the families of delays in docs/latency.md, and not for rare large spikes: what is
+slower than a link's percentile less often than that percentile can tell is not in the figure.
+
+Where the two directions of a link differ, or one is missing, the way there and the way back are searched apart: each
+is the fastest lawful way of its own, and the round trip is the sum of the two, rounded up.
+
+Bandwidth is no law: a link that is known to carry too little is taken out, one whose bandwidth nobody has stated
+(0 kbit/s) bounds nothing, and ``bandwidth_along`` names it, so that a decision can tell.
 
 Among equally fast paths the one with the fewest links wins, then the one whose nodes, read back from the zone, come
 first by name, and between two nodes the link that comes first by name. Nothing depends on the order of the input.
@@ -16,13 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 
 from hansa_control.domain.model import (
     AccessLatency,
@@ -34,43 +39,65 @@ from hansa_control.domain.model import (
     Zone,
 )
 from hansa_control.domain.residency import TransitFault, link_faults, node_fault
+from hansa_control.domain.route_tree import (
+    GraphKey,
+    Strictness,
+    Tree,
+    TreeKey,
+    arc_before,
+    graph_key,
+    graph_of,
+    scale_of,
+    trees_of,
+)
 from hansa_control.domain.snapshot import Network, Snapshot, attachment_of
 from hansa_control.domain.units import PERCENTILES
 
+__all__ = [
+    "NO_PATH_US",
+    "Route",
+    "RouteCosts",
+    "RouteKey",
+    "Strictness",
+    "bandwidth_along",
+    "costs",
+    "costs_for",
+    "explain_no_route",
+    "fastest_between",
+    "find_bottleneck",
+    "find_latency",
+    "find_route",
+    "route_faults",
+]
 
-class Strictness(StrEnum):
-    """Which paths a search may take under a transit rule."""
-
-    LAWFUL = "LAWFUL"
-    """Only what is known to be allowed. The one that placement uses."""
-    NOT_DENIED = "NOT_DENIED"
-    """The unknown too: tells whether a rejection rests on ignorance or on a denial."""
-    ANY = "ANY"
-    """Everything: finds the evidence of a rejection, never a placement."""
+NO_PATH_US = 1 << 53
+"""In ``RouteCosts.rtt_us``, that there is no path: above every budget, so that a comparison refuses by itself."""
 
 
 class RouteKey(NamedTuple):
-    """What a search depends on besides the network."""
+    """What a search depends on besides the network. kbps_min 0 asks for no bandwidth."""
 
     rule: TransitRule | None
     percentile: int
     access_point: str
     strictness: Strictness = Strictness.LAWFUL
+    kbps_min: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RouteTree:
-    """Fastest paths from an access point to all nodes: the node before and the link to each; -1 where there is none."""
+class RouteCosts:
+    """rtt_us is (nodes), int64: the round trip from an access point to each node of the network and back at the key's
+    percentile, attachments apart, microseconds; ``NO_PATH_US`` where no allowed path leads there and back.
+    """
 
-    network: Network
-    source: int
-    node_before: NDArray[np.int64]
-    link_before: NDArray[np.int64]
-    found: dict[str, Route | None]
+    rtt_us: NDArray[np.int64]
 
 
 class Route(NamedTuple):
-    """A path through the network, access point first, as indexes of nodes and links, with what it adds up to."""
+    """A path through the network, access point first, as indexes of nodes and links, with what it adds up to.
+
+    The way back has the zone's node first and is empty where it is the way there; countries and bases cover both.
+    """
 
     nodes: tuple[int, ...]
     links: tuple[int, ...]
@@ -78,15 +105,28 @@ class Route(NamedTuple):
     names: tuple[str, ...]
     countries: tuple[str, ...]
     bases: tuple[str, ...]
+    back_nodes: tuple[int, ...] = ()
+    back_links: tuple[int, ...] = ()
+    back_names: tuple[str, ...] = ()
 
 
-class _Edges(NamedTuple):
-    """Both directions of every link for one percentile, sorted by source, target, cost and link."""
+class _Found(NamedTuple):
+    """The costs of a key with the trees that they were made of, and the paths that somebody asked for."""
 
-    source: NDArray[np.int64]
-    target: NDArray[np.int64]
-    link: NDArray[np.int64]
-    cost: NDArray[np.float64]
+    there: Tree
+    back: Tree
+    costs: RouteCosts
+    routes: dict[int, Route]
+
+
+def costs(network: Network, key: RouteKey) -> RouteCosts:
+    """The round trip from the key's access point to every node; kept with the network."""
+    return costs_for(network, (key,))[0]
+
+
+def costs_for(network: Network, keys: Sequence[RouteKey]) -> list[RouteCosts]:
+    """``costs`` of many keys, in their order; those that differ in the access point only are searched at once."""
+    return [found.costs if found else _no_costs(network) for found in _found_for(network, keys)]
 
 
 def find_latency(network: Network, key: RouteKey, zone: Zone) -> AccessLatency | None:
@@ -99,50 +139,32 @@ def find_latency(network: Network, key: RouteKey, zone: Zone) -> AccessLatency |
         return None
     bases = tuple(sorted({*route.bases, attachment.rtt.basis.value.lower()}))
     rtt_us = route.rtt_us + attachment.rtt.at(key.percentile)
-    return AccessLatency(key.access_point, rtt_us, route.names, route.countries, bases)
-
-
-def node_rtts(network: Network, keys: Sequence[RouteKey]) -> list[NDArray[np.int64]]:
-    """Round trips from each key's access point to every node, microseconds; -1 where no allowed path leads."""
-    return [_node_rtts(network, key) for key in keys]
-
-
-def _node_rtts(network: Network, key: RouteKey) -> NDArray[np.int64]:
-    known: NDArray[np.int64] | None = network.routes.get(("rtts", key))
-    if known is None:
-        known = _search_rtts(network, key)
-        network.routes.keep(("rtts", key), known, weight=len(known))
-    return known
-
-
-def _search_rtts(network: Network, key: RouteKey) -> NDArray[np.int64]:
-    source = network.node_index.get(key.access_point)
-    node_ok, link_ok = _allowed(network, key)
-    if source is None or not node_ok[source]:
-        return np.full(len(network.nodes), -1, dtype=np.int64)
-    edges = _usable(_edges(network, PERCENTILES.index(key.percentile)), node_ok, link_ok)
-    cost = _costs_from(source, edges, len(network.nodes))
-    scale = float(1 << len(network.nodes).bit_length())
-    return np.floor(np.where(np.isfinite(cost), cost / scale, -1.0)).astype(np.int64)
+    return AccessLatency(key.access_point, rtt_us, route.names, route.countries, bases, route.back_names)
 
 
 def find_route(network: Network, key: RouteKey, node: str) -> Route | None:
     """The fastest allowed path from the key's access point to a node; None if there is none or either is unknown."""
-    tree = _tree(network, key)
-    if tree is None:
+    found = _found_for(network, (key,))[0]
+    at = network.node_index.get(node)
+    if found is None or at is None or found.costs.rtt_us[at] == NO_PATH_US:
         return None
-    if node not in tree.found:
-        tree.found[node] = _route(tree, node, PERCENTILES.index(key.percentile))
-    return tree.found[node]
+    route = found.routes.get(at)
+    if route is None:
+        route = found.routes[at] = _route(network, _graph_key(network, key), found, at)
+    return route
 
 
 def explain_no_route(network: Network, key: RouteKey, zone: Zone) -> tuple[Reason, tuple[TransitFault, ...]]:
     """Why no lawful path leads to a zone: the reason, and what is wrong along the fastest path that is there.
 
-    UNREACHABLE without faults if there is no path at all; TRANSIT_UNKNOWN if a path is merely unknown somewhere, with
-    what is unknown along the fastest such path; TRANSIT_DENIED otherwise, with all faults of the fastest path.
+    BANDWIDTH_EXCEEDED without faults if there is a lawful path that is merely too narrow (``find_bottleneck`` names
+    the link); UNREACHABLE without faults if there is no path at all; TRANSIT_UNKNOWN if a path is merely unknown
+    somewhere, with what is unknown along the fastest such path; TRANSIT_DENIED otherwise, with all faults of the
+    fastest path.
     """
-    rule = key.rule
+    rule, key = key.rule, key._replace(kbps_min=0) if find_bottleneck(network, key, zone) is None else key
+    if key.kbps_min:
+        return Reason.BANDWIDTH_EXCEEDED, ()
     fastest = find_route(network, key._replace(strictness=Strictness.ANY), zone.inventory.node)
     if fastest is None or rule is None:
         return Reason.UNREACHABLE, ()
@@ -153,17 +175,34 @@ def explain_no_route(network: Network, key: RouteKey, zone: Zone) -> tuple[Reaso
     return Reason.TRANSIT_DENIED, (*route_faults(network, rule, fastest), *at_zone)
 
 
+def find_bottleneck(network: Network, key: RouteKey, zone: Zone) -> NetworkLink | None:
+    """If bandwidth alone keeps a path from a zone, the narrowest link (of those the first by name) on the path that
+    would be taken without it; None if there is a path, or none even so.
+    """
+    if not key.kbps_min or find_latency(network, key, zone) is not None:
+        return None
+    freely = key._replace(kbps_min=0)
+    route = find_route(network, freely, zone.inventory.node)
+    if route is None or find_latency(network, freely, zone) is None:
+        return None
+    known = (network.links[at] for at in (*route.links, *route.back_links) if network.links[at].bandwidth_kbps)
+    return min(known, key=lambda link: (link.bandwidth_kbps, link.name))
+
+
+def bandwidth_along(network: Network, route: Route) -> tuple[int, tuple[str, ...]]:
+    """The least known bandwidth along a path, kbit/s, 0 if none is known; and the links of which it is not known."""
+    crossed = [network.links[at] for at in dict.fromkeys((*route.links, *route.back_links))]
+    known = [link.bandwidth_kbps for link in crossed if link.bandwidth_kbps]
+    return min(known, default=0), tuple(link.name for link in crossed if not link.bandwidth_kbps)
+
+
 def route_faults(network: Network, rule: TransitRule, route: Route) -> tuple[TransitFault, ...]:
-    """Everything along a path that the rule forbids, in the order of travel."""
-    faults: list[TransitFault] = []
-    for step, node in enumerate(route.nodes):
-        if step:
-            faults.extend(link_faults(rule, network.links[route.links[step - 1]]))
-        at_node = node_fault(rule, network.nodes[node])
-        if at_node is not None:
-            link = network.links[route.links[step - 1]] if step else None
-            faults.append(_entered_by(at_node, link))
-    return tuple(faults)
+    """Everything along a path that the rule forbids, in the order of travel, each once: there, then back."""
+    there = _way_faults(network, rule, route.nodes, route.links)
+    back = _way_faults(network, rule, route.back_nodes, route.back_links)
+    # The way back begins at the zone's node, which the way there has entered.
+    known = {*there, *((node_fault(rule, network.nodes[route.back_nodes[0]]),) if route.back_nodes else ())}
+    return (*there, *(fault for fault in back if fault not in known))
 
 
 def fastest_between(snapshot: Snapshot, source: Zone, target: Zone) -> RoundTrip | None:
@@ -176,11 +215,23 @@ def fastest_between(snapshot: Snapshot, source: Zone, target: Zone) -> RoundTrip
     if route is None:
         return None
     attached = attachment_of(target).rtt
-    totals = [attached.at(p) for p in PERCENTILES]
-    for column in range(len(PERCENTILES)):
-        totals[column] += int(snapshot.network.rtt_us[list(route.links), column].sum())
+    totals = [attached.at(p) + _round_trip_us(snapshot.network, route, p) for p in PERCENTILES]
     basis = LatencyBasis.PHYSICAL if route.bases == ("physical",) else LatencyBasis.MODELLED
     return RoundTrip(totals[0], totals[1], totals[2], basis, observed_at_ms=snapshot.taken_at_ms)
+
+
+def _way_faults(
+    network: Network, rule: TransitRule, nodes: tuple[int, ...], links: tuple[int, ...]
+) -> list[TransitFault]:
+    faults: list[TransitFault] = []
+    for step, node in enumerate(nodes):
+        if step:
+            faults.extend(link_faults(rule, network.links[links[step - 1]]))
+        at_node = node_fault(rule, network.nodes[node])
+        if at_node is not None:
+            link = network.links[links[step - 1]] if step else None
+            faults.append(_entered_by(at_node, link))
+    return faults
 
 
 def _entered_by(fault: TransitFault, link: NetworkLink | None) -> TransitFault:
@@ -188,132 +239,99 @@ def _entered_by(fault: TransitFault, link: NetworkLink | None) -> TransitFault:
     return fault if link is None else fault._replace(place=f"link {link.name}, carrier {link.carrier or 'unknown'}")
 
 
-def _tree(network: Network, key: RouteKey) -> RouteTree | None:
-    known: RouteTree | None = network.routes.get(key)
-    if known is not None:
-        return known
-    source = network.node_index.get(key.access_point)
-    if source is None:
-        return None
-    tree = _search(network, key, source)
-    network.routes.keep(key, tree, weight=len(network.nodes) + 100)
-    return tree
+def _graph_key(network: Network, key: RouteKey) -> GraphKey:
+    return graph_key(network, key.rule, key.strictness, key.percentile, key.kbps_min)
 
 
-def _search(network: Network, key: RouteKey, source: int) -> RouteTree:
-    """One Dijkstra from ``source``, and from its distances the predecessor of each node that the rule on ties picks."""
-    nodes = len(network.nodes)
-    before, by_link = np.full(nodes, -1), np.full(nodes, -1)
-    node_ok, link_ok = _allowed(network, key)
-    if node_ok[source]:
-        edges = _usable(_edges(network, PERCENTILES.index(key.percentile)), node_ok, link_ok)
-        cost = _costs_from(source, edges, nodes)
-        tight = np.flatnonzero(cost[edges.source] + edges.cost == cost[edges.target])
-        tight = tight[np.isfinite(cost[edges.target[tight]])]
-        # Edges are sorted by source first, so the first tight edge of a target comes from the first node by name.
-        targets, first = np.unique(edges.target[tight], return_index=True)
-        before[targets] = edges.source[tight[first]]
-        by_link[targets] = edges.link[tight[first]]
-    return RouteTree(network, source if node_ok[source] else -1, before, by_link, {})
+def _found_for(network: Network, keys: Sequence[RouteKey]) -> list[_Found | None]:
+    """Of each key its costs; None where the access point is unknown."""
+    known: dict[RouteKey, _Found | None] = {key: network.routes.get(key) for key in keys}
+    missing = [key for key, found in known.items() if found is None and key.access_point in network.node_index]
+    if missing:
+        wanted = {key: _tree_keys(network, key) for key in missing}
+        trees = trees_of(network, [tree for pair in wanted.values() for tree in pair])
+        for key, (there, back) in wanted.items():
+            known[key] = _found(network, there, trees[there], trees[back])
+            network.routes.keep(key, known[key], weight=len(network.nodes) + 100)
+    return [known[key] for key in keys]
 
 
-def _costs_from(source: int, edges: _Edges, nodes: int) -> NDArray[np.float64]:
-    """Least cost from ``source`` to every node, infinite where unreachable."""
-    starts = np.zeros(nodes + 1, dtype=np.int64)
-    np.cumsum(np.bincount(edges.source, minlength=nodes), out=starts[1:])
-    graph = csr_array((edges.cost, edges.target, starts), shape=(nodes, nodes))
-    costs: NDArray[np.float64] = dijkstra(graph, directed=True, indices=source)
-    return costs
+def _tree_keys(network: Network, key: RouteKey) -> tuple[TreeKey, TreeKey]:
+    """The searches for the way there and the way back; one for both in a symmetric network."""
+    graph, source = _graph_key(network, key), network.node_index[key.access_point]
+    return TreeKey(graph, source, False), TreeKey(graph, source, not network.is_symmetric)
 
 
-def _edges(network: Network, column: int) -> _Edges:
-    """All links both ways. The cost is ``rtt x scale + 1`` with a scale above the number of nodes: the sum's whole part
-    orders by time, its rest counts links, and no cost is zero. Exact in a double up to 2^53 / scale microseconds
-    (152 hours at 10,000 nodes).
-    """
-    known: _Edges | None = network.routes.get(column)
-    if known is not None:
-        return known
-    scale = float(1 << len(network.nodes).bit_length())
-    one_way = network.rtt_us[:, column].astype(np.float64) * scale + 1.0
-    source, target = np.concatenate([network.ends, network.ends[:, ::-1]]).T
-    link = np.tile(np.arange(len(network.links)), 2)
-    cost = np.tile(one_way, 2)
-    order = np.lexsort((link, cost, target, source))
-    edges = _Edges(source[order], target[order], link[order], cost[order])
-    network.routes.keep(column, edges, weight=len(link))
-    return edges
+def _found(network: Network, key: TreeKey, there: Tree, back: Tree) -> _Found:
+    """What follows from two trees; the costs are kept while those of the trees stay the same arrays."""
+    kept = ("found", key)
+    former: _Found | None = network.searches.get(kept)
+    if former is not None and former.there.cost is there.cost and former.back.cost is back.cost:
+        route_costs = former.costs
+    else:
+        route_costs = _route_costs(network, there, back)
+    found = _Found(there, back, route_costs, {})
+    network.searches.keep(kept, found, weight=len(network.nodes) + 100)
+    return found
 
 
-def _usable(edges: _Edges, node_ok: NDArray[np.bool_], link_ok: NDArray[np.bool_]) -> _Edges:
-    """The edges that may be taken, of parallel ones the cheapest (they are sorted so that it comes first)."""
-    keep = link_ok[edges.link] & node_ok[edges.source] & node_ok[edges.target]
-    source, target = edges.source[keep], edges.target[keep]
-    fresh = np.ones(len(source), dtype=np.bool_)
-    fresh[1:] = (source[1:] != source[:-1]) | (target[1:] != target[:-1])
-    return _Edges(source[fresh], target[fresh], edges.link[keep][fresh], edges.cost[keep][fresh])
+def _no_costs(network: Network) -> RouteCosts:
+    return RouteCosts(np.full(len(network.nodes), NO_PATH_US, dtype=np.int64))
 
 
-def _allowed(network: Network, key: RouteKey) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which nodes and which links may be crossed."""
-    rule = key.rule
-    if rule is None or key.strictness is Strictness.ANY:
-        return np.ones(len(network.nodes), dtype=np.bool_), np.ones(len(network.links), dtype=np.bool_)
-    kept = (rule, key.strictness)
-    known: Any = network.routes.get(kept)
-    if known is None:
-        known = _allowed_under(network, rule, key.strictness)
-        network.routes.keep(kept, known, weight=len(network.nodes) + len(network.links))
-    node_ok, link_ok = known
-    return node_ok, link_ok
+def _route_costs(network: Network, there: Tree, back: Tree) -> RouteCosts:
+    """Costs as microseconds there and back, rounded up; exact, see ``route_tree`` on costs."""
+    per_unit = 1.0 / scale_of(network)
+    time = np.floor(there.cost * per_unit)
+    if there is not back:
+        time = np.ceil((time + np.floor(back.cost * per_unit)) / 1_000.0)
+    rtt_us = np.minimum(time, float(NO_PATH_US)).astype(np.int64)
+    rtt_us.setflags(write=False)
+    return RouteCosts(rtt_us)
 
 
-def _allowed_under(
-    network: Network, rule: TransitRule, strictness: Strictness
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    forbidding = {Reason.TRANSIT_DENIED}
-    if strictness is Strictness.LAWFUL:
-        forbidding.add(Reason.TRANSIT_UNKNOWN)
-    at_nodes = {(node.country, node.at_sea): node for node in network.nodes}
-    at_links = {_kind_of(link): link for link in network.links}
-    # Few countries and carriers serve many nodes and links: each combination is judged once.
-    node_ok = {key: _is_allowed((node_fault(rule, node),), forbidding) for key, node in at_nodes.items()}
-    link_ok = {key: _is_allowed(link_faults(rule, link), forbidding) for key, link in at_links.items()}
-    return (
-        np.array([node_ok[node.country, node.at_sea] for node in network.nodes], dtype=np.bool_),
-        np.array([link_ok[_kind_of(link)] for link in network.links], dtype=np.bool_),
-    )
-
-
-def _kind_of(link: NetworkLink) -> tuple[object, ...]:
-    """What ``link_faults`` judges a link by."""
-    return link.countries, link.carrier, link.encryption, link.kind
-
-
-def _is_allowed(faults: tuple[TransitFault | None, ...], forbidding: set[Reason]) -> bool:
-    return all(fault is None or fault.reason not in forbidding for fault in faults)
-
-
-def _route(tree: RouteTree, node: str, column: int) -> Route | None:
-    """The path in the tree to a node, and its sum in whole microseconds."""
-    network = tree.network
-    at = network.node_index.get(node)
-    if at is None or tree.source < 0 or (at != tree.source and tree.node_before[at] < 0):
-        return None
-    nodes, links = [at], []
-    while at != tree.source:
-        links.append(int(tree.link_before[at]))
-        at = int(tree.node_before[at])
-        nodes.append(at)
+def _route(network: Network, key: GraphKey, found: _Found, node: int) -> Route:
+    """The path to a node and back, and its sum in whole microseconds."""
+    nodes, links = _walk(network, key, found.there, node, is_turned=False)
     nodes.reverse()
     links.reverse()
-    crossed = [network.links[x] for x in links]
-    countries = {network.nodes[x].country for x in nodes}.union(*(link.countries or () for link in crossed))
+    back_nodes: list[int] = []
+    back_links: list[int] = []
+    if found.back is not found.there:
+        back_nodes, back_links = _walk(network, key, found.back, node, is_turned=True)
+        if back_links == links[::-1]:
+            back_nodes, back_links = [], []
+    crossed = [network.links[at] for at in dict.fromkeys((*links, *back_links))]
+    visited = dict.fromkeys((*nodes, *back_nodes))
+    countries = {network.nodes[at].country for at in visited}.union(*(link.countries or () for link in crossed))
     return Route(
         nodes=tuple(nodes),
         links=tuple(links),
-        rtt_us=sum(link.rtt.at(PERCENTILES[column]) for link in crossed),
-        names=tuple(network.nodes[x].name for x in nodes),
-        countries=tuple(sorted(c for c in countries if c is not None)),
+        rtt_us=int(found.costs.rtt_us[node]),
+        names=tuple(network.nodes[at].name for at in nodes),
+        countries=tuple(sorted(country for country in countries if country is not None)),
         bases=tuple(sorted({link.rtt.basis.value.lower() for link in crossed})),
+        back_nodes=tuple(back_nodes),
+        back_links=tuple(back_links),
+        back_names=tuple(network.nodes[at].name for at in back_nodes),
     )
+
+
+def _walk(network: Network, key: GraphKey, tree: Tree, node: int, *, is_turned: bool) -> tuple[list[int], list[int]]:
+    """Nodes and links from a node to the tree's source."""
+    graph = graph_of(network, key)
+    nodes, links = [node], []
+    while node != tree.source:
+        arc = arc_before(network, graph, tree, node, is_turned)
+        links.append(int(network.arcs.link[arc]))
+        node = int(network.arcs.target[arc])
+        nodes.append(node)
+    return nodes, links
+
+
+def _round_trip_us(network: Network, route: Route, percentile: int) -> int:
+    """The sum of what a path's links add at a percentile, there and back, rounded up."""
+    path_us, share = network.columns.path_us[PERCENTILES.index(percentile)], network.columns.share_permille
+    there, back = list(route.links), list(route.back_links or route.links)
+    time_ns = int((path_us[there] * share[there]).sum() + (path_us[back] * (1_000 - share[back])).sum())
+    return -(-time_ns // 1_000)
