@@ -238,7 +238,8 @@ class World:
         network, measured = self._current_network(), self._current_probes(zones)
         now_ms = self._clock.wall_ms()
         if self._latest is None:
-            return assemble_snapshot(self._generation, zones, network, measured, now_ms)
+            first = assemble_snapshot(self._generation, zones, network, measured, now_ms)
+            return replace(first, own=self.settings.operator)
         return self._latest.updated(self._generation, zones, now_ms, network, measured)
 
     def _current_probes(self, zones: list[Zone]) -> Measured:

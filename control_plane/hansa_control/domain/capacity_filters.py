@@ -11,14 +11,42 @@ from hansa_control.domain.capacity import is_acceptable_model
 from hansa_control.domain.columns import Columns, Pools, Standing
 from hansa_control.domain.filters import Ints, Mask, Question, free_in, inventory_of, rejected
 from hansa_control.domain.model import AcceleratorNeed, ConstraintResult, Reason, Rejection
+from hansa_control.domain.units import format_euro
 
 GPU_MODEL = "GpuModel"
 GPU_MEMORY = "GpuMemory"
 GPU_CAPACITY = "GpuCapacity"
 CPU_CAPACITY = "CpuCapacity"
 MEMORY_CAPACITY = "MemoryCapacity"
+PRICE = "PriceBound"
 
 NO_POOL = -1
+
+
+class Price:
+    """What the replicas of a zone cost in an hour, by zone, against the request's bound."""
+
+    def __init__(self, question: Question, replicas: Ints) -> None:
+        self._question = question
+        self._bound = question.spec.price_millieur_per_hour_max
+        need = question.spec.accelerator
+        devices = need.count if need is not None else 1
+        self.millieur_per_hour: Ints = question.columns.standing.price_millieur_per_hour * devices * replicas
+        self.failing: Mask = (self.millieur_per_hour > self._bound) & (self._bound > 0)
+
+    def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
+        """What the zones of these rows cost."""
+        for row in rows:
+            yield rejected(self._question.columns, row, Reason.PRICE_EXCEEDED, self._result(row))
+
+    def passed(self, row: int) -> Iterable[ConstraintResult]:
+        """What the zone costs, if that is bounded."""
+        return [self._result(row)] if self._bound and not self.failing[row] else []
+
+    def _result(self, row: int) -> ConstraintResult:
+        measured = f"{format_euro(int(self.millieur_per_hour[row]))} an hour"
+        bound = f"<= {format_euro(self._bound)} an hour"
+        return ConstraintResult(PRICE, measured, bound, inventory_of(self._question.columns, row))
 
 
 class _Words(NamedTuple):
@@ -45,14 +73,16 @@ class _Suited(NamedTuple):
 class Accelerators:
     """Model, then memory of those models, then free devices in one pool of those that suffice.
 
-    replicas is how many are to run, by row of the pools (a pool of faster devices may need fewer). pool_row is the pool
-    that would be used, the smallest that serves; ``NO_POOL`` where there is none or none is needed.
+    replicas is how many are to run, by row of the pools (a pool of faster devices may need fewer), and sufficient
+    whether so many serve in time. pool_row is the pool that would be used, the smallest that serves; ``NO_POOL`` where
+    there is none or none is needed.
     """
 
-    def __init__(self, question: Question, replicas: Ints) -> None:
+    def __init__(self, question: Question, replicas: Ints, sufficient: Mask) -> None:
         self._columns = question.columns
         self._need = question.spec.accelerator
         self._replicas = replicas
+        self._sufficient = sufficient
         self.pool_row = np.full(len(self._columns), NO_POOL, dtype=np.int64)
         self.failing: Mask = np.zeros(len(self._columns), dtype=np.bool_)
         if self._need is not None:
@@ -61,7 +91,7 @@ class Accelerators:
 
     def _evaluate(self, need: AcceleratorNeed, rows: Ints) -> None:
         wanted = need.count * self._replicas[rows]
-        serving = rows[(self._columns.devices_free[rows] >= wanted) & (wanted > 0)] if need.count else rows
+        serving = rows[(self._columns.devices_free[rows] >= wanted) & self._sufficient[rows]]
         # Written from the last to the first, so that the first pool of each zone stays.
         self.pool_row[self._columns.standing.pools.zone[serving[::-1]]] = serving[::-1]
         self.failing = self.pool_row < 0
@@ -149,6 +179,11 @@ class Machine:
         free, asked = self._columns.memory_free_mib[row], self._memory_mib[row]
         evidence = free_in(self._columns, row)
         return ConstraintResult(MEMORY_CAPACITY, f"{free} MiB free", f">= {asked} MiB", evidence)
+
+
+def pools_suited(standing: Standing, need: AcceleratorNeed) -> Ints:
+    """Rows of the pools that are of an acceptable model and large enough, whatever is free of them."""
+    return _suited(standing, need).rows
 
 
 def _suited(standing: Standing, need: AcceleratorNeed) -> _Suited:

@@ -20,10 +20,11 @@ from hansa_control.domain.capacity_filters import GPU_CAPACITY as GPU_CAPACITY
 from hansa_control.domain.capacity_filters import GPU_MEMORY as GPU_MEMORY
 from hansa_control.domain.capacity_filters import GPU_MODEL as GPU_MODEL
 from hansa_control.domain.capacity_filters import MEMORY_CAPACITY as MEMORY_CAPACITY
-from hansa_control.domain.capacity_filters import Accelerators, Machine
+from hansa_control.domain.capacity_filters import Accelerators, Machine, Price
 from hansa_control.domain.columns import build_columns
 from hansa_control.domain.filters import Filter, Ints, Mask, Question
 from hansa_control.domain.law_filter import Law
+from hansa_control.domain.location_filter import Location
 from hansa_control.domain.model import (
     AccessLatency,
     ConstraintResult,
@@ -34,7 +35,8 @@ from hansa_control.domain.model import (
 from hansa_control.domain.place_filters import ARTEFACT as ARTEFACT
 from hansa_control.domain.place_filters import ZONE_STATE as ZONE_STATE
 from hansa_control.domain.place_filters import Artefact, State
-from hansa_control.domain.reach import Reach
+from hansa_control.domain.reach import Reach, Sources
+from hansa_control.domain.service import Service
 from hansa_control.domain.snapshot import Snapshot
 
 
@@ -62,15 +64,21 @@ class Verdicts:
         self.question = question
         self.columns = question.columns
         self.reach = Reach(question)
-        self.accelerators = Accelerators(question, self._replicas_by_pool())
-        self.machine = Machine(question, self._replicas_by_zone())
+        self.service = Service(question, self.reach.rtt_us)
+        self.accelerators = Accelerators(question, self.service.replicas, self.service.sufficient)
+        self.replicas = self._replicas()
+        self.price = Price(question, self.replicas)
         self.filters: tuple[Filter, ...] = (
             State(question),
             Law(question),
+            Location(question),
             self.reach,
+            Sources(question),
             Artefact(question),
+            self.service,
             self.accelerators,
-            self.machine,
+            Machine(question, self.replicas),
+            self.price,
         )
         self.failing: Mask = np.logical_or.reduce([at.failing for at in self.filters])
 
@@ -103,25 +111,23 @@ class Verdicts:
         """Everything there is to say of one zone."""
         return FilterOutcome(self.rejections_of(row), self.passed(row), self.reach.latencies(row), self.pool(row))
 
-    def _replicas_by_pool(self) -> Ints:
-        return np.full(len(self.columns.standing.pools.zone), self._replicas, dtype=np.int64)
-
-    def _replicas_by_zone(self) -> Ints:
-        return np.full(len(self.columns), self._replicas, dtype=np.int64)
-
-    @property
-    def _replicas(self) -> int:
-        """How many replicas a zone must have room for: all of them, or one where they may be spread."""
-        spec = self.question.spec
-        return 1 if spec.zones.maximum > 1 else spec.replicas
+    def _replicas(self) -> Ints:
+        """Replicas by zone: those that the pool which would be used needs, or the zone where none is needed."""
+        if self.question.spec.accelerator is None or not len(self.service.replicas):
+            return self.service.by_zone
+        return np.where(
+            self.accelerators.pool_row >= 0, self.service.replicas[self.accelerators.pool_row], self.service.by_zone
+        )
 
 
-def judge_zones(spec: WorkloadSpec, snapshot: Snapshot, now_ms: int) -> Verdicts:
+def judge_zones(spec: WorkloadSpec, snapshot: Snapshot, now_ms: int, own: str = "") -> Verdicts:
     """Evaluates every constraint of ``spec`` for every zone of a snapshot at wall-clock time ``now_ms``.
+
+    own is the operator that asks, whose own zones' places are beyond doubt; empty is the one that the snapshot is of.
 
     The spec was validated by whoever took it in.
     """
-    return Verdicts(Question(spec, snapshot, now_ms))
+    return Verdicts(Question(spec, snapshot, now_ms, own or snapshot.own))
 
 
 def filter_zone(spec: WorkloadSpec, snapshot: Snapshot, zone: Zone, now_ms: int) -> FilterOutcome:

@@ -21,11 +21,12 @@ Ints = NDArray[np.int64]
 
 
 class Question(NamedTuple):
-    """What is asked: a request, of the zones of a snapshot, at a wall-clock time (ms, UTC)."""
+    """What is asked: a request, of the zones of a snapshot, at a wall-clock time (ms, UTC), by operator ``own``."""
 
     spec: WorkloadSpec
     snapshot: Snapshot
     now_ms: int
+    own: str
 
     @property
     def columns(self) -> Columns:

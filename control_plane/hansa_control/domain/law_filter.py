@@ -15,7 +15,8 @@ import numpy as np
 from hansa_control.domain.filters import Ints, Mask, Question
 from hansa_control.domain.memo import Memo
 from hansa_control.domain.model import ConstraintResult, Fact, Rejection, ResidencyPolicy, Zone
-from hansa_control.domain.residency import Finding, check_legal, check_site
+from hansa_control.domain.predicates import ZoneAttributes, attributes_of
+from hansa_control.domain.residency import check_law, check_sources
 
 FOREVER_MS = 1 << 62
 
@@ -28,24 +29,37 @@ class Law:
     def __init__(self, question: Question) -> None:
         self._question = question
         self._policy = question.spec.residency
-        groups = _groups(question)
-        kept = groups.kept
-        known: Mask | None = kept.get(self._policy)
+        sources = check_sources(self._policy, question.spec.data_sources)
+        self._sources = tuple((found.reason, found.result) for found in sources)
+        self.failing: Mask = self._by_facts()
+        if any(reason is not None for reason, _ in self._sources):
+            self.failing = np.ones(len(question.columns), dtype=np.bool_)
+
+    def _by_facts(self) -> Mask:
+        question, groups = self._question, _groups(self._question)
+        known: Mask | None = groups.kept.get(self._policy)
         if known is None:
-            known = _refused_groups(question, groups)[groups.of_zone]
-            kept.keep(self._policy, known)
-        self.failing: Mask = known
+            if self._policy.predicates:
+                known = _refused_zones(self._policy, question)
+            else:
+                known = _refused_groups(question, groups)[groups.of_zone]
+            groups.kept.keep(self._policy, known)
+        return known
 
     def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
         """Every reason for which the law refuses the zones of these rows."""
-        table = self._table
+        table, zones = self._table, self._question.columns.zones
         for row in rows:
+            for reason, result in self._sources:
+                if reason is not None:
+                    yield row, Rejection(zones[row].id, reason, result)
             for rejection in self._judged(row, table).rejections:
                 yield row, rejection
 
     def passed(self, row: int) -> Iterable[ConstraintResult]:
         """What holds of the zone and its owner."""
-        return self._judged(row, self._table).passed
+        sources = [result for reason, result in self._sources if reason is None]
+        return [*sources, *self._judged(row, self._table).passed]
 
     @property
     def _table(self) -> Memo:
@@ -55,7 +69,7 @@ class Law:
     def _judged(self, row: int, table: Memo) -> _Judgement:
         zone, now_ms = self._question.columns.standing.zones[row], self._question.now_ms
         known: _Judgement | None = table.get(zone.id)
-        if known is None or not known.is_of(zone.facts, now_ms):
+        if known is None or not known.is_of(zone, now_ms):
             known = _judge(self._policy, zone, now_ms)
             table.keep(zone.id, known)
         return known
@@ -65,13 +79,15 @@ class _Judgement(NamedTuple):
     """What the law says of a zone, for the very facts and the span of time (half open, ms) in which that stays so."""
 
     facts: tuple[Fact, ...]
+    attributes: ZoneAttributes
     since_ms: int
     until_ms: int
     rejections: tuple[Rejection, ...]
     passed: tuple[ConstraintResult, ...]
 
-    def is_of(self, facts: tuple[Fact, ...], now_ms: int) -> bool:
-        return self.since_ms <= now_ms < self.until_ms and (self.facts is facts or self.facts == facts)
+    def is_of(self, zone: Zone, now_ms: int) -> bool:
+        alike = self.facts is zone.facts or self.facts == zone.facts
+        return alike and self.since_ms <= now_ms < self.until_ms and self.attributes == attributes_of(zone)
 
 
 class _Claimed(NamedTuple):
@@ -89,7 +105,7 @@ class _Claimed(NamedTuple):
 class _Groups(NamedTuple):
     """Zones by what is claimed of them: the group of each, one zone of each group, and the span in which that stays.
 
-    kept holds, by policy, which zones are refused.
+    kept holds what follows for all zones: by policy, which of them are refused.
     """
 
     since_ms: int
@@ -98,6 +114,11 @@ class _Groups(NamedTuple):
     claims: tuple[tuple[Claim, ...], ...]
     sample: tuple[Zone, ...]
     kept: Memo
+
+
+def facts_memo(question: Question) -> Memo:
+    """For what follows from what zones are and claim: it is emptied when a fact begins or ends."""
+    return _groups(question).kept
 
 
 def _groups(question: Question) -> _Groups:
@@ -150,6 +171,12 @@ def _refused_groups(question: Question, groups: _Groups) -> Mask:
 GROUPS_KEPT_MAX = 4_000
 
 
+def _refused_zones(policy: ResidencyPolicy, question: Question) -> Mask:
+    """By zone, whether a policy with predicates refuses it: predicates tell zones apart that claim the same."""
+    zones, now_ms = question.columns.standing.zones, question.now_ms
+    return np.array([bool(_judge(policy, zone, now_ms).rejections) for zone in zones], dtype=np.bool_)
+
+
 def _claimed(zone: Zone, now_ms: int, table: Memo) -> _Claimed:
     known: _Claimed | None = table.get(zone.id)
     if known is None or not known.is_of(zone.facts, now_ms):
@@ -169,11 +196,11 @@ def _claim(fact: Fact, now_ms: int) -> Claim:
 
 
 def _judge(policy: ResidencyPolicy, zone: Zone, now_ms: int) -> _Judgement:
-    findings: list[Finding] = []
-    findings += check_site(policy.site, zone.facts, now_ms) if policy.site else ()
-    findings += check_legal(policy.legal, zone.facts, now_ms) if policy.legal else ()
+    attributes = attributes_of(zone)
+    findings = check_law(policy, attributes, zone.facts, now_ms)
     return _Judgement(
         zone.facts,
+        attributes,
         *steady_between(zone.facts, now_ms),
         tuple(Rejection(zone.id, found.reason, found.result) for found in findings if found.reason),
         tuple(found.result for found in findings if found.reason is None),

@@ -86,7 +86,7 @@ def judge(request: PlacementRequest, snapshot: Snapshot, now_ms: int) -> Judgeme
     """Evaluates and ranks. Excluded zones count as if they were not there. now_ms is wall-clock time (UTC), against
     which facts are read.
     """
-    return Judgement(request, judge_zones(request.spec, snapshot, now_ms))
+    return Judgement(request, judge_zones(request.spec, snapshot, now_ms, request.home))
 
 
 def decide(request: PlacementRequest, snapshot: Snapshot, now_ms: int) -> Decision:

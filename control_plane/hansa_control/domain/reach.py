@@ -18,6 +18,7 @@ from hansa_control.domain.memo import Memo
 from hansa_control.domain.model import (
     AccessLatency,
     ConstraintResult,
+    DataClass,
     LatencyBudget,
     Reason,
     Rejection,
@@ -40,6 +41,7 @@ LATENCY = "LatencyBound"
 CUT_OFF = -1
 PLACES_SHOWN_MAX = 2
 SAMPLES_BEYOND_MIN = 10
+USER_DATA = (DataClass.INPUT, DataClass.OUTPUT)
 
 
 class Reach:
@@ -144,12 +146,46 @@ class Reach:
         latencies = self.latencies(row)
         if len(latencies) < len(self._spec.access):
             return
-        rule = self._spec.residency.transit
+        rule = transit_rule(self._spec, *USER_DATA)
         if rule is not None:
             yield _lawful(self._question.network, rule, latencies)
         slowest = max(latencies, key=lambda found: found.rtt_us)
         if slowest.rtt_us <= self._spec.latency.rtt_us_max:
             yield _latency_finding(self._spec.latency, slowest, None)
+
+
+class Sources:
+    """Lawful paths between every data source of the kinds that the policy applies to and every zone."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        spec = question.spec
+        applying = [at for at in spec.data_sources if at.data in spec.residency.applies_to]
+        self._sources = applying if spec.residency.transit is not None else []
+        self._keys = [RouteKey(spec.residency.transit, spec.latency.percentile, at.node) for at in self._sources]
+        self._cut_off: Mask = np.zeros((len(self._keys), len(question.columns)), dtype=np.bool_)
+        if self._keys:
+            self._cut_off = _to_zones(question, self._keys, only_access_points=False) < 0
+        self.failing: Mask = np.asarray(self._cut_off.any(axis=0))
+
+    def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
+        """Which data sources have no lawful path to the zones of these rows, and why."""
+        network, zones = self._question.network, self._question.columns.zones
+        for row in rows:
+            for n, source in enumerate(self._sources):
+                if self._cut_off[n, row]:
+                    found = _no_path(network, self._keys[n], zones[row])
+                    result = found.result._replace(measured=f"data source {source.name}: {found.result.measured}")
+                    yield row, Rejection(zones[row].id, found.reason or Reason.UNREACHABLE, result)
+
+    def passed(self, row: int) -> Iterable[ConstraintResult]:
+        """That data sources have lawful paths."""
+        if not self._sources or self.failing[row]:
+            return []
+        rule = self._question.spec.residency.transit
+        names = ", ".join(source.name for source in self._sources)
+        bound = format_transit_rule(rule) if rule else ""
+        return [ConstraintResult(TRANSIT, f"lawful paths of {names}", bound, _view(self._question.network))]
 
 
 class _Words(NamedTuple):
@@ -170,17 +206,33 @@ class _From(NamedTuple):
 
 def route_key(spec: WorkloadSpec, access_point: str) -> RouteKey:
     """What a search for a workload's paths from an access point depends on."""
-    return RouteKey(spec.residency.transit, spec.latency.percentile, access_point)
+    rule = transit_rule(spec, *USER_DATA)
+    return RouteKey(rule, spec.latency.percentile, access_point, kbps_min=_kbps(spec, access_point))
+
+
+def transit_rule(spec: WorkloadSpec, *data: DataClass) -> TransitRule | None:
+    """The transit rule if it applies to one of some kinds of data, else none."""
+    return spec.residency.transit if spec.residency.applies_to & set(data) else None
+
+
+def _kbps(spec: WorkloadSpec, access_point: str) -> int:
+    """What an access point sends or gets, whichever is more, kbit/s; 0 where requests have no size."""
+    if spec.service is None:
+        return 0
+    largest_bytes = max(spec.service.request_bytes, spec.service.response_bytes)
+    demand = next(at.demand_millirps for at in spec.access if at.access_point == access_point)
+    return -(-largest_bytes * 8 * demand // 1_000_000)
 
 
 def _round_trips(question: Question) -> Ints:
     """Round trips at the budget's percentile: of the lawful paths, never below what zones measured to one another."""
     spec, columns, measured = question.spec, question.columns, question.snapshot.measured
     points = tuple(at.access_point for at in spec.access)
-    key = ("zones", columns.standing, spec.residency.transit, spec.latency.percentile, points)
+    keys = tuple(route_key(spec, point) for point in points)
+    key = ("zones", columns.standing, keys)
     known: Ints | None = question.network.routes.get(key)
     if known is None:
-        known = _to_zones(question, points)
+        known = _to_zones(question, keys, only_access_points=True)
         question.network.routes.keep(key, known, weight=known.size)
     if not measured.floors:
         return known
@@ -188,21 +240,18 @@ def _round_trips(question: Question) -> Ints:
     return np.where(known < 0, known, np.maximum(known, floors))
 
 
-def _to_zones(question: Question, points: tuple[str, ...]) -> Ints:
-    """Round trips over the network and the zones' attachments; (access points, zones)."""
-    network, spec, standing = question.network, question.spec, question.columns.standing
+def _to_zones(question: Question, keys: Sequence[RouteKey], *, only_access_points: bool) -> Ints:
+    """Round trips over the network and the zones' attachments; (keys, zones)."""
+    network, standing = question.network, question.columns.standing
     at_node = np.array([network.node_index.get(name, -1) for name in standing.nodes], dtype=np.int64)
-    usable = (at_node >= 0) & _lawful_attachments(spec.residency.transit, question.columns)
-    known = [point for point in dict.fromkeys(points) if _is_access_point(network, point)]
-    found = costs_for(network, [route_key(spec, point) for point in known])
-    by_point = {point: costs.rtt_us for point, costs in zip(known, found, strict=True)}
-    table = np.full((len(points), len(standing.zones)), CUT_OFF, dtype=np.int64)
-    for n, point in enumerate(points):
-        if point in by_point:
-            rtt_us = by_point[point][at_node]
-            table[n] = np.where(
-                usable & (rtt_us < NO_PATH_US), rtt_us + ATTACHMENT_RTT.at(spec.latency.percentile), CUT_OFF
-            )
+    usable = [key for key in dict.fromkeys(keys) if not only_access_points or _is_access_point(network, key.access_point)]
+    found = dict(zip(usable, costs_for(network, usable), strict=True))
+    table = np.full((len(keys), len(standing.zones)), CUT_OFF, dtype=np.int64)
+    for n, key in enumerate(keys):
+        if key in found and key.access_point in network.node_index:
+            rtt_us = found[key].rtt_us[at_node]
+            reached = (at_node >= 0) & _lawful_attachments(key.rule, question.columns) & (rtt_us < NO_PATH_US)
+            table[n] = np.where(reached, rtt_us + ATTACHMENT_RTT.at(key.percentile), CUT_OFF)
     table.setflags(write=False)
     return table
 
@@ -263,9 +312,15 @@ def _why_cut_off(network: Network, key: RouteKey, zone: Zone, kept: Memo) -> Fin
 
 
 def _explained(network: Network, key: RouteKey, zone: Zone) -> Finding:
-    view, point = _view(network), key.access_point
+    point = key.access_point
     if not _is_access_point(network, point):
-        return finding(Reason.ACCESS_POINT_UNKNOWN, ACCESS_POINT, point, "an access point in view", view)
+        bound = "an access point in view"
+        return finding(Reason.ACCESS_POINT_UNKNOWN, ACCESS_POINT, point, bound, _view(network))
+    return _no_path(network, key, zone)
+
+
+def _no_path(network: Network, key: RouteKey, zone: Zone) -> Finding:
+    view, point = _view(network), key.access_point
     reason, faults = explain_no_route(network, key, zone)
     if reason is Reason.UNREACHABLE or key.rule is None:
         measured = f"no path from {point} to node {zone.inventory.node}"

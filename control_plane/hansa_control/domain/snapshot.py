@@ -63,7 +63,7 @@ class Measured:
 class Snapshot:
     """Zones sorted by id on a network, with what agents measured, as of taken_at_ms (wall clock, UTC).
 
-    columns are the zones once more, as arrays. knowledge holds what was worked out about law and facts; it outlives
+    own is the operator whose view it is. columns are the zones once more, as arrays. knowledge holds what was worked out about law and facts; it outlives
     the snapshot, because facts change far less often than capacity or links.
     """
 
@@ -74,6 +74,7 @@ class Snapshot:
     columns: Columns = field(repr=False)
     index: Mapping[ZoneId, int] = field(repr=False)
     knowledge: Memo = field(repr=False)
+    own: str = ""
 
     @property
     def zones(self) -> tuple[Zone, ...]:

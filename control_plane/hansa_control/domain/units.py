@@ -84,6 +84,12 @@ def format_ms_exact(us: int) -> str:
     return f"{whole}.{rest:03d}".rstrip("0") + " ms" if rest else f"{whole} ms"
 
 
+def format_euro(millieur: int) -> str:
+    """Thousandths of a euro for people: ``EUR 1.20``, ``EUR 0.005``."""
+    whole, rest = divmod(millieur, 1_000)
+    return f"EUR {whole}.{rest // 10:02d}" if rest % 10 == 0 else f"EUR {whole}.{rest:03d}"
+
+
 def format_utc_date(epoch_ms: int) -> str:
     """The UTC day of a wall-clock time, ``2027-01-31``."""
     return str(np.datetime64(epoch_ms, "ms").astype("datetime64[D]"))
