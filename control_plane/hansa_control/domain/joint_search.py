@@ -1,0 +1,238 @@
+"""Tabu search over sets of zones and replicas, after Glover (1989): the best move, even a worse one, never back.
+
+Moves are ranked by their bound and evaluated in that order. Zones outside a short list are priced whenever the search
+is at a local optimum, so that no single move over all zones was overlooked there. No chance and no clock: the order is
+that of costs, ties go to the lower index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hansa_control.domain.joint_arena import Arena, Position, filling_price
+from hansa_control.domain.joint_moves import FINE_ZONES_MAX, Moves, Targets, score_moves, targets_of
+from hansa_control.domain.joint_problem import Bools, Floats, Ints, SearchLimits, Stop
+
+TRIES_CAPACITATED = 6
+TENURE = 4
+PATIENCE = 16
+RESTARTS_MAX = 5
+RESTART_TENURE = 10
+INFEASIBLE_PATIENCE = 8
+KEPT = 4
+PRICED_IN = 12
+TOLERANCE = 1e-9
+RANKED_MAX = 64
+INFINITE = float("inf")
+
+
+@dataclass(slots=True)
+class Search:
+    """What a search knows at a time; ``best`` holds feasible positions, cheapest first."""
+
+    arena: Arena
+    limits: SearchLimits
+    position: Position
+    targets: Targets
+    best: list[Position] = field(default_factory=list)
+    known: dict[bytes, Position] = field(default_factory=dict)
+    visited: set[bytes] = field(default_factory=set)
+    tabu: dict[int, int] = field(default_factory=dict)
+    steps: int = 0
+    restarts: int = 0
+    idle: int = 0
+    priced_at: float = np.inf
+
+
+def search(arena: Arena, limits: SearchLimits) -> tuple[Search, Stop]:
+    """Climbs from no zone until the work is spent or it is told to stop; starts anew elsewhere when nothing improves."""
+    targets = targets_of(arena, _short_list(arena))
+    state = Search(arena, limits, arena.evaluate(_first_zones(arena, targets)), targets)
+    _record(state, state.position)
+    while (stop := _stop(state)) is None:
+        if (not _advance(state) or state.idle >= PATIENCE) and not _restart(state):
+            return state, Stop.SETTLED
+    return state, stop
+
+
+def _stop(state: Search) -> Stop | None:
+    if state.arena.work >= state.limits.work_max:
+        return Stop.WORK
+    asked = state.limits.should_stop is not None and state.limits.should_stop()
+    return Stop.ASKED if asked else None
+
+
+def _restart(state: Search) -> bool:
+    """From no zone again, for a while without the zones of the best plan and of where the search stands."""
+    if state.restarts >= RESTARTS_MAX:
+        return False
+    state.restarts += 1
+    known = [*state.best[:1], state.position]
+    avoided = {int(zone) for position in known for zone in position.open_zones}
+    state.tabu |= dict.fromkeys(avoided, state.steps + RESTART_TENURE)
+    kept = state.targets.zones[~np.isin(state.targets.zones, sorted(avoided))]
+    state.position = state.arena.evaluate(_first_zones(state.arena, targets_of(state.arena, kept)))
+    _record(state, state.position)
+    state.idle, state.priced_at = 0, np.inf
+    return True
+
+
+def _first_zones(arena: Arena, targets: Targets) -> Ints:
+    """Zones with replicas one after the other, each the best for what the earlier ones leave, by bounds alone."""
+    replicas = np.zeros(len(arena.fixed), dtype=np.int64)
+    if not arena.is_capacitated or not len(targets.zones):
+        return replicas
+    value = np.where(targets.cost < arena.unserved[:, None], targets.cost, -np.inf).max(axis=1, initial=0.0)
+    free = arena.free[targets.zones]
+    at, held = np.repeat(np.arange(len(free)), free), np.concatenate([np.arange(1, most + 1) for most in free])
+    zones, served = targets.zones[at], targets.cost[:, at]
+    room, own = arena.room[zones, held], arena.fixed[zones] + held * arena.replica_cost[zones]
+    for _ in range(arena.bounds.zones_max):
+        price = filling_price(value, served, (arena.demand, room))
+        cost = served + arena.demand[:, None] * price
+        bound = np.minimum(value[:, None], cost).sum(axis=0) - price * room + own
+        most = np.minimum(arena.domain_room(replicas)[zones], arena.bounds.replicas_max - int(replicas.sum()))
+        bound[(replicas[zones] > 0) | (held > most)] = np.inf
+        best = int(bound.argmin())
+        if not bound[best] < value.sum():
+            break
+        replicas[zones[best]] = held[best]
+        value = np.minimum(value, cost[:, best])
+    return replicas
+
+
+def _advance(state: Search) -> bool:
+    """One move; False where there is none left."""
+    moves = score_moves(state.arena, state.position, state.targets)
+    chosen = _choose(state, moves)
+    if (chosen is None or not _improves(chosen[0], state.position)) and _price_in(state):
+        return True
+    if chosen is None:
+        return False
+    following, touched = chosen
+    state.steps += 1
+    improved = _record(state, following)
+    climbs = _improves(following, state.position)
+    state.idle = 0 if improved or climbs else state.idle + 1
+    state.position = following
+    state.tabu |= dict.fromkeys(touched, state.steps + TENURE)
+    if not state.best and state.idle >= INFEASIBLE_PATIENCE:
+        _raise_stakes(state)
+    return True
+
+
+def _choose(state: Search, moves: Moves) -> tuple[Position, tuple[int, ...]] | None:
+    """The first evaluated move that improves the position, else the best of those tried; and the zones it touched."""
+    tries = TRIES_CAPACITATED if state.arena.is_capacitated else 1
+    aspired = _best_total(state) - TOLERANCE
+    best: tuple[Position, tuple[int, ...]] | None = None
+    for at, bound in _ranked(moves.bound):
+        if tries == 0 or bound == INFINITE or (best and bound >= best[0].total):
+            break
+        touched = moves.zones_of(at)
+        if bound >= aspired and any(state.tabu.get(zone, 0) > state.steps for zone in touched):
+            continue
+        after = moves.apply(at, state.position.replicas)
+        key = after.tobytes()
+        if key in state.visited:
+            continue
+        if key not in state.known:
+            tries -= 1
+            state.known[key] = state.arena.evaluate(after, state.position)
+        found = state.known[key]
+        if found.replicas.tobytes() in state.visited:
+            continue
+        if best is None or found.total < best[0].total:
+            best = (found, touched)
+        if _improves(found, state.position):
+            break
+    return best
+
+
+def _ranked(bound: Floats) -> Iterator[tuple[int, float]]:
+    """Flat indexes and values of the lowest bounds, lowest first, ties by index."""
+    flat = bound.ravel()
+    first = int(flat.argmin())
+    yield first, float(flat[first])
+    count = min(RANKED_MAX, len(flat))
+    lowest = np.sort(np.argpartition(flat, count - 1)[:count])
+    values = flat[lowest]
+    order = np.argsort(values, kind="stable")[1:]
+    yield from zip(lowest[order].tolist(), values[order].tolist(), strict=True)
+
+
+def _record(state: Search, position: Position) -> bool:
+    """Keeps a feasible position among the best; whether it is the best yet."""
+    state.visited.add(position.replicas.tobytes())
+    if not position.feasible:
+        return False
+    improved = position.total < _best_total(state) - TOLERANCE * (1 + abs(position.total))
+    state.best = sorted([*state.best, position], key=lambda kept: kept.total)[:KEPT]
+    return improved
+
+
+def _best_total(state: Search) -> float:
+    return state.best[0].total if state.best else np.inf
+
+
+def _improves(found: Position, present: Position) -> bool:
+    return found.total < present.total - TOLERANCE * (1 + abs(present.total))
+
+
+def _price_in(state: Search) -> bool:
+    """At a local optimum, takes in zones from outside the short list whose moves promise a better plan."""
+    if state.position.total >= state.priced_at or len(state.targets.zones) >= int(state.arena.usable.sum()):
+        return False
+    state.priced_at = state.position.total
+    outside = state.arena.usable.copy()
+    outside[state.targets.zones] = False
+    moves = score_moves(state.arena, state.position, targets_of(state.arena, np.flatnonzero(outside)))
+    least = moves.bound[:, :-1].min(axis=0)
+    order = np.argsort(least, kind="stable")[:PRICED_IN]
+    better = moves.targets.zones[order[least[order] < state.position.total - TOLERANCE]]
+    if not len(better):
+        return False
+    state.targets = targets_of(state.arena, np.sort(np.concatenate((state.targets.zones, better))))
+    return True
+
+
+def _raise_stakes(state: Search) -> None:
+    state.arena.make_missing_dearer()
+    state.known.clear()
+    state.targets = targets_of(state.arena, state.targets.zones)
+    state.position = state.arena.evaluate(state.position.replicas)
+
+
+def _short_list(arena: Arena) -> Ints:
+    """Zones worth trying first: near for somebody, good for all, cheap, roomy, and some of every domain."""
+    zones = np.flatnonzero(arena.usable)
+    if len(zones) <= FINE_ZONES_MAX // 2:
+        return zones
+    cost = arena.cost[:, zones]
+    own = arena.fixed[zones] + arena.replica_cost[zones]
+    fairly = cost.sum(axis=0) + own
+    shared = cost + own / max(len(cost), 1)
+    picked = [shared.argmin(axis=1), _lowest(fairly, 24), _lowest(own, 6)]
+    if arena.is_capacitated:
+        widest = arena.room[zones, np.maximum(arena.free[zones], 1)]
+        picked += [_lowest(fairly / np.maximum(widest, 1.0), 12), _lowest(-widest, 6)]
+    for labels in arena.domains:
+        picked.append(_first_of_each(labels[zones], fairly))
+    return zones[np.unique(np.concatenate(picked))]
+
+
+def _lowest(key: Floats, count: int) -> Ints:
+    return np.argsort(key, kind="stable")[:count]
+
+
+def _first_of_each(labels: Ints, key: Floats) -> Ints:
+    """The two lowest of every domain, of at most 16 domains."""
+    order = np.lexsort((key, labels))
+    ranked = labels[order]
+    start: Bools = np.ones(len(ranked), dtype=np.bool_)
+    start[2:] = ranked[2:] != ranked[:-2]
+    first = order[start]
+    return first[np.argsort(key[first], kind="stable")][:32]

@@ -1,0 +1,182 @@
+"""How long a request waits for a free server: M/M/c, M/D/c and M/G/c as closed forms, and how much load a bound allows.
+
+Rates are integer thousandths of a request a second (``millirps``), times integer microseconds, rounded up, so that a
+predicted wait is never below what the formula says; the greatest load is rounded down.
+
+Sources. A. K. Erlang, "Solution of some problems in the theory of probabilities of significance in automatic telephone
+exchanges" (1917), for loss and delay of M/M/c; L. Kleinrock, "Queueing Systems, Volume 1: Theory" (1975), 3.4-3.5;
+A. O. Allen, "Probability, Statistics, and Queueing Theory" (2nd ed. 1990), 5.3, for the Allen-Cunneen approximation of
+G/G/c, here with Poisson arrivals: the wait of M/M/c times ``(1 + scv) / 2``. It is exact for M/M/c, and for the mean of
+M/G/1 (Pollaczek-Khinchine); elsewhere it is an approximation, in the mean within some percent at high utilisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, exp, log
+
+import numpy as np
+from numpy.typing import NDArray
+
+MILLIRPS_US = 1_000_000_000
+"""Thousandths of a request a second, times microseconds, that keep one server busy."""
+
+EXPONENTIAL_SCV = 1.0
+"""Squared coefficient of variation of exponential service: M/M/c."""
+
+DETERMINISTIC_SCV = 0.0
+"""Squared coefficient of variation of constant service: M/D/c."""
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """One queue before ``servers`` equal servers; ``scv`` is variance of service over its squared mean.
+
+    Raises ValueError on a service time below one microsecond, no server, or a negative scv.
+    """
+
+    service_us: int
+    servers: int
+    scv: float = EXPONENTIAL_SCV
+
+    def __post_init__(self) -> None:
+        for field, value, least in (
+            ("service_us", self.service_us, 1),
+            ("servers", self.servers, 1),
+            ("scv", self.scv, 0),
+        ):
+            if not value >= least:
+                raise ValueError(f"{field} is {value}; the least is {least}")
+
+    @property
+    def saturation_millirps(self) -> int:
+        """The least integer arrival rate at which every server is always busy: from here on it is unstable."""
+        return -(-self.servers * MILLIRPS_US // self.service_us)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitBound:
+    """At most ``wait_us_max`` in the queue for ``percentile`` percent of requests, service not counted."""
+
+    percentile: int
+    wait_us_max: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.percentile < 100:
+            raise ValueError(f"percentile is {self.percentile}; it lies between 1 and 99")
+        if self.wait_us_max < 0:
+            raise ValueError(f"wait_us_max is {self.wait_us_max}; a wait is never negative")
+
+
+def offered_load(arrival_millirps: int, service_us: int) -> float:
+    """Mean number of busy servers that the load asks for, in erlangs."""
+    return arrival_millirps * service_us / MILLIRPS_US
+
+
+def is_stable(arrival_millirps: int, station: Station) -> bool:
+    """Whether utilisation is below one, computed in integers: at one the queue grows without bound."""
+    return arrival_millirps * station.service_us < station.servers * MILLIRPS_US
+
+
+def erlang_b(load_erlangs: float, servers: int) -> float:
+    """Share of requests lost when none may wait (Erlang 1917), by the recursion that never forms a factorial."""
+    blocked = 1.0
+    for busy in range(1, servers + 1):
+        blocked = load_erlangs * blocked / (busy + load_erlangs * blocked)
+    return blocked
+
+
+def erlang_c(load_erlangs: float, servers: int) -> float:
+    """Share of requests that wait at all in M/M/c (Erlang 1917; Kleinrock 1975, 3.4); 1 where it is unstable."""
+    if load_erlangs >= servers:
+        return 1.0
+    blocked = erlang_b(load_erlangs, servers)
+    return blocked / (1.0 - load_erlangs / servers * (1.0 - blocked))
+
+
+def mean_wait_us(arrival_millirps: int, station: Station) -> int:
+    """Mean time in the queue, microseconds (Allen-Cunneen). Raises ValueError where it is unstable."""
+    _check(arrival_millirps, station)
+    load = offered_load(arrival_millirps, station.service_us)
+    return ceil(erlang_c(load, station.servers) * _waiting_mean_us(load, station))
+
+
+def wait_percentile_us(arrival_millirps: int, station: Station, percentile: int) -> int:
+    """A percentile of the time in the queue, microseconds; 0 where fewer wait at all.
+
+    Who waits, waits an exponential time: exact for M/M/c (Kleinrock 1975, 5.2 gives the one-server case), and the usual
+    tail with the Allen-Cunneen mean otherwise. Raises ValueError where it is unstable or on a bad percentile.
+    """
+    _check(arrival_millirps, station)
+    bound = WaitBound(percentile, 0)
+    load = offered_load(arrival_millirps, station.service_us)
+    waits, late = erlang_c(load, station.servers), 1.0 - bound.percentile / 100
+    return ceil(_waiting_mean_us(load, station) * log(waits / late)) if waits > late else 0
+
+
+def late_share(arrival_millirps: int, station: Station, wait_us: int) -> float:
+    """Share of requests that wait longer than that. Raises ValueError where it is unstable."""
+    _check(arrival_millirps, station)
+    load = offered_load(arrival_millirps, station.service_us)
+    mean_us = _waiting_mean_us(load, station)
+    return erlang_c(load, station.servers) * (exp(-wait_us / mean_us) if mean_us else float(wait_us <= 0))
+
+
+def load_max_millirps(station: Station, bound: WaitBound) -> int:
+    """The greatest arrival rate at which the station is stable and keeps the bound; 0 where none does."""
+    return int(load_max_table(station, bound, 1)[1])
+
+
+def load_max_table(replica: Station, bound: WaitBound, replicas_max: int) -> NDArray[np.int64]:
+    """Greatest arrival rates of 0, 1, ..., ``replicas_max`` replicas behind one queue, millirps, nondecreasing.
+
+    Bisection over integers: the percentile rises with load and falls with servers, so the answer is exact, and its
+    successor breaks the bound or is unstable.
+    """
+    replicas = np.arange(replicas_max + 1, dtype=np.int64)
+    servers = replicas * replica.servers
+    low = np.zeros(replicas_max + 1, dtype=np.int64)
+    high = -(-servers * MILLIRPS_US // replica.service_us)
+    while (wide := high - low > 1).any():
+        middle = np.where(wide, (low + high) // 2, low)
+        kept = _keeps(middle, servers, (replica, bound))
+        low, high = np.where(wide & kept, middle, low), np.where(wide & ~kept, middle, high)
+    return np.maximum.accumulate(low)
+
+
+def erlang_c_each(load_erlangs: NDArray[np.float64], servers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Erlang C of many stations at once: loads (N,) and servers (N,) to shares (N,); 1 where unstable."""
+    blocked = np.ones(len(load_erlangs))
+    for busy in range(1, int(servers.max(initial=0)) + 1):
+        following = load_erlangs * blocked / (busy + load_erlangs * blocked)
+        blocked = np.where(busy <= servers, following, blocked)
+    use = np.divide(load_erlangs, servers, out=np.ones(len(load_erlangs)), where=servers > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = blocked / (1.0 - use * (1.0 - blocked))
+    return np.where(load_erlangs < servers, shares, 1.0)
+
+
+def _keeps(
+    millirps: NDArray[np.int64], servers: NDArray[np.int64], asked: tuple[Station, WaitBound]
+) -> NDArray[np.bool_]:
+    """Which of the loads keep the bound: percentile <= bound is share of the late <= 1 - percentile, elementwise."""
+    replica, bound = asked
+    load = millirps * replica.service_us / MILLIRPS_US
+    waits, late = erlang_c_each(load, servers), 1.0 - bound.percentile / 100
+    spare = np.maximum(servers - load, 1e-12)
+    mean_us = replica.service_us * (1.0 + replica.scv) / 2 / spare
+    tail_us = np.ceil(mean_us * np.log(np.maximum(waits / late, 1.0)))
+    return np.asarray((millirps * replica.service_us < servers * MILLIRPS_US) & (tail_us <= bound.wait_us_max))
+
+
+def _waiting_mean_us(load_erlangs: float, station: Station) -> float:
+    """Mean wait of those that wait."""
+    return station.service_us / (station.servers - load_erlangs) * (1.0 + station.scv) / 2
+
+
+def _check(arrival_millirps: int, station: Station) -> None:
+    if arrival_millirps < 0:
+        raise ValueError(f"arrival_millirps is {arrival_millirps}; a rate is never negative")
+    if not is_stable(arrival_millirps, station):
+        bound = station.saturation_millirps
+        raise ValueError(f"arrival_millirps is {arrival_millirps}; from {bound} on the queue grows without bound")
