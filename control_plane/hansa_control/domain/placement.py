@@ -7,12 +7,15 @@ judgement into words, for people and for the record.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from hansa_control.domain.feasibility import Verdicts, judge_zones
-from hansa_control.domain.model import Choice, Decision, Rejection, ScoreTerm, WorkloadSpec, ZoneId
+from hansa_control.domain.model import Choice, Decision, Plan, Rejection, ScoreTerm, WorkloadSpec, ZoneId
+from hansa_control.domain.planning import NoPlan, make_plan
 from hansa_control.domain.relaxation import nearest_fix
 from hansa_control.domain.scoring import Scores
 from hansa_control.domain.snapshot import Snapshot
@@ -25,13 +28,15 @@ EVIDENCED_MAX = 8
 class PlacementRequest:
     """What is to be decided: a workload, for its home operator, without the zones that were tried already.
 
-    with_fix asks for the nearest fix too, which costs a few more filter runs.
+    current are the zones that it runs in, which a move must beat by more than it costs. with_fix asks for the nearest
+    fix too, which costs a few more filter runs.
     """
 
     spec: WorkloadSpec
     home: str
     exclude: frozenset[ZoneId] = frozenset()
     with_fix: bool = True
+    current: frozenset[ZoneId] = frozenset()
 
 
 class Judgement:
@@ -40,11 +45,24 @@ class Judgement:
     def __init__(self, request: PlacementRequest, verdicts: Verdicts) -> None:
         self.request = request
         self.verdicts = verdicts
-        self.scores = Scores(verdicts, request.home)
+        self.scores = Scores(verdicts, request.home, request.current)
         for zone in request.exclude:
             row = verdicts.question.snapshot.index.get(zone)
             if row is not None:
                 self.scores.total[row] = -np.inf
+
+    @cached_property
+    def planned(self) -> Plan | NoPlan | None:
+        """The joint plan, why there is none although zones are feasible, or None where none is."""
+        return make_plan(self.verdicts, self.scores)
+
+    @property
+    def plan(self) -> Plan | None:
+        return self.planned if isinstance(self.planned, Plan) else None
+
+    @property
+    def _unplanned(self) -> str:
+        return self.planned.message if isinstance(self.planned, NoPlan) else ""
 
     def choices(self, count: int) -> tuple[Choice, ...]:
         """The best zones with their scores and paths, best first, ties by zone id; without evidence."""
@@ -75,11 +93,36 @@ class Judgement:
         rejections = self._rejections()
         fix = nearest_fix(self.verdicts, rejections) if request.with_fix else ""
         evaluated = len(self.verdicts.columns) - sum(zone in snapshot.index for zone in request.exclude)
-        return Decision(choices, rejections, evaluated, snapshot.generation, fix)
+        margin, pivotal = lead(choices)
+        return Decision(
+            choices,
+            rejections,
+            evaluated,
+            snapshot.generation,
+            self._unplanned or fix,
+            plan=self.plan,
+            margin=margin,
+            pivotal=pivotal,
+            policy=request.spec.residency,
+        )
 
     def _rejections(self) -> tuple[Rejection, ...]:
         rejections, exclude = self.verdicts.rejections(), self.request.exclude
         return rejections if not exclude else tuple(found for found in rejections if found.zone not in exclude)
+
+
+def lead(choices: Sequence[Choice]) -> tuple[float, str]:
+    """By how much the first choice beats the second, and the term that decided between them.
+
+    That is the term without which the second would have won, the greatest of them if several; where there is none, the
+    term in which the first is ahead most. Nothing and no term where there are not two.
+    """
+    if len(choices) < 2:
+        return 0.0, ""
+    first, second = choices[:2]
+    margin = round(first.score - second.score, 9)
+    ahead = {a.name: a.value - b.value for a, b in zip(first.terms, second.terms, strict=True)}
+    return margin, max(sorted(ahead), key=lambda name: ahead[name])
 
 
 def judge(request: PlacementRequest, snapshot: Snapshot, now_ms: int) -> Judgement:

@@ -58,7 +58,7 @@ class Station:
 class WaitBound:
     """At most ``wait_us_max`` in the queue for ``percentile`` percent of requests, service not counted."""
 
-    percentile: int
+    percentile: float
     wait_us_max: int
 
     def __post_init__(self) -> None:
@@ -101,7 +101,7 @@ def mean_wait_us(arrival_millirps: int, station: Station) -> int:
     return ceil(erlang_c(load, station.servers) * _waiting_mean_us(load, station))
 
 
-def wait_percentile_us(arrival_millirps: int, station: Station, percentile: int) -> int:
+def wait_percentile_us(arrival_millirps: int, station: Station, percentile: float) -> int:
     """A percentile of the time in the queue, microseconds; 0 where fewer wait at all.
 
     Who waits, waits an exponential time: exact for M/M/c (Kleinrock 1975, 5.2 gives the one-server case), and the usual

@@ -29,14 +29,24 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.network import ATTACHMENT_RTT
 from hansa_control.domain.residency import Finding, TransitFault, finding, format_transit_rule, link_faults
-from hansa_control.domain.routing import NO_PATH_US, RouteKey, costs_for, explain_no_route, find_latency
+from hansa_control.domain.routing import (
+    NO_PATH_US,
+    RouteKey,
+    costs_for,
+    explain_no_route,
+    find_bottleneck,
+    find_latency,
+    find_route,
+    round_trip_us,
+)
 from hansa_control.domain.snapshot import Measured, Network, attachment_of
-from hansa_control.domain.units import format_ms, format_ms_exact
+from hansa_control.domain.units import PERCENTILES, format_ms, format_ms_exact
 
 ACCESS_POINT = "AccessPointKnown"
 REACHABLE = "Reachability"
 TRANSIT = "TransitResidency"
 LATENCY = "LatencyBound"
+BANDWIDTH = "Bandwidth"
 
 CUT_OFF = -1
 PLACES_SHOWN_MAX = 2
@@ -128,6 +138,22 @@ class Reach:
         zone = self._columns.zones[row]
         found = (self._latency(point, row, zone) for point in range(len(self._keys)))
         return tuple(latency for latency in found if latency is not None)
+
+    def rtts_along(self, point: int, row: int) -> dict[int, int]:
+        """Round trips of the path that is used from an access point, by percentile, microseconds.
+
+        ValueError where there is no path.
+        """
+        network, key = self._question.network, self._keys[point]
+        route = find_route(network, key, self._columns.standing.nodes[row])
+        if route is None:
+            raise ValueError(f"no path from {key.access_point} to {self._columns.zones[row].id}")
+        measured, points = self._question.snapshot.measured, tuple(at.access_point for at in self._spec.access)
+        found = {p: round_trip_us(network, route, p) + ATTACHMENT_RTT.at(p) for p in PERCENTILES}
+        if measured.floors:
+            floors = {p: int(_floors(measured, self._columns, points, p)[point, row]) for p in PERCENTILES}
+            found = {p: max(found[p], floors[p]) for p in PERCENTILES}
+        return found
 
     def _latency(self, point: int, row: int, zone: Zone) -> AccessLatency | None:
         rtt_us = int(self.rtt_us[point, row])
@@ -244,7 +270,9 @@ def _to_zones(question: Question, keys: Sequence[RouteKey], *, only_access_point
     """Round trips over the network and the zones' attachments; (keys, zones)."""
     network, standing = question.network, question.columns.standing
     at_node = np.array([network.node_index.get(name, -1) for name in standing.nodes], dtype=np.int64)
-    usable = [key for key in dict.fromkeys(keys) if not only_access_points or _is_access_point(network, key.access_point)]
+    usable = [
+        key for key in dict.fromkeys(keys) if not only_access_points or _is_access_point(network, key.access_point)
+    ]
     found = dict(zip(usable, costs_for(network, usable), strict=True))
     table = np.full((len(keys), len(standing.zones)), CUT_OFF, dtype=np.int64)
     for n, key in enumerate(keys):
@@ -321,6 +349,11 @@ def _explained(network: Network, key: RouteKey, zone: Zone) -> Finding:
 
 def _no_path(network: Network, key: RouteKey, zone: Zone) -> Finding:
     view, point = _view(network), key.access_point
+    narrow = find_bottleneck(network, key, zone)
+    if narrow is not None:
+        measured = f"{narrow.bandwidth_kbps} kbit/s from {point}"
+        evidence = f"link {narrow.name}, carrier {narrow.carrier or 'unknown'}, {view}"
+        return finding(Reason.BANDWIDTH_EXCEEDED, BANDWIDTH, measured, f">= {key.kbps_min} kbit/s", evidence)
     reason, faults = explain_no_route(network, key, zone)
     if reason is Reason.UNREACHABLE or key.rule is None:
         measured = f"no path from {point} to node {zone.inventory.node}"

@@ -67,6 +67,7 @@ __all__ = [
     "find_bottleneck",
     "find_latency",
     "find_route",
+    "round_trip_us",
     "route_faults",
 ]
 
@@ -215,7 +216,7 @@ def fastest_between(snapshot: Snapshot, source: Zone, target: Zone) -> RoundTrip
     if route is None:
         return None
     attached = attachment_of(target).rtt
-    totals = [attached.at(p) + _round_trip_us(snapshot.network, route, p) for p in PERCENTILES]
+    totals = [attached.at(p) + round_trip_us(snapshot.network, route, p) for p in PERCENTILES]
     basis = LatencyBasis.PHYSICAL if route.bases == ("physical",) else LatencyBasis.MODELLED
     return RoundTrip(totals[0], totals[1], totals[2], basis, observed_at_ms=snapshot.taken_at_ms)
 
@@ -329,7 +330,7 @@ def _walk(network: Network, key: GraphKey, tree: Tree, node: int, *, is_turned: 
     return nodes, links
 
 
-def _round_trip_us(network: Network, route: Route, percentile: int) -> int:
+def round_trip_us(network: Network, route: Route, percentile: int) -> int:
     """The sum of what a path's links add at a percentile, there and back, rounded up."""
     path_us, share = network.columns.path_us[PERCENTILES.index(percentile)], network.columns.share_permille
     there, back = list(route.links), list(route.back_links or route.links)

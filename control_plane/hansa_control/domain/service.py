@@ -1,4 +1,4 @@
-"""The filter on service: how many replicas a zone needs for its users not to wait too long, and whether it can have them.
+"""The filter on service: how many replicas a zone needs so that its users do not wait too long.
 
 Round trip, wait and service are each taken at the budget's percentile and added. For the 95th and 99th percentile the
 wait is taken at half the tail (97.5, 99.5), because a wait that few requests have would otherwise vanish from the sum;

@@ -63,8 +63,8 @@ class Measured:
 class Snapshot:
     """Zones sorted by id on a network, with what agents measured, as of taken_at_ms (wall clock, UTC).
 
-    own is the operator whose view it is. columns are the zones once more, as arrays. knowledge holds what was worked out about law and facts; it outlives
-    the snapshot, because facts change far less often than capacity or links.
+    own is the operator whose view it is. columns are the zones once more, as arrays. knowledge holds what was worked
+    out about law and facts; it outlives the snapshot, because facts change far less often than capacity or links.
     """
 
     generation: int

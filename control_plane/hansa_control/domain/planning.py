@@ -1,0 +1,319 @@
+"""The joint plan: zones, replicas and shares chosen together, with what users will feel, what it costs and what if.
+
+Filters have said which zones may; here they compete. A workload for one zone gets the best one; one that may be spread
+is a facility location problem (``joint``), built here from the same columns: what a share costs, what a replica costs,
+how much load so many replicas take before users wait too long. Every zone of a plan has a lawful fallback, or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from hansa_control.domain.claims import claims_of
+from hansa_control.domain.feasibility import Verdicts
+from hansa_control.domain.filters import Ints
+from hansa_control.domain.joint import place_jointly
+from hansa_control.domain.joint_problem import (
+    UNLIMITED_MILLIRPS,
+    Bounds,
+    Infeasible,
+    JointPlan,
+    JointProblem,
+    Obstacle,
+    Spread,
+)
+from hansa_control.domain.model import (
+    AcceleratorPool,
+    Assignment,
+    FactKind,
+    Plan,
+    PredictedLatency,
+    Reason,
+    SpreadLevel,
+    SpreadRule,
+    Zone,
+    ZoneId,
+)
+from hansa_control.domain.queueing import WaitBound, load_max_table
+from hansa_control.domain.reach import CUT_OFF
+from hansa_control.domain.scoring import (
+    Scores,
+    carbon_gco2_per_kwh,
+    demand_of,
+    devices_per_replica,
+    euro_per_replica_hour,
+)
+from hansa_control.domain.service import HALF_TAIL, Times, matching_time, service_us_at, station_of, wait_us
+
+WAIT_SHARE_PERCENT = 25
+"""Of what the response budget leaves beside the service, the part that replicas of a spread workload may spend waiting.
+
+Fixing it beforehand makes the load that a zone takes depend on the zone alone, so that the choice of zones stays a
+linear problem with a provable optimum; what users are then predicted to feel is computed from the loads that result.
+"""
+
+WAIT_UNBOUNDED_US = 60_000_000
+SHARES = 1_000
+PERCENTILES = (50, 95, 99)
+
+OBSTACLES = {
+    Obstacle.NO_ADMISSIBLE_ZONE: Reason.LATENCY_EXCEEDED,
+    Obstacle.CAPACITY: Reason.UNSTABLE,
+    Obstacle.ZONES_MIN: Reason.SPREAD_UNMET,
+    Obstacle.SPREAD: Reason.SPREAD_UNMET,
+    Obstacle.REPLICAS: Reason.SPREAD_UNMET,
+    Obstacle.NONE_FOUND: Reason.SPREAD_UNMET,
+}
+
+
+class NoPlan(NamedTuple):
+    """Why feasible zones do not add up to a plan, for programs and for people."""
+
+    reason: Reason
+    message: str
+
+
+class Site(NamedTuple):
+    """A zone's part before it is put into words: its row, replicas, and share of each access point, thousandths."""
+
+    row: int
+    replicas: int
+    share_permille: tuple[int, ...]
+
+
+class _Candidates(NamedTuple):
+    """The zones that compete: their rows, and the pool kind that each would use (None without accelerators)."""
+
+    rows: Ints
+    pools: tuple[AcceleratorPool | None, ...]
+
+
+def make_plan(verdicts: Verdicts, scores: Scores) -> Plan | NoPlan | None:
+    """The plan for a workload; None where no zone is feasible, which the rejections explain."""
+    if verdicts.question.spec.zones.maximum == 1:
+        best = scores.best(2)
+        if not best:
+            return None
+        whole = (SHARES,) * len(verdicts.question.spec.access)
+        fallback = verdicts.columns.zones[best[1]].id if len(best) > 1 else None
+        site = Site(best[0], int(verdicts.replicas[best[0]]), whole)
+        return _plan(verdicts, [site], [fallback], float(scores.total[best[0]]))
+    return _joint_plan(verdicts, scores)
+
+
+def _joint_plan(verdicts: Verdicts, scores: Scores) -> Plan | NoPlan | None:
+    rows = np.flatnonzero(np.isfinite(scores.total))
+    if not len(rows):
+        return None
+    candidates = _Candidates(rows, tuple(_pool_at(verdicts, row) for row in rows.tolist()))
+    problem = build_problem(verdicts, scores, candidates)
+    answer = place_jointly(problem)
+    if isinstance(answer, Infeasible):
+        return _no_plan(verdicts, answer)
+    sites = [
+        Site(int(rows[zone]), replicas, tuple(answer.share_permille[:, n].tolist()))
+        for n, (zone, replicas) in enumerate(zip(answer.zones, answer.replicas, strict=True))
+    ]
+    fallbacks = [_fallback(verdicts, scores, problem, answer, n, candidates) for n in range(len(sites))]
+    plan = _plan(verdicts, sites, fallbacks, -answer.objective)
+    bound = verdicts.question.spec.price_millieur_per_hour_max
+    if bound and plan.price_millieur_per_hour > bound:
+        return NoPlan(Reason.PRICE_EXCEEDED, f"the best plan costs {plan.price_millieur_per_hour} > {bound} millieur/h")
+    return plan
+
+
+def build_problem(verdicts: Verdicts, scores: Scores, candidates: _Candidates) -> JointProblem:
+    """The facility location problem of a workload over the zones that compete."""
+    spec, rows = verdicts.question.spec, candidates.rows
+    demand = demand_of(spec)
+    weight = spec.objective.latency_permille / 1_000 / (demand.sum() * max(spec.latency.rtt_us_max, 1))
+    rtt_us = verdicts.reach.rtt_us[:, rows]
+    most = max(spec.replicas_max, spec.replicas)
+    replica_cost = spec.objective.price_permille / 1_000 * euro_per_replica_hour(verdicts)[rows]
+    if "carbon" in scores.terms:
+        replica_cost = replica_cost - scores.terms["carbon"][rows]
+    once = [values[rows] for name, values in scores.terms.items() if name not in {"latency", "price", "carbon"}]
+    loads, admissible = _loads(verdicts, candidates, most)
+    return JointProblem(
+        cost_of_share=np.where(rtt_us == CUT_OFF, 0.0, demand[:, None] * rtt_us * weight),
+        admissible=verdicts.reach.admissible[:, rows] & admissible,
+        demand_millirps=np.array([at.demand_millirps for at in spec.access], dtype=np.int64),
+        load_max_millirps=loads,
+        replicas_free=np.minimum(_replicas_free(verdicts, candidates), most),
+        replica_cost=replica_cost,
+        open_cost=-np.add.reduce(once),
+        bounds=Bounds(spec.replicas, most, spec.zones.minimum, spec.zones.maximum),
+        spreads=tuple(_spread(verdicts, rule, rows) for rule in spec.spread),
+    )
+
+
+def _loads(verdicts: Verdicts, candidates: _Candidates, most: int) -> tuple[Ints, np.ndarray]:
+    """Load by zone and replicas, and by access point and zone whether the way leaves the wait that loads allow for."""
+    spec, rows = verdicts.question.spec, candidates.rows
+    loads = np.zeros((len(rows), most + 1), dtype=np.int64)
+    allowed = np.ones((len(spec.access), len(rows)), dtype=np.bool_)
+    if spec.service is None:
+        loads[:, 1:] = UNLIMITED_MILLIRPS
+        return loads, allowed
+    tables: dict[str, tuple[Ints, int]] = {}
+    for n, pool in enumerate(candidates.pools):
+        name = pool.key if pool else ""
+        if name not in tables:
+            tables[name] = _load_table(verdicts, pool, most)
+        loads[n], longest_us = tables[name]
+        allowed[:, n] = verdicts.reach.rtt_us[:, rows[n]] <= longest_us
+    return loads, allowed
+
+
+def _load_table(verdicts: Verdicts, pool: AcceleratorPool | None, most: int) -> tuple[Ints, int]:
+    """Greatest load by replicas, and the longest way that leaves room for the wait that it may cause."""
+    spec = verdicts.question.spec
+    time = matching_time(spec.service, pool) if spec.service else None
+    if spec.service is None or time is None:
+        return np.zeros(most + 1, dtype=np.int64), -1
+    bound_us, percentile = spec.latency.response_us_max, spec.latency.percentile
+    served_us = service_us_at(time, percentile)
+    wait_max_us = (bound_us - served_us) * WAIT_SHARE_PERCENT // 100 if bound_us else WAIT_UNBOUNDED_US
+    if wait_max_us < 0:
+        return np.zeros(most + 1, dtype=np.int64), -1
+    table = load_max_table(
+        station_of(spec.service, time, 1), WaitBound(HALF_TAIL.get(percentile, 75), wait_max_us), most
+    )
+    return table, bound_us - served_us - wait_max_us if bound_us else 1 << 50
+
+
+def _replicas_free(verdicts: Verdicts, candidates: _Candidates) -> Ints:
+    """How many replicas each zone has room for: by CPU, memory and devices of the pool that would be used."""
+    spec, columns, rows = verdicts.question.spec, verdicts.columns, candidates.rows
+    free = columns.cpu_free_millis[rows] // max(spec.cpu_millis, 1)
+    free = np.minimum(free, columns.memory_free_mib[rows] // max(spec.memory_mib, 1))
+    if spec.accelerator is not None and spec.accelerator.count:
+        devices = columns.devices_free[verdicts.accelerators.pool_row[rows]]
+        free = np.minimum(free, devices // spec.accelerator.count)
+    return free
+
+
+def _pool_at(verdicts: Verdicts, row: int) -> AcceleratorPool | None:
+    at = int(verdicts.accelerators.pool_row[row])
+    return verdicts.columns.standing.pools.at(at) if at >= 0 else None
+
+
+def _spread(verdicts: Verdicts, rule: SpreadRule, rows: Ints) -> Spread:
+    """A rule over the labels of zones; what is not known of a zone is a domain that it shares with all such zones."""
+    now_ms = verdicts.question.now_ms
+    names = [domain_of(rule.level, verdicts.columns.zones[row], now_ms) for row in rows.tolist()]
+    number = {name: n for n, name in enumerate(sorted(set(names)))}
+    labels = np.array([number[name] for name in names], dtype=np.int64)
+    return Spread(labels, rule.domains_min, rule.replicas_per_domain_max)
+
+
+def domain_of(level: SpreadLevel, zone: Zone, now_ms: int) -> str:
+    """What fails together with a zone at a level; zones with the same name are one domain."""
+    if level is SpreadLevel.ZONE:
+        return str(zone.id)
+    if level is SpreadLevel.OPERATOR:
+        return zone.id.operator
+    if level is SpreadLevel.FAILURE_DOMAIN:
+        return zone.inventory.failure_domain or f"node {zone.inventory.node}"
+    return ",".join(claims_of(zone.facts, FactKind.SITE_COUNTRY, now_ms).values())
+
+
+def _no_plan(verdicts: Verdicts, answer: Infeasible) -> NoPlan:
+    spec = verdicts.question.spec
+    words = {
+        Obstacle.NO_ADMISSIBLE_ZONE: "no feasible zone serves it in time",
+        Obstacle.CAPACITY: "feasible zones do not have room for all of its demand",
+        Obstacle.ZONES_MIN: f"fewer than {spec.zones.minimum} zones are feasible",
+        Obstacle.SPREAD: "feasible zones are in too few domains",
+        Obstacle.REPLICAS: f"feasible zones have no room for {spec.replicas} replicas",
+        Obstacle.NONE_FOUND: "no plan was found within the search; one may exist",
+    }[answer.obstacle]
+    at = f"access point {spec.access[answer.access_point].access_point}: " if answer.access_point >= 0 else ""
+    return NoPlan(OBSTACLES[answer.obstacle], f"{at}{words}")
+
+
+def _fallback(
+    verdicts: Verdicts, scores: Scores, problem: JointProblem, answer: JointPlan, n: int, candidates: _Candidates
+) -> ZoneId | None:
+    """The best zone outside the plan that could take a zone's whole part under the same policy, or None."""
+    served = answer.share_permille[:, n] > 0
+    load = int((problem.demand_millirps * answer.share_permille[:, n]).sum()) // SHARES
+    replicas = answer.replicas[n]
+    able = problem.admissible[served].all(axis=0) & (problem.replicas_free >= replicas)
+    able &= problem.load_max_millirps[:, min(replicas, problem.load_max_millirps.shape[1] - 1)] >= load
+    able[list(answer.zones)] = False
+    if not able.any():
+        return None
+    ranked = np.where(able, scores.total[candidates.rows], -np.inf)
+    return verdicts.columns.zones[int(candidates.rows[int(ranked.argmax())])].id
+
+
+def _plan(verdicts: Verdicts, sites: Sequence[Site], fallbacks: Sequence[ZoneId | None], objective: float) -> Plan:
+    assignments = tuple(_assignment(verdicts, site, other) for site, other in zip(sites, fallbacks, strict=True))
+    devices = devices_per_replica(verdicts.question.spec)
+    standing = verdicts.columns.standing
+    price = sum(int(standing.price_millieur_per_hour[site.row]) * devices * site.replicas for site in sites)
+    return Plan(assignments, _predictions(verdicts, sites), price, *_energy(verdicts, sites, devices), objective)
+
+
+def _assignment(verdicts: Verdicts, site: Site, fallback: ZoneId | None) -> Assignment:
+    served = {
+        at.access_point for at, share in zip(verdicts.question.spec.access, site.share_permille, strict=True) if share
+    }
+    latencies = tuple(found for found in verdicts.reach.latencies(site.row) if found.access_point in served)
+    zone = verdicts.columns.zones[site.row].id
+    return Assignment(zone, site.replicas, verdicts.pool(site.row), site.share_permille, latencies, fallback)
+
+
+def _energy(verdicts: Verdicts, sites: Sequence[Site], devices: int) -> tuple[int | None, int | None]:
+    """Watts under load and milligrams of CO2 equivalent an hour; None where a zone's part is unknown."""
+    if verdicts.question.spec.accelerator is None:
+        return None, None
+    watts = [int(verdicts.columns.standing.device_watts[site.row]) * devices * site.replicas for site in sites]
+    if not all(watts):
+        return None, None
+    grams = carbon_gco2_per_kwh(verdicts)
+    intensity = [int(grams[site.row]) for site in sites]
+    carbon = None if min(intensity) < 0 else sum(w * g for w, g in zip(watts, intensity, strict=True))
+    return sum(watts), carbon
+
+
+def _predictions(verdicts: Verdicts, sites: Sequence[Site]) -> tuple[PredictedLatency, ...]:
+    """What users of each access point feel: at every percentile the slowest of the zones that serve them, so that no
+    mixture of zones is slower. Round trips other than at the budget's percentile are of the same path.
+    """
+    spec = verdicts.question.spec
+    loads = [_load(verdicts, site) for site in sites]
+    times = [verdicts.service.times_of(_pool_at(verdicts, site.row)) if spec.service else None for site in sites]
+    found = []
+    for point, access in enumerate(spec.access):
+        parts = [
+            _parts(verdicts, (point, site), load, time)
+            for site, load, time in zip(sites, loads, times, strict=True)
+            if site.share_permille[point]
+        ]
+        at = {p: max(sum(part[p]) for part in parts) for p in PERCENTILES}
+        worst = max((part[spec.latency.percentile] for part in parts), key=sum)
+        found.append(PredictedLatency(access.access_point, at[50], at[95], at[99], *worst))
+    return tuple(found)
+
+
+def _load(verdicts: Verdicts, site: Site) -> int:
+    demand = [at.demand_millirps for at in verdicts.question.spec.access]
+    return -(-sum(d * share for d, share in zip(demand, site.share_permille, strict=True)) // SHARES)
+
+
+def _parts(
+    verdicts: Verdicts, at: tuple[int, Site], load_millirps: int, times: Times | None
+) -> dict[int, tuple[int, int, int]]:
+    """Way, wait and service of an access point in a zone, by percentile."""
+    point, site = at
+    spec = verdicts.question.spec
+    way = verdicts.reach.rtts_along(point, site.row)
+    if times is None or times.service is None or spec.service is None:
+        return {p: (way[p], 0, 0) for p in PERCENTILES}
+    station = station_of(spec.service, times.service, site.replicas)
+    return {p: (way[p], wait_us(station, load_millirps, p), service_us_at(times.service, p)) for p in PERCENTILES}
