@@ -1,0 +1,122 @@
+"""Whose law applies: the app team's policy, the tenant's, the nation's and the zone owner's, merged into one.
+
+What is sent to a partner, decided on and recorded is the merged policy, explicit and in full. Presets are expanded as of
+the day on which the question is asked, unless they name a day themselves, so a decision that is withdrawn counts from
+that day on; what cannot be expanded any more allows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Protocol
+
+from hansa_control.application.ports import Clock, RefusalError
+from hansa_control.domain.merging import merge
+from hansa_control.domain.model import Reason, ResidencyPolicy, SiteRule, WorkloadSpec
+
+POLICIES_KEPT_MAX = 10_000
+NOTHING_ALLOWED = ResidencyPolicy(site=SiteRule(frozenset()))
+
+
+class PresetUnknown(ValueError):
+    """There is no such preset, or none for that day."""
+
+
+@dataclass(frozen=True, slots=True)
+class LawBook:
+    """What an operator demands beyond what app teams ask: for its nation, by tenant, and as owner of its zones."""
+
+    nation: ResidencyPolicy | None = None
+    tenants: Mapping[str, ResidencyPolicy] = field(default_factory=lambda: MappingProxyType({}))
+    owner: ResidencyPolicy | None = None
+
+
+class LawSource(Protocol):
+    """Where law comes from."""
+
+    def version(self, now_ms: int) -> Hashable:
+        """Changes when the book, or what presets stand for, may have changed; now_ms is wall clock, UTC."""
+        ...
+
+    def book(self, now_ms: int) -> LawBook:
+        """The operator's own demands."""
+        ...
+
+    def expand(self, preset: str, now_ms: int) -> ResidencyPolicy:
+        """The explicit policy of "name" as of now, or of "name@day". PresetUnknown."""
+        ...
+
+
+class NoLaw:
+    """No demands of the operator's own and no presets."""
+
+    def version(self, now_ms: int) -> Hashable:
+        return 0
+
+    def book(self, now_ms: int) -> LawBook:
+        return LawBook()
+
+    def expand(self, preset: str, now_ms: int) -> ResidencyPolicy:
+        raise PresetUnknown(f"{preset!r}: this control plane has no presets")
+
+
+class LawDesk:
+    """Merges policies, and keeps what was merged until the law changes."""
+
+    def __init__(self, source: LawSource, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._version: Hashable = None
+        self._merged: dict[tuple[ResidencyPolicy, str], ResidencyPolicy] = {}
+
+    def checked(self, spec: WorkloadSpec, tenant: str) -> WorkloadSpec:
+        """The request under the law that applies to a tenant's workload. RefusalError INVALID_FIELD on a preset that
+        cannot be expanded.
+        """
+        try:
+            return replace(spec, residency=self._effective(spec.residency, tenant))
+        except PresetUnknown as unknown:
+            raise RefusalError(Reason.INVALID_FIELD, str(unknown), "spec.residency.presets") from unknown
+
+    def enforced(self, spec: WorkloadSpec, tenant: str) -> WorkloadSpec:
+        """The same for a workload that was accepted: a preset that cannot be expanded any more allows nothing."""
+        try:
+            return replace(spec, residency=self._effective(spec.residency, tenant))
+        except PresetUnknown:
+            return replace(spec, residency=merge([_explicit(spec.residency), NOTHING_ALLOWED]))
+
+    def owned(self, spec: WorkloadSpec) -> WorkloadSpec:
+        """A request, perhaps a partner's, under what this operator demands of workloads in its own zones."""
+        book = self._source.book(self._clock.wall_ms())
+        demanded = [policy for policy in (book.nation, book.owner) if policy is not None]
+        return replace(spec, residency=merge([spec.residency, *demanded])) if demanded else spec
+
+    def owner_policy(self) -> ResidencyPolicy | None:
+        """What this operator demands of workloads in its own zones, its nation's law apart."""
+        return self._source.book(self._clock.wall_ms()).owner
+
+    def _effective(self, policy: ResidencyPolicy, tenant: str) -> ResidencyPolicy:
+        now_ms = self._clock.wall_ms()
+        version = self._source.version(now_ms)
+        if version != self._version or len(self._merged) >= POLICIES_KEPT_MAX:
+            self._version, self._merged = version, {}
+        known = self._merged.get((policy, tenant))
+        if known is None:
+            known = self._merged[policy, tenant] = self._merge(policy, tenant, now_ms)
+        return known
+
+    def _merge(self, policy: ResidencyPolicy, tenant: str, now_ms: int) -> ResidencyPolicy:
+        book = self._source.book(now_ms)
+        expanded = [self._source.expand(name, now_ms) for name in policy.presets]
+        others = _given([book.tenants.get(tenant), book.nation, *expanded])
+        return merge([_explicit(policy), *others]) if others else policy
+
+
+def _explicit(policy: ResidencyPolicy) -> ResidencyPolicy:
+    return replace(policy, presets=())
+
+
+def _given(policies: Sequence[ResidencyPolicy | None]) -> list[ResidencyPolicy]:
+    return [policy for policy in policies if policy is not None]
