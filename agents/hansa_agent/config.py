@@ -114,7 +114,7 @@ class EvidenceSection(_Section):
 
 
 class FactSection(_Section):
-    """A claim about the zone or its owner. ``version`` and ``level`` are of a certification, whose value is a scheme."""
+    """A claim about the zone or its owner. ``version`` and ``level`` are a certification's; its value is the scheme."""
 
     kind: FactKindName
     value: str = Field(min_length=1)
