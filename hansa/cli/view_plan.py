@@ -18,19 +18,20 @@ def plan_blocks(decision: workload_pb2.Decision, spec: workload_pb2.WorkloadSpec
     plan = decision.plan
     several = len(plan.assignments) > 1
     return [
-        *(section("Zones together", assignment_table(plan, spec)) if several else fallback_lines(plan)),
+        *(
+            section("Zones together", assignment_table(plan, spec))
+            if several
+            else map(_fallback_line, plan.assignments)
+        ),
         *section("Predicted response time", predicted_table(plan.predicted, spec.latency)),
         *won,
         cost_line(plan),
     ]
 
 
-def fallback_lines(plan: workload_pb2.Plan) -> list[Line]:
-    """What takes over from each zone of a plan."""
-    return [
-        line(f"if {one.zone} fails: ", one.fallback or Styled("no lawful zone takes over", "yellow"))
-        for one in plan.assignments
-    ]
+def _fallback_line(assignment: workload_pb2.Assignment) -> Line:
+    takes_over = assignment.fallback or Styled("no lawful zone takes over", "yellow")
+    return line(f"if {assignment.zone} fails: ", takes_over)
 
 
 def assignment_table(plan: workload_pb2.Plan, spec: workload_pb2.WorkloadSpec) -> Table:
@@ -47,20 +48,15 @@ def assignment_table(plan: workload_pb2.Plan, spec: workload_pb2.WorkloadSpec) -
 
 
 def _served(assignment: workload_pb2.Assignment, spec: workload_pb2.WorkloadSpec) -> list[tuple[str, str, str]]:
-    rtt_us = {latency.access_point: latency.rtt_us for latency in assignment.latencies}
-    return [
-        (name, percent(share), rtt_ms(rtt_us[name]) if name in rtt_us else "-")
-        for name, share in _shares(assignment, spec)
-        if share
-    ]
+    rtt = {latency.access_point: rtt_ms(latency.rtt_us) for latency in assignment.latencies}
+    return [(name, percent(share), rtt.get(name, "-")) for name, share in _shares(assignment, spec) if share]
 
 
 def _shares(assignment: workload_pb2.Assignment, spec: workload_pb2.WorkloadSpec) -> Iterator[tuple[str, int]]:
     """Shares by name. A spec that was changed since has other access points; theirs are numbered then."""
-    names = [users.access_point for users in spec.access]
-    known = len(names) == len(assignment.share_permille)
+    known = len(spec.access) == len(assignment.share_permille)
     for index, share in enumerate(assignment.share_permille):
-        yield names[index] if known else f"#{index + 1}", share
+        yield spec.access[index].access_point if known else f"#{index + 1}", share
 
 
 def predicted_table(predicted: Sequence[workload_pb2.PredictedLatency], budget: workload_pb2.LatencyBudget) -> Table:
@@ -80,10 +76,9 @@ def predicted_table(predicted: Sequence[workload_pb2.PredictedLatency], budget: 
 
 def won_line(decision: workload_pb2.Decision) -> list[Line]:
     """By how much the best choice beats the second, and through what; nothing if there is no second."""
-    if not decision.pivotal:
-        return []
     second = f" over {decision.choices[1].zone}" if len(decision.choices) > 1 else ""
-    return [line(f"won by {decision.margin:.3f}{second}, decided by ", Styled(decision.pivotal, "bold"))]
+    won = line(f"won by {decision.margin:.3f}{second}, decided by ", Styled(decision.pivotal, "bold"))
+    return [won] if decision.pivotal else []
 
 
 def cost_line(plan: workload_pb2.Plan) -> Line:
@@ -95,7 +90,5 @@ def cost_line(plan: workload_pb2.Plan) -> Line:
 
 def place(decision: workload_pb2.Decision) -> str:
     """Where a decision puts a workload: the zones of its plan, or the best choice; some choice there must be."""
-    zones = [assignment.zone for assignment in decision.plan.assignments]
-    if len(zones) < 2:
-        return decision.choices[0].zone
-    return f"{', '.join(zones[:-1])} and {zones[-1]}"
+    zones = [assignment.zone for assignment in decision.plan.assignments] or [decision.choices[0].zone]
+    return f"{', '.join(zones[:-1])} and {zones[-1]}" if len(zones) > 1 else zones[0]
