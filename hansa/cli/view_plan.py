@@ -12,21 +12,14 @@ from hansa.v1 import workload_pb2
 
 def plan_blocks(decision: workload_pb2.Decision, spec: workload_pb2.WorkloadSpec) -> list[Line | Table]:
     """All about the plan of a decision: zones if there are several, latency, how clearly it won, what it costs."""
-    won = won_line(decision)
     if not decision.HasField("plan"):
-        return won
+        return [*won_line(decision)]
     plan = decision.plan
-    several = len(plan.assignments) > 1
-    return [
-        *(
-            section("Zones together", assignment_table(plan, spec))
-            if several
-            else map(_fallback_line, plan.assignments)
-        ),
-        *section("Predicted response time", predicted_table(plan.predicted, spec.latency)),
-        *won,
-        cost_line(plan),
-    ]
+    zones: list[Line | Table] = [_fallback_line(one) for one in plan.assignments]
+    if len(plan.assignments) > 1:
+        zones = section("Zones together", assignment_table(plan, spec))
+    predicted = section("Predicted response time", predicted_table(plan.predicted, spec.latency))
+    return [*zones, *predicted, *won_line(decision), cost_line(plan)]
 
 
 def _fallback_line(assignment: workload_pb2.Assignment) -> Line:
