@@ -10,10 +10,12 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from hansa.v1.common_pb2 import EvidenceKind, FactKind
 from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
 from hansa_agent.config_yaml import ConfigError, load_yaml
+from hansa_agent.fact_values import problem_of
 from hansa_agent.launch import ENVIRONMENT
 from hansa_agent.reconciliation import RestartPolicy
 from hansa_agent.runtime_process import InstanceSettings
 
+_DETAIL = r"^([A-Za-z0-9][A-Za-z0-9 ._:/-]{0,62})?$"
 _FACT_PREFIX, _EVIDENCE_PREFIX = "FACT_KIND_", "EVIDENCE_KIND_"
 
 
@@ -88,6 +90,8 @@ class InventorySection(_Section):
     pools: list[PoolSection] = []
     price_millieur_per_hour: int = Field(default=0, ge=0)
     cordoned: bool = False
+    failure_domain: str = Field(default="", pattern=r"^([a-z0-9]([a-z0-9-]{0,126}[a-z0-9])?)?$")
+    device_watts: int = Field(default=0, ge=0, le=100_000)
 
     @model_validator(mode="after")
     def _matches_source(self) -> Self:
@@ -110,11 +114,28 @@ class EvidenceSection(_Section):
 
 
 class FactSection(_Section):
-    """A claim about the zone or its owner."""
+    """A claim about the zone or its owner. ``version`` and ``level`` are a certification's; its value is the scheme."""
 
     kind: FactKindName
     value: str = Field(min_length=1)
+    version: str = Field(default="", pattern=_DETAIL)
+    level: str = Field(default="", pattern=_DETAIL)
     evidence: EvidenceSection
+
+    @field_validator("value", "version", "level", mode="before")
+    @classmethod
+    def _as_written(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError('YAML reads this as true or false; write it in quotes, for example "NO"')
+        return str(value) if isinstance(value, int | float) else value
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if problem := problem_of(self.kind, self.value):
+            raise ValueError(f"{self.kind}: {problem}")
+        if self.kind != "CERTIFICATION" and (self.version or self.level):
+            raise ValueError(f"{self.kind} has no version and no level; only CERTIFICATION has")
+        return self
 
 
 class ArtefactSection(_Section):

@@ -69,6 +69,8 @@ def inventory_of(config: AgentConfig, machine: Machine, digests: Mapping[str, st
         price_millieur_per_hour=section.price_millieur_per_hour,
         source=machine.source,
         cordoned=section.cordoned,
+        failure_domain=section.failure_domain,
+        device_watts=section.device_watts,
     )
 
 
@@ -92,4 +94,10 @@ def _fact(section: FactSection) -> Fact:
         valid_until_ms=int(section.evidence.valid_until.timestamp() * 1_000),
         digest=section.evidence.digest,
     )
-    return Fact(kind=FactKind.Value(f"FACT_KIND_{section.kind}"), value=section.value, evidence=evidence)
+    return Fact(
+        kind=FactKind.Value(f"FACT_KIND_{section.kind}"),
+        value=section.value,
+        evidence=evidence,
+        version=section.version,
+        level=section.level,
+    )

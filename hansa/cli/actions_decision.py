@@ -20,6 +20,7 @@ from hansa.cli.view_decision import (
     section,
     why_not_document,
 )
+from hansa.cli.view_plan import plan_blocks
 from hansa.errors import HansaError, grpc_code
 from hansa.names import hint, parse_zone, short_workload, short_zone
 from hansa.reasons import EXPLANATIONS, canonical_reason
@@ -51,7 +52,7 @@ def why_document(
         where = f"is in {explained.current_zone}" if explained.current_zone else "is nowhere"
         document += [line(Styled(f"{name} {where}", "bold")), *why_not_document(_newest(explained), name, wide=wide)]
     else:
-        document += _chosen(name, explained, choice, workload.spec.latency)
+        document += _chosen(name, explained, choice, workload.spec)
     return [*document, *section("History", event_table(events))]
 
 
@@ -59,7 +60,7 @@ def _chosen(
     name: str,
     explained: workload_service_pb2.ExplainWorkloadResponse,
     choice: workload_pb2.Choice,
-    budget: workload_pb2.LatencyBudget,
+    spec: workload_pb2.WorkloadSpec,
 ) -> list[Line | Table]:
     decision = explained.decision
     rank = list(decision.choices).index(choice) + 1
@@ -69,7 +70,8 @@ def _chosen(
         line(Styled(f"{name} is in ", "bold"), Styled(choice.zone, "bold green"), f" ({place}{pool})"),
         decided_line(decision, explained.decided_at_ms),
         score_line(choice),
-        *section("Paths", latency_table(choice.latencies, budget)),
+        *plan_blocks(decision, spec),
+        *section("Paths", latency_table(choice.latencies, spec.latency)),
         *section("Constraints that hold", passed_table(choice.passed)),
         *section("Feasible zones", choice_table(decision.choices, choice.zone)),
         line(),

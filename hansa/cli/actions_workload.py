@@ -13,6 +13,7 @@ from hansa.cli.options import Until
 from hansa.cli.output import message_data
 from hansa.cli.session import Session, note
 from hansa.cli.view_decision import choice_table, why_not_document
+from hansa.cli.view_plan import place, plan_blocks
 from hansa.cli.view_workload import describe_document, state_text, update_document, workload_table
 from hansa.errors import HansaError
 from hansa.spec_file import WorkloadFile, load_workload
@@ -48,16 +49,23 @@ def _plan_document(
     rejections = why_not_document(decision, file.name.short, wide=session.wide)
     if not decision.choices:
         return rejections
-    best = decision.choices[0].zone
+    verdict = _verdict(file.name.short, place(decision), current, change=change)
+    return [line(verdict), choice_table(decision.choices, current), *_plan_part(decision, file), line(), *rejections]
+
+
+def _verdict(name: str, best: str, current: str, *, change: bool) -> str:
     if not change:
-        verdict = f"no change: {file.name.short} is in {best} already, as it should be"
-    elif not current:
-        verdict = f"change: {file.name.short} would be placed in {best}"
-    elif current == best:
-        verdict = f"change: {file.name.short} stays in {best}, its spec changes"
-    else:
-        verdict = f"change: {file.name.short} would move from {current} to {best}"
-    return [line(verdict), choice_table(decision.choices, current), line(), *rejections]
+        return f"no change: {name} is in {best} already, as it should be"
+    if not current:
+        return f"change: {name} would be placed in {best}"
+    if current == best:
+        return f"change: {name} stays in {best}, its spec changes"
+    return f"change: {name} would move from {current} to {best}"
+
+
+def _plan_part(decision: workload_pb2.Decision, file: WorkloadFile) -> Document:
+    blocks = plan_blocks(decision, file.spec)
+    return [line(), *blocks] if blocks and blocks[0] != line() else blocks
 
 
 async def submit(session: Session, path: Path, *, wait: bool, timeout_s: float, expect_generation: int = 0) -> int:

@@ -58,6 +58,21 @@ def euro_per_hour(millieur: int) -> str:
     return f"{millieur / 1000:.2f} EUR/h"
 
 
+def percent(permille: int) -> str:
+    """Thousandths as percent, for example "62.5 %"."""
+    return f"{permille / 10:g} %"
+
+
+def power(watts: int) -> str:
+    """Watts, or kilowatts from a thousand on."""
+    return f"{watts / 1000:.1f} kW" if watts >= 1000 else f"{watts} W"
+
+
+def carbon_per_hour(mg: int) -> str:
+    """Milligrams of CO2 equivalent as grams an hour."""
+    return f"{mg / 1000:.1f} gCO2/h"
+
+
 def plural(count: int, noun: str) -> str:
     """A number and a noun, for example "1 zone" and "2 zones"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,7 +1,7 @@
 """What programs read: messages as JSON or YAML.
 
 Field names are those of the protos, 64-bit integers are numbers, enum values go without their prefix ("RUNNING"),
-certificates are PEM text, and fields that are not set show their default.
+certificates are PEM text, and fields that are not set show their default, unless they can be told to be absent.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from hansa.cli.options import OutputFormat
 
 
 def message_data(message: Message) -> dict[str, Any]:
-    """The message as plain data; an absent sub-message is left out."""
+    """The message as plain data; what may be absent and is, a sub-message or an unknown number, is left out."""
     return {
         field.name: _field_data(message, field)
         for field in message.DESCRIPTOR.fields
-        if field.is_repeated or field.message_type is None or message.HasField(field.name)
+        if field.is_repeated or not field.has_presence or message.HasField(field.name)
     }
 
 

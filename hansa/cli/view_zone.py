@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hansa.cli.documents import Cell, Document, Line, Styled, Table, line
-from hansa.cli.figures import age, cpu, date, euro_per_hour, memory, plural, rtt_ms
+from hansa.cli.figures import age, cpu, date, euro_per_hour, memory, plural, power, rtt_ms
 from hansa.cli.output import enum_label
 from hansa.cli.view_decision import basis_cell
 from hansa.names import short_zone
@@ -25,7 +25,7 @@ def zone_table(zones: Iterable[zone_pb2.Zone], now_ms: int, *, wide: bool) -> Do
     if not rows:
         return [line("no zones")]
     headers = ("ZONE", "STATE", "SITE", "CONTROL", "ACCELERATORS FREE", "CPU FREE", "MEMORY FREE", "PRICE", "HEARD")
-    more = ("NODE", "SOURCE", "ARTEFACTS", "GENERATION", "FACTS")
+    more = ("NODE", "FAILS WITH", "DEVICE POWER", "SOURCE", "ARTEFACTS", "GENERATION", "FACTS")
     right, fixed = frozenset({5, 6, 7, 8}), frozenset({0, 1, 2})
     return [Table((*headers, *more) if wide else headers, rows, right=right, fixed=fixed, spare=(7, 6, 5))]
 
@@ -51,7 +51,9 @@ def _zone_row(zone: zone_pb2.Zone, now_ms: int, *, wide: bool) -> tuple[Cell, ..
         return row
     artefacts = ",".join(artefact.name for artefact in inventory.artefacts) or "-"
     facts = "; ".join(_fact(fact) for fact in zone.facts) or "-"
-    return (*row, inventory.node, inventory.source, artefacts, str(zone.generation), facts)
+    fails_with = inventory.failure_domain or inventory.node
+    watts = power(inventory.device_watts) if inventory.device_watts else "unknown"
+    return (*row, inventory.node, fails_with, watts, inventory.source, artefacts, str(zone.generation), facts)
 
 
 def _values(zone: zone_pb2.Zone, kinds: tuple[common_pb2.FactKind.ValueType, ...]) -> str:

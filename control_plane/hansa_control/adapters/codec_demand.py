@@ -96,14 +96,12 @@ def zone_bounds_out(zones: ZoneBounds) -> workload_pb2.ZoneBounds | None:
 
 
 def spread_out(rules: Sequence[SpreadRule]) -> list[workload_pb2.SpreadRule]:
-    return [
-        workload_pb2.SpreadRule(
-            level=SPREAD_LEVELS.out(rule.level),
-            domains_min=rule.domains_min,
-            replicas_per_domain_max=rule.replicas_per_domain_max,
-        )
-        for rule in rules
-    ]
+    return [_spread_rule_out(rule) for rule in rules]
+
+
+def _spread_rule_out(rule: SpreadRule) -> workload_pb2.SpreadRule:
+    level, most = SPREAD_LEVELS.out(rule.level), rule.replicas_per_domain_max
+    return workload_pb2.SpreadRule(level=level, domains_min=rule.domains_min, replicas_per_domain_max=most)
 
 
 # --- service --------------------------------------------------------------------------------------------------------
@@ -208,13 +206,12 @@ def preferences_out(preferences: Preferences) -> workload_pb2.Preferences | None
     """None for no preferences, which are left out."""
     if preferences == Preferences():
         return None
-    return workload_pb2.Preferences(
-        ordered=[selector_out(tier) for tier in preferences.ordered],
-        soft=[
-            workload_pb2.SoftConstraint(selector=selector_out(wish.selector), weight_permille=wish.weight_permille)
-            for wish in preferences.soft
-        ],
-    )
+    tiers, wishes = map(selector_out, preferences.ordered), map(_wish_out, preferences.soft)
+    return workload_pb2.Preferences(ordered=tiers, soft=wishes)
+
+
+def _wish_out(wish: SoftConstraint) -> workload_pb2.SoftConstraint:
+    return workload_pb2.SoftConstraint(selector=selector_out(wish.selector), weight_permille=wish.weight_permille)
 
 
 def selector_out(selector: Selector) -> workload_pb2.Selector:
@@ -270,9 +267,9 @@ def _data_source_in(wire: workload_pb2.DataSource, path: str) -> DataSource:
 
 
 def data_sources_out(sources: Sequence[DataSource]) -> list[workload_pb2.DataSource]:
-    return [
-        workload_pb2.DataSource(
-            name=source.name, node=source.node, country=source.country or "", data=DATA_CLASSES.out(source.data)
-        )
-        for source in sources
-    ]
+    return [_data_source_out(source) for source in sources]
+
+
+def _data_source_out(source: DataSource) -> workload_pb2.DataSource:
+    country, data = source.country or "", DATA_CLASSES.out(source.data)
+    return workload_pb2.DataSource(name=source.name, node=source.node, country=country, data=data)

@@ -93,6 +93,35 @@ def test_submit_hands_the_spec_in_under_a_request_id(hansa: Hansa, workload_file
     assert "hansa watch yard-ocr" in answer.err
 
 
+def test_submit_says_on_which_generation_it_was_planned(
+    hansa: Hansa, workload_file: Path, service: FakeService
+) -> None:
+    service.failures["SubmitWorkload"] = [HansaError("GENERATION_CHANGED", "solvik/sto-1 would be the best now")]
+    answer = hansa("submit", "-f", workload_file, "--expect-generation", "8812")
+    assert service.called("SubmitWorkload")[0].expect_generation == 8812
+    assert answer.code == 255
+    assert answer.err.startswith("error: GENERATION_CHANGED: solvik/sto-1 would be the best now")
+    assert hansa("submit", "-f", workload_file).code == 0
+    assert service.called("SubmitWorkload")[-1].expect_generation == 0
+
+
+def test_a_plan_over_several_zones_names_them_and_what_takes_over(
+    hansa: Hansa, workload_file: Path, service: FakeService
+) -> None:
+    decision = service.plan.decision
+    decision.margin, decision.pivotal = 0.12, "price"
+    first = decision.plan.assignments.add(zone="nordavind/oslo-1", replicas=2, share_permille=[1000, 250])
+    first.fallback = "skargard/umea-1"
+    decision.plan.assignments.add(zone="solvik/sto-1", replicas=1, share_permille=[0, 750])
+    answer = hansa("plan", "-f", workload_file)
+    assert answer.code == 1
+    assert answer.out.startswith("change: yard-ocr would be placed in nordavind/oslo-1 and solvik/sto-1\n")
+    assert [row.split() for row in answer.out.splitlines() if "skargard/umea-1" in row] == [
+        ["nordavind/oslo-1", "2", "oslo", "100", "%", "-", "skargard/umea-1"]
+    ]
+    assert "won by 0.120 over solvik/sto-1, decided by price" in answer.out.splitlines()
+
+
 def test_submit_and_wait_exits_0_when_ready(hansa: Hansa, workload_file: Path, service: FakeService) -> None:
     service.streams = [
         [watched(canned.workload(PENDING)), watched(canned.workload(STARTING)), watched(canned.workload())]

@@ -104,6 +104,13 @@ async def test_retries_end_with_the_deadline_and_the_last_error(client_of, servi
     assert max(clock.slept_ms) == 2_000
 
 
+async def test_a_submit_carries_the_generation_that_is_expected(client_of, service) -> None:  # type: ignore[no-untyped-def]
+    async with client_of() as client:
+        await client.submit("yard-ocr", canned.spec(), expect_generation=8812)
+        await client.submit("yard-ocr", canned.spec())
+    assert [request.expect_generation for request in service.called("SubmitWorkload")] == [8812, 0]
+
+
 async def test_a_repeated_submit_carries_the_same_request_id(client_of, service) -> None:  # type: ignore[no-untyped-def]
     service.failures["SubmitWorkload"] = [UNAVAILABLE]
     async with client_of() as client:

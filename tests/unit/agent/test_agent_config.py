@@ -12,6 +12,8 @@ from hansa_agent.artefacts import artefact_digest
 from hansa_agent.config import AgentConfig, LoadedConfig
 from hansa_agent.config_yaml import ConfigError, load_yaml
 
+from hansa.v1.common_pb2 import FactKind
+
 EXAMPLE = Path(hansa_agent.__file__).parents[1] / "agent.example.yaml"
 
 
@@ -35,6 +37,15 @@ def write(folder: Path, change: dict[str, Any] | None = None, text: str | None =
     return path
 
 
+def inventory(**changes: object) -> dict[str, Any]:
+    return {"inventory": {"node": "oslo", "capacity": {"cpu_millis": 1_000, "memory_mib": 512}, **changes}}
+
+
+def fact(kind: str, value: object, **details: object) -> dict[str, Any]:
+    times = {"valid_from": "2026-01-01T00:00:00Z", "valid_until": "2027-01-01T00:00:00Z"}
+    return {"kind": kind, "value": value, "evidence": {"issuer": "a", "scheme": "b", **times}, **details}
+
+
 def problems(path: Path) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as raised:
         LoadedConfig(path)
@@ -43,10 +54,12 @@ def problems(path: Path) -> tuple[str, ...]:
 
 def test_example_is_valid_and_names_every_key() -> None:
     config = load_yaml(EXAMPLE, AgentConfig)
-    assert config.zone == "nordfjell/osl-1" and len(config.facts) == 5
+    assert config.zone == "nordfjell/osl-1"
+    assert [f"FACT_KIND_{fact.kind}" for fact in config.facts] == FactKind.keys()[1:]
     missing = [name for name in AgentConfig.model_fields if name not in config.model_fields_set]
     assert missing == []
     assert set(config.instance.model_fields_set) == set(type(config.instance).model_fields)
+    assert set(config.inventory.model_fields_set) == set(type(config.inventory).model_fields)
     assert set(config.probe.model_fields_set) == set(type(config.probe).model_fields)
 
 
@@ -114,10 +127,67 @@ def test_missing_and_undecodable_files_are_told(tmp_path: Path) -> None:
         ({"zone": "Nordfjell"}, "zone"),
         ({"probe": {"listen": "nowhere"}}, "an address is host:port"),
         ({"facts": [{"kind": "SHOE_SIZE", "value": "44"}]}, "one of SITE_COUNTRY"),
+        (inventory(failure_domain="Hall 2"), "inventory.failure_domain"),
+        (inventory(device_watts=-1), "inventory.device_watts"),
+        (inventory(device_watts=100_001), "less than or equal to 100000"),
     ],
 )
 def test_contradictions_are_told(folder: Path, change: dict[str, Any], what: str) -> None:
     assert any(what in each for each in problems(write(folder, change)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("OPERATION_COUNTRY", "SE"),
+        ("FOREIGN_SHARE_PERCENT", "24.5"),
+        ("FOREIGN_SHARE_PERCENT", 12),
+        ("EXTRATERRITORIAL_LAW", "none"),
+        ("EXTRATERRITORIAL_LAW", "US-CLOUD-ACT"),
+        ("PERSONNEL_CLEARANCE", "STRENGT HEMMELIG"),
+        ("ATTESTATION", "intel-tdx"),
+        ("CERTIFICATION", "ISO-27001"),
+        ("CARBON_GCO2_PER_KWH", 19),
+        ("CARBON_GCO2_PER_KWH", "0"),
+        ("RENEWABLE_PERCENT", 100),
+    ],
+)
+def test_facts_of_every_kind_are_read_as_text(folder: Path, kind: str, value: object) -> None:
+    (read,) = LoadedConfig(write(folder, {"facts": [fact(kind, value)]})).config.facts
+    assert (read.kind, read.value, read.version, read.level) == (kind, str(value), "", "")
+
+
+def test_only_a_certification_has_a_version_and_a_level(folder: Path) -> None:
+    changed = {"facts": [fact("CERTIFICATION", "C5", version=2020, level="type 2")]}
+    (read,) = LoadedConfig(write(folder, changed)).config.facts
+    assert (read.version, read.level) == ("2020", "type 2")
+    (told,) = problems(write(folder, {"facts": [fact("ATTESTATION", "intel-tdx", level="high")]}))
+    assert "ATTESTATION has no version and no level" in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "what"),
+    [
+        ("OPERATION_COUNTRY", "UK", "did you mean GB?"),
+        ("SUPPORT_COUNTRY", "EU", "no country code"),
+        ("SITE_COUNTRY", False, 'write it in quotes, for example "NO"'),
+        ("FOREIGN_SHARE_PERCENT", "101", "percentage from 0 to 100"),
+        ("FOREIGN_SHARE_PERCENT", "1.234", "at most two decimals"),
+        ("EXTRATERRITORIAL_LAW", "us cloud act", "did you mean US-CLOUD-ACT?"),
+        ("ATTESTATION", "Intel_TDX", "did you mean intel-tdx?"),
+        ("PERSONNEL_CLEARANCE", "\t", "no name"),
+        ("CERTIFICATION", "x" * 64, "no name"),
+        ("CARBON_GCO2_PER_KWH", 19.5, "no whole number"),
+        ("CARBON_GCO2_PER_KWH", -1, "no whole number"),
+        ("CARBON_GCO2_PER_KWH", "9" * 5_000, "nearest valid: 10000"),
+        ("RENEWABLE_PERCENT", 101, "nearest valid: 100"),
+    ],
+)
+def test_a_fact_is_refused_when_its_value_does_not_fit_its_kind(
+    folder: Path, kind: str, value: object, what: str
+) -> None:
+    (told,) = problems(write(folder, {"facts": [fact(kind, value)]}))
+    assert what in told and "facts.0" in told
 
 
 def test_time_without_an_offset_is_refused(folder: Path) -> None:

@@ -16,6 +16,7 @@ from hansa_agent.inventory_nvml import model_of, nvml_pools, pools_from
 
 from hansa.v1.common_pb2 import (
     EVIDENCE_KIND_DECLARATION,
+    FACT_KIND_CERTIFICATION,
     FACT_KIND_SITE_COUNTRY,
     FACT_KIND_ULTIMATE_PARENT_COUNTRY,
     AcceleratorPool,
@@ -80,6 +81,7 @@ def test_inventory_carries_everything_that_the_owner_wrote() -> None:
     inventory = inventory_of(CONFIG, machine, {"b": "sha256:2", "a": "sha256:1"}, "h:1")
     assert (inventory.node, inventory.title, inventory.source) == ("oslo", "Oslo", "file")
     assert inventory.price_millieur_per_hour == 900 and not inventory.cordoned
+    assert (inventory.failure_domain, inventory.device_watts) == ("oslo-hall-2", 300)
     assert [(each.name, each.digest) for each in inventory.artefacts] == [("a", "sha256:1"), ("b", "sha256:2")]
     amounts = {amount.pool: amount.count for amount in inventory.capacity.accelerators}
     assert amounts == {"nvidia/L4": 2, "nvidia/H100/mig-1g.10gb": 7}
@@ -161,6 +163,14 @@ def test_machine_is_bounded_by_its_control_group(tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")
     assert MachineSource(meminfo, tmp_path).read().capacity == free
+
+
+def test_version_and_level_of_a_certification_are_carried() -> None:
+    section = FactSection.model_validate(
+        {"kind": "CERTIFICATION", "value": "C5", "version": "2020", "level": "type 2", "evidence": EVIDENCE}
+    )
+    (fact,) = facts_of([section]).values()
+    assert (fact.kind, fact.value, fact.version, fact.level) == (FACT_KIND_CERTIFICATION, "C5", "2020", "type 2")
 
 
 def test_source_is_the_one_asked_for() -> None:

@@ -65,7 +65,13 @@ def test_a_cordon_shows_unless_something_worse_does(state: str, cordoned: bool, 
 def test_wide_adds_the_facts_with_their_proof(capsys: Capsys) -> None:
     row = shown(capsys, zone_table([zone()], NOW_MS, wide=True))[1]
     assert "site_country=SE (register by Bolagsverket until 2027-09-21)" in row
-    assert cells(row)[9:13] == ["stockholm", "file", "ocr-server", "17"]
+    assert cells(row)[9:15] == ["stockholm", "stockholm", "unknown", "file", "ocr-server", "17"]
+
+
+def test_wide_shows_what_fails_together_and_the_power_of_a_device(capsys: Capsys) -> None:
+    found = zone()
+    found.inventory.failure_domain, found.inventory.device_watts = "hall-2", 350
+    assert cells(shown(capsys, zone_table([found], NOW_MS, wide=True))[1])[10:12] == ["hall-2", "350 W"]
 
 
 @pytest.mark.parametrize(

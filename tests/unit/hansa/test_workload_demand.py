@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hansa_control.adapters import codec_workload
 
 from hansa.errors import HansaError
+from hansa.spec_demand import OPTIONAL_KEYS
 from hansa.spec_file import parse_workload_text
 from hansa.spec_service import quantile_us
 from hansa.v1 import residency_pb2, workload_pb2
@@ -96,6 +98,14 @@ def test_a_file_with_everything_is_read_whole() -> None:
     expected.price_millieur_per_hour_max = 12_500
     assert found == expected
     assert_kept_as_sent(found)
+
+
+def test_the_documented_file_is_valid_and_has_every_key() -> None:
+    page = (Path(__file__).parents[3] / "docs/workload-file.md").read_text(encoding="utf-8")
+    written = page.partition("```yaml\n")[2].partition("```")[0]
+    found = parse_workload_text(written, "havneby").spec
+    codec_workload.spec_in(found, "spec")
+    assert [key for key in OPTIONAL_KEYS if f"\n{key}:" not in written or f"\n| `{key}" not in page] == []
 
 
 @pytest.mark.parametrize(
