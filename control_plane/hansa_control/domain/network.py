@@ -7,10 +7,10 @@ carried over with a record of what has changed since (``lineage``), so that it i
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 
@@ -18,8 +18,13 @@ from hansa_control.domain.arcs import Arcs, Codes, LinkColumns, frozen, path_col
 from hansa_control.domain.model import LatencyBasis, LinkKind, NetworkLink, NetworkNode, RoundTrip, Zone
 from hansa_control.domain.units import attachment_rtt, great_circle_km, modelled_link_rtt, physical_link_rtt
 
+T = TypeVar("T")
+
 LENGTH_TOLERANCE = 0.99
 """A stated length may fall short of the great circle by this factor, for rounding of coordinates."""
+
+OVERLAID_MAX = 256
+"""How many items of an ``Overlaid`` are others before a new tuple is made."""
 
 CHANGES_KEPT_MAX = 64
 """How many changes a search may lie behind and still be mended; one that is older is done afresh."""
@@ -70,6 +75,52 @@ class Memo:
         return len(self._entries)
 
 
+class Overlaid(Sequence[T]):
+    """A tuple of which some items are others: copying tens of thousands of references for one takes longer than mending
+    a search. It equals every sequence with the same items.
+    """
+
+    __slots__ = ("_base", "_other")
+
+    def __init__(self, base: tuple[T, ...], other: Mapping[int, T]) -> None:
+        self._base, self._other = base, other
+
+    @overload
+    def __getitem__(self, at: int) -> T: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[T]: ...
+    def __getitem__(self, at: int | slice) -> T | Sequence[T]:
+        if isinstance(at, slice):
+            return tuple(self)[at]
+        found = self._other.get(at if at >= 0 else at + len(self._base))
+        return self._base[at] if found is None else found
+
+    def __len__(self) -> int:
+        return len(self._base)
+
+    def __iter__(self) -> Iterator[T]:
+        other = self._other
+        return (other.get(at, item) for at, item in enumerate(self._base))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def with_items(self, changed: Mapping[int, T]) -> Sequence[T]:
+        other = {**self._other, **changed}
+        merged = Overlaid(self._base, other)
+        return merged if len(other) <= OVERLAID_MAX else tuple(merged)
+
+
+def overlaid(items: Sequence[T], changed: Mapping[int, T]) -> Sequence[T]:
+    """The items with others at some indexes."""
+    if not changed:
+        return items
+    return (items if isinstance(items, Overlaid) else Overlaid(tuple(items), {})).with_items(changed)
+
+
 class Touched(NamedTuple):
     """Indexes of links and nodes that one change gave other attributes; links at changed nodes are among them."""
 
@@ -117,8 +168,8 @@ class Network:
     """
 
     generation: int
-    nodes: tuple[NetworkNode, ...]
-    links: tuple[NetworkLink, ...]
+    nodes: Sequence[NetworkNode]
+    links: Sequence[NetworkLink]
     node_index: Mapping[str, int]
     link_index: Mapping[str, int]
     arcs: Arcs
@@ -128,7 +179,7 @@ class Network:
     is_symmetric: bool
     given: Mapping[int, NetworkLink] = field(default_factory=dict, repr=False)
     adrift: tuple[NetworkLink, ...] = ()
-    lineage: Lineage = Lineage()
+    lineage: Lineage = field(default_factory=Lineage)
     searches: Memo = field(default_factory=lambda: Memo(weight_max=4_000_000), repr=False)
     routes: Memo = field(default_factory=lambda: Memo(weight_max=1_000_000), repr=False)
     laws: Memo = field(default_factory=lambda: Memo(weight_max=40_000), repr=False)
@@ -188,9 +239,9 @@ class Network:
         links: Mapping[str, NetworkLink],
         removed: tuple[frozenset[str], frozenset[str]],
     ) -> Network:
-        all_nodes = {node.name: node for node in self.nodes} | nodes
+        all_nodes = {node.name: node for node in self.nodes} | dict(nodes)
         as_given = (self._link_as_given(at) for at in range(len(self.links)))
-        all_links = {link.name: link for link in chain(as_given, self.adrift)} | links
+        all_links = {link.name: link for link in chain(as_given, self.adrift)} | dict(links)
         built = build_network(
             generation,
             [node for name, node in all_nodes.items() if name not in removed[0]],
@@ -202,7 +253,7 @@ class Network:
         self, generation: int, node_changes: Mapping[int, NetworkNode], link_changes: Mapping[int, NetworkLink]
     ) -> Network:
         """The network with other attributes of some nodes and links, by index."""
-        nodes = _with_items(self.nodes, node_changes)
+        nodes = overlaid(self.nodes, node_changes)
         at_nodes = {int(self.arcs.link[arc]) for node in node_changes for arc in self.arcs.leaving(node)}
         touched = Touched(tuple(sorted(at_nodes | link_changes.keys())), tuple(sorted(node_changes)))
         raw = {at: link_changes.get(at) or self._link_as_given(at) for at in touched.links}
@@ -217,7 +268,7 @@ class Network:
             self,
             generation=generation,
             nodes=nodes,
-            links=_with_items(self.links, sound),
+            links=overlaid(self.links, sound),
             columns=columns,
             node_codes=self.node_codes.with_items({at: (x, _node_code(x)) for at, x in node_changes.items()}),
             link_codes=self.link_codes.with_items({at: (x, _link_code(x)) for at, x in sound.items()}),
@@ -322,15 +373,6 @@ def _node_code(node: NetworkNode) -> Hashable:
 
 def _link_code(link: NetworkLink) -> Hashable:
     return link.countries, link.carrier, link.encryption
-
-
-def _with_items(items: tuple[Any, ...], changed: Mapping[int, Any]) -> tuple[Any, ...]:
-    if not changed:
-        return items
-    copy = list(items)
-    for at, item in changed.items():
-        copy[at] = item
-    return tuple(copy)
 
 
 def _with_given(

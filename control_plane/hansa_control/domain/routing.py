@@ -259,7 +259,7 @@ def _found_for(network: Network, keys: Sequence[RouteKey]) -> list[_Found | None
 def _tree_keys(network: Network, key: RouteKey) -> tuple[TreeKey, TreeKey]:
     """The searches for the way there and the way back; one for both in a symmetric network."""
     graph, source = _graph_key(network, key), network.node_index[key.access_point]
-    return TreeKey(graph, source, False), TreeKey(graph, source, not network.is_symmetric)
+    return TreeKey(graph, source, is_turned=False), TreeKey(graph, source, is_turned=not network.is_symmetric)
 
 
 def _found(network: Network, key: TreeKey, there: Tree, back: Tree) -> _Found:
@@ -317,14 +317,12 @@ def _route(network: Network, key: GraphKey, found: _Found, node: int) -> Route:
     )
 
 
-def _walk(
-    network: Network, key: GraphKey, tree: Tree, node: int, *, is_turned: bool
-) -> tuple[list[int], list[int]]:
+def _walk(network: Network, key: GraphKey, tree: Tree, node: int, *, is_turned: bool) -> tuple[list[int], list[int]]:
     """Nodes and links from a node to the tree's source."""
     graph = graph_of(network, key)
     nodes, links = [node], []
     while node != tree.source:
-        arc = arc_before(network, graph, tree, node, is_turned)
+        arc = arc_before(network, graph, tree, node, is_turned=is_turned)
         links.append(int(network.arcs.link[arc]))
         node = int(network.arcs.target[arc])
         nodes.append(node)

@@ -68,11 +68,11 @@ class Snapshot:
 
     @property
     def nodes(self) -> tuple[NetworkNode, ...]:
-        return self.network.nodes
+        return tuple(self.network.nodes)
 
     @property
     def links(self) -> tuple[NetworkLink, ...]:
-        return self.network.links
+        return tuple(self.network.links)
 
     def zone(self, zone_id: ZoneId) -> Zone | None:
         """The zone of that id, or None."""
