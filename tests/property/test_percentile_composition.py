@@ -43,11 +43,12 @@ def spikes(share: float, height: float = 20.0) -> Delay:
 
 FAMILIES: dict[str, Delay] = {
     "exponential": gamma(1.0),
-    "gamma, shape 0.5": gamma(0.5),
+    "gamma, shape 2": gamma(2.0),
     "gamma, shape 4": gamma(4.0),
     **{f"lognormal, sigma {sigma}": lognormal(sigma) for sigma in (0.1, 0.3, 0.6, 1.0, 1.25, 1.5)},
 }
 OUTSIDE: dict[str, Delay] = {
+    "gamma, shape 0.5": gamma(0.5),
     "spikes, 1 % of the time": spikes(0.01),
     "spikes, 4 % of the time": spikes(0.04),
 }
@@ -85,6 +86,20 @@ def paths(delay: Delay) -> Iterator[Sampled]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_counted_with_is_never_faster_than_what_is_sampled(family: str) -> None:
     for path in paths(FAMILIES[family]):
+        assert (path.counted_us >= path.sampled_us * NOISE).all(), path
+
+
+def test_so_it_is_on_paths_whose_links_are_of_different_families() -> None:
+    stream = np.random.default_rng(4)
+    for seed in range(40):
+        count = int(stream.integers(2, 31))
+        delays = [list(FAMILIES.values())[at] for at in stream.integers(0, len(FAMILIES), count)]
+        scales = 10 ** stream.uniform(5, 7, count)
+
+        def mixed(z: Floats, delays: list[Delay] = delays) -> Floats:
+            return np.stack([delay(row) for delay, row in zip(delays, z, strict=True)])
+
+        path = sampled_path(mixed, scales, float(stream.choice((0.0, 0.3))), seed)
         assert (path.counted_us >= path.sampled_us * NOISE).all(), path
 
 

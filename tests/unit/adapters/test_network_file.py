@@ -98,7 +98,7 @@ def test_direction_bandwidth_and_encryption_are_read_and_what_is_not_said_is_unk
 def test_what_a_link_cannot_be_is_named_with_its_field_and_line(path: Path, said: str, field: str) -> None:
     error = refusal(path, changed("kind: terrestrial", f"kind: terrestrial\n    {said}"))
     assert error.field.startswith(f"links[0].{field}")
-    assert error.line == 15
+    assert error.line == 14
 
 
 def test_other_round_trip_times_come_from_the_model(path: Path) -> None:
