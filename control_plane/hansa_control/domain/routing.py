@@ -39,17 +39,8 @@ from hansa_control.domain.model import (
     Zone,
 )
 from hansa_control.domain.residency import TransitFault, link_faults, node_fault
-from hansa_control.domain.route_tree import (
-    GraphKey,
-    Strictness,
-    Tree,
-    TreeKey,
-    arc_before,
-    graph_key,
-    graph_of,
-    scale_of,
-    trees_of,
-)
+from hansa_control.domain.route_graph import GraphKey, Strictness, graph_key, graph_of, scale_of
+from hansa_control.domain.route_tree import Tree, TreeKey, arc_before, trees_of
 from hansa_control.domain.snapshot import Network, Snapshot, attachment_of
 from hansa_control.domain.units import PERCENTILES
 
@@ -280,7 +271,7 @@ def _no_costs(network: Network) -> RouteCosts:
 
 
 def _route_costs(network: Network, there: Tree, back: Tree) -> RouteCosts:
-    """Costs as microseconds there and back, rounded up; exact, see ``route_tree`` on costs."""
+    """Costs as microseconds there and back, rounded up; exact, see ``route_graph`` on costs."""
     per_unit = 1.0 / scale_of(network)
     time = np.floor(there.cost * per_unit)
     if there is not back:

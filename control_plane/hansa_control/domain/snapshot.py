@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from hansa_control.domain.containers import Memo
 from hansa_control.domain.graphs import from_networkx, to_networkx
 from hansa_control.domain.model import NetworkLink, NetworkNode, ProbeResult, RoundTrip, Zone, ZoneId
-from hansa_control.domain.network import Memo, Network, attachment_of, build_network, effective_rtt, slower
+from hansa_control.domain.network import Network, attachment_of, build_network, effective_rtt, slower
 
 __all__ = [
     "Measured",
