@@ -82,7 +82,7 @@ def test_a_denied_country_of_operation_is_denied_without_an_allow_list() -> None
 def test_every_clearance_that_is_asked_for_must_be_proved() -> None:
     rule = PersonnelRule(NORDIC, clearances_required=frozenset({"HEMMELIG", "KONFIDENSIELT"}))
     findings = check_personnel(rule, every_fact(), NOW_MS)
-    assert reasons(findings) == [Reason.PERSONNEL_UNKNOWN]
+    assert reasons(findings) == [Reason.PERSONNEL_DENIED]
     assert findings[-1].result.bound == "KONFIDENSIELT"
     assert findings[-1].result.measured == "clearance not among hemmelig"
 
