@@ -120,18 +120,19 @@ def check_predicates(
     predicates: tuple[str, ...], attributes: ZoneAttributes, facts: tuple[Fact, ...], now_ms: int
 ) -> tuple[Finding, ...]:
     """A finding for each predicate, with the values that it read as evidence."""
-    values = values_of(attributes, facts, now_ms)
+    reads = {text: _reads(text) for text in predicates}
+    values = values_of(attributes, facts, now_ms, sorted({name for names in reads.values() for name in names}))
     found: list[Finding] = []
     for text in predicates:
         outcome = evaluate(text, values)
-        found.append(finding(outcome.reason, PREDICATE, outcome.measured, text, _evidence(text, values)))
+        evidence = "; ".join(f"zone.{name} {_shown(values.get(name))}" for name in reads[text])
+        found.append(finding(outcome.reason, PREDICATE, outcome.measured, text, evidence or "no attribute read"))
     return tuple(found)
 
 
-def _evidence(text: str, values: known.Values) -> str:
+def _reads(text: str) -> tuple[str, ...]:
     predicate = compile_predicate(text)
-    reads = predicate.reads if isinstance(predicate, Predicate) else ()
-    return "; ".join(f"zone.{name} {_shown(values.get(name))}" for name in reads) or "no attribute read"
+    return predicate.reads if isinstance(predicate, Predicate) else ()
 
 
 def _shown(value: known.Value | None) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from deciding_world import NOW_MS, fact
 from hansa_control.domain.assurance import (
@@ -243,3 +245,20 @@ def test_facts_of_other_kinds_prove_nothing() -> None:
     assert reasons(check_attestation(TDX_OR_SEV, (fact(CERTIFIED, "intel-tdx"),), NOW_MS)) == [
         Reason.ATTESTATION_MISSING
     ]
+
+
+def test_a_finding_says_on_what_evidence_it_rests_or_that_there_is_none() -> None:
+    def said(*facts: Fact) -> tuple[str, str]:
+        (found,) = check_attestation(TDX_OR_SEV, facts, NOW_MS)
+        return found.result.measured, found.result.evidence
+
+    assert said() == ("attestation not proved", "no fact on attestation")
+    another = fact(ATTESTED, "arm-cca")
+    valid = "register by brreg (company-register), valid until 2027-01-16"
+    assert said(another) == ("attestation not among arm-cca", valid)
+    assert said(fact(ATTESTED, "intel-tdx")) == ("attestation intel-tdx", valid)
+    endless = replace(another, value="intel-tdx", evidence=replace(another.evidence, valid_until_ms=0, issuer=""))
+    assert said(endless) == (
+        "attestation intel-tdx, without validity",
+        "register by unknown (company-register), valid until unknown",
+    )

@@ -47,6 +47,8 @@ def test_what_is_unknown_of_a_link_is_accepted_only_where_it_is_encrypted(unknow
     for encryption in (UNKNOWN, NONE):
         found = link_faults(LENIENT, link("a", "b", encryption=encryption, **unknown))
         assert [fault.reason for fault in found] == [Reason.TRANSIT_UNKNOWN]
+        assert [fault.describe() for fault in found] == [f"{next(iter(unknown))} unknown"]
+        assert found[0].place == f"link a--b, carrier {unknown.get('carrier', 'nordnett') or 'unknown'}"
     strict = replace(LENIENT, unknown_paths=UnknownPaths.REJECT)
     found = link_faults(strict, link("a", "b", encryption=ENCRYPTED, **unknown))
     assert [fault.reason for fault in found] == [Reason.TRANSIT_UNKNOWN]
@@ -55,6 +57,7 @@ def test_what_is_unknown_of_a_link_is_accepted_only_where_it_is_encrypted(unknow
 def test_encryption_excuses_no_country_and_no_carrier_that_is_denied() -> None:
     found = link_faults(LENIENT, link("a", "b", countries=("RU",), carrier="cheapnet", encryption=ENCRYPTED))
     assert [fault.describe() for fault in found] == ["crosses RU", "carried by cheapnet"]
+    assert {fault.reason for fault in found} == {Reason.TRANSIT_DENIED}
 
 
 def test_a_node_of_unknown_country_is_never_crossed() -> None:
@@ -66,7 +69,9 @@ def test_a_node_of_unknown_country_is_never_crossed() -> None:
 def test_a_country_may_be_denied_without_an_allow_list() -> None:
     rule = TransitRule(None, countries_denied=frozenset({"RU"}))
     assert node_fault(rule, node("x", "FI")) is None
-    assert node_fault(rule, node("x", "RU")) is not None
+    fault = node_fault(rule, node("x", "RU"))
+    assert fault is not None
+    assert (fault.reason, fault.describe()) == (Reason.TRANSIT_DENIED, "crosses RU")
     assert [fault.countries for fault in link_faults(rule, link("a", "b", countries=("RU", "FI")))] == [("RU",)]
 
 
