@@ -182,11 +182,17 @@ class PolicyReader:
         name = entry.text()
         if name in self._laws:
             return name
-        if alike := nearest(name, self._laws):
+        letters = {_letters(law): law for law in self._laws}
+        if alike := letters.get(nearest(_letters(name), letters, alike_min=0.8)):
             raise entry.error(f"{name!r} is not a law that is known; did you mean {alike}?")
         if not _LAW.fullmatch(name):
             raise entry.error(f"{name!r} is not the name of a law: capitals, digits and hyphens, as in US-CLOUD-ACT")
         return name
+
+
+def _letters(law: str) -> str:
+    """A law's name without what is easily left out or changed."""
+    return re.sub(r"[^A-Z]", "", law.upper())
 
 
 def _empty_list(key: str, value: YamlValue) -> bool:
@@ -256,7 +262,7 @@ def _attestation(value: YamlValue, rule: residency_pb2.AttestationRule) -> None:
 def _technology(entry: YamlValue, name: str) -> str:
     if name in TECHNOLOGIES:
         return name
-    if not _TECHNOLOGY.fullmatch(name) or nearest(name, TECHNOLOGIES):
+    if not _TECHNOLOGY.fullmatch(name) or nearest(name, TECHNOLOGIES, alike_min=0.85):
         raise entry.error(f"{name!r} is no technology that is known{hint(name, TECHNOLOGIES)}")
     return name
 

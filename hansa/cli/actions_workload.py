@@ -16,6 +16,7 @@ from hansa.cli.view_decision import choice_table, why_not_document
 from hansa.cli.view_workload import describe_document, state_text, update_document, workload_table
 from hansa.errors import HansaError
 from hansa.spec_file import WorkloadFile, load_workload
+from hansa.system import utc_date
 from hansa.v1 import common_pb2, workload_pb2, workload_service_pb2
 
 REFRESH_MS = 1_000
@@ -23,7 +24,7 @@ REFRESH_MS = 1_000
 
 async def plan(session: Session, path: Path) -> int:
     """Decides without acting; the exit code says whether submitting would change anything."""
-    file = load_workload(path, session.tenant)
+    file = load_workload(path, session.tenant, utc_date(session.now_ms))
     response = await session.client.plan(str(file.name), file.spec)
     feasible = bool(response.decision.choices)
     change = feasible and not await _is_as_planned(session, file, response)
@@ -62,7 +63,7 @@ def _plan_document(
 
 async def submit(session: Session, path: Path, *, wait: bool, timeout_s: float) -> int:
     """Hands a workload in and, if asked, waits until it is ready or has no lawful zone."""
-    file = load_workload(path, session.tenant)
+    file = load_workload(path, session.tenant, utc_date(session.now_ms))
     workload = await session.client.submit(str(file.name), file.spec)
     if not wait:
         session.emit(workload, workload_table([workload], session.now_ms, wide=session.wide))
