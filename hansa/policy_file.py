@@ -15,7 +15,7 @@
       certification: [ISO-27001, {scheme: SecNumCloud, version: ["3.2"]}, [C5, BSI-200]]    # an inner list: any of it
       energy: {carbon_gco2_per_kwh_max: 100, renewable_percent_min: 50}
       predicates: ["zone.price_eur_per_hour < 3.0"]        # CEL, see docs/residency.md
-      applies_to: [input, output, weights, logs, telemetry, backup, artefact]      # of transit; all if left out
+      applies_to: [input, output, weights, logs, telemetry, backup, artefact]      # all if left out
       on_change: drain                       # keep-and-alert, drain, terminate; drain if left out
 
 Wherever countries stand, a group of countries may stand too (EU, EEA, Nordic, adequate). It is replaced by its members
@@ -51,16 +51,16 @@ DATA_CLASSES: Mapping[str, residency_pb2.DataClass.ValueType] = {
 TECHNOLOGIES = ("amd-sev-snp", "arm-cca", "intel-sgx", "intel-tdx", "nvidia-gpu-cc")
 
 _RULES = ("preset", "data", "control", "transit", "personnel", "attestation", "certification", "energy", "predicates")
-_NEEDS = {
-    "deny_laws": "control",
-    "foreign_share_percent_max": "control",
-    "deny_carriers": "transit",
-    "encryption": "transit",
-    "unknown_paths": "transit",
-    "applies_to": "transit",
+_BESIDE: Mapping[str, tuple[str, ...]] = {
+    "deny_laws": ("control",),
+    "foreign_share_percent_max": ("control",),
+    "deny_carriers": ("transit",),
+    "encryption": ("transit",),
+    "unknown_paths": ("transit",),
+    "applies_to": ("data", "transit"),
 }
-_CARBON_GCO2_PER_KWH_MAX = 10_000
-_LAW = re.compile(r"[A-Z0-9][A-Z0-9-]{1,62}")
+_CARBON_GCO2_PER_KWH_MAX = 100_000
+_LAW = re.compile(r"[A-Z0-9][A-Z0-9.-]{0,62}")
 _TECHNOLOGY = re.compile(r"[a-z0-9][a-z0-9.-]{1,62}")
 _PRESET = re.compile(r"([a-z][a-z0-9-]{0,62})(?:@([0-9]{4}-[0-9]{2}-[0-9]{2}))?")
 
@@ -114,7 +114,7 @@ class PolicyReader:
 
     def read_rules(self, value: YamlValue) -> residency_pb2.ResidencyPolicy:
         """The same without ``none``, and with on_change unset where it is not written."""
-        parts = value.mapping((), (*_RULES, *_NEEDS, "on_change"))
+        parts = value.mapping((), (*_RULES, *_BESIDE, "on_change"))
         if not any(key in parts for key in _RULES):
             named = f"{', '.join(_RULES[:-1])} or {_RULES[-1]}"
             raise value.error(f"restricts nothing; name {named}, or write residency: none")
@@ -201,11 +201,11 @@ def _empty_list(key: str, value: YamlValue) -> bool:
 
 
 def _require_beside(parts: Mapping[str, YamlValue]) -> None:
-    for key, needed in _NEEDS.items():
-        if key not in parts or needed in parts:
+    for key, needed in _BESIDE.items():
+        if key not in parts or any(rule in parts for rule in needed):
             continue
         if not (parts[key].is_list and not list(parts[key].items())):
-            raise parts[key].error(f"needs {needed} beside it, with the countries that are allowed")
+            raise parts[key].error(f"needs {' or '.join(needed)} beside it, with the countries that are allowed")
 
 
 def _read_scalars(parts: Mapping[str, YamlValue], policy: residency_pb2.ResidencyPolicy) -> None:
