@@ -151,8 +151,12 @@ def _prose(text: str, width_columns: int, start: str = _INDENT) -> list[Line]:
 
 
 def _policy_lines(words: dict[str, object], width_columns: int) -> list[str]:
+    """YAML, folded at blanks, where the line end stands for the blank."""
     import yaml
 
-    width = width_columns - len(_INDENT) - 6 if width_columns else 100_000
-    text = yaml.safe_dump(words, sort_keys=False, allow_unicode=True, default_flow_style=None, width=max(width, 40))
-    return str(text).rstrip().splitlines()
+    text = str(yaml.safe_dump(words, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100_000))
+    columns = max(width_columns - len(_INDENT) - 1, 20) if width_columns else len(text)
+    lines = [
+        textwrap.wrap(part, columns, subsequent_indent="    ", break_long_words=False) for part in text.splitlines()
+    ]
+    return [folded for part in lines for folded in part]
