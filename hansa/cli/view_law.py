@@ -156,7 +156,5 @@ def _policy_lines(words: dict[str, object], width_columns: int) -> list[str]:
 
     text = str(yaml.safe_dump(words, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100_000))
     columns = max(width_columns - len(_INDENT) - 1, 20) if width_columns else len(text)
-    lines = [
-        textwrap.wrap(part, columns, subsequent_indent="    ", break_long_words=False) for part in text.splitlines()
-    ]
-    return [folded for part in lines for folded in part]
+    folder = textwrap.TextWrapper(columns, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return [folded for part in text.splitlines() for folded in folder.wrap(part)]

@@ -91,7 +91,11 @@ def test_prose_and_policy_fit_the_terminal(law: Law, columns: int, monkeypatch: 
 
 
 @pytest.mark.parametrize("name", ["dora", "eu-sovereign", "gdpr-adequate", "no-sikkerhetsloven", "secnumcloud"])
-def test_the_policy_that_is_shown_may_be_pasted_into_a_workload_file(law: Law, name: str) -> None:
+@pytest.mark.parametrize("columns", ["", "80"])
+def test_the_policy_that_is_shown_may_be_pasted_into_a_workload_file(
+    law: Law, name: str, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
     lines = law("show", name).out.splitlines()
     start = lines.index("policy, in the words of a workload file") + 1
     pasted = "\n".join(lines[start : lines.index("", start)])
