@@ -134,7 +134,7 @@ def groups_data(groups: Iterable[CountryGroup], as_of: date) -> list[dict[str, A
 
 def _source(source: Source, width_columns: int) -> list[Line]:
     article = "" if source.article == "-" else f", {source.article}"
-    unchecked = "" if source.checked else " (not compared with the text itself)"
+    unchecked = "" if source.checked else " (not compared with the text)"
     return [
         *_prose(f"{source.law}{article}{unchecked}", width_columns, f"{_INDENT}- "),
         line(Styled(f"{_INDENT}  {source.url}", "dim")),

@@ -17,7 +17,10 @@ Refusal: TypeAlias = Callable[[str], HansaError]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where something is laid down. ``checked`` is False where nobody compared the data with the text itself."""
+    """Where something is laid down.
+
+    ``checked`` is False where nobody compared the data with the text or with a reproduction of it.
+    """
 
     law: str
     article: str

@@ -73,12 +73,13 @@ class CountryGroup:
 
 @dataclass(frozen=True, slots=True)
 class ThirdCountryLaw:
-    """A law of a third country that may reach an operator elsewhere."""
+    """A law of a third country that may reach an operator elsewhere; ``checked`` as in ``Source``."""
 
     name: str
     title: str
     cite: str
     reach: str
+    checked: bool
 
 
 class GroupsOn:
@@ -127,8 +128,10 @@ def law_names() -> tuple[str, ...]:
 
 
 def _law(value: YamlValue) -> ThirdCountryLaw:
-    parts = value.mapping(("name", "title", "cite", "reach"))
-    return ThirdCountryLaw(**{key: part.text() for key, part in parts.items()})
+    keys = ("name", "title", "cite", "reach")
+    parts = value.mapping(keys, ("checked",))
+    checked = "checked" not in parts or read_flag(parts["checked"])
+    return ThirdCountryLaw(**{key: parts[key].text() for key in keys}, checked=checked)
 
 
 def _group(file: DataFile) -> CountryGroup:
