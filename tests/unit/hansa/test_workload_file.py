@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,14 @@ def test_only_the_parts_that_are_named_restrict() -> None:
     assert policy.on_change == residency_pb2.ON_CHANGE_KEEP_AND_ALERT
 
 
+def test_a_group_of_countries_is_read_as_of_the_day_that_is_given() -> None:
+    written = text(residency="residency: {data: [Nordic]}")
+    found = parse_workload_text(written, "havneby", as_of=date(2026, 11, 22)).spec
+    assert list(found.residency.site.countries_allowed) == ["DK", "FI", "IS", "NO", "SE"]
+    with pytest.raises(HansaError, match="no group of countries"):
+        parse_workload_text(written, "havneby")
+
+
 def test_an_unknown_key_is_named_with_its_line_and_the_nearest_valid_one() -> None:
     error = refusal(residency="residency:\n  data: [NO]\n  trasnit: [NO]")
     assert error.field == "residency.trasnit"
@@ -128,6 +137,9 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_valid_one() -> No
         ("resources", "resources: {cpu: 0, memory: 1GiB}", "resources.cpu", "500m or 2"),
         ("resources", "resources: {cpu: '0.0001', memory: 1GiB}", "resources.cpu", "no amount of CPU"),
         ("resources", "resources: {cpu: 1, memory: 1GB}", "resources.memory", "512MiB or 1GiB"),
+        ("resources", "resources: {cpu: 1, memory: 2GB}", "resources.memory", "did you mean 2GiB?"),
+        ("resources", "resources: {cpu: 1, memory: 512m}", "resources.memory", "did you mean 512MiB?"),
+        ("resources", "resources: {cpu: 1, memory: lots}", "resources.memory", "for example 512MiB or 1GiB"),
         ("resources", "resources: {cpu: 1, memory: 0.0001GiB}", "resources.memory", "whole number of MiB"),
         ("replicas", "replicas: 0", "replicas", "nearest valid: 1"),
         ("replicas", "replicas: 99999999999999999999999", "replicas", "nearest valid: 1000"),
