@@ -150,7 +150,7 @@ class Network:
             [node for name, node in all_nodes.items() if name not in removed[0]],
             [link for name, link in all_links.items() if name not in removed[1]],
         )
-        return replace(built)
+        return built
 
     def _patched(
         self, generation: int, node_changes: Mapping[int, NetworkNode], link_changes: Mapping[int, NetworkLink]
