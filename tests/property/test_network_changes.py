@@ -102,7 +102,7 @@ def same_answers(network: Network, scratch: Network, asked: list[RouteKey]) -> N
             assert find_route(network, key, name) == find_route(scratch, key, name), (key, name)
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=100, derandomize=True, deadline=None)
 @given(histories())
 def test_costs_paths_and_ties_after_any_changes_are_those_of_a_network_built_afresh(
     history: tuple[list[NetworkNode], list[NetworkLink], list[Step]],
