@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 from deciding_world import DAY_MS, NOW_MS, fact, spec, zone
 from hansa_control.domain.feasibility import filter_zone
+from hansa_control.domain.figures import whole_number
+from hansa_control.domain.findings import format_countries
 from hansa_control.domain.merging import merge
 from hansa_control.domain.model import (
     AttestationRule,
     CertificationNeed,
     CertificationRule,
+    Countries,
     DataClass,
     DataSource,
     EnergyRule,
@@ -168,6 +171,35 @@ def test_a_share_is_not_asked_for_where_none_is_bounded_and_zero_is_a_bound() ->
 @pytest.mark.parametrize("text", ["", ".5", "5.", "1.234", "0100", "+5", "5 ", "٥", "1.2.3"])
 def test_a_percentage_is_written_in_one_way_only(text: str) -> None:
     assert percentage(text) is None
+
+
+def test_a_whole_number_has_nine_digits_at_most() -> None:
+    assert whole_number("999999999") == 999_999_999
+    assert whole_number("1000000000") is None
+
+
+def test_several_laws_that_are_not_denied_do_not_contradict_each_other() -> None:
+    several = swapped(
+        FactKind.EXTRATERRITORIAL_LAW,
+        fact(FactKind.EXTRATERRITORIAL_LAW, "CN-DSL"),
+        fact(FactKind.EXTRATERRITORIAL_LAW, "XX-LAW"),
+    )
+    assert law(only("legal"), several) == []
+
+
+@pytest.mark.parametrize(
+    ("countries", "words"),
+    [
+        (Countries(), "any"),
+        (Countries(None, frozenset({"RU"})), "any but {RU}"),
+        (Countries(NORDIC), "{NO,SE}"),
+        (Countries(NORDIC, frozenset({"SE"})), "{NO,SE} but {SE}"),
+        (Countries(frozenset()), "no country"),
+        (Countries(NORDIC, NORDIC), "no country"),
+    ],
+)
+def test_a_set_of_countries_reads_as_what_it_allows(countries: Countries, words: str) -> None:
+    assert format_countries(countries) == words
 
 
 def source(country: str | None, data: DataClass = DataClass.INPUT) -> DataSource:
