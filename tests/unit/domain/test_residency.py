@@ -120,6 +120,13 @@ def test_a_denied_law_is_not_shed_by_letting_its_evidence_lapse() -> None:
     assert reasons(check_legal(LEGAL, (*facts(), lapsed), NOW_MS)) == [Reason.FACT_EXPIRED]
 
 
+def test_two_headquarters_contradict_each_other_even_in_allowed_countries() -> None:
+    claims = (*facts(), fact(FactKind.HEADQUARTERS_COUNTRY, "SE"))
+    (found,) = [one for one in check_legal(LEGAL, claims, NOW_MS) if one.reason is not None]
+    assert found.reason is Reason.LEGAL_CONTROL_UNKNOWN
+    assert found.result.measured == "headquarters contradicting: NO, SE"
+
+
 def test_laws_are_not_asked_for_where_none_is_denied() -> None:
     assert reasons(check_legal(LegalRule(NORDIC), without(LAW), NOW_MS)) == []
 
