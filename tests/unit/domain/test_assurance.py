@@ -179,6 +179,7 @@ def test_a_set_of_nothing_cannot_be_proved() -> None:
 def test_a_certificate_that_is_asked_for_reads_as_scheme_version_level() -> None:
     need = CertificationNeed("EUCS", frozenset({"2", "1"}), frozenset({"high"}))
     assert format_need(need) == "EUCS version 1/2 level high"
+    assert format_need(CertificationNeed("C5")) == "C5"
 
 
 def test_energy_within_its_bounds_passes_and_says_what_it_is() -> None:

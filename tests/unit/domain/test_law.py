@@ -217,6 +217,15 @@ def test_a_data_source_stands_under_the_site_rule(country: str | None, reason: R
     assert found.result.bound == "{NO,SE}"
 
 
+def test_a_data_source_in_an_unknown_country_is_refused_where_countries_are_only_denied_too() -> None:
+    policy = ResidencyPolicy(site=SiteRule(None, frozenset({"RU"})))
+    assert reasons(check_sources(policy, [source("US")])) == []
+    (found,) = check_sources(policy, [source(None)])
+    assert found.reason is Reason.SITE_COUNTRY_UNKNOWN
+    assert found.result.measured == "data source archive in an unknown country"
+    assert check_sources(policy, [source("US")])[0].result.measured == "data source archive in US"
+
+
 def test_a_data_source_is_judged_for_the_kinds_of_data_that_the_policy_applies_to() -> None:
     policy = replace(EVERYTHING, applies_to=frozenset({DataClass.INPUT}))
     assert check_sources(policy, [source("US", DataClass.BACKUP)]) == ()

@@ -99,6 +99,11 @@ def test_who_is_refused_depends_on_whose_zones_they_are(source: Zone, target: Zo
     assert refused(probe(source, target, 100)) == accused
 
 
+def test_of_two_zones_of_one_operator_the_evidence_says_so() -> None:
+    (found,) = check_location(OURS, None, sightings(probe(OURS, OURS_TOO, 100))[OURS.id], NOW_MS)
+    assert found.result.evidence.endswith("; both places are the same operator's")
+
+
 def test_a_slow_answer_fits_any_place() -> None:
     (found,) = check_location(THEIRS, None, sightings(probe(OURS, THEIRS, 900_000))[THEIRS.id], NOW_MS)
     assert found.reason is None
@@ -128,6 +133,7 @@ def test_nothing_follows_where_a_place_is_not_given() -> None:
     assert found[THEIRS.id][0].bound_us == 0
     assert check_location(THEIRS, None, found[THEIRS.id], NOW_MS) == ()
     assert sightings(probe(OURS, THEIRS, 1), nodes={"oslo": OSLO}) == {}
+    assert sightings(probe(OURS, THEIRS, 1), nodes={"frankfurt": FRANKFURT}) == {}
     assert sightings_of("nordavind", [OURS], NODES, [probe(OURS, THEIRS, 1)]) == {}
 
 
