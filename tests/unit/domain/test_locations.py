@@ -122,7 +122,7 @@ def test_every_measurement_that_refutes_is_kept() -> None:
 
 
 def test_the_closest_measurement_is_shown_where_none_refutes() -> None:
-    found = sightings(probe(OURS_TOO, THEIRS, 25_000), probe(OURS, THEIRS, 800_000))
+    found = sightings(probe(OURS_TOO, THEIRS, 25_000), probe(OURS, THEIRS, 20_000))
     (passing,) = check_location(THEIRS, None, found[THEIRS.id], NOW_MS)
     assert passing.result.measured == "min rtt 25 ms from nordavind/bodo-1 to waldnetz/fra-1"
 
@@ -180,6 +180,18 @@ def test_the_country_is_not_compared_where_either_side_says_nothing(at: NetworkN
 def test_a_site_in_its_nodes_country_passes_and_says_so() -> None:
     (found,) = check_location(OURS, OSLO, (), NOW_MS)
     assert (found.reason, found.result.measured) == (None, "site country NO")
+    assert found.result.evidence.startswith("register by brreg")
+
+
+def test_only_the_claim_that_contradicts_the_node_is_evidence_against_it() -> None:
+    both = (*facts(), fact(FactKind.SITE_COUNTRY, "SE", ends_ms=NOW_MS + 9 * 86_400_000))
+    (found,) = check_location(zone(facts=both), OSLO, (), NOW_MS)
+    assert found.result.evidence == "register by brreg (company-register), valid until 2027-01-24; node oslo"
+
+
+def test_what_fits_is_not_shown_beside_what_refutes() -> None:
+    (found,) = check_location(OURS, OSLO, sightings(probe(OURS, OURS_TOO, 100))[OURS.id], NOW_MS)
+    assert found.reason is Reason.LOCATION_IMPLAUSIBLE
 
 
 def test_a_false_country_and_a_false_place_are_both_told() -> None:
