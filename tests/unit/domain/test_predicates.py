@@ -248,3 +248,8 @@ def test_compiled_expressions_are_kept_and_bounded() -> None:
     for number in range(COMPILED_MAX + 1):
         compile_predicate(f"zone.nope{number}")
     assert compile_predicate.cache_info().currsize <= COMPILED_MAX
+
+
+def test_countries_of_site_headquarters_and_parents_are_told_apart() -> None:
+    found = values_of(ATTRIBUTES, facts(site="NO", headquarters="SE", parent="FI"), NOW_MS)
+    assert (found["country"], found["headquarters_country"], found["parent_countries"]) == ("NO", "SE", ["FI"])
