@@ -56,7 +56,7 @@ class ExactJoint:
 class Rows:
     """Sparse rows of ``lower <= A x <= upper``, collected a block at a time."""
 
-    def __init__(self, columns: int) -> None:  # noqa: D107
+    def __init__(self, columns: int) -> None:
         self.columns, self.count = columns, 0
         self._parts: list[tuple[Ints, Ints, Floats]] = []
         self._lower: list[Floats] = []
@@ -222,7 +222,7 @@ def solve_repacking(problem: RepackingProblem, limits: ExactLimits | None = None
     """The optimum of re-packing: fewest without a zone, then least cost, within the limits.
 
     The bound is of the sum in which a workload without a zone costs more than all others together. Without a solution
-    in time the objective is infinite.
+    in time the objective is infinite, and the bound is for all workloads placed.
     """
     asked = limits or ExactLimits()
     cost = problem.cost_with_moves()
@@ -234,9 +234,12 @@ def solve_repacking(problem: RepackingProblem, limits: ExactLimits | None = None
     rows = Rows(pairs + count + zones)
     _repacking_rows(problem, (workload, zone), rows)
     integral = np.concatenate((np.ones(pairs), np.zeros(count), np.ones(zones)))
-    result = milp(objective, integrality=integral, bounds=Box(0, 1), constraints=rows.constraint(), options=asked.options())
+    result = milp(
+        objective, integrality=integral, bounds=Box(0, 1), constraints=rows.constraint(), options=asked.options()
+    )
     if result.x is None:
-        return ExactRepacking(np.full(count, -1), np.inf, -np.inf, count)
+        bound = -np.inf if result.mip_dual_bound is None else float(result.mip_dual_bound)
+        return ExactRepacking(np.full(count, -1), np.inf, bound, 0)
     chosen = np.full(count, -1)
     taken = np.flatnonzero(result.x[:pairs] > 0.5)
     chosen[workload[taken]] = zone[taken]

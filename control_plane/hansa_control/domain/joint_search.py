@@ -221,7 +221,8 @@ def _short_list(arena: Arena) -> Ints:
         picked += [_lowest(fairly / np.maximum(widest, 1.0), 12), _lowest(-widest, 6)]
     for labels in arena.domains:
         picked.append(_first_of_each(labels[zones], fairly))
-    return zones[np.unique(np.concatenate(picked))]
+    listed: Ints = zones[np.unique(np.concatenate(picked))]
+    return listed
 
 
 def _lowest(key: Floats, count: int) -> Ints:

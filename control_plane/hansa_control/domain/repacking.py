@@ -24,6 +24,8 @@ from hansa_control.domain.repacking_problem import (
     repacking_objective,
 )
 
+__all__ = ["Repacking", "RepackingLimits", "RepackingProblem", "Unplaced", "repack", "repacking_objective"]
+
 WORK_MAX = 8_000
 """Default budget, in workloads put anew: below 2 s for 200 workloads on 200 zones on two cores."""
 
@@ -32,7 +34,7 @@ GOLDEN = 0.618_033_988_749_894_8
 LIKED = 12
 SLACK = 0.1
 RUINED_LEAST = 4
-RUINED_RANGE = 12
+RUINED_RANGE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +114,10 @@ class _Packing:
         self.opening = np.concatenate((problem.open_cost, (0.0,)))
         self.count = np.zeros(len(self.opening), dtype=np.int64)
         self.zone = np.full(len(cost), len(self.opening) - 1, dtype=np.int64)
-        self.is_put = np.zeros(len(cost), dtype=np.bool_)
         self.total, self.work = 0.0, 0
         fits = (self.demand[:, None, :] <= self.free).all(axis=2)
         self.cost[~fits] = np.inf
-        self._sequence = (np.arange(1, 64 * len(self.opening) + 8_192) * GOLDEN) % 1.0
+        self._sequence: Floats = (np.arange(1, 64 * len(self.opening) + 8_192) * GOLDEN) % 1.0
         self.liked = np.argsort(self.cost, axis=1, kind="stable")[:, :LIKED]
         typical = float(np.median(self.cost.min(axis=1))) if len(cost) else 0.0
         self.slack = SLACK * (abs(typical) + float(np.median(self.opening[:-1])) if len(self.opening) > 1 else 0.0)
@@ -127,7 +128,6 @@ class _Packing:
         self.count[zone] += 1
         self.free[zone] -= self.demand[workload]
         self.zone[workload] = zone
-        self.is_put[workload] = True
 
     def take(self, workload: int) -> None:
         """Takes a workload out."""
@@ -135,7 +135,6 @@ class _Packing:
         self.count[zone] -= 1
         self.total -= float(self.cost[workload, zone]) + (0.0 if self.count[zone] else float(self.opening[zone]))
         self.free[zone] += self.demand[workload]
-        self.is_put[workload] = False
 
     def restore(self, zones: Ints) -> None:
         """Back to an earlier assignment."""
@@ -156,26 +155,27 @@ class _Packing:
         table[~(demand[:, None, :] <= free).all(axis=2)] = np.inf
         if seen.without >= 0:
             table[:, seen.without] = np.inf
-        lines, waiting = np.arange(len(workloads)), np.full(len(workloads), 1e-6)
+        lines, waiting = np.arange(len(workloads)), np.ones(len(workloads), dtype=np.bool_)
         for _ in range(len(workloads)):
             zones = table.argmin(axis=1)
             first = table[lines, zones]
             table[lines, zones] = np.inf
-            at = int((table.min(axis=1) - first + waiting).argmax())
+            at = int(np.where(waiting, table.min(axis=1) - first, -1.0).argmax())
             table[lines, zones] = first
             zone = int(zones[at])
             self.put(int(workloads[at]), zone)
             still = (demand <= free[zone]).all(axis=1) & (table[:, zone] < np.inf)
             table[:, zone] = np.where(still, rows[:, zone], np.inf)
             table[at] = rows[at] = 0.0
-            waiting[at] = -1.0
+            waiting[at] = False
         self.work += len(workloads)
 
     def _noise(self, turn: int, shape: tuple[int, int]) -> Floats:
         """Numbers of 0 to 1 that look like chance: a window into a fixed low-discrepancy sequence."""
         count = shape[0] * shape[1]
         begin = _walk(turn, max(len(self._sequence) - count, 1))
-        return self._sequence[begin : begin + count].reshape(shape)
+        window: Floats = self._sequence[begin : begin + count].reshape(shape)
+        return window
 
     def ruin_and_recreate(self, turn: int) -> None:
         """Empties a few zones that are near one another, one of them for good every other time; then puts back."""
@@ -214,7 +214,7 @@ class _Packing:
         leaves = self.cost[rows, self.zone] + np.where(self.count[self.zone] == 1, self.opening[self.zone], 0.0)
         enters = self.cost + np.where(self.count > 0, 0.0, self.opening)
         fits = (self.demand[:, None, :] <= self.free).all(axis=2)
-        table = np.where(fits, enters, np.inf) - leaves[:, None]
+        table: Floats = np.where(fits, enters, np.inf) - leaves[:, None]
         table[rows, self.zone] = np.inf
         self.work += 2
         return table
