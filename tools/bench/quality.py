@@ -147,13 +147,13 @@ def _cost(kind: str, stream: np.random.Generator, shape: tuple[int, int]) -> np.
     if kind == "backbone":
         return _backbone(stream, shape)
     points, places = stream.random((count, 2)), stream.random((zones, 2))
-    return 30 * np.linalg.norm(points[:, None] - places, axis=2) + 5
+    return np.asarray(30 * np.linalg.norm(points[:, None] - places, axis=2) + 5)
 
 
 def _backbone(stream: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     """Round-trip milliseconds between nodes of the committed European backbone, along shortest paths."""
     graph = as_graph(load_topology())
-    names = sorted(max(nx.connected_components(graph), key=lambda part: len(part)))
+    names = sorted(max((sorted(part) for part in nx.connected_components(graph)), key=lambda part: (len(part), part)))
     picked = [names[at] for at in stream.choice(len(names), sum(shape), replace=False)]
     paths = [nx.single_source_dijkstra_path_length(graph, name, weight="length_m") for name in picked[: shape[0]]]
     return np.array([[5.4 + 1.94 * 2 * path[name] / 200_000 for name in picked[shape[0] :]] for path in paths])
@@ -185,6 +185,7 @@ def _joint_results(kind: str, size: Size) -> Iterator[Result]:
         if exact is not None and np.isfinite(exact.objective) and exact.gap > 1e-3:
             continue
         found += 1
+        print(f"{kind} {seed - 1} {bound / plan.objective:.4f}", file=sys.stderr, flush=True)
         yield kind, bound / plan.objective, bound / _greedy_objective(problem, plan)
 
 

@@ -168,7 +168,7 @@ def _priced(arena: Arena, position: Position, move: tuple[Floats, Targets, Ints]
 
 
 def _adding_cost(arena: Arena, position: Position, adding: tuple[Targets, Ints, Floats]) -> Floats:
-    """What the added replicas cost (s, n), less what room gained in an open zone is worth; infinite past what is free."""
+    """What added replicas cost (s, n), less what room gained in an open zone is worth; infinite past what is free."""
     targets, added, price = adding
     zones = targets.zones
     held = position.replicas[zones]

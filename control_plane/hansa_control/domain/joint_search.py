@@ -48,7 +48,7 @@ class Search:
 
 
 def search(arena: Arena, limits: SearchLimits) -> tuple[Search, Stop]:
-    """Climbs from no zone until the work is spent or it is told to stop; starts anew elsewhere when nothing improves."""
+    """Climbs from no zone until the work is spent or it is told to stop; starts anew when nothing improves."""
     targets = targets_of(arena, _short_list(arena))
     state = Search(arena, limits, arena.evaluate(_first_zones(arena, targets)), targets)
     _record(state, state.position)

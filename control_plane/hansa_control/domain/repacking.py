@@ -117,7 +117,9 @@ class _Packing:
         self.total, self.work = 0.0, 0
         fits = (self.demand[:, None, :] <= self.free).all(axis=2)
         self.cost[~fits] = np.inf
-        self._sequence: Floats = (np.arange(1, 64 * len(self.opening) + 8_192) * GOLDEN) % 1.0
+        self._sequence: Floats = np.asarray(
+            (np.arange(1, 64 * len(self.opening) + 8_192) * GOLDEN) % 1.0, dtype=np.float64
+        )
         self.liked = np.argsort(self.cost, axis=1, kind="stable")[:, :LIKED]
         typical = float(np.median(self.cost.min(axis=1))) if len(cost) else 0.0
         self.slack = SLACK * (abs(typical) + float(np.median(self.opening[:-1])) if len(self.opening) > 1 else 0.0)
@@ -145,7 +147,7 @@ class _Packing:
             self.put(workload, int(zones[workload]))
 
     def insert(self, workloads: Ints, twist: Twist | None = None) -> None:
-        """Puts workloads, the one that would lose most by waiting first; a twist disturbs what it sees, not the total."""
+        """Puts workloads, the one that would lose most by waiting first; a twist changes what it sees."""
         seen = twist or Twist()
         rows = self.cost[workloads]
         if seen.noise:

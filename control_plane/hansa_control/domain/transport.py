@@ -8,6 +8,7 @@ pushed on along cheapest chains of zones, which keeps it optimal. Chains run ove
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -119,7 +120,7 @@ class _Push:
         while before[chain[-1]] >= 0 and len(chain) <= len(self.over):
             chain.append(before[chain[-1]])
         chain.reverse()
-        self._shift(list(zip(chain, chain[1:], strict=False)))
+        self._shift(list(pairwise(chain)))
 
     def _shift(self, hops: list[tuple[int, int]]) -> None:
         first, last = hops[0][0], hops[-1][1]
