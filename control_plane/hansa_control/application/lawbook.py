@@ -1,8 +1,8 @@
 """Whose law applies: the app team's policy, the tenant's, the nation's and the zone owner's, merged into one.
 
-What is sent to a partner, decided on and recorded is the merged policy, explicit and in full. Presets are expanded as of
-the day on which the question is asked, unless they name a day themselves, so a decision that is withdrawn counts from
-that day on; what cannot be expanded any more allows nothing.
+What is sent to a partner, decided on and recorded is the merged policy, explicit and in full. Presets are expanded as
+of the day on which the question is asked, unless they name a day themselves, so a decision that is withdrawn counts
+from that day on; what cannot be expanded any more allows nothing.
 """
 
 from __future__ import annotations
