@@ -275,6 +275,7 @@ def _read(path: Path) -> tuple[Config, Credentials]:
         for partner in config.partners:
             check_authority(credentials.partner_ca_pems[partner.operator], partner.trust_domain, str(partner.ca))
         read_network_file(config.network)
+        LawFiles(config.law, SystemClock().wall_ms())
     except (OSError, ValueError, RefusalError, HansaError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from error

@@ -51,7 +51,7 @@ def test_nation_tenant_and_owner_are_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_at_first_is_an_error_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(HansaError, match="law.yaml:2"):
+    with pytest.raises(HansaError, match=r"law\.yaml:2"):
         LawFiles(law_file(tmp_path, "kind: Law\nnaton: {data: [NO]}\n"), NOW_MS)
 
 

@@ -17,7 +17,7 @@ NORDIC = ResidencyPolicy(site=SiteRule(frozenset({"NO", "SE"})))
 class Laws:
     """A law source that a test changes by hand."""
 
-    on_the_books: LawBook = LawBook()
+    on_the_books: LawBook = field(default_factory=LawBook)
     presets: dict[str, ResidencyPolicy] = field(default_factory=dict)
     edition: int = 0
 
