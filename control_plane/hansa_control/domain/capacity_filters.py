@@ -139,6 +139,10 @@ class Accelerators:
     def _devices(self, row: int, need: AcceleratorNeed) -> tuple[Reason | None, ConstraintResult]:
         chosen = int(self.pool_row[row])
         rows = [chosen] if chosen >= 0 else self._suited.pools_in[row]
+        if not self._sufficient[rows].any():  # the service filter says why; how many devices would do is not known
+            bound = _device_bound(need, int(self._replicas[rows[-1]]))
+            result = ConstraintResult(GPU_CAPACITY, "no number serves in time", bound, free_in(self._columns, row))
+            return Reason.NOT_EVALUATED, result
         kinds, kind_of = self._columns.standing.pools.kinds, self._columns.standing.pools.kind
         shown = ", ".join(f"{self._columns.devices_free[at]} free of {kinds[kind_of[at]].key}" for at in rows)
         bound = _device_bound(need, int(self._replicas[rows[-1]]))

@@ -22,7 +22,6 @@ from hansa_control.domain.model import (
     LatencyBudget,
     Reason,
     Rejection,
-    RoundTrip,
     TransitRule,
     WorkloadSpec,
     Zone,
@@ -50,7 +49,6 @@ BANDWIDTH = "Bandwidth"
 
 CUT_OFF = -1
 PLACES_SHOWN_MAX = 2
-SAMPLES_BEYOND_MIN = 10
 USER_DATA = (DataClass.INPUT, DataClass.OUTPUT)
 
 
@@ -307,15 +305,9 @@ def _floors(measured: Measured, columns: Columns, points: tuple[str, ...], perce
         for row, zone in enumerate(columns.standing.zones):
             for node, rtt in measured.floors.get(zone.id, {}).items():
                 if node in column:
-                    known[column[node], row] = _supported_us(rtt, percentile)
+                    known[column[node], row] = rtt.at(percentile)
         measured.kept.keep(key, known, weight=known.size)
     return known
-
-
-def _supported_us(measured: RoundTrip, percentile: int) -> int:
-    """The measured percentile if enough probes lie beyond it to mean something, else the median."""
-    beyond = measured.sample_count * (100 - percentile) // 100
-    return measured.at(percentile) if beyond >= SAMPLES_BEYOND_MIN else measured.p50_us
 
 
 def _is_access_point(network: Network, name: str) -> bool:
