@@ -7,10 +7,10 @@ from dataclasses import replace
 from math import isclose
 from typing import Any
 
-from hansa_control.domain.model import AccessLatency, Choice, Decision, Zone, ZoneId
+from hansa_control.domain.model import AccessLatency, Choice, Decision, TransitRule, Zone, ZoneId
 from hansa_control.domain.placement import decide
 from oracle_law import Fault
-from oracle_paths import ATTACHED_US, ENDLESS, Paths, kbps_of, up
+from oracle_paths import ATTACHED_US, ENDLESS, Graph, Paths, kbps_of, up
 from oracle_worlds import World
 from oracle_zones import Verdict, expected
 
@@ -76,32 +76,31 @@ def _latencies(world: World, paths: Paths, zone: Zone, choice: Choice) -> Iterat
         elif found is not None and rtt_us is not None:
             if found.rtt_us != rtt_us:
                 yield f"{choice.zone} from {at.access_point}: {found.rtt_us} us, not {rtt_us}"
-            yield from path_breaches(paths, zone, found, kbps_of(world.spec, at))
+            graph = paths.graph(paths.user_rule, "lawful", kbps_of(world.spec, at))
+            yield from path_breaches(graph, paths.user_rule, zone, found)
     if told:
         yield f"{choice.zone}: paths from {sorted(told)}, which nobody asked for"
 
 
-def path_breaches(paths: Paths, zone: Zone, found: AccessLatency, kbps: int) -> Iterator[str]:
-    """What is wrong with a reported path: ends, steps that are not lawful, and a cost that is not that of its steps."""
-    graph = paths.graph(paths.user_rule, "lawful", kbps)
+def path_breaches(graph: Graph, rule: TransitRule | None, zone: Zone, found: AccessLatency) -> Iterator[str]:
+    """What is wrong with a reported path on the graph of what is lawful: ends, steps that are not lawful, and a cost
+    that is not that of its steps.
+    """
     there, back = found.path, found.return_path or found.path[::-1]
-    ends = (found.access_point, zone.inventory.node)
+    ends, name = (found.access_point, zone.inventory.node), f"{zone.id} from {found.access_point}"
     if (there[0], there[-1]) != ends or (back[-1], back[0]) != ends:
-        yield f"{zone.id} from {ends[0]}: the path {there} and back {back} has other ends"
+        yield f"{name}: the path {there} and back {back} has other ends"
     cost = graph.cost(there) + graph.cost(back)
     if cost >= ENDLESS:
-        yield f"{zone.id} from {ends[0]}: the path {there} and back {back} is not lawful"
-    total = up(cost, 1_000) + ATTACHED_US[paths.spec.latency.percentile]
-    if total != found.rtt_us and "measured" not in found.bases:
-        yield f"{zone.id} from {ends[0]}: the path {there} and back {back} takes {total} us, not {found.rtt_us}"
-    if total > found.rtt_us:
-        yield f"{zone.id} from {ends[0]}: faster than its path"
-    countries = {graph.names[name].country for name in (*there, *back)} - {None}
+        yield f"{name}: the path {there} and back {back} is not lawful"
+    total = up(cost, 1_000) + ATTACHED_US[graph.percentile]
+    if total > found.rtt_us or (total != found.rtt_us and "measured" not in found.bases):
+        yield f"{name}: the path {there} and back {back} takes {total} us, not {found.rtt_us}"
+    countries = {graph.names[node].country for node in (*there, *back)} - {None}
     if not countries <= set(found.countries):
-        yield f"{zone.id} from {ends[0]}: countries {found.countries} lack some of {sorted(map(str, countries))}"
-    rule = paths.user_rule
-    if rule is not None and rule.countries.refused(found.countries):
-        yield f"{zone.id} from {ends[0]}: crosses {found.countries}"
+        yield f"{name}: countries {found.countries} lack some of {sorted(map(str, countries))}"
+    if rule is not None and (rule.countries.refused(found.countries) or zone.id.operator in rule.carriers_denied):
+        yield f"{name}: crosses {found.countries} and is attached by {zone.id.operator}"
 
 
 def _order(decision: Decision, verdicts: dict[ZoneId, Verdict]) -> Iterator[str]:

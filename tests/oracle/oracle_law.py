@@ -18,6 +18,7 @@ from hansa_control.domain.model import (
     NetworkNode,
     Reason,
     ResidencyPolicy,
+    WorkloadSpec,
     Zone,
     ZoneId,
 )
@@ -122,8 +123,13 @@ def number_of(text: str) -> int | None:
 
 
 def law_faults(world: World, zone: Zone) -> set[Fault]:
-    """Every part of the policy on facts that refuses a zone."""
-    policy, facts, now_ms = world.spec.residency, zone.facts, world.now_ms
+    """Every part of the policy that refuses a zone, the path apart."""
+    return fact_faults(world.spec, zone, world.now_ms) | location_faults(world, zone)
+
+
+def fact_faults(spec: WorkloadSpec, zone: Zone, now_ms: int) -> set[Fault]:
+    """Every part of the policy on facts, and on data sources, that refuses a zone."""
+    policy, facts = spec.residency, zone.facts
     found: set[Fault] = set()
 
     def add(constraint: str, reasons: Iterable[Reason]) -> None:
@@ -133,7 +139,7 @@ def law_faults(world: World, zone: Zone) -> set[Fault]:
         reasons = (R.SITE_COUNTRY_DENIED, R.SITE_COUNTRY_UNKNOWN)
         country = of_kind(facts, FactKind.SITE_COUNTRY, now_ms)
         add("SiteResidency", _state(country, lambda x: allows(site, x), reasons, single=True))
-        for source in world.spec.data_sources:
+        for source in spec.data_sources:
             if source.data in policy.applies_to:
                 if source.country is None:
                     add("SiteResidency", [R.SITE_COUNTRY_UNKNOWN])
@@ -152,7 +158,7 @@ def law_faults(world: World, zone: Zone) -> set[Fault]:
     for text in policy.predicates:
         outcome = predicate(text, zone, now_ms)
         add("Predicate", [] if outcome else [R.PREDICATE_FAILED if outcome is None else R.PREDICATE_FALSE])
-    return found | _location_faults(world, zone)
+    return found
 
 
 def _legal(policy: ResidencyPolicy, facts: tuple[Fact, ...], now_ms: int) -> set[Reason]:
@@ -247,7 +253,8 @@ def predicate(text: str, zone: Zone, now_ms: int) -> bool | None:
 # --- where a zone can be ---------------------------------------------------------------------------------------------
 
 
-def _location_faults(world: World, zone: Zone) -> set[Fault]:
+def location_faults(world: World, zone: Zone) -> set[Fault]:
+    """What refutes the place that a zone claims, where the policy asks for places."""
     policy = world.spec.residency
     if policy.site is None and policy.legal is None and policy.transit is None and not policy.predicates:
         return set()

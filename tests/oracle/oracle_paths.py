@@ -101,7 +101,7 @@ class Graph:
 
     def __init__(self, world: World, rule: TransitRule | None, fine: Iterable[str], kbps: int = 0) -> None:
         self.names = first_of(world.nodes)
-        percentile, self.way = world.spec.latency.percentile, {}
+        self.percentile, self.way = world.spec.latency.percentile, {}
         fine = set(fine)
         self.open = {name for name, node in self.names.items() if node_state(rule, node) in fine}
         taken: set[str] = set()
@@ -114,7 +114,7 @@ class Graph:
                 continue
             if 0 < link.bandwidth_kbps < kbps:
                 continue
-            time_us = added_us(counted_rtt(link, (self.names[a], self.names[b])), percentile)
+            time_us = added_us(counted_rtt(link, (self.names[a], self.names[b])), self.percentile)
             self._lay(a, b, time_us * link.forward_permille)
             if not link.one_way:
                 self._lay(b, a, time_us * (1_000 - link.forward_permille))

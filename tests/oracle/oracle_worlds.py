@@ -147,7 +147,7 @@ def random_world(seed: int) -> World:
     nodes = tuple(_node(chance, at, is_mild) for at in range(3 + chance.below(6)))
     links = _links(chance, nodes, is_mild)
     zones = tuple(_zone(chance, at, nodes, is_mild) for at in range(1 + chance.below(7)))
-    probes = tuple(_probe(chance, zones) for _ in range(chance.pick((0, 0, 1, 3, 6)))) if len(zones) > 1 else ()
+    probes = tuple(random_probe(chance, zones) for _ in range(chance.pick((0, 0, 1, 3, 6)))) if len(zones) > 1 else ()
     ids = [zone.id for zone in zones]
     return World(
         nodes,
@@ -160,6 +160,22 @@ def random_world(seed: int) -> World:
         frozenset(chance.some(ids, 0.3)) if chance.one_in(3) else frozenset(),
         note=f"seed {seed}",
     )
+
+
+def large_world(seed: int, zone_count: int, node_count: int) -> World:
+    """A world of many nodes and zones, most of them in order: a tree with a third as many chords again."""
+    chance = Stream(seed)
+    nodes = tuple(_node(chance, at, not chance.one_in(5)) for at in range(node_count))
+    ends = [(max(0, at - 1 - chance.below(6)), at) for at in range(1, node_count)]
+    ends += [(chance.below(node_count), chance.below(node_count)) for _ in range(node_count // 3)]
+    asymmetric = chance.one_in(2)
+    links = tuple(
+        random_link(chance, f"l{n}", (f"n{a}", f"n{b}"), (asymmetric, not chance.one_in(5)))
+        for n, (a, b) in enumerate(ends)
+    )
+    zones = tuple(_zone(chance, at, nodes, not chance.one_in(4)) for at in range(zone_count))
+    probes = tuple(random_probe(chance, zones) for _ in range(zone_count // 4))
+    return World(nodes, links, zones, probes, random_spec(chance, nodes, is_mild=True), note=f"seed {seed}")
 
 
 def _node(chance: Stream, at: int, is_mild: bool) -> NetworkNode:
@@ -292,7 +308,8 @@ def random_zone(chance: Stream, name: str, place: tuple[str, str | None], is_mil
     )
 
 
-def _probe(chance: Stream, zones: tuple[Zone, ...]) -> ProbeResult:
+def random_probe(chance: Stream, zones: tuple[Zone, ...]) -> ProbeResult:
+    """A measurement between two of some zones."""
     source, target = chance.shuffled(zones)[:2]
     p50 = chance.pick((6_000, 3_000, 9_000, 20_000))
     p95 = p50 + chance.pick((0, 2_000, 30_000))
