@@ -40,7 +40,7 @@ class LivingWorld:
         """The snapshot of the same world and generation without any history."""
         world, network = self.world, build_network(self.snapshot.network.generation, self.world.nodes, self.world.links)
         measured = Measured.between(world.probes, world.zones)
-        return assemble_snapshot(self.generation, world.zones, network, measured, self.snapshot.taken_at_ms)
+        return assemble_snapshot(self.snapshot.generation, world.zones, network, measured, self.snapshot.taken_at_ms)
 
     def step(self, kind: str = "") -> str:
         """One change, of a kind or of any; says which."""

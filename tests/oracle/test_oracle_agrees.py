@@ -11,7 +11,7 @@ from oracle_worlds import random_world
 from oracle_zones import expected
 
 
-@settings(max_examples=1_500, derandomize=True, deadline=None)
+@settings(max_examples=500, derandomize=True, deadline=None)
 @given(st.integers(0, 1 << 40))
 def test_every_verdict_reason_path_score_and_order_is_that_of_the_oracle(seed: int) -> None:
     world = random_world(seed)
