@@ -93,3 +93,13 @@ def test_a_zone_is_not_refused_for_the_cpu_and_price_of_replicas_that_would_not_
     one = world(spec(latency=budget, service=slow, replicas_max=40, price_millieur_per_hour_max=2_000))
     reasons = {x.reason for x in decide(one.request(), one.snapshot(), NOW_MS).rejections}
     assert reasons == {Reason.LATENCY_EXCEEDED}
+
+
+def test_what_a_zone_without_accelerators_lacks_is_told_in_the_replicas_of_the_request() -> None:
+    one = world(spec(accelerator=AcceleratorNeed((), 2, 0), replicas=3))
+    bare = replace(one.zones[1], inventory=replace(one.zones[1].inventory, pools=()))
+    for zones in ((one.zones[0], bare), (bare,)):
+        asked = replace(one, zones=zones)
+        decision = decide(asked.request(), asked.snapshot(), NOW_MS)
+        told = [x.result.bound for x in decision.rejections if x.result.constraint == "GpuCapacity"]
+        assert told == [">= 6 (2 x 3 replicas)"]

@@ -81,6 +81,7 @@ class Accelerators:
     def __init__(self, question: Question, replicas: Ints, sufficient: Mask) -> None:
         self._columns = question.columns
         self._need = question.spec.accelerator
+        self._least = 1 if question.spec.zones.maximum > 1 else question.spec.replicas
         self._replicas = replicas
         self._sufficient = sufficient
         self.pool_row = np.full(len(self._columns), NO_POOL, dtype=np.int64)
@@ -129,9 +130,7 @@ class Accelerators:
         return [(None, model), (None, memory), self._devices(row, need)]
 
     def _no_device(self, row: int, need: AcceleratorNeed) -> tuple[Reason, ConstraintResult]:
-        first = int(self._columns.standing.pools.first[row])
-        replicas = int(self._replicas[first]) if first < len(self._replicas) else 1
-        bound = _device_bound(need, replicas)
+        bound = _device_bound(need, self._least)
         return Reason.NOT_EVALUATED, ConstraintResult(
             GPU_CAPACITY, "no such device", bound, free_in(self._columns, row)
         )
