@@ -42,12 +42,13 @@ class Workloads:
     async def plan(self, workload: WorkloadId, spec: WorkloadSpec) -> tuple[Decision, str]:
         """The decision of this moment, as if the workload's present placements were free; and where it runs."""
         held = self._state.workloads.get(str(workload))
-        return self._decider.decide(spec, held), current_zone(held)
+        return self._decider.decide(self._decider.laws.checked(spec, workload.tenant), held), current_zone(held)
 
     async def submit(
         self, caller: str, request_id: str, workload: WorkloadId, spec: WorkloadSpec, payload_digest: str
     ) -> Workload:
         """Accepts a workload; durable on return. The same request id with the same payload answers the same again."""
+        self._decider.laws.checked(spec, workload.tenant)
         repeated = self._repeated(caller, request_id, payload_digest)
         held = self._state.workloads.get(str(workload))
         if held is not None and (repeated or held.spec == spec) and held.state is not WorkloadState.DELETING:

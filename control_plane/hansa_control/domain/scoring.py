@@ -11,12 +11,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa_control.domain.claim_groups import facts_memo
 from hansa_control.domain.claims import claims_of
 from hansa_control.domain.columns import STATES
 from hansa_control.domain.feasibility import Verdicts
 from hansa_control.domain.figures import whole_number
 from hansa_control.domain.filters import Ints, Mask
-from hansa_control.domain.law_filter import facts_memo
 from hansa_control.domain.model import FactKind, WorkloadSpec, Zone, ZoneId, ZoneState
 from hansa_control.domain.reach import CUT_OFF
 from hansa_control.domain.selectors import picked
