@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hansa_control.domain.columns import Columns
+from hansa_control.domain.columns import Columns, Standing
 from hansa_control.domain.filters import Ints, Mask, Question
 from hansa_control.domain.model import (
     DataClass,
@@ -65,7 +65,7 @@ def round_trips(question: Question) -> Ints:
 def to_zones(question: Question, keys: Sequence[RouteKey], *, only_access_points: bool) -> Ints:
     """Round trips over the network and the zones' attachments; (keys, zones)."""
     network, standing = question.network, question.columns.standing
-    at_node = np.array([network.node_index.get(name, -1) for name in standing.nodes], dtype=np.int64)
+    at_node = _at_nodes(network, standing)
     usable = [
         key for key in dict.fromkeys(keys) if not only_access_points or is_access_point(network, key.access_point)
     ]
@@ -80,13 +80,26 @@ def to_zones(question: Question, keys: Sequence[RouteKey], *, only_access_points
     return table
 
 
+def _at_nodes(network: Network, standing: Standing) -> Ints:
+    """The network node of each zone, -1 where it is not known; kept with what zones are for the same set of nodes."""
+    known: tuple[Mapping[str, int], Ints] | None = standing.kept.get("nodes")
+    if known is None or known[0] is not network.node_index:
+        index = network.node_index
+        known = (index, np.array([index.get(name, -1) for name in standing.nodes], dtype=np.int64))
+        standing.kept.keep("nodes", known)
+    return known[1]
+
+
 def _lawful_attachments(rule: TransitRule | None, columns: Columns) -> Mask:
     """Whether a zone's attachment, which its owner carries, may be crossed."""
     if rule is None:
         return np.ones(len(columns), dtype=np.bool_)
-    sample = {zone.id.operator: zone for zone in columns.standing.zones}
-    lawful = {operator: not link_faults(rule, attachment_of(zone)) for operator, zone in sample.items()}
-    return np.array([lawful[operator] for operator in columns.standing.operators], dtype=np.bool_)
+    standing = columns.standing
+    if not len(columns):
+        return np.ones(0, dtype=np.bool_)
+    first = np.unique(standing.operator_of, return_index=True)[1].tolist()
+    lawful = np.array([not link_faults(rule, attachment_of(standing.zones[row])) for row in first], dtype=np.bool_)
+    return lawful[standing.operator_of]
 
 
 def floors_of(measured: Measured, columns: Columns, points: tuple[str, ...], percentile: int) -> Ints:
