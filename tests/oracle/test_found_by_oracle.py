@@ -21,6 +21,7 @@ from hansa_control.domain.model import (
     RoundTrip,
     ServiceProfile,
     ServiceTime,
+    TransitRule,
     WorkloadSpec,
     Zone,
 )
@@ -103,3 +104,15 @@ def test_what_a_zone_without_accelerators_lacks_is_told_in_the_replicas_of_the_r
         decision = decide(asked.request(), asked.snapshot(), NOW_MS)
         told = [x.result.bound for x in decision.rejections if x.result.constraint == "GpuCapacity"]
         assert told == [">= 6 (2 x 3 replicas)"]
+
+
+def test_the_attachment_that_bars_a_zone_is_named_as_that_zones_and_not_as_a_neighbours() -> None:
+    law = ResidencyPolicy(transit=TransitRule(None, frozenset({"nordavind"})))
+    one = world(spec(residency=law))
+    two = replace(one, zones=(zone("a", "oslo"), zone("o", "oslo")))
+    told = {
+        x.zone.zone: x.result.evidence
+        for x in decide(two.request(), two.snapshot(), NOW_MS).rejections
+        if x.reason is Reason.TRANSIT_DENIED
+    }
+    assert {name: f"link oslo--nordavind/{name}," in words for name, words in told.items()} == {"a": True, "o": True}
