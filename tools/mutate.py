@@ -171,7 +171,7 @@ def survivors(module: Path, commands: Sequence[str], limit: int, tree: Path) -> 
 
 
 def _passes(command: str, tree: Path) -> bool:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(tree / home) for home in HOMES)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(tree / home) for home in HOMES)}  # noqa: TID251
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     try:
         done = subprocess.run(

@@ -32,6 +32,7 @@ from oracle_worlds import OPERATORS, Stream, World, large_world, random_policy, 
 
 DECISIONS_A_WORLD = 400
 DECISIONS_A_STEP = 20
+ROUND = 2_000
 EXPLAINED_EVERY = 16
 """Reasons in words cost most of a decision and are the oracle's to check; placing asks for choices and plan alone."""
 
@@ -164,15 +165,22 @@ def main() -> int:
     parser.add_argument("--decisions", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    began = time.perf_counter()
-    count = count_breaches(options.decisions, options.seed)
-    seconds = time.perf_counter() - began
-    print(
+    began, total, turn = time.perf_counter(), Count(), 0
+    while total.decisions < options.decisions:
+        count = count_breaches(min(ROUND, options.decisions - total.decisions), options.seed * 1_000 + turn)
+        for name in ("worlds", "decisions", "placed", "zones", "paths", "breaches"):
+            setattr(total, name, getattr(total, name) + getattr(count, name))
+        turn += 1
+        print(_told(total, time.perf_counter() - began), flush=True)
+        print(*count.breaches[:20], sep="\n", end="")
+    return 1 if total.breaches else 0
+
+
+def _told(count: Count, seconds: float) -> str:
+    return (
         f"{count.decisions} decisions on {count.worlds} worlds ({count.placed} with a choice), {count.zones} zones and "
         f"{count.paths} paths checked, {len(count.breaches)} breaches; {count.decisions / seconds:.0f} decisions/s"
     )
-    print(*count.breaches[:20], sep="\n")
-    return 1 if count.breaches else 0
 
 
 if __name__ == "__main__":
