@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import copy
 import os
 import shlex
 import shutil
@@ -87,7 +86,7 @@ def _changes(node: ast.AST) -> list[Callable[[], str]]:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.Invert):
         return [lambda: _drop_sign(node)]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd | ast.BitOr | ast.Add | ast.Sub):
-        return [lambda: _other_operator(node)]
+        return [] if ast.unparse(node.right) == "None" else [lambda: _other_operator(node)]
     if isinstance(node, ast.Return) and node.value is not None:
         return [lambda: _empty(node)]
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Reason":
@@ -129,15 +128,22 @@ def _drop_sign(node: ast.UnaryOp) -> str:
 
 
 def _other_operator(node: ast.BinOp) -> str:
-    others = {ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.Add: ast.Sub, ast.Sub: ast.Add}
-    node.op = others[type(node.op)]()  # type: ignore[index]
+    others: dict[type[ast.operator], type[ast.operator]] = {
+        ast.BitAnd: ast.BitOr,
+        ast.BitOr: ast.BitAnd,
+        ast.Add: ast.Sub,
+        ast.Sub: ast.Add,
+    }
+    node.op = others[type(node.op)]()
     return f"operator: {ast.unparse(node)}"
 
 
 def _empty(node: ast.Return) -> str:
-    emptied = {ast.Tuple: ast.Tuple([], ast.Load()), ast.List: ast.List([], ast.Load())}
     was = ast.unparse(node)
-    node.value = copy.deepcopy(emptied.get(type(node.value), ast.Constant(None)))  # type: ignore[call-overload]
+    if isinstance(node.value, ast.Tuple | ast.List):
+        node.value.elts = []
+    else:
+        node.value = ast.Constant(None)
     return f"emptied: {was}"
 
 
