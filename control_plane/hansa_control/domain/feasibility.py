@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from hansa_control.domain.capacity_filters import GPU_CAPACITY as GPU_CAPACITY
 from hansa_control.domain.capacity_filters import GPU_MEMORY as GPU_MEMORY
 from hansa_control.domain.capacity_filters import GPU_MODEL as GPU_MODEL
 from hansa_control.domain.capacity_filters import MEMORY_CAPACITY as MEMORY_CAPACITY
-from hansa_control.domain.capacity_filters import Accelerators, Machine, Price
+from hansa_control.domain.capacity_filters import Accelerators, Machine, Price, pool_keys
 from hansa_control.domain.claim_groups import groups_of
 from hansa_control.domain.columns import build_columns
 from hansa_control.domain.filters import Filter, Ints, Mask, Question
@@ -38,6 +39,7 @@ from hansa_control.domain.place_filters import ARTEFACT as ARTEFACT
 from hansa_control.domain.place_filters import ZONE_STATE as ZONE_STATE
 from hansa_control.domain.place_filters import Artefact, State
 from hansa_control.domain.reach import Reach, Sources
+from hansa_control.domain.round_trips import round_trips
 from hansa_control.domain.service import Service
 from hansa_control.domain.snapshot import Snapshot
 
@@ -71,9 +73,20 @@ class Standpoint(NamedTuple):
     scores: dict[str, Mapping[str, NDArray[np.float64]]]
 
     def is_of(self, question: Question) -> bool:
-        mine, asked = self.question.snapshot, question.snapshot
-        same = mine.network is asked.network and mine.measured is asked.measured and self.question.own == question.own
+        return self.question.network is question.network and self.is_timely(question)
+
+    def is_timely(self, question: Question) -> bool:
+        same = self.question.snapshot.measured is question.snapshot.measured and self.question.own == question.own
         return same and self.question.now_ms <= question.now_ms < self.until_ms
+
+    def on(self, question: Question) -> Standpoint | None:
+        """The same on a network whose links have changed; None if that changes what was found."""
+        same_places = self.question.network.nodes is question.network.nodes
+        if not same_places or not self.is_timely(question) or question.spec.data_sources:
+            return None
+        if round_trips(question) is not self.reach.rtt_us:
+            return None
+        return self._replace(question=question, reach=self.reach.on(question), sources=Sources(question))
 
 
 class Verdicts:
@@ -117,7 +130,7 @@ class Verdicts:
         for at in self.filters:
             for row, rejection in at.refuse(np.flatnonzero(at.failing).tolist()):
                 by_row[row].append(rejection)
-        return tuple(rejection for found in by_row.values() for rejection in found)
+        return tuple(chain.from_iterable(by_row.values()))
 
     def rejections_of(self, row: int) -> tuple[Rejection, ...]:
         """Every reason for one zone; empty if it is feasible."""
@@ -130,7 +143,7 @@ class Verdicts:
     def pool(self, row: int) -> str:
         """The key of the pool that would be used in a zone; empty if none is needed or none suffices."""
         at = int(self.accelerators.pool_row[row])
-        return self.columns.standing.pools.at(at).key if at >= 0 else ""
+        return pool_keys(self.columns.standing)[at] if at >= 0 else ""
 
     def outcome(self, row: int) -> FilterOutcome:
         """Everything there is to say of one zone."""
@@ -150,7 +163,7 @@ def _standpoint(question: Question) -> Standpoint:
     kept = question.columns.standing.asked
     known: Standpoint | None = kept.get(question.spec)
     if known is None or not known.is_of(question):
-        known = _viewed(question)
+        known = (known and known.on(question)) or _viewed(question)
         kept.keep(question.spec, known, weight=len(question.columns) * (len(question.spec.access) + 10))
     return known
 
