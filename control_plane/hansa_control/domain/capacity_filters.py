@@ -82,8 +82,10 @@ class Accelerators:
     def __init__(self, question: Question, replicas: Ints, sufficient: Mask) -> None:
         self._columns = question.columns
         self._need = question.spec.accelerator
+        self._least = 1 if question.spec.zones.maximum > 1 else question.spec.replicas
         self._replicas = replicas
         self._sufficient = sufficient
+        self._all_suffice = bool(sufficient.all())
         self.pool_row = np.full(len(self._columns), NO_POOL, dtype=np.int64)
         self.failing: Mask = np.zeros(len(self._columns), dtype=np.bool_)
         if self._need is not None:
@@ -123,7 +125,11 @@ class Accelerators:
         words = self._suited.words
         rows = self._suited.pools_in.get(row)
         if rows is not None:
-            return ((Reason.GPU_EXHAUSTED, self._devices(row, rows, need)),)
+            found = self._devices(row, rows, need)
+            if self._all_suffice or self._sufficient[rows].any():
+                return ((Reason.GPU_EXHAUSTED, found),)
+            # The service filter says why; how many devices would do is not known.
+            return ((Reason.NOT_EVALUATED, found._replace(measured="no number serves in time")),)
         evidence, no_device = inventory_of(self._columns, row), self._no_device(row, need)
         if row in self._suited.models_in:
             memory = ConstraintResult(GPU_MEMORY, words.memory[row], words.memory_bound, evidence)
@@ -133,9 +139,7 @@ class Accelerators:
         return ((Reason.GPU_MODEL_MISSING, model), (Reason.NOT_EVALUATED, memory), no_device)
 
     def _no_device(self, row: int, need: AcceleratorNeed) -> tuple[Reason, ConstraintResult]:
-        first = int(self._columns.standing.pools.first[row])
-        replicas = int(self._replicas[first]) if first < len(self._replicas) else 1
-        bound = _device_bound(need, replicas)
+        bound = _device_bound(need, self._least)
         return Reason.NOT_EVALUATED, ConstraintResult(
             GPU_CAPACITY, "no such device", bound, free_in(self._columns, row)
         )

@@ -10,7 +10,6 @@ from hansa_control.domain.columns import Columns, Standing
 from hansa_control.domain.filters import Ints, Mask, Question
 from hansa_control.domain.model import (
     DataClass,
-    RoundTrip,
     TransitRule,
     WorkloadSpec,
 )
@@ -24,7 +23,6 @@ from hansa_control.domain.routing import (
 from hansa_control.domain.snapshot import Measured, Network, attachment_of
 
 CUT_OFF = -1
-SAMPLES_BEYOND_MIN = 10
 USER_DATA = (DataClass.INPUT, DataClass.OUTPUT)
 
 
@@ -142,15 +140,9 @@ def floors_of(measured: Measured, columns: Columns, points: tuple[str, ...], per
         for row, zone in enumerate(columns.standing.zones):
             for node, rtt in measured.floors.get(zone.id, {}).items():
                 if node in column:
-                    known[column[node], row] = _supported_us(rtt, percentile)
+                    known[column[node], row] = rtt.at(percentile)
         measured.kept.keep(key, known, weight=known.size)
     return known
-
-
-def _supported_us(measured: RoundTrip, percentile: int) -> int:
-    """The measured percentile if enough probes lie beyond it to mean something, else the median."""
-    beyond = measured.sample_count * (100 - percentile) // 100
-    return measured.at(percentile) if beyond >= SAMPLES_BEYOND_MIN else measured.p50_us
 
 
 def is_access_point(network: Network, name: str) -> bool:
