@@ -28,8 +28,9 @@ class Unplaced(Enum):
 class RepackingProblem:
     """W workloads and Z zones: cost (W, Z), admissible (W, Z), demand (W, D), capacity (Z, D) of D dimensions.
 
-    Demand may be (W, Z, D) where it depends on the zone, as it does where zones have other devices. open_cost (Z,) >= 0 once for a zone that has a workload; move_cost (W,) for any zone but ``current`` (W,), -1 where
-    it has none (then no move is paid). Raises ValueError naming the field whose shape or values are not so.
+    Demand may be (W, Z, D) where it depends on the zone, as it does where zones have other devices. open_cost (Z,) >= 0
+    once for a zone that has a workload; move_cost (W,) for any zone but ``current`` (W,), -1 where it has none (then no
+    move is paid). Raises ValueError naming the field whose shape or values are not so.
     """
 
     cost: Floats

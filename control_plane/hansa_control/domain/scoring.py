@@ -57,7 +57,7 @@ class Scores:
         spec = verdicts.question.spec
         goal, wishes = spec.objective, spec.preferences
         terms = {
-            "latency": -_weight(goal.latency_permille) * _budget_share(verdicts),
+            "latency": -_weight(goal.latency_permille) * budget_share(verdicts),
             "price": -_weight(goal.price_permille) * euro_per_replica_hour(verdicts),
             "pool_fit": -WASTE_WEIGHT * _waste(verdicts),
             "own_zone": np.where(_is_own(verdicts, home), OWN_ZONE_BONUS, 0.0),
@@ -160,7 +160,7 @@ def _weight(permille: int) -> float:
     return permille / 1_000
 
 
-def _budget_share(verdicts: Verdicts) -> Floats:
+def budget_share(verdicts: Verdicts) -> Floats:
     """Mean round-trip time, weighted by demand, as a share of the budget; without demand all count alike.
 
     Access points from which a zone is not reached do not count: they are served elsewhere.
