@@ -41,10 +41,8 @@ def plan_of(verdicts: Verdicts, sites: Sequence[Site], fallbacks: Sequence[ZoneI
 
 
 def _assignment(verdicts: Verdicts, site: Site, fallback: ZoneId | None) -> Assignment:
-    served = {
-        at.access_point for at, share in zip(verdicts.question.spec.access, site.share_permille, strict=True) if share
-    }
-    latencies = tuple(found for found in verdicts.reach.latencies(site.row) if found.access_point in served)
+    served = [point for point, share in enumerate(site.share_permille) if share]
+    latencies = verdicts.reach.latencies(site.row, served)
     zone = verdicts.columns.zones[site.row].id
     return Assignment(zone, site.replicas, verdicts.pool(site.row), site.share_permille, latencies, fallback)
 

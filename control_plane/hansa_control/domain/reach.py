@@ -138,10 +138,11 @@ class Reach:
         """What holds of the paths to a zone."""
         return [found.result for found in self._holding(row)]
 
-    def latencies(self, row: int) -> tuple[AccessLatency, ...]:
-        """The paths to a zone, in the order of the spec, of access points that have one."""
+    def latencies(self, row: int, points: Iterable[int] | None = None) -> tuple[AccessLatency, ...]:
+        """The paths to a zone, in the order of the spec, of access points that have one; of some where points says."""
         zone = self._columns.zones[row]
-        found = (self._latency(point, row, zone) for point in range(len(self._keys)))
+        wanted = range(len(self._keys)) if points is None else points
+        found = (self._latency(point, row, zone) for point in wanted)
         return tuple(latency for latency in found if latency is not None)
 
     def rtts_along(self, point: int, row: int) -> dict[int, int]:

@@ -90,7 +90,7 @@ def _lasting_terms(verdicts: Verdicts, home: str) -> Mapping[str, Floats]:
         spec = verdicts.question.spec
         goal, wishes = spec.objective, spec.preferences
         terms = {
-            "latency": -_weight(goal.latency_permille) * _budget_share(verdicts),
+            "latency": -_weight(goal.latency_permille) * budget_share(verdicts),
             "price": -_weight(goal.price_permille) * euro_per_replica_hour(verdicts),
             "own_zone": np.where(_is_own(verdicts, home), OWN_ZONE_BONUS, 0.0),
         }
@@ -169,7 +169,7 @@ def _weight(permille: int) -> float:
     return permille / 1_000
 
 
-def _budget_share(verdicts: Verdicts) -> Floats:
+def budget_share(verdicts: Verdicts) -> Floats:
     """Mean round-trip time, weighted by demand, as a share of the budget; without demand all count alike.
 
     Access points from which a zone is not reached do not count: they are served elsewhere.
