@@ -420,8 +420,9 @@ class PlacementState(StrEnum):
 class Placement:
     """A workload's share in one zone; claim is the name of the claim on its owner.
 
-    generation is that of the spec that it was placed for. Placements of one batch were planned together;
-    share_permille is what this one gets of each access point, in the order of the spec, empty where it gets all.
+    generation is that of the spec that it was placed for. Placements of one batch were planned together, batch_parts of
+    them; share_permille is what this one gets of each access point, in the order of the spec, empty where it gets all.
+    has_answered: it has been READY before, if it is not now.
     """
 
     claim: str
@@ -437,6 +438,8 @@ class Placement:
     generation: int = 1
     batch: int = 0
     share_permille: tuple[int, ...] = ()
+    batch_parts: int = 1
+    has_answered: bool = False
 
 
 class ConditionStatus(StrEnum):
