@@ -67,7 +67,7 @@ class _Part(NamedTuple):
 
 
 class _Tried(NamedTuple):
-    """The workload after a batch was tried, why it was refused (nothing if granted), and how often owners were asked."""
+    """The workload after a batch was tried, why it was refused (nothing if granted), how often owners were asked."""
 
     workload: Workload
     refused: tuple[Rejection, ...]
@@ -77,10 +77,11 @@ class _Tried(NamedTuple):
 class _RefusedHere(Exception):
     """A zone refuses its part, or does not answer; is_known says whether nothing can be left of it there."""
 
-    def __init__(self, zone: ZoneId, rejections: tuple[Rejection, ...], *, is_known: bool) -> None:
-        super().__init__(str(zone))
+    def __init__(self, zone: ZoneId, rejections: tuple[Rejection, ...], why: str, *, is_known: bool) -> None:
+        super().__init__(why)
         self.zone = zone
         self.rejections = rejections
+        self.why = why
         self.is_known = is_known
 
 
@@ -156,7 +157,9 @@ class Placer:
     def _shares(self, workload: Workload, plan: Plan) -> list[_Part]:
         spec = self._decider.laws.enforced(workload.spec, workload.id.tenant)
         return [
-            _Part(one.zone, part_of(spec, one.replicas, one.share_permille), one.share_permille, one.latencies, one.pool)
+            _Part(
+                one.zone, part_of(spec, one.replicas, one.share_permille), one.share_permille, one.latencies, one.pool
+            )
             for one in plan.assignments
         ]
 
@@ -212,7 +215,8 @@ class Placer:
         except (OwnerUnreachable, RefusalError) as failure:
             raise _refused_by(part.zone, failure) from failure
         if isinstance(outcome, Refused):
-            raise _RefusedHere(part.zone, outcome.rejections, is_known=True)
+            why = "; ".join(f"{r.reason} {r.result.measured} ({r.result.bound})" for r in outcome.rejections)
+            raise _RefusedHere(part.zone, outcome.rejections, why, is_known=True)
         return outcome
 
     async def _confirm(self, workload: Workload, part: _Part, grant: HoldGrant) -> ClaimStatus:
@@ -234,15 +238,17 @@ class Placer:
         """Nothing is kept of a batch that was refused: what was not asked for is forgotten, what may be held or started
         somewhere is given back. What cannot be given back now stays, to be given back later.
         """
-        why = "; ".join(f"{r.reason} {r.result.measured} ({r.result.bound})" for r in refusal.rejections)
-        told = ("HoldRefused", "refused") if refusal.is_known else ("HoldFailed", "did not grant")
-        self._journal.warning(workload.id, told[0], f"{refusal.zone} {told[1]}: {why}")
+        if refusal.is_known:
+            self._journal.warning(workload.id, "HoldRefused", f"{refusal.zone} refused: {refusal.why}")
+        else:
+            reason = refusal.rejections[0].reason
+            self._journal.warning(workload.id, "HoldFailed", f"{refusal.zone}: {reason}: {refusal.why}")
         batch = _placement(workload, failed).batch
         known = {failed} if refusal.is_known else set()
         kept = tuple(p for p in workload.placements if p.batch != batch or (p.claim in asked and p.claim not in known))
         workload = self._journal.record(replace(workload, placements=kept))
         for claim in [p.claim for p in kept if p.batch == batch]:
-            message = why if claim == failed else f"given back: {refusal.zone} has no part of the plan"
+            message = refusal.why if claim == failed else f"given back: {refusal.zone} has no part of the plan"
             workload = self._give_up(workload, claim, message)
             if claim != failed:
                 workload = await self._try_to_give_back(workload, _placement(workload, claim))
@@ -341,7 +347,7 @@ def _refused_by(zone: ZoneId, failure: OwnerUnreachable | RefusalError) -> _Refu
     """What has become of the claim is unknown: it may be held there."""
     reason = failure.reason if isinstance(failure, RefusalError) else Reason.PARTNER_UNREACHABLE
     why = failure.message if isinstance(failure, RefusalError) else str(failure)
-    return _RefusedHere(zone, (_owner_rejection(zone, reason, why),), is_known=False)
+    return _RefusedHere(zone, (_owner_rejection(zone, reason, why),), why, is_known=False)
 
 
 def _placement(workload: Workload, claim: str) -> Placement:

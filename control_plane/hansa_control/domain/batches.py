@@ -1,4 +1,4 @@
-"""Placements that were planned together: whether all of them answer, which of them users are sent to, which are given up.
+"""Placements that were planned together: whether all of them answer, where users are sent, what is given up.
 
 A batch is placed as a whole and replaced as a whole, because its shares add up to everything that users ask only
 together. Of a batch that has lost a part, what answers goes on answering until a whole batch does.

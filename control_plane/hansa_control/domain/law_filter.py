@@ -8,14 +8,23 @@ group; the words, with each zone's own evidence, are made for the zones that som
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from hansa_control.domain.attributes import Values
 from hansa_control.domain.containers import Memo
 from hansa_control.domain.filters import Ints, Mask, Question
 from hansa_control.domain.model import ConstraintResult, Fact, Rejection, ResidencyPolicy, Zone
-from hansa_control.domain.predicates import ZoneAttributes, attributes_of
+from hansa_control.domain.predicates import (
+    Predicate,
+    ZoneAttributes,
+    attributes_of,
+    compile_predicate,
+    evaluate,
+    values_of,
+)
 from hansa_control.domain.residency import check_law, check_sources
 
 FOREVER_MS = 1 << 62
@@ -39,10 +48,9 @@ class Law:
         question, groups = self._question, _groups(self._question)
         known: Mask | None = groups.kept.get(self._policy)
         if known is None:
-            if self._policy.predicates:
-                known = _refused_zones(self._policy, question)
-            else:
-                known = _refused_groups(question, groups)[groups.of_zone]
+            known = _refused_groups(question, groups)[groups.of_zone]
+            for predicate in self._policy.predicates:
+                known = known | ~holds(question, predicate)
             groups.kept.keep(self._policy, known)
         return known
 
@@ -156,7 +164,7 @@ POLICIES_KEPT_MAX = 2_000
 
 def _refused_groups(question: Question, groups: _Groups) -> Mask:
     """By group, whether a policy refuses its zones."""
-    policy = question.spec.residency
+    policy = replace(question.spec.residency, predicates=())
     table = question.snapshot.knowledge.table(("groups", policy), GROUPS_KEPT_MAX)
     refused = np.zeros(len(groups.sample), dtype=np.bool_)
     for group, (claims, zone) in enumerate(zip(groups.claims, groups.sample, strict=True)):
@@ -171,10 +179,37 @@ def _refused_groups(question: Question, groups: _Groups) -> Mask:
 GROUPS_KEPT_MAX = 4_000
 
 
-def _refused_zones(policy: ResidencyPolicy, question: Question) -> Mask:
-    """By zone, whether a policy with predicates refuses it: predicates tell zones apart that claim the same."""
-    zones, now_ms = question.columns.standing.zones, question.now_ms
-    return np.array([bool(_judge(policy, zone, now_ms).rejections) for zone in zones], dtype=np.bool_)
+def holds(question: Question, predicate: str) -> Mask:
+    """By zone, whether a predicate is true of it; kept for as long as what is known of zones stays.
+
+    It is evaluated once for each set of values that it reads, however many zones have them.
+    """
+    kept = facts_memo(question)
+    known: Mask | None = kept.get(("predicate", predicate))
+    if known is None:
+        compiled = compile_predicate(predicate)
+        reads = compiled.reads if isinstance(compiled, Predicate) else ()
+        outcomes: dict[tuple[object, ...], bool] = {}
+        found = []
+        for values in _values(question):
+            read = tuple(tuple(v) if isinstance(v := values.get(name), list) else v for name in reads)
+            if read not in outcomes:
+                outcomes[read] = evaluate(predicate, values).reason is None
+            found.append(outcomes[read])
+        known = np.array(found, dtype=np.bool_)
+        kept.keep(("predicate", predicate), known)
+    return known
+
+
+def _values(question: Question) -> list[Values]:
+    """What predicates may read of each zone."""
+    kept = facts_memo(question)
+    known: list[Values] | None = kept.get("values")
+    if known is None:
+        zones, now_ms = question.columns.standing.zones, question.now_ms
+        known = [values_of(attributes_of(zone), zone.facts, now_ms) for zone in zones]
+        kept.keep("values", known)
+    return known
 
 
 def _claimed(zone: Zone, now_ms: int, table: Memo) -> _Claimed:
