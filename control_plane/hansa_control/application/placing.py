@@ -157,10 +157,7 @@ class Placer:
     def _shares(self, workload: Workload, plan: Plan) -> list[_Part]:
         spec = self._decider.laws.enforced(workload.spec, workload.id.tenant)
         return [
-            _Part(
-                one.zone, part_of(spec, one.replicas, one.share_permille), one.share_permille, one.latencies, one.pool
-            )
-            for one in plan.assignments
+            _Part(one.zone, part_of(spec, one), one.share_permille, one.latencies, one.pool) for one in plan.assignments
         ]
 
     @staticmethod

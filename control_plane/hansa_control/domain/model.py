@@ -233,7 +233,8 @@ class Assignment:
     """A zone's part in a plan.
 
     share_permille has one entry per access point, in the order of the spec: what this zone gets of its traffic.
-    latencies are of the access points that it serves. fallback is the lawful zone that takes over if this one fails.
+    latencies are of the access points that it serves, or could serve where it stands by and has no share of any.
+    fallback is the lawful zone that takes over if this one fails.
     """
 
     zone: ZoneId

@@ -7,7 +7,6 @@ how much load so many replicas take before users wait too long. Every zone of a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -28,6 +27,7 @@ from hansa_control.domain.joint_problem import (
 )
 from hansa_control.domain.model import (
     AcceleratorPool,
+    Assignment,
     FactKind,
     Plan,
     Reason,
@@ -81,15 +81,22 @@ class _Candidates(NamedTuple):
     pools: tuple[AcceleratorPool | None, ...]
 
 
-def part_of(spec: WorkloadSpec, replicas: int, share_permille: Sequence[int]) -> WorkloadSpec:
-    """What one zone is asked for: its replicas, in that zone alone, and its share of the demand."""
-    shared = zip(spec.access, share_permille, strict=True)
-    access = tuple(replace(at, demand_millirps=-(-at.demand_millirps * s // SHARES)) for at, s in shared if s)
+def part_of(spec: WorkloadSpec, assignment: Assignment) -> WorkloadSpec:
+    """What one zone is asked for: its replicas, in that zone alone, and its share of the demand.
+
+    A zone on standby, which has no share, is asked whether it may serve where it could; with the least demand there is.
+    """
+    able = {latency.access_point for latency in assignment.latencies}
+    access = tuple(
+        replace(at, demand_millirps=max(1, -(-at.demand_millirps * share // SHARES)))
+        for at, share in zip(spec.access, assignment.share_permille, strict=True)
+        if at.access_point in able
+    )
     price_max = 0  # of the whole workload; its home operator has checked it
     return replace(
         spec,
         access=access,
-        replicas=replicas,
+        replicas=assignment.replicas,
         replicas_max=0,
         zones=ZoneBounds(),
         spread=(),
