@@ -14,6 +14,8 @@ from hansa_control.adapters.codec_decision import decision_out, event_out, workl
 from hansa_control.adapters.codec_network import link_out, node_out, probe_out, round_trip_out
 from hansa_control.adapters.codec_workload import spec_in
 from hansa_control.adapters.codec_zone import zone_out
+from hansa_control.application.queries import Endpoint, ZoneEndpoint
+from hansa_control.application.workloads import Current
 from hansa_control.domain.model import (
     Decision,
     Event,
@@ -165,8 +167,10 @@ def _token_read(token: str, method: str) -> str:
 # --- responses ------------------------------------------------------------------------------------------------------
 
 
-def plan_out(decision: Decision, current_zone: str) -> service_pb2.PlanWorkloadResponse:
-    return service_pb2.PlanWorkloadResponse(decision=decision_out(decision), current_zone=current_zone)
+def plan_out(decision: Decision, current: Current) -> service_pb2.PlanWorkloadResponse:
+    return service_pb2.PlanWorkloadResponse(
+        decision=decision_out(decision), current_zone=current.zone, current_zones=current.zones
+    )
 
 
 def submit_out(workload: Workload) -> service_pb2.SubmitWorkloadResponse:
@@ -225,15 +229,33 @@ def _comparison_out(measured: ProbeResult, modelled: RoundTrip | None) -> servic
 
 
 def explain_out(
-    decision: Decision, now: Decision, current_zone: str, decided_at_ms: int
+    decision: Decision, now: Decision, current: Current, decided_at_ms: int
 ) -> service_pb2.ExplainWorkloadResponse:
     return service_pb2.ExplainWorkloadResponse(
         decision=decision_out(decision),
-        current_zone=current_zone,
+        current_zone=current.zone,
         decided_at_ms=decided_at_ms,
         now=decision_out(now),
+        current_zones=current.zones,
     )
 
 
-def endpoint_out(urls: Sequence[str], ca_pem: bytes, zone: str, claim: str) -> service_pb2.FindEndpointResponse:
-    return service_pb2.FindEndpointResponse(endpoint_urls=urls, endpoint_ca_pem=ca_pem, zone=zone, claim=claim)
+def endpoint_out(endpoint: Endpoint) -> service_pb2.FindEndpointResponse:
+    return service_pb2.FindEndpointResponse(
+        endpoint_urls=endpoint.urls,
+        endpoint_ca_pem=endpoint.ca_pem,
+        zone=endpoint.zone,
+        claim=endpoint.claim,
+        zones=[_zone_endpoint_out(zone) for zone in endpoint.zones],
+    )
+
+
+def _zone_endpoint_out(zone: ZoneEndpoint) -> service_pb2.ZoneEndpoint:
+    return service_pb2.ZoneEndpoint(
+        zone=zone.zone,
+        endpoint_urls=zone.urls,
+        endpoint_ca_pem=zone.ca_pem,
+        claim=zone.claim,
+        replicas=zone.replicas,
+        shares=[service_pb2.AccessShare(access_point=name, share_permille=share) for name, share in zone.shares],
+    )

@@ -33,8 +33,8 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
     ) -> service_pb2.PlanWorkloadResponse:
         plan = codec.plan_in(request)
         self._authorise(context, plan.workload)
-        decision, current_zone = await self._workloads.plan(plan.workload, plan.spec)
-        return codec.plan_out(decision, current_zone)
+        decision, current = await self._workloads.plan(plan.workload, plan.spec)
+        return codec.plan_out(decision, current)
 
     async def SubmitWorkload(
         self, request: service_pb2.SubmitWorkloadRequest, context: Any
@@ -96,7 +96,7 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         question = codec.explain_in(request)
         self._authorise(context, question.workload)
         found = self._queries.explain(question.workload, question.zone)
-        return codec.explain_out(found.decision, found.now, found.current_zone, found.decided_at_ms)
+        return codec.explain_out(found.decision, found.now, found.current, found.decided_at_ms)
 
     async def DeleteWorkload(
         self, request: service_pb2.DeleteWorkloadRequest, context: Any
@@ -127,7 +127,7 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         workload = codec.name_in(request)
         self._authorise(context, workload)
         found = self._queries.endpoint(workload)
-        return codec.endpoint_out(found.urls, found.ca_pem, found.zone, found.claim)
+        return codec.endpoint_out(found)
 
     def _authorise(self, context: Any, workload: WorkloadId) -> PeerIdentity:
         peer = self._peers.peer(context, Role.TENANT)

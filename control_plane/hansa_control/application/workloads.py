@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
@@ -11,16 +12,25 @@ from hansa_control.application.ports import Clock, IdSource, RefusalError, Store
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.domain import lifecycle
+from hansa_control.domain.batches import LIVE, batches_of
 from hansa_control.domain.lifecycle import WorkloadEvent
 from hansa_control.domain.model import (
     Decision,
-    PlacementState,
+    Placement,
     Reason,
     Workload,
     WorkloadId,
     WorkloadSpec,
     WorkloadState,
 )
+from hansa_control.domain.sharing import shares_now
+
+
+class Current(NamedTuple):
+    """Where a workload is: the zone that gets most of the requests, and all zones, sorted; empty if nowhere."""
+
+    zone: str
+    zones: tuple[str, ...]
 
 
 class Workloads:
@@ -39,10 +49,10 @@ class Workloads:
         self._clock, self._ids = sources
         self.on_change: Callable[[WorkloadId], None] = lambda workload: None
 
-    async def plan(self, workload: WorkloadId, spec: WorkloadSpec) -> tuple[Decision, str]:
+    async def plan(self, workload: WorkloadId, spec: WorkloadSpec) -> tuple[Decision, Current]:
         """The decision of this moment, as if the workload's present placements were free; and where it runs."""
         held = self._state.workloads.get(str(workload))
-        return self._decider.decide(self._decider.laws.checked(spec, workload.tenant), held), current_zone(held)
+        return self._decider.decide(self._decider.laws.checked(spec, workload.tenant), held), current_of(held)
 
     async def submit(
         self, caller: str, request_id: str, workload: WorkloadId, spec: WorkloadSpec, payload_digest: str
@@ -128,9 +138,17 @@ class Workloads:
             self._state.delete(Table.REQUEST, next(iter(self._state.requests)))
 
 
-def current_zone(workload: Workload | None) -> str:
-    """The zone of the newest placement that is not given up, "operator/zone"; empty if there is none."""
-    for placement in reversed(workload.placements if workload else ()):
-        if placement.state in {PlacementState.STARTING, PlacementState.READY}:
-            return str(placement.zone)
-    return ""
+def current_of(workload: Workload | None) -> Current:
+    """The zones of the newest batch, to which a workload moves if it does not run there yet."""
+    batches = batches_of(workload.placements, LIVE) if workload else []
+    if workload is None or not batches:
+        return Current("", ())
+    parts = batches[-1].live
+    return Current(most_used(workload.spec, parts), tuple(sorted(str(part.zone) for part in parts)))
+
+
+def most_used(spec: WorkloadSpec, parts: Sequence[Placement]) -> str:
+    """The zone, "operator/zone", that gets most of the requests of those parts; ties by name."""
+    demand = {at.access_point: at.demand_millirps for at in spec.access}
+    got = [sum(demand.get(name, 0) * share for name, share in shares.items()) for shares in shares_now(parts)]
+    return min((-load, str(part.zone)) for load, part in zip(got, parts, strict=True))[1]
