@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from hansa_control.application.ports import Clock
+from hansa_control.application.ports import Clock, RefusalError
+from hansa_control.application.records import Records
 from hansa_control.application.settings import Settings
 from hansa_control.application.world import World
 from hansa_control.domain.capacity import add, amount_for
@@ -20,7 +21,9 @@ from hansa_control.domain.model import (
     Zone,
     ZoneId,
 )
+from hansa_control.domain.overlay import Overlay, OverlayInvalid, apply_overlay, spec_under
 from hansa_control.domain.placement import PlacementRequest, decide
+from hansa_control.domain.record import DecisionInputs, parts_of
 from hansa_control.domain.snapshot import Snapshot
 
 LAW = frozenset(
@@ -44,15 +47,31 @@ class Decider:
         self._world = world
         self._clock = clock
         self.decision_count = 0
+        self.records = Records()
 
     def decide(self, spec: WorkloadSpec, held: Workload | None = None, exclude: Collection[ZoneId] = ()) -> Decision:
         """A decision; what ``held`` occupies now counts as free for it."""
         snapshot = self._credited(self._world.snapshot(), held)
-        request = PlacementRequest(spec=spec, home=self._settings.operator, exclude=frozenset(exclude))
-        started_us = self._clock.elapsed_us()
-        decision = decide(request, snapshot, self._clock.wall_ms())
+        return self._decide(self._request(spec, exclude), snapshot)
+
+    def decide_under(self, overlay: Overlay, spec: WorkloadSpec, held: Workload | None = None) -> Decision:
+        """The decision as it would be in a world that is other than it is; RefusalError if the overlay does not fit."""
+        try:
+            snapshot = apply_overlay(self._credited(self._world.snapshot(), held), overlay)
+        except OverlayInvalid as error:
+            raise RefusalError(Reason.INVALID_FIELD, error.message, f"overlay.{error.field}") from error
+        return self._decide(self._request(spec_under(overlay, spec)), snapshot, hypothetical=True)
+
+    def _request(self, spec: WorkloadSpec, exclude: Collection[ZoneId] = ()) -> PlacementRequest:
+        return PlacementRequest(spec=spec, home=self._settings.operator, exclude=frozenset(exclude))
+
+    def _decide(self, request: PlacementRequest, snapshot: Snapshot, *, hypothetical: bool = False) -> Decision:
+        now_ms, started_us = self._clock.wall_ms(), self._clock.elapsed_us()
+        decision = decide(request, snapshot, now_ms)
+        elapsed_us = self._clock.elapsed_us() - started_us
         self.decision_count += 1
-        return replace(decision, elapsed_us=self._clock.elapsed_us() - started_us)
+        inputs = DecisionInputs(request, now_ms, parts_of(snapshot), hypothetical)
+        return self.records.sealed(inputs, replace(decision, elapsed_us=elapsed_us))
 
     def unlawful(self, spec: WorkloadSpec, zone: ZoneId) -> tuple[Rejection, ...]:
         """Which parts of the residency policy a zone fails now; also when the zone is no longer seen at all."""

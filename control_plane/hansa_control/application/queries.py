@@ -107,6 +107,13 @@ class Queries:
         decision = _restricted(stored.decision, zone)
         return Explanation(decision, current_zone(held), stored.decided_at_ms, _restricted(now, zone))
 
+    def record(self, workload: WorkloadId) -> DecisionRecord:
+        """What the decision that placed a workload was made of. RefusalError UNAVAILABLE if that is not kept any more."""
+        stored = self._state.decisions.get(str(workload))
+        if stored is None:
+            raise RefusalError(Reason.UNAVAILABLE, f"{workload} has not been decided yet")
+        return self._decider.records.record(stored.decision, self._state_settings.choices_evidenced_max)
+
     def endpoint(self, workload: WorkloadId) -> Endpoint:
         """Where to send requests: the newest placement that answers. RefusalError if none does."""
         held = self.workload(workload)

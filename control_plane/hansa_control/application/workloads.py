@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from hansa_control.application.deciding import Decider
+from hansa_control.application.expectations import Expectations
 from hansa_control.application.journal import Journal
 from hansa_control.application.ports import Clock, IdSource, RefusalError, StoredRequest, Table
 from hansa_control.application.settings import Settings
@@ -21,6 +23,16 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     WorkloadState,
 )
+from hansa_control.domain.overlay import Overlay
+from hansa_control.domain.record import DecisionRecord
+
+
+class WhatIf(NamedTuple):
+    """The decision in a world that is other than it is, the one in the world as it is, and where the workload runs."""
+
+    decision: Decision
+    present: Decision
+    current_zone: str
 
 
 class Workloads:
@@ -36,13 +48,37 @@ class Workloads:
         self._settings = settings
         self._state, self._journal = records
         self._decider = decider
+        self._expectations = Expectations()
         self._clock, self._ids = sources
         self.on_change: Callable[[WorkloadId], None] = lambda workload: None
 
     async def plan(self, workload: WorkloadId, spec: WorkloadSpec) -> tuple[Decision, str]:
         """The decision of this moment, as if the workload's present placements were free; and where it runs."""
         held = self._state.workloads.get(str(workload))
-        return self._decider.decide(spec, held), current_zone(held)
+        decision = self._decider.decide(spec, held)
+        self._expectations.remember(workload, spec, decision)
+        return decision, current_zone(held)
+
+    async def plan_under(self, overlay: Overlay, workload: WorkloadId, spec: WorkloadSpec) -> WhatIf:
+        """The decision in a world that is other than it is, beside that of this moment. Nothing expects it later."""
+        held = self._state.workloads.get(str(workload))
+        present = self._decider.decide(spec, held)
+        return WhatIf(self._decider.decide_under(overlay, spec, held), present, current_zone(held))
+
+    def record(self, decision: Decision) -> DecisionRecord:
+        """The record of a plan that was just made."""
+        return self._decider.records.record(decision)
+
+    def expect(self, generation: int, caller: str, request_id: str, workload: WorkloadId, spec: WorkloadSpec) -> None:
+        """Refuses with GENERATION_CHANGED if a submit of this would be answered otherwise than its plan was.
+
+        generation is that of the plan, 0 expects nothing. A submit that changes nothing (one that is repeated, or of
+        the spec that is kept) was answered already.
+        """
+        held = self._state.workloads.get(str(workload))
+        known = f"{caller}|{request_id}" in self._state.requests or (held is not None and held.spec == spec)
+        if generation and not known:
+            self._expectations.check(workload, spec, generation, self._decider.decide(spec, held))
 
     async def submit(
         self, caller: str, request_id: str, workload: WorkloadId, spec: WorkloadSpec, payload_digest: str

@@ -232,7 +232,9 @@ def _short_of_room(arena: Arena, position: Position, pair: tuple[Sources, Target
     room = float(widest.sum())
     origin = np.maximum(sources.zones, 0)
     lost = sources.closes * widest[origin]
-    could = arena.room[targets.zones, np.minimum(arena.free[targets.zones], spare + np.maximum(1, sources.taken[:, None]))]
+    could = arena.room[
+        targets.zones, np.minimum(arena.free[targets.zones], spare + np.maximum(1, sources.taken[:, None]))
+    ]
     gained = np.column_stack((np.where(held[targets.zones] > 0, 0.0, could), np.zeros(len(lost))))
     short = np.maximum(arena.demand_sum - (room - lost[:, None] + gained), 0.0)
     before = max(arena.demand_sum - room, 0.0)

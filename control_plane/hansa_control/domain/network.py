@@ -145,12 +145,11 @@ class Network:
         all_nodes = {node.name: node for node in self.nodes} | nodes
         as_given = (self._link_as_given(at) for at in range(len(self.links)))
         all_links = {link.name: link for link in chain(as_given, self.adrift)} | links
-        built = build_network(
+        return build_network(
             generation,
             [node for name, node in all_nodes.items() if name not in removed[0]],
             [link for name, link in all_links.items() if name not in removed[1]],
         )
-        return replace(built, laws=self.laws)
 
     def _patched(
         self, generation: int, node_changes: Mapping[int, NetworkNode], link_changes: Mapping[int, NetworkLink]
