@@ -86,10 +86,10 @@ def checked_id(text: str, field: str) -> str:
     raise invalid_field(field, f"{text!r} is not {ID_RULE}{hint}")
 
 
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """The valid word most like this one, compared without case; empty if none is alike."""
+def nearest(word: str, valid: Iterable[str], *, alike_min: float = 0.6) -> str:
+    """The valid word most like this one, compared without case; empty if none is alike (0 nothing, 1 the same)."""
     by_folded = {candidate.casefold(): candidate for candidate in valid}
-    close = difflib.get_close_matches(word.casefold(), list(by_folded), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word.casefold(), list(by_folded), n=1, cutoff=alike_min)
     return by_folded[close[0]] if close else ""
 
 

@@ -7,7 +7,7 @@
     resources: {cpu: 500m, memory: 1GiB}                      # of each replica
     users: [{access_point: oslo, requests_per_s: 5}]
     latency: {percentile: 95, rtt_ms_max: 24}                 # and more, see spec_service
-    residency:                                                # or the word: none
+    residency:                                                # or the word: none; all of it in hansa.policy_file
       data: [NO, SE]                                          # where the zone may stand
       control: [NO, SE]                                       # who may control its owner
       transit: [NO, SE]                                       # where traffic may pass
@@ -27,14 +27,16 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-from hansa.countries import COUNTRIES, nearest_country
 from hansa.errors import HansaError
+from hansa.law.membership import policy_reader
 from hansa.names import WorkloadName, checked_id, parse_workload
+from hansa.policy_file import PolicyReader
 from hansa.spec_demand import OPTIONAL_KEYS, add_demand
-from hansa.v1 import common_pb2, residency_pb2, workload_pb2
+from hansa.v1 import common_pb2, workload_pb2
 from hansa.yaml_tree import YamlValue, read_yaml, read_yaml_file
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -44,11 +46,6 @@ _MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(MiB|GiB|TiB|Mi|Gi|Ti)")
 _MIB_PER_UNIT = {"Mi": 1, "Gi": 1024, "Ti": 1024 * 1024}
 _LOOSE_MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 _MEMORY_MIB_MAX = 67_108_864
-_ON_CHANGE = {
-    "keep-and-alert": residency_pb2.ON_CHANGE_KEEP_AND_ALERT,
-    "drain": residency_pb2.ON_CHANGE_DRAIN,
-    "terminate": residency_pb2.ON_CHANGE_TERMINATE,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +56,20 @@ class WorkloadFile:
     spec: workload_pb2.WorkloadSpec
 
 
-def load_workload(path: Path, tenant: str) -> WorkloadFile:
-    """Reads a workload file; a short name gets this tenant. Raises HansaError with file, line and field."""
-    return _workload(read_yaml_file(path), tenant)
+def load_workload(path: Path, tenant: str, as_of: date | None = None) -> WorkloadFile:
+    """Reads a workload file; a short name gets this tenant. Raises HansaError with file, line and field.
+
+    ``as_of`` is the day on which groups of countries are read; without one they are refused.
+    """
+    return _workload(read_yaml_file(path), tenant, policy_reader(as_of))
 
 
-def parse_workload_text(text: str, tenant: str, *, source: str = "") -> WorkloadFile:
+def parse_workload_text(text: str, tenant: str, *, source: str = "", as_of: date | None = None) -> WorkloadFile:
     """The same for a text; ``source`` names it in errors."""
-    return _workload(read_yaml(text, source=source), tenant)
+    return _workload(read_yaml(text, source=source), tenant, policy_reader(as_of))
 
 
-def _workload(document: YamlValue, tenant: str) -> WorkloadFile:
+def _workload(document: YamlValue, tenant: str, reader: PolicyReader) -> WorkloadFile:
     values = document.mapping(
         ("kind", "name", "artefact", "resources", "users", "latency", "residency"), ("accelerators", *OPTIONAL_KEYS)
     )
@@ -81,7 +81,7 @@ def _workload(document: YamlValue, tenant: str) -> WorkloadFile:
         cpu_millis=_cpu_millis(resources["cpu"]),
         memory_mib=_memory_mib(resources["memory"]),
         access=_users(values["users"]),
-        residency=_residency(values["residency"]),
+        residency=reader.read(values["residency"]),
     )
     add_demand(spec, values)
     return WorkloadFile(_name(values["name"], tenant), spec)
@@ -205,50 +205,6 @@ def _users(value: YamlValue) -> list[workload_pb2.AccessDemand]:
     if not demands:
         raise value.error("must name at least one access point")
     return list(demands.values())
-
-
-def _residency(value: YamlValue) -> residency_pb2.ResidencyPolicy:
-    policy = residency_pb2.ResidencyPolicy(on_change=residency_pb2.ON_CHANGE_DRAIN)
-    if value.is_scalar:
-        value.one_of(("none",))
-        return policy
-    parts = value.mapping((), ("data", "control", "transit", "deny_laws", "deny_carriers", "on_change"))
-    if not any(key in parts for key in ("data", "control", "transit")):
-        raise value.error("restricts nothing; name data, control or transit, or write residency: none")
-    if "data" in parts:
-        policy.site.countries_allowed.extend(_countries(parts["data"]))
-    if "control" in parts:
-        policy.legal.countries_allowed.extend(_countries(parts["control"]))
-    if "transit" in parts:
-        policy.transit.countries_allowed.extend(_countries(parts["transit"]))
-    if "deny_laws" in parts and (laws := _denied(parts, "deny_laws", "control")):
-        policy.legal.laws_denied.extend(laws)
-    if "deny_carriers" in parts and (carriers := _denied(parts, "deny_carriers", "transit")):
-        policy.transit.carriers_denied.extend(carriers)
-    if "on_change" in parts:
-        policy.on_change = _ON_CHANGE[parts["on_change"].one_of(_ON_CHANGE)]
-    return policy
-
-
-def _countries(value: YamlValue) -> list[str]:
-    codes = set()
-    for entry in value.items():
-        code = entry.text()
-        if code not in COUNTRIES:
-            near = nearest_country(code)
-            hint = f"; did you mean {near}?" if near else ""
-            raise entry.error(f"{code!r} is no country code of ISO 3166-1 alpha-2{hint}")
-        codes.add(code)
-    if not codes:
-        raise value.error("must name at least one country; leave it out to restrict nothing")
-    return sorted(codes)
-
-
-def _denied(parts: Mapping[str, YamlValue], key: str, needed: str) -> list[str]:
-    names = sorted({entry.text() for entry in parts[key].items()})
-    if names and needed not in parts:
-        raise parts[key].error(f"needs {needed} beside it, with the countries that are allowed")
-    return names
 
 
 def _id(value: YamlValue, text: str) -> str:

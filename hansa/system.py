@@ -6,6 +6,7 @@ import asyncio
 import random  # noqa: TID251
 import time
 import uuid  # noqa: TID251
+from datetime import UTC, date, datetime
 from typing import Protocol
 
 
@@ -54,3 +55,8 @@ class SystemIds:
     def jitter_ms(self, delay_ms: int) -> int:
         """Between four fifths of the delay and the delay."""
         return delay_ms - random.randrange(delay_ms // 5 + 1)  # noqa: S311 - spreads load, keeps no secret
+
+
+def utc_date(now_ms: int) -> date:
+    """The day of a moment (milliseconds since the Unix epoch), UTC: the day as of which law is read."""
+    return datetime.fromtimestamp(now_ms / 1000, UTC).date()

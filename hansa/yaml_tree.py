@@ -64,6 +64,13 @@ class YamlValue:
                 raise self.error(f"key {key!r} is missing")
         return found
 
+    def named(self) -> Iterator[tuple[str, YamlValue]]:
+        """Keys and values of a mapping whose keys are names of things; a double one is an error."""
+        if not isinstance(self.node, yaml.MappingNode):
+            raise self.error("expected a mapping (name: value)")
+        keys = [str(key.value) if isinstance(key, yaml.ScalarNode) else "?" for key, _ in self.node.value]
+        yield from self.mapping((), keys).items()
+
     def _key(self, node: yaml.Node, valid: list[str], found: dict[str, YamlValue]) -> str:
         key = str(node.value) if isinstance(node, yaml.ScalarNode) else "?"
         place = YamlValue(node, f"{self.path}.{key}" if self.path else key, self.source)

@@ -17,6 +17,7 @@ from hansa.cli.view_plan import place, plan_blocks
 from hansa.cli.view_workload import describe_document, state_text, update_document, workload_table
 from hansa.errors import HansaError
 from hansa.spec_file import WorkloadFile, load_workload
+from hansa.system import utc_date
 from hansa.v1 import common_pb2, workload_pb2, workload_service_pb2
 
 REFRESH_MS = 1_000
@@ -24,7 +25,7 @@ REFRESH_MS = 1_000
 
 async def plan(session: Session, path: Path) -> int:
     """Decides without acting; the exit code says whether submitting would change anything."""
-    file = load_workload(path, session.tenant)
+    file = load_workload(path, session.tenant, utc_date(session.now_ms))
     response = await session.client.plan(str(file.name), file.spec)
     feasible = bool(response.decision.choices)
     change = feasible and not await _is_as_planned(session, file, response)
@@ -70,7 +71,7 @@ def _plan_part(decision: workload_pb2.Decision, file: WorkloadFile) -> Document:
 
 async def submit(session: Session, path: Path, *, wait: bool, timeout_s: float, expect_generation: int = 0) -> int:
     """Hands a workload in and, if asked, waits until it is ready or has no lawful zone."""
-    file = load_workload(path, session.tenant)
+    file = load_workload(path, session.tenant, utc_date(session.now_ms))
     workload = await session.client.submit(str(file.name), file.spec, expect_generation=expect_generation)
     if not wait:
         session.emit(workload, workload_table([workload], session.now_ms, wide=session.wide))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hansa.cli import exits
+from hansa.cli import commands_law, exits
 from hansa.cli.config import quiet_transport
 from hansa.cli.lazy import LazyGroup
 from hansa.cli.options import OutputFormat, Shell, Until
@@ -29,6 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(commands_law.app, name="law")
 
 Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="How to write the answer.")]
 File = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="Workload file (YAML).")]

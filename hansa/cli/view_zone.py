@@ -92,13 +92,13 @@ def network_document(
         return [summary, _probe_table(network, now_ms)] if network.probes else [summary]
     document: list[Line | Table] = [summary]
     if links:
-        document.append(_link_table(network, now_ms))
+        document.append(_link_table(network, now_ms, wide=wide))
     if wide and nodes:
         document += [line(), _node_table(network)]
     return document
 
 
-def _link_table(network: workload_service_pb2.GetNetworkResponse, now_ms: int) -> Table:
+def _link_table(network: workload_service_pb2.GetNetworkResponse, now_ms: int, *, wide: bool) -> Table:
     country_by_node = {node.name: node.country for node in network.nodes}
     rows = tuple(
         (
@@ -110,12 +110,14 @@ def _link_table(network: workload_service_pb2.GetNetworkResponse, now_ms: int) -
             *_figures(link.rtt),
             _basis(link.rtt),
             age(link.rtt.observed_at_ms, now_ms),
+            *(_carried(link) if wide else ()),
         )
         for link in network.links
     )
+    more = ("DIRECTION", "MBIT/S", "ENCRYPTION") if wide else ()
     headers = ("LINK", "KIND", "KM", "COUNTRIES", "CARRIER", "RTT p50", "p95", "p99", "BASIS", "AGE")
-    right = frozenset({2, 5, 6, 7, 9})
-    return Table(headers, rows, right=right, fixed=frozenset({0, 3}), spare=(9, 7, 2, 1))
+    right = frozenset({2, 5, 6, 7, 9, 11})
+    return Table((*headers, *more), rows, right=right, fixed=frozenset({0, 3}), spare=(9, 7, 2, 1))
 
 
 def _crossed(link: network_pb2.NetworkLink, country_by_node: dict[str, str]) -> Cell:
@@ -123,6 +125,19 @@ def _crossed(link: network_pb2.NetworkLink, country_by_node: dict[str, str]) -> 
         return Styled("unknown", "red")
     ends = (country_by_node.get(link.node_a, ""), country_by_node.get(link.node_b, ""))
     return ",".join(sorted({country for country in (*ends, *link.countries) if country})) or "-"
+
+
+def _carried(link: network_pb2.NetworkLink) -> tuple[str, str, str]:
+    """In which direction and how unevenly, how much, and whether encrypted."""
+    share_permille = link.forward_permille or 500
+    if link.one_way:
+        direction = f"one way to {link.node_b}"
+    elif share_permille == 500:
+        direction = "both"
+    else:
+        direction = f"{share_permille / 10:g} % to {link.node_b}"
+    encryption = enum_label(link, "encryption").lower()
+    return direction, f"{link.bandwidth_kbps / 1000:g}" if link.bandwidth_kbps else "unknown", encryption
 
 
 def _figures(rtt: network_pb2.RoundTrip) -> tuple[str, str, str]:

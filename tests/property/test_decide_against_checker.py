@@ -223,7 +223,8 @@ def costs(
         for x in links:
             if rule is not None and link_state(rule, x) not in fine:
                 continue
-            us = {50: x.rtt.p50_us, 95: x.rtt.p95_us, 99: x.rtt.p99_us}[spec.latency.percentile]
+            median_us = x.rtt.p50_us + -((x.rtt.p50_us - x.rtt.p95_us) // 5)
+            us = {50: median_us, 95: x.rtt.p95_us, 99: x.rtt.p99_us}[spec.latency.percentile]
             for a, b in ((x.node_a, x.node_b), (x.node_b, x.node_a)):
                 if a in best and b in open_nodes and best[a] + us < best.get(b, 1 << 60):
                     best[b] = best[a] + us

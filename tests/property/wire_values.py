@@ -128,8 +128,8 @@ nodes = st.one_of(
     ),
 )
 links = st.builds(
-    lambda name, ends, length, rtt, crossed, carrier, kind: m.NetworkLink(
-        name, ends[0], ends[1], length, rtt, crossed, carrier, kind
+    lambda name, ends, length, rtt, crossed, carrier, kind, directions, *rest: m.NetworkLink(
+        name, ends[0], ends[1], length, rtt, crossed, carrier, kind, *directions, *rest
     ),
     names,
     st.lists(names, min_size=2, max_size=2, unique=True),
@@ -138,6 +138,9 @@ links = st.builds(
     st.none() | st.frozensets(countries).map(lambda found: tuple(sorted(found))),
     names,
     st.sampled_from(m.LinkKind),
+    st.tuples(st.integers(1, 999), st.booleans()),
+    st.integers(0, 10**12),
+    st.sampled_from(m.LinkEncryption),
 )
 probes = st.builds(m.ProbeResult, zone_ids, zone_ids, measured, small, small, st.integers(0, 1000))
 instances = st.builds(

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from hansa.v1 import network_pb2
 from hansa_control.adapters import codec_fields as fields
-from hansa_control.domain.model import LatencyBasis, LinkKind, NetworkLink, NetworkNode, ProbeResult, RoundTrip
+from hansa_control.domain.arcs import HALF_PERMILLE
+from hansa_control.domain.model import (
+    LatencyBasis,
+    LinkEncryption,
+    LinkKind,
+    NetworkLink,
+    NetworkNode,
+    ProbeResult,
+    RoundTrip,
+)
 
 RTT_US_MAX = 3_600_000_000
 LENGTH_M_MAX = 100_000_000
 COUNT_MAX = 2**31 - 1
+BANDWIDTH_KBPS_MAX = 10**12
 
 LATENCY_BASES = fields.EnumCodec(LatencyBasis, network_pb2.LatencyBasis, "LATENCY_BASIS")
 LINK_KINDS = fields.EnumCodec(LinkKind, network_pb2.LinkKind, "LINK_KIND")
+LINK_ENCRYPTIONS = fields.EnumCodec(LinkEncryption, network_pb2.LinkEncryption, "LINK_ENCRYPTION")
 
 
 def round_trip_in(wire: network_pb2.RoundTrip, path: str) -> RoundTrip:
@@ -83,7 +94,16 @@ def link_in(wire: network_pb2.NetworkLink, path: str) -> NetworkLink:
         countries=countries if wire.countries_known else None,
         carrier=fields.network_name_in(wire.carrier, f"{path}.carrier"),
         kind=LINK_KINDS.read(wire.kind, f"{path}.kind"),
+        forward_permille=_share_in(wire.forward_permille, f"{path}.forward_permille"),
+        one_way=wire.one_way,
+        bandwidth_kbps=fields.range_in(wire.bandwidth_kbps, (0, BANDWIDTH_KBPS_MAX), f"{path}.bandwidth_kbps"),
+        encryption=LINK_ENCRYPTIONS.read_or(wire.encryption, LinkEncryption.UNKNOWN),
     )
+
+
+def _share_in(permille: int, path: str) -> int:
+    """The share of the way from node_a to node_b; 0, which older senders leave it at, is half."""
+    return fields.range_in(permille, (1, 999), path) if permille else HALF_PERMILLE
 
 
 def link_out(link: NetworkLink) -> network_pb2.NetworkLink:
@@ -97,6 +117,10 @@ def link_out(link: NetworkLink) -> network_pb2.NetworkLink:
         countries_known=link.countries is not None,
         carrier=link.carrier,
         kind=LINK_KINDS.out(link.kind),
+        forward_permille=link.forward_permille,
+        one_way=link.one_way,
+        bandwidth_kbps=link.bandwidth_kbps,
+        encryption=LINK_ENCRYPTIONS.out(link.encryption),
     )
 
 

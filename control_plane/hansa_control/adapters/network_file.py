@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from math import ceil
+from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -16,7 +16,7 @@ import pycountry
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from hansa_control.domain.model import LatencyBasis, LinkKind, NetworkLink, NetworkNode, RoundTrip
+from hansa_control.domain.model import LatencyBasis, LinkEncryption, LinkKind, NetworkLink, NetworkNode, RoundTrip
 from hansa_control.domain.units import modelled_link_rtt, physical_link_rtt
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def _none_if_unknown(value: object) -> object:
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[a-z0-9]+(-+[a-z0-9]+)*$")]
 Country = Annotated[str, AfterValidator(_known_country)]
 Countries = Annotated[list[Country] | None, BeforeValidator(_none_if_unknown)]
+Megabits = Annotated[float, Field(ge=0.001, le=1e9, allow_inf_nan=False)]
 Milliseconds = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
 
 
@@ -114,6 +115,10 @@ class _LinkEntry(_Entry):
     carrier: Name
     kind: Literal["terrestrial", "sea_cable"]
     rtt_ms: _RoundTripEntry | None = None
+    forward_share_percent: Annotated[float, Field(ge=0.1, le=99.9, allow_inf_nan=False)] = 50.0
+    one_way: bool = False
+    bandwidth_mbps: Megabits | Literal["unknown"] = "unknown"
+    encryption: Literal["encrypted", "none", "unknown"] = "unknown"
 
     @model_validator(mode="after")
     def _is_a_link(self) -> Self:
@@ -279,6 +284,10 @@ def _link(entry: _LinkEntry, latency_model: LatencyModel) -> NetworkLink:
         countries=None if entry.countries is None else tuple(sorted(set(entry.countries))),
         carrier=entry.carrier,
         kind=_KINDS[entry.kind],
+        forward_permille=round(entry.forward_share_percent * 10),
+        one_way=entry.one_way,
+        bandwidth_kbps=0 if isinstance(entry.bandwidth_mbps, str) else floor(entry.bandwidth_mbps * 1000),
+        encryption=LinkEncryption(entry.encryption.upper()),
     )
 
 

@@ -52,9 +52,6 @@ class PartnerIngest:
         self._owner = owner
         self._clock, self._ids = clock_ids
         self._last_heard_ms: dict[str, int] = {}
-        self._own_network = frozenset(
-            [f"nodes/{node.name}" for node in world.own_nodes] + [f"links/{link.name}" for link in world.own_links]
-        )
         self.on_claim: Callable[[str], None] = lambda claim: None
         self.on_claim_gone: Callable[[str, str], None] = lambda owner, claim: None
         self.on_partner_changed: Callable[[str], None] = lambda owner: None
@@ -150,8 +147,9 @@ class PartnerIngest:
             if kind == "claims":
                 self.on_claim_gone(owner, rest)
         names = (*updated, *removed)
-        if any(name.startswith(("nodes/", "links/")) for name in names):
-            self._world.touch_network()
+        drawn = [offer_key(owner, name) for name in names if name.startswith(("nodes/", "links/"))]
+        if drawn:
+            self._world.touch_network(drawn)
         if any(not name.startswith("claims/") for name in names):
             self._partner_changed(owner)
 
@@ -179,7 +177,7 @@ class PartnerIngest:
         if body.name != name.partition("/")[2]:
             return "name", f"does not name {body.name}"
         others = self._settings.partners - {owner}
-        if name in self._own_network:
+        if self._world.owns(name):
             return "name", f"{body.name} is of {self._settings.operator}'s own network"
         if former := [other for other in sorted(others) if offer_key(other, name) in self._state.offers]:
             return "name", f"{body.name} is offered by {former[0]}"

@@ -112,7 +112,7 @@ class Queries:
         stored = self._state.decisions.get(str(workload))
         if stored is None:
             raise RefusalError(Reason.UNAVAILABLE, f"{workload} has not been decided yet")
-        return self._decider.records.record(stored.decision, self._state_settings.choices_evidenced_max)
+        return self._decider.records.record(stored.decision, self._world.settings.choices_evidenced_max)
 
     def endpoint(self, workload: WorkloadId) -> Endpoint:
         """Where to send requests: the newest placement that answers. RefusalError if none does."""

@@ -6,9 +6,10 @@ value. Liveness is a field of a zone, not a lock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from hansa_control.application.joined_network import JoinedNetwork
 from hansa_control.application.ports import Clock, StoredOffer, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
@@ -28,7 +29,7 @@ from hansa_control.domain.model import (
     ZoneId,
     ZoneState,
 )
-from hansa_control.domain.snapshot import Measured, Network, Snapshot, assemble_snapshot, build_network
+from hansa_control.domain.snapshot import Measured, Snapshot, assemble_snapshot
 
 _ZONE_STATE = {
     SessionState.ABSENT: ZoneState.LOST,
@@ -65,7 +66,7 @@ class World:
         network: tuple[tuple[NetworkNode, ...], tuple[NetworkLink, ...]],
     ) -> None:
         self.settings = settings
-        self.own_nodes, self.own_links = network
+        self._joined = JoinedNetwork(state, *network)
         self._state = state
         self._clock = clock
         self.sessions: dict[str, AgentSession] = {}
@@ -76,7 +77,6 @@ class World:
         self._zone_claims: dict[str, dict[str, Claim]] = {}
         self._snapshot: Snapshot | None = None
         self._latest: Snapshot | None = None
-        self._network: Network | None = None
         self._measured: Measured | None = None
         self._partner_zones: tuple[Zone, ...] | None = None
         self._generation = 0
@@ -142,12 +142,32 @@ class World:
         """Zones of partners are to be looked at afresh by the next snapshot."""
         self._snapshot = self._measured = self._partner_zones = None
 
-    def touch_network(self) -> None:
-        """Nodes or links have changed; what was derived from the network is no longer of use."""
+    def touch_network(self, offer_keys: Iterable[str] | None = None) -> None:
+        """Nodes or links offered under these keys have come, changed or gone; None if nobody knows which."""
         self._snapshot = None
-        self._network = None
+        if offer_keys is None:
+            self._joined.forget()
+        else:
+            self._joined.touch(offer_keys)
+
+    def redraw_own_network(self, nodes: tuple[NetworkNode, ...], links: tuple[NetworkLink, ...]) -> None:
+        """The operator's own configuration has changed."""
+        self._snapshot = None
+        self._joined.redraw_own(nodes, links)
 
     # --- views ---
+
+    @property
+    def own_nodes(self) -> tuple[NetworkNode, ...]:
+        return self._joined.own_nodes
+
+    @property
+    def own_links(self) -> tuple[NetworkLink, ...]:
+        return self._joined.own_links
+
+    def owns(self, name: str) -> bool:
+        """Whether a node or link (``nodes/oslo``, ``links/oslo--bergen``) is of the operator's own network."""
+        return self._joined.owns(name)
 
     def zone_names(self) -> tuple[str, ...]:
         return tuple(sorted(self._adverts))
@@ -235,7 +255,7 @@ class World:
 
     def _assembled(self, zones: list[Zone]) -> Snapshot:
         """A snapshot of these zones that keeps what was worked out for the one before and still holds."""
-        network, measured = self._current_network(), self._current_probes(zones)
+        network, measured = self._joined.current(self._generation), self._current_probes(zones)
         now_ms = self._clock.wall_ms()
         if self._latest is None:
             first = assemble_snapshot(self._generation, zones, network, measured, now_ms)
@@ -246,14 +266,6 @@ class World:
         if self._measured is None:
             self._measured = Measured.between(self.probes(), zones)
         return self._measured
-
-    def _current_network(self) -> Network:
-        if self._network is None:
-            bodies = [stored.body for stored in self._state.offers.values()]
-            nodes = [body for body in bodies if isinstance(body, NetworkNode)]
-            links = [body for body in bodies if isinstance(body, NetworkLink)]
-            self._network = build_network(self._generation, [*self.own_nodes, *nodes], [*self.own_links, *links])
-        return self._network
 
     def offers_of(self, operator: str) -> Mapping[str, StoredOffer]:
         """What a partner has offered, by offer name."""

@@ -21,7 +21,7 @@ SPREAD_SHARE = 5
 
 Sums of medians fall short where delays are skewed: ten links of exponential delay have a median of 9.67 means, their
 medians add up to 6.93. The missing part grows to ``mean - median`` a link, which is at most a fifth of ``p95 - p50``
-for the exponential, gamma (shape 0.5 and above) and lognormal (sigma up to 1.5) families; docs/latency.md.
+for the exponential, gamma (shape 1 and above) and lognormal (sigma up to 1.5) families; docs/latency.md.
 """
 
 HALF_PERMILLE = 500

@@ -37,8 +37,9 @@ def check_personnel(rule: PersonnelRule, facts: tuple[Fact, ...], now_ms: int) -
         found += tester.test(claims_of(facts, kind, now_ms), rule.countries.allows, single=False)
     clearances = claims_of(facts, FactKind.PERSONNEL_CLEARANCE, now_ms)
     for name in sorted(rule.clearances_required):
-        # A clearance that nobody claims is not known to be missing.
-        tester = Tester(PERSONNEL, "clearance", name, Reason.PERSONNEL_UNKNOWN, Reason.PERSONNEL_UNKNOWN)
+        # Where clearances are stated, one that is not among them is missing; where none is, nothing is known.
+        missing = Reason.PERSONNEL_DENIED if clearances.valid else Reason.PERSONNEL_UNKNOWN
+        tester = Tester(PERSONNEL, "clearance", name, missing, Reason.PERSONNEL_UNKNOWN)
         found += _prove_label(tester, clearances, frozenset({name}))
     return tuple(found)
 

@@ -32,11 +32,11 @@ An int is compared with whole numbers; a number with whole numbers and decimals.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from hansa_control.domain.claims import claims_of, label
+from hansa_control.domain.claims import Claims, claims_of, label
 from hansa_control.domain.figures import percentage, whole_number
 from hansa_control.domain.model import Fact, FactKind, Zone
 
@@ -67,22 +67,29 @@ TYPES: Mapping[str, str] = {
     "renewable_percent": INT,
 }
 
-_PROOFS = {
+KINDS: Mapping[str, FactKind] = {
+    "country": FactKind.SITE_COUNTRY,
+    "headquarters_country": FactKind.HEADQUARTERS_COUNTRY,
+    "parent_countries": FactKind.ULTIMATE_PARENT_COUNTRY,
+    "foreign_share_percent": FactKind.FOREIGN_SHARE_PERCENT,
+    "laws": FactKind.EXTRATERRITORIAL_LAW,
+    "operation_countries": FactKind.OPERATION_COUNTRY,
+    "support_countries": FactKind.SUPPORT_COUNTRY,
     "clearances": FactKind.PERSONNEL_CLEARANCE,
     "attestations": FactKind.ATTESTATION,
     "certifications": FactKind.CERTIFICATION,
+    "carbon_gco2_per_kwh": FactKind.CARBON_GCO2_PER_KWH,
+    "renewable_percent": FactKind.RENEWABLE_PERCENT,
 }
-_COUNTRY_LISTS = {
-    "parent_countries": FactKind.ULTIMATE_PARENT_COUNTRY,
-    "operation_countries": FactKind.OPERATION_COUNTRY,
-    "support_countries": FactKind.SUPPORT_COUNTRY,
-}
-_COUNTRIES = {"country": FactKind.SITE_COUNTRY, "headquarters_country": FactKind.HEADQUARTERS_COUNTRY}
-_FIGURES = {"carbon_gco2_per_kwh": FactKind.CARBON_GCO2_PER_KWH, "renewable_percent": FactKind.RENEWABLE_PERCENT}
+"""The facts that attributes rest on; the others rest on the inventory."""
+
+_PROOFS = frozenset({"clearances", "attestations", "certifications"})
+_FIGURES = frozenset({"carbon_gco2_per_kwh", "renewable_percent"})
 _NO_LAW = "NONE"
 
 Value: TypeAlias = str | int | float | list[str]
 Values: TypeAlias = dict[str, Value]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,49 +119,54 @@ def attributes_of(zone: Zone) -> ZoneAttributes:
     )
 
 
-def values_of(attributes: ZoneAttributes, facts: tuple[Fact, ...], now_ms: int) -> Values:
-    """The values of all attributes that are known at ``now_ms``, without ``zone.``."""
-    values: Values = {
-        "operator": attributes.operator,
-        "name": attributes.name,
-        "node": attributes.node,
-        "price_eur_per_hour": attributes.price_millieur_per_hour / 1_000,
-        "models": list(attributes.models),
-    }
-    if attributes.failure_domain:
-        values["failure_domain"] = attributes.failure_domain
-    if attributes.memory_mib_max:
-        values["memory_gib_max"] = attributes.memory_mib_max / 1_024
-    for name, kind in _PROOFS.items():
-        if proved := claims_of(facts, kind, now_ms).values():
-            values[name] = sorted({label(value) for value in proved})
-    values.update(_stated(facts, now_ms))
-    return values
-
-
-def _stated(facts: tuple[Fact, ...], now_ms: int) -> Values:
-    """What is said of the zone and its owner, where it is known without doubt."""
+def values_of(
+    attributes: ZoneAttributes, facts: tuple[Fact, ...], now_ms: int, names: Collection[str] = TYPES.keys()
+) -> Values:
+    """The values of the attributes ``names`` that are known at ``now_ms``, by name without ``zone.``."""
     values: Values = {}
-    for name, kind in _COUNTRY_LISTS.items():
-        if countries := _undoubted(facts, kind, now_ms):
-            values[name] = countries
-    for name, kind in _COUNTRIES.items():
-        countries = _undoubted(facts, kind, now_ms)
-        if len(countries) == 1:
-            values[name] = countries[0]
-    for name, kind in _FIGURES.items():
-        figures = {whole_number(value) for value in claims_of(facts, kind, now_ms).values()}
-        if len(figures) == 1 and (figure := figures.pop()) is not None:
-            values[name] = figure
-    shares = {percentage(value) for value in _undoubted(facts, FactKind.FOREIGN_SHARE_PERCENT, now_ms)}
-    if len(shares) == 1 and (share := shares.pop()) is not None:
-        values["foreign_share_percent"] = float(share)
-    laws = sorted({label(value) for value in _undoubted(facts, FactKind.EXTRATERRITORIAL_LAW, now_ms)})
-    if laws and (_NO_LAW not in laws or laws == [_NO_LAW]):
-        values["laws"] = [law for law in laws if law != _NO_LAW]
+    for name in names:
+        kind = KINDS.get(name)
+        value = (
+            _inventory_value(attributes, name) if kind is None else _fact_value(name, claims_of(facts, kind, now_ms))
+        )
+        if value is not None:
+            values[name] = value
     return values
 
 
-def _undoubted(facts: tuple[Fact, ...], kind: FactKind, now_ms: int) -> list[str]:
-    claims = claims_of(facts, kind, now_ms)
-    return [] if claims.expired or claims.unproved else claims.values()
+def _inventory_value(attributes: ZoneAttributes, name: str) -> Value | None:
+    if name == "price_eur_per_hour":
+        return attributes.price_millieur_per_hour / 1_000
+    if name == "models":
+        return list(attributes.models)
+    if name == "memory_gib_max":
+        return attributes.memory_mib_max / 1_024 or None
+    text: str = getattr(attributes, name)
+    return text or None
+
+
+def _fact_value(name: str, claims: Claims) -> Value | None:
+    """What facts of one kind come to; None where that is not known."""
+    if name in _PROOFS:
+        return sorted({label(value) for value in claims.values()}) or None
+    if name in _FIGURES:
+        return _only({whole_number(value) for value in claims.values()})
+    if claims.expired or claims.unproved or not claims.valid:
+        return None
+    if name == "laws":
+        return _laws(claims)
+    if name == "foreign_share_percent":
+        share = _only({percentage(value) for value in claims.values()})
+        return None if share is None else float(share)
+    return claims.values() if TYPES[name] == STRINGS else _only(set(claims.values()))
+
+
+def _laws(claims: Claims) -> list[str] | None:
+    laws = sorted({label(value) for value in claims.values()})
+    if laws == [_NO_LAW]:
+        return []
+    return None if _NO_LAW in laws else laws
+
+
+def _only(values: set[T]) -> T | None:
+    return next(iter(values)) if len(values) == 1 else None

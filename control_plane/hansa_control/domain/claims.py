@@ -10,6 +10,7 @@ technology, a certificate) is looked up: one valid proof is enough, and proofs t
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import lru_cache
 from typing import NamedTuple
 
 from hansa_control.domain.findings import Finding, finding
@@ -55,8 +56,14 @@ def label(value: str) -> str:
 def describe_evidence(fact: Fact) -> str:
     """The proof of a fact for people: issuer, scheme and until when it holds."""
     proof = fact.evidence
-    until = format_utc_date(proof.valid_until_ms) if proof.valid_until_ms > 0 else "unknown"
+    until = _date(proof.valid_until_ms) if proof.valid_until_ms > 0 else "unknown"
     return f"{proof.kind.value.lower()} by {proof.issuer or 'unknown'} ({proof.scheme}), valid until {until}"
+
+
+@lru_cache(maxsize=4_096)
+def _date(epoch_ms: int) -> str:
+    # Facts of many zones end on few days, and a date costs more than all else that is said of a fact.
+    return format_utc_date(epoch_ms)
 
 
 def named(fact: Fact) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa_control.domain.memo import Memo
+from hansa_control.domain.containers import Memo
 from hansa_control.domain.model import AcceleratorPool, Zone, ZoneId, ZoneState
 
 STATES = tuple(ZoneState)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from hansa_control.domain.model import ConstraintResult, Reason
@@ -23,6 +24,7 @@ def finding(reason: Reason | None, constraint: str, measured: str, bound: str, e
     return Finding(reason, ConstraintResult(constraint, measured, bound, evidence))
 
 
+@lru_cache(maxsize=1_024)
 def format_countries(countries: Countries) -> str:
     """A set of countries for people: ``{NO,SE}``, ``any but {RU}``, ``{NO,SE} but {SE}``; ``no country`` if empty."""
     if countries.allowed is not None and not countries.allowed - countries.denied:

@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from hansa_control.domain.containers import Memo
 from hansa_control.domain.filters import Ints, Mask, Question
-from hansa_control.domain.memo import Memo
 from hansa_control.domain.model import ConstraintResult, Fact, Rejection, ResidencyPolicy, Zone
 from hansa_control.domain.predicates import ZoneAttributes, attributes_of
 from hansa_control.domain.residency import check_law, check_sources

@@ -45,7 +45,7 @@ class Location:
 class _View(NamedTuple):
     """What is known of the places of all zones, for the very nodes and probes, and the span in which it stays."""
 
-    nodes: tuple[NetworkNode, ...]
+    nodes: Sequence[NetworkNode]
     measured: Measured
     since_ms: int
     until_ms: int

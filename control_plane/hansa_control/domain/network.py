@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from hansa_control.domain.arcs import Arcs, Codes, LinkColumns, frozen, path_columns
-from hansa_control.domain.memo import Memo
+from hansa_control.domain.containers import Memo, overlaid
 from hansa_control.domain.model import LatencyBasis, LinkKind, NetworkLink, NetworkNode, RoundTrip, Zone
 from hansa_control.domain.units import attachment_rtt, great_circle_km, modelled_link_rtt, physical_link_rtt
 
@@ -69,12 +69,12 @@ class Network:
     generation is that of the snapshot for which it was built. given holds, by index, links that were given otherwise
     than they are counted; adrift those left out because an end is not known or both ends are the same. searches is
     carried over from network to network; routes and paths hold what was worked out about paths and whole zones
-    while this one lasts; laws what follows from facts alone, and so is shared with the networks made from this one.
+    while this one lasts.
     """
 
     generation: int
-    nodes: tuple[NetworkNode, ...]
-    links: tuple[NetworkLink, ...]
+    nodes: Sequence[NetworkNode]
+    links: Sequence[NetworkLink]
     node_index: Mapping[str, int]
     link_index: Mapping[str, int]
     arcs: Arcs
@@ -84,7 +84,7 @@ class Network:
     is_symmetric: bool
     given: Mapping[int, NetworkLink] = field(default_factory=dict, repr=False)
     adrift: tuple[NetworkLink, ...] = ()
-    lineage: Lineage = Lineage()
+    lineage: Lineage = field(default_factory=Lineage)
     searches: Memo = field(default_factory=lambda: Memo(weight_max=4_000_000), repr=False)
     routes: Memo = field(default_factory=lambda: Memo(weight_max=5_000_000), repr=False)
 
@@ -142,20 +142,21 @@ class Network:
         links: Mapping[str, NetworkLink],
         removed: tuple[frozenset[str], frozenset[str]],
     ) -> Network:
-        all_nodes = {node.name: node for node in self.nodes} | nodes
+        all_nodes = {node.name: node for node in self.nodes} | dict(nodes)
         as_given = (self._link_as_given(at) for at in range(len(self.links)))
-        all_links = {link.name: link for link in chain(as_given, self.adrift)} | links
-        return build_network(
+        all_links = {link.name: link for link in chain(as_given, self.adrift)} | dict(links)
+        built = build_network(
             generation,
             [node for name, node in all_nodes.items() if name not in removed[0]],
             [link for name, link in all_links.items() if name not in removed[1]],
         )
+        return built
 
     def _patched(
         self, generation: int, node_changes: Mapping[int, NetworkNode], link_changes: Mapping[int, NetworkLink]
     ) -> Network:
         """The network with other attributes of some nodes and links, by index."""
-        nodes = _with_items(self.nodes, node_changes)
+        nodes = overlaid(self.nodes, node_changes)
         at_nodes = {int(self.arcs.link[arc]) for node in node_changes for arc in self.arcs.leaving(node)}
         touched = Touched(tuple(sorted(at_nodes | link_changes.keys())), tuple(sorted(node_changes)))
         raw = {at: link_changes.get(at) or self._link_as_given(at) for at in touched.links}
@@ -170,7 +171,7 @@ class Network:
             self,
             generation=generation,
             nodes=nodes,
-            links=_with_items(self.links, sound),
+            links=overlaid(self.links, sound),
             columns=columns,
             node_codes=self.node_codes.with_items({at: (x, _node_code(x)) for at, x in node_changes.items()}),
             link_codes=self.link_codes.with_items({at: (x, _link_code(x)) for at, x in sound.items()}),
@@ -274,15 +275,6 @@ def _node_code(node: NetworkNode) -> Hashable:
 
 def _link_code(link: NetworkLink) -> Hashable:
     return link.countries, link.carrier, link.encryption
-
-
-def _with_items(items: tuple[Any, ...], changed: Mapping[int, Any]) -> tuple[Any, ...]:
-    if not changed:
-        return items
-    copy = list(items)
-    for at, item in changed.items():
-        copy[at] = item
-    return tuple(copy)
 
 
 def _with_given(

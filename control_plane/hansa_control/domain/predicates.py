@@ -17,6 +17,7 @@ is true if either is, even if the other fails.
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -119,18 +120,19 @@ def check_predicates(
     predicates: tuple[str, ...], attributes: ZoneAttributes, facts: tuple[Fact, ...], now_ms: int
 ) -> tuple[Finding, ...]:
     """A finding for each predicate, with the values that it read as evidence."""
-    values = values_of(attributes, facts, now_ms)
+    reads = {text: _reads(text) for text in predicates}
+    values = values_of(attributes, facts, now_ms, sorted({name for names in reads.values() for name in names}))
     found: list[Finding] = []
     for text in predicates:
         outcome = evaluate(text, values)
-        found.append(finding(outcome.reason, PREDICATE, outcome.measured, text, _evidence(text, values)))
+        evidence = "; ".join(f"zone.{name} {_shown(values.get(name))}" for name in reads[text])
+        found.append(finding(outcome.reason, PREDICATE, outcome.measured, text, evidence or "no attribute read"))
     return tuple(found)
 
 
-def _evidence(text: str, values: known.Values) -> str:
+def _reads(text: str) -> tuple[str, ...]:
     predicate = compile_predicate(text)
-    reads = predicate.reads if isinstance(predicate, Predicate) else ()
-    return "; ".join(f"zone.{name} {_shown(values.get(name))}" for name in reads) or "no attribute read"
+    return predicate.reads if isinstance(predicate, Predicate) else ()
 
 
 def _shown(value: known.Value | None) -> str:
@@ -193,10 +195,16 @@ def _text(tokens: list[_Token], index: int) -> str:
 
 def _attribute(tokens: list[_Token], index: int) -> str:
     name = _text(tokens, index + 2)
-    if _text(tokens, index - 1) == "." or _text(tokens, index + 1) != "." or name not in known.TYPES:
-        what = f"zone.{name} is not an attribute" if _text(tokens, index + 1) == "." else "zone stands alone"
-        raise _FaultError(tokens[index].at, f"{what}; attributes are {', '.join(sorted(known.TYPES))}")
+    if _text(tokens, index - 1) == "." or _text(tokens, index + 1) != ".":
+        raise _FaultError(tokens[index].at, "zone stands for nothing by itself; name an attribute, as in zone.country")
+    if name not in known.TYPES:
+        raise _FaultError(tokens[index].at, f"zone.{name} is not an attribute{_nearest(name)}")
     return name
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, sorted(known.TYPES), n=1)
+    return f"; did you mean zone.{near[0]}?" if near else f"; attributes are {', '.join(sorted(known.TYPES))}"
 
 
 def _judge_call(tokens: list[_Token], index: int) -> None:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hansa_control.domain.columns import Columns
+from hansa_control.domain.containers import Memo
 from hansa_control.domain.filters import Ints, Mask, Question
-from hansa_control.domain.memo import Memo
 from hansa_control.domain.model import (
     AccessLatency,
     ConstraintResult,

@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hansa_control.domain.assurance import check_attestation, check_certification, check_energy, check_personnel
-from hansa_control.domain.claims import Tester, claims_of
+from hansa_control.domain.claims import Tester, claims_of, label
 from hansa_control.domain.claims import describe_evidence as describe_evidence
-from hansa_control.domain.claims import label as law_name
 from hansa_control.domain.figures import percentage
 from hansa_control.domain.findings import Finding as Finding
 from hansa_control.domain.findings import finding as finding
@@ -39,6 +38,9 @@ from hansa_control.domain.units import format_set
 SITE = "SiteResidency"
 LEGAL = "LegalControl"
 NO_LAW = "NONE"
+
+law_name = label
+"""A law's name in the form in which names are compared."""
 
 
 def check_law(

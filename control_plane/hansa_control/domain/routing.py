@@ -39,17 +39,8 @@ from hansa_control.domain.model import (
     Zone,
 )
 from hansa_control.domain.residency import TransitFault, link_faults, node_fault
-from hansa_control.domain.route_tree import (
-    GraphKey,
-    Strictness,
-    Tree,
-    TreeKey,
-    arc_before,
-    graph_key,
-    graph_of,
-    scale_of,
-    trees_of,
-)
+from hansa_control.domain.route_graph import GraphKey, Strictness, graph_key, graph_of, scale_of
+from hansa_control.domain.route_tree import Tree, TreeKey, arc_before, trees_of
 from hansa_control.domain.snapshot import Network, Snapshot, attachment_of
 from hansa_control.domain.units import PERCENTILES
 
@@ -260,7 +251,7 @@ def _found_for(network: Network, keys: Sequence[RouteKey]) -> list[_Found | None
 def _tree_keys(network: Network, key: RouteKey) -> tuple[TreeKey, TreeKey]:
     """The searches for the way there and the way back; one for both in a symmetric network."""
     graph, source = _graph_key(network, key), network.node_index[key.access_point]
-    return TreeKey(graph, source, False), TreeKey(graph, source, not network.is_symmetric)
+    return TreeKey(graph, source, is_turned=False), TreeKey(graph, source, is_turned=not network.is_symmetric)
 
 
 def _found(network: Network, key: TreeKey, there: Tree, back: Tree) -> _Found:
@@ -281,7 +272,7 @@ def _no_costs(network: Network) -> RouteCosts:
 
 
 def _route_costs(network: Network, there: Tree, back: Tree) -> RouteCosts:
-    """Costs as microseconds there and back, rounded up; exact, see ``route_tree`` on costs."""
+    """Costs as microseconds there and back, rounded up; exact, see ``route_graph`` on costs."""
     per_unit = 1.0 / scale_of(network)
     time = np.floor(there.cost * per_unit)
     if there is not back:
@@ -323,7 +314,7 @@ def _walk(network: Network, key: GraphKey, tree: Tree, node: int, *, is_turned: 
     graph = graph_of(network, key)
     nodes, links = [node], []
     while node != tree.source:
-        arc = arc_before(network, graph, tree, node, is_turned)
+        arc = arc_before(network, graph, tree, node, is_turned=is_turned)
         links.append(int(network.arcs.link[arc]))
         node = int(network.arcs.target[arc])
         nodes.append(node)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from hansa_control.domain.columns import Columns, build_columns, changed_rows, patch_columns
+from hansa_control.domain.containers import Memo
 from hansa_control.domain.graphs import from_networkx, to_networkx
-from hansa_control.domain.memo import Memo
 from hansa_control.domain.model import NetworkLink, NetworkNode, ProbeResult, RoundTrip, Zone, ZoneId
 from hansa_control.domain.network import Network, attachment_of, build_network, effective_rtt, slower
 
@@ -86,11 +86,11 @@ class Snapshot:
 
     @property
     def nodes(self) -> tuple[NetworkNode, ...]:
-        return self.network.nodes
+        return tuple(self.network.nodes)
 
     @property
     def links(self) -> tuple[NetworkLink, ...]:
-        return self.network.links
+        return tuple(self.network.links)
 
     def zone(self, zone_id: ZoneId) -> Zone | None:
         """The zone of that id, or None."""

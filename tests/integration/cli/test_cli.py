@@ -72,6 +72,18 @@ def test_plan_as_json_says_feasible_and_change(
     assert (data["feasible"], data["change"]) == (feasible, feasible)
 
 
+def test_groups_are_sent_as_countries_and_presets_by_name(
+    hansa: Hansa, workload_file: Path, service: FakeService
+) -> None:
+    written = workload_file.read_text()
+    rules = "residency:\n  preset: gdpr-eea\n  data: [Nordic]\n"
+    workload_file.write_text(written[: written.index("residency:")] + rules)
+    assert hansa("plan", "-f", workload_file).code == 1
+    policy = service.called("PlanWorkload")[0].spec.residency
+    assert list(policy.site.countries_allowed) == ["DK", "FI", "IS", "NO", "SE"]
+    assert list(policy.presets) == ["gdpr-eea"]
+
+
 def test_an_unknown_key_is_refused_with_line_and_nearest_key(
     hansa: Hansa, workload_file: Path, service: FakeService
 ) -> None:

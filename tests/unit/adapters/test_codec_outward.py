@@ -11,7 +11,7 @@ from hansa_control.adapters import codec_agent, codec_decision, codec_service, c
 from hansa_control.domain import model as m
 
 ZONE = m.ZoneId("nordfjord", "oslo-1")
-LATENCY = m.AccessLatency("oslo", 10, ("oslo", "bergen"), ("NO",), ("modelled",), ("bergen", "oslo"))
+LATENCY = m.AccessLatency("oslo", 10, ("oslo", "bergen"), ("NO",), ("modelled",), ("bergen", "voss", "oslo"))
 RESULT = m.ConstraintResult("LatencyBound", "31 ms", "25 ms", "path")
 REJECTION = m.Rejection(ZONE, m.Reason.LATENCY_EXCEEDED, RESULT)
 CHOICE = m.Choice(ZONE, 1.5, (m.ScoreTerm("latency", 0.5),), (LATENCY,), "nvidia/L4", (RESULT,))

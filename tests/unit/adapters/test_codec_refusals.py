@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hansa_control.adapters import codec_federation, codec_network, codec_service, codec_workload, codec_zone
 from hansa_control.application.ports import RefusalError
-from hansa_control.domain.model import LinkKind, OnChange, Reason
+from hansa_control.domain.model import LinkEncryption, LinkKind, OnChange, Reason
 
 from hansa.v1 import (
     common_pb2,
@@ -324,10 +324,26 @@ def good_link() -> network_pb2.NetworkLink:
         (lambda link: link.countries.append("sweden"), "countries[1]"),
         (set_to("carrier", ""), "carrier"),
         (set_to("kind", 0), "kind"),
+        (set_to("forward_permille", 1_000), "forward_permille"),
+        (set_to("forward_permille", -1), "forward_permille"),
+        (set_to("bandwidth_kbps", -1), "bandwidth_kbps"),
+        (set_to("bandwidth_kbps", 10**12 + 1), "bandwidth_kbps"),
     ],
 )
 def test_a_malformed_link_is_refused_by_its_field(change: Change, field: str) -> None:
     assert_refused(codec_network.link_in, good_link(), change, field)
+
+
+def test_what_an_older_sender_leaves_out_of_a_link_is_half_both_ways_and_unknown() -> None:
+    link = codec_network.link_in(good_link(), "link")
+    assert (link.forward_permille, link.one_way, link.bandwidth_kbps) == (500, False, 0)
+    assert link.encryption is LinkEncryption.UNKNOWN
+
+
+def test_an_encryption_that_only_a_newer_sender_knows_counts_as_unknown() -> None:
+    link = good_link()
+    link.encryption = 77  # type: ignore[assignment]
+    assert codec_network.link_in(link, "link").encryption is LinkEncryption.UNKNOWN
 
 
 def test_countries_that_are_not_known_are_none_and_not_no_countries() -> None:

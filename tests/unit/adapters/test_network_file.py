@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hansa_control.adapters.network_file import FILE_BYTES_MAX, NetworkFileError, read_network_file
-from hansa_control.domain.model import LatencyBasis, LinkKind, NetworkNode, RoundTrip
+from hansa_control.domain.model import LatencyBasis, LinkEncryption, LinkKind, NetworkNode, RoundTrip
 from hansa_control.domain.units import modelled_link_rtt, physical_link_rtt
 
 GOOD = """\
@@ -67,6 +67,38 @@ def test_declared_round_trip_times_are_taken_as_measured_and_rounded_up(path: Pa
     _, (link, _) = read_network_file(path)
     assert link.rtt == RoundTrip(5_911, 7_000, 8_250, LatencyBasis.MEASURED)
     assert (link.length_m, link.countries, link.kind) == (304_680, ("DK", "SE"), LinkKind.TERRESTRIAL)
+
+
+def test_direction_bandwidth_and_encryption_are_read_and_what_is_not_said_is_unknown(path: Path) -> None:
+    said = "kind: terrestrial\n    one_way: true\n    forward_share_percent: 61.5\n    bandwidth_mbps: 2.5005"
+    path.write_text(changed("kind: terrestrial", f"{said}\n    encryption: encrypted"))
+    _, (link, other) = read_network_file(path)
+    assert (link.one_way, link.forward_permille, link.bandwidth_kbps) == (True, 615, 2_500)
+    assert link.encryption is LinkEncryption.ENCRYPTED
+    assert (other.one_way, other.forward_permille, other.bandwidth_kbps) == (False, 500, 0)
+    assert other.encryption is LinkEncryption.UNKNOWN
+    path.write_text(
+        changed("kind: terrestrial", "kind: terrestrial\n    bandwidth_mbps: unknown\n    encryption: none")
+    )
+    _, (link, _) = read_network_file(path)
+    assert (link.bandwidth_kbps, link.encryption) == (0, LinkEncryption.NONE)
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ("forward_share_percent: 0", "forward_share_percent"),
+        ("forward_share_percent: 100", "forward_share_percent"),
+        ("bandwidth_mbps: 0", "bandwidth_mbps"),
+        ("bandwidth_mbps: plenty", "bandwidth_mbps"),
+        ("encryption: probably", "encryption"),
+        ("one_way: sometimes", "one_way"),
+    ],
+)
+def test_what_a_link_cannot_be_is_named_with_its_field_and_line(path: Path, said: str, field: str) -> None:
+    error = refusal(path, changed("kind: terrestrial", f"kind: terrestrial\n    {said}"))
+    assert error.field.startswith(f"links[0].{field}")
+    assert error.line == 14
 
 
 def test_other_round_trip_times_come_from_the_model(path: Path) -> None:

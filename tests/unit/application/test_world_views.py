@@ -7,12 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hansa_control.application import joined_network
+from hansa_control.application.ports import StoredOffer
 from hansa_control.domain.model import (
     Capacity,
     FactKind,
+    NetworkLink,
+    NetworkNode,
     ZoneId,
     ZoneState,
 )
+from hansa_control.domain.network import build_network
 from own_zones import (
     GOTEBORG,
     LINKS,
@@ -224,3 +229,99 @@ async def test_nodes_and_links_of_partners_join_the_operators_own() -> None:
     assert {one.name for one in network.links} == {one.name for one in LINKS} | {"lund--goteborg"}
     await operator.plane.partners.offered(PARTNER, [], [name for name, _ in offers])
     assert len(operator.plane.world.snapshot().nodes) == len(NODES)
+
+
+def slower(one: NetworkLink, us: int) -> NetworkLink:
+    return replace(one, rtt=replace(one.rtt, p50_us=us, p95_us=2 * us, p99_us=3 * us))
+
+
+def as_built_afresh(operator: OwnZones) -> None:
+    """The network in view is the one that is built from everything at once."""
+    world = operator.plane.world
+    bodies = [stored.body for stored in operator.plane.state.offers.values()]
+    nodes = [*world.own_nodes, *(body for body in bodies if isinstance(body, NetworkNode))]
+    links = [*world.own_links, *(body for body in bodies if isinstance(body, NetworkLink))]
+    scratch, network = build_network(1, nodes, links), world.snapshot().network
+    assert (network.nodes, network.links, network.dangling) == (scratch.nodes, scratch.links, scratch.dangling)
+    assert network.columns.path_us.tolist() == scratch.columns.path_us.tolist()
+
+
+async def test_a_partners_link_that_changes_is_changed_in_the_network_and_nothing_is_built_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    operator = await two_operators()
+    laid = link("lund", "goteborg", PARTNER)
+    await operator.federate(("nodes/lund", node("lund", "SE", 55.7)), (f"links/{laid.name}", laid))
+    before = operator.plane.world.snapshot().network
+    monkeypatch.setattr(joined_network, "build_network", None)
+    await operator.federate((f"links/{laid.name}", slower(laid, 9_000)))
+    after = operator.plane.world.snapshot().network
+    at = after.link_index[laid.name]
+    assert (before.links[at].rtt.p50_us, after.links[at].rtt.p50_us) == (3_000, 9_000)
+    assert after.arcs is before.arcs
+    assert after.generation > before.generation
+    as_built_afresh(operator)
+
+
+async def test_a_partners_nodes_and_links_come_change_and_go_as_if_all_were_built_afresh() -> None:
+    operator = await two_operators()
+    laid, dangling = link("lund", "goteborg", PARTNER), link("lund", "kiruna", PARTNER)
+    lund, kiruna = node("lund", "SE", 55.7), node("kiruna", "SE", 67.8)
+    offers = (
+        ((f"links/{laid.name}", laid),),
+        (("nodes/lund", lund),),
+        ((f"links/{dangling.name}", dangling), (f"links/{laid.name}", slower(laid, 4_000))),
+        (("nodes/kiruna", kiruna), ("nodes/lund", node("lund", "DK", 58.7))),
+        (("nodes/lund", lund),),
+    )
+    for step in offers:
+        await operator.federate(*step)
+        as_built_afresh(operator)
+    for name in ("nodes/kiruna", f"links/{laid.name}", "nodes/lund"):
+        await operator.plane.partners.offered(PARTNER, [], [name])
+        as_built_afresh(operator)
+    assert operator.plane.world.snapshot().network.dangling == (dangling.name,)
+
+
+async def test_offers_that_repeat_what_is_known_leave_the_very_same_network() -> None:
+    operator = await two_operators()
+    offer = (("nodes/lund", node("lund", "SE", 55.7)),)
+    await operator.federate(*offer)
+    before = operator.plane.world.snapshot().network
+    await operator.federate(*offer)
+    assert operator.plane.world.snapshot().network is before
+
+
+async def test_the_operators_own_network_redrawn_comes_before_what_a_partner_offers_under_the_same_name() -> None:
+    operator = await two_operators()
+    theirs = slower(link("lund", "goteborg", PARTNER), 7_000)
+    await operator.federate(("nodes/lund", node("lund", "SE", 55.7)), (f"links/{theirs.name}", theirs))
+    world = operator.plane.world
+    assert world.snapshot().network.links[world.snapshot().network.link_index[theirs.name]] == theirs
+    mine = slower(link("lund", "goteborg"), 5_000)
+    world.redraw_own_network(world.own_nodes, (slower(LINKS[0], 8_000), *LINKS[1:], mine))
+    network = world.snapshot().network
+    assert network.links[network.link_index[mine.name]] == mine
+    assert network.links[network.link_index[LINKS[0].name]].rtt.p50_us == 8_000
+    as_built_afresh(operator)
+    world.redraw_own_network(world.own_nodes, LINKS)
+    assert world.snapshot().network.links[network.link_index[mine.name]] == theirs
+    as_built_afresh(operator)
+
+
+async def test_a_name_that_the_operator_owns_is_not_a_partners_to_offer_after_it_was_redrawn() -> None:
+    operator = await two_operators()
+    world = operator.plane.world
+    world.redraw_own_network((*world.own_nodes, node("lund", "SE", 55.7)), world.own_links)
+    stored = StoredOffer(PARTNER, "nodes/lund", "e1", node("lund", "DE", 55.7))
+    ((name, field, _),) = await operator.plane.partners.offered(PARTNER, [stored], [])
+    assert (name, field) == ("nodes/lund", "name")
+
+
+async def test_where_nobody_knows_what_has_changed_the_network_is_built_afresh() -> None:
+    operator = await two_operators()
+    before = operator.plane.world.snapshot().network
+    operator.plane.world.touch_network()
+    after = operator.plane.world.snapshot().network
+    assert after is not before
+    as_built_afresh(operator)

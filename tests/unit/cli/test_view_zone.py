@@ -9,7 +9,7 @@ from hansa.cli.documents import Line, Screen, Styled, Table, terminal_width
 from hansa.cli.figures import age, clock_time, date, euro_per_hour, memory, rtt_ms, timestamp
 from hansa.cli.view_decision import basis_cell
 from hansa.cli.view_zone import network_document, zone_table
-from hansa.v1 import workload_service_pb2
+from hansa.v1 import network_pb2, workload_service_pb2
 
 Capsys = pytest.CaptureFixture[str]
 
@@ -101,6 +101,21 @@ def test_the_network_is_summed_up_and_every_figure_has_its_basis(capsys: Capsys)
     assert rows[1][1:4] == ["sea cable", "-", "unknown"]
     assert rows[2][3:5] == ["NO", "-"]
     assert rows[2][-2:] == ["measured n=40", "4 s"]
+
+
+def test_wide_tells_direction_bandwidth_and_encryption_of_links(capsys: Capsys) -> None:
+    told = network()
+    told.links[0].one_way = True
+    told.links[0].bandwidth_kbps = 2_500
+    told.links[0].encryption = network_pb2.LINK_ENCRYPTION_ENCRYPTED
+    told.links[1].forward_permille = 605
+    told.links[1].encryption = network_pb2.LINK_ENCRYPTION_UNKNOWN
+    told.links[2].encryption = network_pb2.LINK_ENCRYPTION_NONE
+    lines = shown(capsys, network_document(told, NOW_MS, probes=False, wide=True), 240)
+    assert cells(lines[1])[-3:] == ["DIRECTION", "MBIT/S", "ENCRYPTION"]
+    assert cells(lines[2])[-3:] == [f"one way to {told.links[0].node_b}", "2.5", "encrypted"]
+    assert cells(lines[3])[-3:] == [f"60.5 % to {told.links[1].node_b}", "unknown", "unknown"]
+    assert cells(lines[4])[-3:] == ["both", "unknown", "none"]
 
 
 def test_wide_adds_the_nodes_with_what_is_not_known(capsys: Capsys) -> None:

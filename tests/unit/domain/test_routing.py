@@ -2,13 +2,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from deciding_world import LINKS, NODES, NOW_MS, link, node, zone
+from hansa_control.domain import route_tree
 from hansa_control.domain.model import NetworkLink, NetworkNode, Reason, TransitRule
 from hansa_control.domain.routing import (
+    NO_PATH_US,
     RouteKey,
     Strictness,
+    bandwidth_along,
+    costs,
+    costs_for,
     explain_no_route,
     fastest_between,
+    find_bottleneck,
     find_latency,
     find_route,
 )
@@ -30,7 +37,7 @@ def test_the_fastest_path_is_taken_where_no_rule_forbids_it() -> None:
     found = find_latency(network(), key(), BODO)
     assert found is not None
     assert found.path == ("oslo", "goteborg", "helsinki", "umea", "bodo")
-    assert found.rtt_us == 3_000 + 2_000 + 2_000 + 5_000 + 5_400
+    assert found.rtt_us == 3_600 + 2_400 + 2_400 + 6_000 + 5_400
     assert found.countries == ("FI", "NO", "SE")
     assert found.bases == ("modelled",)
 
@@ -42,9 +49,9 @@ def test_the_fastest_lawful_path_is_taken_where_the_fastest_is_forbidden() -> No
     assert found.countries == ("NO", "SE")
 
 
-def test_a_percentile_is_the_sum_of_the_percentiles_of_the_links() -> None:
+def test_high_percentiles_add_up_and_each_link_lifts_the_median_by_a_fifth_of_its_spread() -> None:
     at = {p: find_latency(network(), key(NORDIC, p), BODO) for p in (50, 95, 99)}
-    assert [found.rtt_us for found in at.values() if found] == [21_400, 32_000 + 7_128, 48_000 + 7_560]
+    assert [found.rtt_us for found in at.values() if found] == [16_000 + 3_200 + 5_400, 32_000 + 7_128, 48_000 + 7_560]
 
 
 def test_the_path_is_chosen_at_the_percentile_of_the_budget_not_at_the_median() -> None:
@@ -83,7 +90,7 @@ def test_of_parallel_links_the_fastest_allowed_one_is_taken() -> None:
     fast = link("oslo", "bodo", 1_000, name="fast", countries=("RU",))
     slow = link("oslo", "bodo", 9_000, name="slow")
     net = network(fast, slow)
-    assert [find_latency(net, key(rule), BODO).rtt_us for rule in (None, NORDIC)] == [6_400, 14_400]  # type: ignore[union-attr]
+    assert [find_latency(net, key(rule), BODO).rtt_us for rule in (None, NORDIC)] == [6_600, 16_200]  # type: ignore[union-attr]
 
 
 def test_links_of_no_length_do_not_confuse_the_search() -> None:
@@ -155,11 +162,11 @@ def test_a_denied_carrier_is_avoided_on_links_and_refused_at_the_zone() -> None:
 def test_a_search_is_done_once_for_all_zones_and_rules_do_not_share_one() -> None:
     net = network()
     find_latency(net, key(NORDIC), BODO)
-    entries = len(net.routes)
+    entries = len(net.searches)
     find_latency(net, key(TransitRule(frozenset({"SE", "NO"}))), zone(at="umea"))
-    assert len(net.routes) == entries
+    assert len(net.searches) == entries
     find_latency(net, key(), BODO)
-    assert len(net.routes) > entries
+    assert len(net.searches) > entries
 
 
 def test_between_two_zones_the_network_says_the_sum_of_links_and_one_attachment() -> None:
@@ -167,7 +174,7 @@ def test_between_two_zones_the_network_says_the_sum_of_links_and_one_attachment(
     there, back = fastest_between(snapshot, zone(), BODO), fastest_between(snapshot, BODO, zone())
     assert there == back
     assert there is not None
-    assert (there.p50_us, there.p95_us) == (12_000 + 5_400, 24_000 + 7_128)
+    assert (there.p50_us, there.p95_us) == (14_400 + 5_400, 24_000 + 7_128)
     assert fastest_between(snapshot, zone(), zone(at="atlantis")) is None
 
 
@@ -182,4 +189,115 @@ def test_strictness_widens_what_may_be_crossed_step_by_step() -> None:
         route = find_route(net, key(NORDIC)._replace(strictness=strictness), "bodo")
         assert route is not None
         chosen.append(route.rtt_us)
-    assert chosen == [1_000, 2_000, 3_000]
+    assert chosen == [1_200, 2_400, 3_600]
+
+
+def test_costs_are_those_of_the_paths_and_no_path_is_above_every_budget() -> None:
+    net = network(nodes=(*NODES, node("island", "NO")))
+    keys = [key(NORDIC), key(NORDIC, start="umea"), key(NORDIC, start="helsinki"), key(start="atlantis")]
+    for asked, found in zip(keys, costs_for(net, keys), strict=True):
+        for at, there in enumerate(net.nodes):
+            route = find_route(net, asked, there.name)
+            assert found.rtt_us[at] == (NO_PATH_US if route is None else route.rtt_us)
+    assert costs(net, keys[0]) is costs_for(net, keys)[0]
+    assert (costs(net, keys[2]).rtt_us == NO_PATH_US).all()
+
+
+def test_costs_of_many_access_points_take_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches: list[object] = []
+    original = route_tree.dijkstra
+    monkeypatch.setattr(
+        route_tree, "dijkstra", lambda *args, **more: searches.append(more["indices"]) or original(*args, **more)
+    )
+    net = network()
+    costs_for(net, [key(NORDIC), key(NORDIC, start="umea"), key(NORDIC, start="oslo")])
+    assert searches == [[net.node_index["oslo"], net.node_index["umea"]]]
+
+
+# --- directions -----------------------------------------------------------------------------------------------------
+
+
+def test_the_way_back_is_the_way_there_unless_another_is_faster_in_that_direction() -> None:
+    assert find_latency(network(), key(), BODO).return_path == ()  # type: ignore[union-attr]
+    quick_there = link("oslo", "bodo", 10_000, name="quick there", forward_permille=100)
+    quick_back = link("bodo", "oslo", 12_000, name="quick back", forward_permille=50, carrier="")
+    found = find_latency(network(quick_there, quick_back, *LINKS), key(percentile=95), BODO)
+    assert found is not None
+    assert (found.path, found.return_path) == (("oslo", "bodo"), ("bodo", "oslo"))
+    assert found.rtt_us == 20_000 * 100 // 1_000 + 24_000 * 50 // 1_000 + 7_128
+
+
+def test_a_round_trip_of_two_ways_is_rounded_up_once() -> None:
+    there = link("oslo", "bodo", 1_001, name="there", forward_permille=1, one_way=True)
+    back = link("bodo", "oslo", 1_001, name="back", forward_permille=1, one_way=True)
+    route = find_route(network(there, back), key(percentile=95), "bodo")
+    assert route is not None
+    assert route.rtt_us == 5  # 2 x 2.002 microseconds
+
+
+def test_a_one_way_link_alone_leads_nowhere_and_back() -> None:
+    net = network(link("oslo", "bodo", one_way=True))
+    assert find_latency(net, key(), BODO) is None
+    assert explain_no_route(net, key(), BODO) == (Reason.UNREACHABLE, ())
+    assert find_latency(net, key(start="bodo"), zone(at="oslo")) is None
+
+
+def test_both_ways_have_to_be_lawful_and_both_are_told() -> None:
+    there = link("oslo", "bodo", name="there", one_way=True, countries=("SE",))
+    back = link("bodo", "oslo", name="back", one_way=True, countries=("RU",))
+    net = network(there, back)
+    assert find_latency(net, key(NORDIC), BODO) is None
+    reason, faults = explain_no_route(net, key(NORDIC), BODO)
+    assert reason is Reason.TRANSIT_DENIED
+    assert [(fault.countries, fault.place) for fault in faults] == [(("RU",), "link back, carrier nordnett")]
+    assert find_latency(net, key(), BODO).countries == ("NO", "RU", "SE")  # type: ignore[union-attr]
+
+
+def test_between_two_zones_with_directions_apart_the_round_trip_is_the_same_from_either() -> None:
+    links = [replace(x, forward_permille=300) for x in LINKS]
+    snapshot = build_snapshot(1, [zone(), BODO], NODES, links, NOW_MS)
+    assert fastest_between(snapshot, zone(), BODO) == fastest_between(snapshot, BODO, zone())
+
+
+# --- bandwidth ------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_that_is_known_to_carry_too_little_is_avoided_and_one_of_unknown_bandwidth_is_not() -> None:
+    thin = link("oslo", "bodo", 1_000, name="thin", bandwidth_kbps=1_000)
+    unknown = link("oslo", "bodo", 2_000, name="unknown")
+    wide = link("oslo", "bodo", 3_000, name="wide", bandwidth_kbps=9_000)
+    net = network(thin, unknown, wide)
+    for kbps, name in ((0, "thin"), (1_000, "thin"), (1_001, "unknown"), (90_000, "unknown")):
+        route = find_route(net, key()._replace(kbps_min=kbps), "bodo")
+        assert route is not None
+        assert [net.links[at].name for at in route.links] == [name]
+        assert bandwidth_along(net, route) == ((1_000, ()) if name == "thin" else (0, ("unknown",)))
+
+
+def test_where_bandwidth_alone_is_missing_the_narrowest_link_of_the_fastest_lawful_path_is_named() -> None:
+    links = (
+        link("oslo", "umea", bandwidth_kbps=5_000),
+        link("umea", "bodo", bandwidth_kbps=3_000),
+        link("oslo", "bodo", 1, countries=("RU",), bandwidth_kbps=100),
+    )
+    net, wanted = network(*links), key(NORDIC)._replace(kbps_min=4_000)
+    assert find_latency(net, wanted, BODO) is None
+    assert explain_no_route(net, wanted, BODO) == (Reason.BANDWIDTH_EXCEEDED, ())
+    assert find_bottleneck(net, wanted, BODO) == links[1]
+    assert find_bottleneck(net, key(NORDIC)._replace(kbps_min=3_000), BODO) is None
+
+
+def test_what_is_unlawful_or_cut_off_is_told_so_whatever_the_bandwidth() -> None:
+    wanted = key(NORDIC)._replace(kbps_min=4_000)
+    denied = network(link("oslo", "bodo", countries=("RU",), bandwidth_kbps=1))
+    assert find_bottleneck(denied, wanted, BODO) is None
+    reason, faults = explain_no_route(denied, wanted, BODO)
+    assert (reason, [fault.countries for fault in faults]) == (Reason.TRANSIT_DENIED, [("RU",)])
+    assert explain_no_route(network(LINKS[0]), wanted, BODO) == (Reason.UNREACHABLE, ())
+
+
+def test_a_path_beyond_what_can_be_counted_exactly_is_none() -> None:
+    far = 2**53 // 8
+    net = network(link("oslo", "umea", far), link("umea", "bodo", 1_000), link("oslo", "goteborg", 1_000))
+    assert find_route(net, key(), "umea") is None
+    assert find_route(net, key(), "goteborg") is not None

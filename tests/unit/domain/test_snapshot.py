@@ -114,8 +114,22 @@ def test_a_network_survives_the_way_through_networkx() -> None:
 def test_networkx_finds_the_zone_behind_its_attachment() -> None:
     graph = to_networkx(build_network(1, NODES, LINKS), [zone("skargard/bodo-1", at="bodo"), zone(at="atlantis")])
     length = nx.dijkstra_path_length(graph, "oslo", "skargard/bodo-1", weight="p50_us")
-    assert length == 3_000 + 2_000 + 2_000 + 5_000 + attachment_rtt().p50_us
+    # The weights are what routing counts with: a median and a fifth of the way to the 95th percentile.
+    assert length == 3_600 + 2_400 + 2_400 + 6_000 + attachment_rtt().p50_us
     assert "atlantis" not in graph
+
+
+def test_a_network_with_a_one_way_link_survives_the_way_through_a_directed_graph() -> None:
+    up = replace(LINKS[0], name="up", one_way=True, forward_permille=700, bandwidth_kbps=10)
+    network = build_network(4, NODES, [*LINKS, up])
+    graph = to_networkx(network, [zone("skargard/bodo-1", at="bodo")])
+    assert isinstance(graph, nx.MultiDiGraph)
+    assert graph["oslo"]["goteborg"]["up"]["p95_ns"] == 6_000 * 700
+    assert "up" not in graph["goteborg"]["oslo"]
+    back = nx.dijkstra_path_length(graph, "skargard/bodo-1", "goteborg", weight="p95_ns")
+    assert back == (4_000 + 4_000 + 10_000 + attachment_rtt().p95_us) * 500
+    again = from_networkx(graph, 4)
+    assert (again.nodes, again.links, again.dangling) == (network.nodes, network.links, ())
 
 
 def test_a_memo_forgets_rather_than_grow() -> None:

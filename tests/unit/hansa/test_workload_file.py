@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,14 @@ def test_only_the_parts_that_are_named_restrict() -> None:
     assert policy.HasField("site")
     assert not (policy.HasField("legal") or policy.HasField("transit"))
     assert policy.on_change == residency_pb2.ON_CHANGE_KEEP_AND_ALERT
+
+
+def test_a_group_of_countries_is_read_as_of_the_day_that_is_given() -> None:
+    written = text(residency="residency: {data: [Nordic]}")
+    found = parse_workload_text(written, "havneby", as_of=date(2026, 11, 22)).spec
+    assert list(found.residency.site.countries_allowed) == ["DK", "FI", "IS", "NO", "SE"]
+    with pytest.raises(HansaError, match="no group of countries"):
+        parse_workload_text(written, "havneby")
 
 
 def test_an_unknown_key_is_named_with_its_line_and_the_nearest_valid_one() -> None:
