@@ -28,6 +28,7 @@ from hansa_control.domain.model import (
     Zone,
     ZoneId,
 )
+from hansa_control.domain.record import DecisionRecord
 from hansa_control.domain.routing import fastest_between
 from hansa_control.domain.snapshot import Snapshot
 
@@ -112,7 +113,7 @@ class Queries:
         stored = self._state.decisions.get(str(workload))
         if stored is None:
             raise RefusalError(Reason.UNAVAILABLE, f"{workload} has not been decided yet")
-        return self._decider.records.record(stored.decision, self._world.settings.choices_evidenced_max)
+        return self._decider.records.record(stored.decision)
 
     def endpoint(self, workload: WorkloadId) -> Endpoint:
         """Where to send requests: the newest placement that answers. RefusalError if none does."""

@@ -45,16 +45,13 @@ class Records:
         if made is not None:
             _keep(self._stored, digest, made, STORED_MAX)
 
-    def record(self, decision: Decision, passed_max: int = 1_000_000) -> DecisionRecord:
-        """The record of a decision; with ``passed_max`` for how many choices it was kept with evidence.
-
-        RefusalError UNAVAILABLE if what it was made of is not kept any more.
-        """
+    def record(self, decision: Decision) -> DecisionRecord:
+        """The record of a decision. RefusalError UNAVAILABLE if what it was made of is not kept any more."""
         made = self._stored.get(decision.digest) or self._recent.get(decision.digest)
         if made is None:
             message = "what this decision was made of is not kept any more (too many since, or a restart); only its"
             raise RefusalError(Reason.UNAVAILABLE, f"{message} digest can be compared: {decision.digest or 'none'}")
-        return record_of(made.inputs, decision, decision.rejections[made.rejection_count :], passed_max)
+        return record_of(made.inputs, decision, decision.rejections[made.rejection_count :])
 
 
 def _keep(kept: OrderedDict[str, _Made], digest: str, made: _Made, count_max: int) -> None:

@@ -9,9 +9,8 @@ nothing but a JSON library. (Floats are written as Python writes them, the short
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import fields
-from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -27,20 +26,18 @@ def canonical(value: Any) -> bytes:
     return text.encode()
 
 
+_NAMES: dict[type, tuple[str, ...]] = {}
+
+
 def _plain(value: Any) -> Any:
+    """A form that JSON has: fields by name, members sorted."""
     if isinstance(value, frozenset):
         return sorted(value)
-    return _reader(type(value))(value)
-
-
-@cache
-def _reader(kind: type) -> Callable[[Any], dict[str, Any]]:
-    names = tuple(sorted(field.name for field in fields(kind)))
-
-    def read(value: Any) -> dict[str, Any]:
-        return {name: getattr(value, name) for name in names}
-
-    return read
+    kind = type(value)
+    names = _NAMES.get(kind)
+    if names is None:
+        names = _NAMES[kind] = tuple(sorted(field.name for field in fields(kind)))
+    return {name: getattr(value, name) for name in names}
 
 
 class Roll:

@@ -57,8 +57,9 @@ class DecisionRecord:
     """A decision with its inputs.
 
     afterwards are rejections that were added once the decision was made: zones that were left out of the question, and
-    owners that refused. Their zones are no choices any more, and deciding cannot know them. passed_max is for how many
-    choices what the filters measured was kept. The decision's elapsed_us is 0: how long it took does not follow.
+    owners that refused. Their zones are no choices any more, and deciding cannot know them. evidenced is for how many
+    choices, from the best, what the filters measured was kept. The decision's elapsed_us is 0: how long it took does
+    not follow.
     """
 
     format: int
@@ -66,7 +67,7 @@ class DecisionRecord:
     inputs: DecisionInputs
     decision: Decision
     afterwards: tuple[Rejection, ...] = ()
-    passed_max: int = 1_000_000
+    evidenced: int = 0
 
 
 class Difference(NamedTuple):
@@ -143,11 +144,14 @@ def snapshot_of(parts: SnapshotParts) -> Snapshot:
     return replace(built, own=parts.own)
 
 
-def record_of(
-    inputs: DecisionInputs, decision: Decision, afterwards: tuple[Rejection, ...] = (), passed_max: int = 1_000_000
-) -> DecisionRecord:
+def record_of(inputs: DecisionInputs, decision: Decision, afterwards: tuple[Rejection, ...] = ()) -> DecisionRecord:
     """The record of a decision that carries the digest of these inputs."""
-    return DecisionRecord(FORMAT, decision.digest, inputs, replace(decision, elapsed_us=0), afterwards, passed_max)
+    timeless = replace(decision, elapsed_us=0)
+    return DecisionRecord(FORMAT, decision.digest, inputs, timeless, afterwards, _evidenced(timeless))
+
+
+def _evidenced(decision: Decision) -> int:
+    return sum(bool(choice.passed) for choice in decision.choices)
 
 
 def verify(record: DecisionRecord) -> tuple[Difference, ...]:
@@ -156,23 +160,28 @@ def verify(record: DecisionRecord) -> tuple[Difference, ...]:
     Whoever changes a record and everything that follows from the change, digest included, makes another sound record:
     that it is the operator's shows the digest, if it is the one that the operator has shown with the decision.
     """
-    inputs = record.inputs
-    digest = Digests().of(inputs)
-    again = decide(inputs.request, snapshot_of(inputs.snapshot), inputs.decided_at_ms)
-    expected = replace(
-        record,
-        format=FORMAT,
-        digest=digest,
-        decision=_kept(replace(again, digest=digest), record),
-    )
+    digest = Digests().of(record.inputs)
+    sealed = replace(record, format=FORMAT, digest=digest)
+    try:
+        again = _decided(record.inputs)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Values that no codec lets in, so that deciding was never meant to take them.
+        undecidable = Difference("inputs", "a decision", f"cannot be decided on: {type(error).__name__}: {error}")
+        return (*_differences("", record, sealed), undecidable)
+    decision = _kept(replace(again, digest=digest), record)
+    expected = replace(sealed, decision=decision, evidenced=_evidenced(decision))
     return tuple(_differences("", record, expected))
+
+
+def _decided(inputs: DecisionInputs) -> Decision:
+    return decide(inputs.request, snapshot_of(inputs.snapshot), inputs.decided_at_ms)
 
 
 def _kept(decision: Decision, record: DecisionRecord) -> Decision:
     """A decision as it is kept: with what came afterwards, and without the evidence of all but the first choices."""
     gone = {rejection.zone for rejection in record.afterwards}
     choices = tuple(choice for choice in decision.choices if choice.zone not in gone)
-    full = record.passed_max
+    full = max(record.evidenced, 0)
     return replace(
         decision,
         choices=choices[:full] + tuple(replace(choice, passed=()) for choice in choices[full:]),
