@@ -655,6 +655,8 @@ class Placement(_message.Message):
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     POOL_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    SHARE_PERMILLE_FIELD_NUMBER: _builtins.int
     claim: _builtins.str
     """Identity, the same as the allocation's."""
     zone: _builtins.str
@@ -673,6 +675,8 @@ class Placement(_message.Message):
     """Accelerator pool that is used, as in Capacity; empty if none."""
     generation: _builtins.int
     """Generation of the spec that it was placed for."""
+    batch: _builtins.int
+    """Placements of one batch were planned together."""
     @_builtins.property
     def endpoint_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Endpoints of the instances that are ready."""
@@ -680,6 +684,10 @@ class Placement(_message.Message):
     @_builtins.property
     def latencies(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessLatency]:
         """Predicted round-trip time per access point at the budget's percentile."""
+
+    @_builtins.property
+    def share_permille(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """What it gets of each access point, thousandths, in the order of the spec; empty means everything."""
 
     def __init__(
         self,
@@ -695,10 +703,12 @@ class Placement(_message.Message):
         fencing_token: _builtins.int = ...,
         pool: _builtins.str = ...,
         generation: _builtins.int = ...,
+        batch: _builtins.int = ...,
+        share_permille: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "endpoint_ca_pem", b"endpoint_ca_pem", "endpoint_urls", b"endpoint_urls", "fencing_token", b"fencing_token", "generation", b"generation", "latencies", b"latencies", "message", b"message", "pool", b"pool", "replicas", b"replicas", "state", b"state", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "claim", b"claim", "endpoint_ca_pem", b"endpoint_ca_pem", "endpoint_urls", b"endpoint_urls", "fencing_token", b"fencing_token", "generation", b"generation", "latencies", b"latencies", "message", b"message", "pool", b"pool", "replicas", b"replicas", "share_permille", b"share_permille", "state", b"state", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -981,12 +991,15 @@ class Choice(_message.Message):
     LATENCIES_FIELD_NUMBER: _builtins.int
     POOL_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
     zone: _builtins.str
     """"operator/zone"."""
     score: _builtins.float
     """Score; greater is better."""
     pool: _builtins.str
     """Accelerator pool that would be used; empty if none is needed."""
+    replicas: _builtins.int
+    """Replicas that would run there if it took the workload alone; 0 means as many as were asked for."""
     @_builtins.property
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoreTerm]:
         """The terms of the score."""
@@ -1008,10 +1021,11 @@ class Choice(_message.Message):
         latencies: _abc.Iterable[Global___AccessLatency] | None = ...,
         pool: _builtins.str = ...,
         passed: _abc.Iterable[Global___ConstraintResult] | None = ...,
+        replicas: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["latencies", b"latencies", "passed", b"passed", "pool", b"pool", "score", b"score", "terms", b"terms", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latencies", b"latencies", "passed", b"passed", "pool", b"pool", "replicas", b"replicas", "score", b"score", "terms", b"terms", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -252,10 +252,26 @@ def path_reasons(world: World, zone: Zone) -> set[Reason]:
     return found
 
 
+def place_reasons(world: World, zone: Zone) -> set[Reason]:
+    """A site that is not where the zone's node stands is a contradiction, for every policy that asks for places."""
+    spec, _, nodes, _ = world
+    asked = (spec.residency.site, spec.residency.legal, spec.residency.transit)
+    stands = next((x.country for x in nodes if x.name == zone.inventory.node), None)
+    told = {
+        x.value
+        for x in zone.facts
+        if x.kind == FactKind.SITE_COUNTRY
+        and 0 < x.evidence.valid_from_ms <= NOW < x.evidence.valid_until_ms
+        and x.value != stands
+    }
+    return {Reason.SITE_COUNTRY_UNKNOWN} if any(asked) and stands and told else set()
+
+
 def expected_reasons(world: World, zone: Zone) -> set[Reason]:
     """Every reason against a zone, by plain definition; none means that it is feasible."""
     spec = world[0]
-    found = law_reasons(spec, zone) | capacity_reasons(spec, zone) | path_reasons(world, zone)
+    found = law_reasons(spec, zone) | capacity_reasons(spec, zone)
+    found |= path_reasons(world, zone) | place_reasons(world, zone)
     if zone.state in (ZoneState.LOST, ZoneState.STALE):
         found.add(Reason.ZONE_LOST if zone.state is ZoneState.LOST else Reason.OFFER_STALE)
     if zone.inventory.cordoned:

@@ -6,10 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import law_values as values
-from hansa_control.domain.model import Evidence, EvidenceKind, Fact, FactKind, Reason, ResidencyPolicy
+from hansa_control.domain.model import (
+    Evidence,
+    EvidenceKind,
+    Fact,
+    FactKind,
+    LegalRule,
+    Reason,
+    ResidencyPolicy,
+    SiteRule,
+)
 from hansa_control.domain.predicates import ZoneAttributes
-from hansa_control.domain.residency import check_law
+from hansa_control.domain.residency import check_law, check_legal, check_site
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 many = settings(max_examples=200, deadline=None)
 ATTRIBUTES = ZoneAttributes("nordavind", "oslo-1", "oslo", "", 1_000, ("L4",), 24_000)
@@ -69,3 +79,14 @@ def test_the_order_of_facts_changes_nothing(policy: ResidencyPolicy, facts: tupl
         for one in check_law(policy, ATTRIBUTES, given, values.NOW_MS)
     ]
     assert verdict(facts) == verdict(tuple(reversed(facts)))
+
+
+@many
+@given(values.sites, values.legals, values.fact_lists, st.lists(st.integers(-2, 3), min_size=1, max_size=3))
+def test_what_is_kept_of_one_time_is_never_taken_for_another(
+    site: SiteRule, legal: LegalRule, facts: tuple[Fact, ...], offsets: list[int]
+) -> None:
+    policy = ResidencyPolicy(site=site, legal=legal)
+    for now_ms in (values.NOW_MS + offset for offset in offsets):
+        expected = (*check_site(site, facts, now_ms), *check_legal(legal, facts, now_ms))
+        assert check_law(policy, ATTRIBUTES, facts, now_ms) == expected

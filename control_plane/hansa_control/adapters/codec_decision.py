@@ -97,6 +97,7 @@ def _choice_out(choice: Choice) -> workload_pb2.Choice:
         latencies=[_latency_out(latency) for latency in choice.latencies],
         pool=choice.pool,
         passed=[_result_out(result) for result in choice.passed],
+        replicas=choice.replicas,
     )
 
 
@@ -172,6 +173,8 @@ def _placement_out(placement: Placement) -> workload_pb2.Placement:
         fencing_token=placement.fencing_token,
         pool=placement.pool,
         generation=placement.generation,
+        batch=placement.batch,
+        share_permille=placement.share_permille,
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.ingest import AgentIngest
 from hansa_control.application.journal import Journal
+from hansa_control.application.lawbook import LawDesk, LawSource, NoLaw
 from hansa_control.application.owner import OwnerService
 from hansa_control.application.partners import PartnerIngest
 from hansa_control.application.placing import Placer
@@ -24,12 +25,13 @@ from hansa_control.domain.model import ClaimStatus, HoldGrant, Manifest, Network
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a control plane stands on: its store, its clock, its source of ids, and the way to each partner."""
+    """What a control plane stands on: its store, its clock, its source of ids, the way to each partner, the law."""
 
     store: Store
     clock: Clock
     ids: IdSource
     partners: Mapping[str, Owner]
+    laws: LawSource = field(default_factory=NoLaw)
 
 
 class LocalOwner:
@@ -63,11 +65,12 @@ class ControlPlane:
         self.state = State(self._store)
         self.world = World(settings, self.state, self._clock, network)
         self.journal = Journal(self.state, self._clock, settings.events_kept_max)
-        self.owner = OwnerService(settings, self.state, self.world, self._clock)
+        self.laws = LawDesk(surroundings.laws, self._clock)
+        self.owner = OwnerService(settings, (self.state, self.world), self.laws, self._clock)
         self.agents = AgentIngest(settings, self.state, self.world, self.owner, self._clock)
         sources = (self._clock, self._ids)
         self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)
-        self.decider = Decider(settings, self.world, self._clock)
+        self.decider = Decider(settings, self.world, self._clock, self.laws)
         self.workloads = Workloads(settings, (self.state, self.journal), self.decider, sources)
         self.queries = Queries(self.state, self.world, self.journal, self.decider)
         self.reconciler = self._reconciler(surroundings.partners)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from hansa_control.application.lawbook import LawDesk
 from hansa_control.application.ports import Clock, RefusalError
 from hansa_control.application.records import Records
 from hansa_control.application.settings import Settings
@@ -13,12 +14,14 @@ from hansa_control.domain.capacity import add, amount_for
 from hansa_control.domain.feasibility import filter_zone
 from hansa_control.domain.model import (
     Decision,
+    Placement,
     PlacementState,
     Reason,
     Rejection,
     Workload,
     WorkloadSpec,
     Zone,
+    ZoneBounds,
     ZoneId,
 )
 from hansa_control.domain.overlay import Overlay, OverlayInvalid, apply_overlay, spec_under
@@ -35,6 +38,15 @@ LAW = frozenset(
         Reason.FACT_EXPIRED,
         Reason.TRANSIT_DENIED,
         Reason.TRANSIT_UNKNOWN,
+        Reason.LOCATION_IMPLAUSIBLE,
+        Reason.PERSONNEL_DENIED,
+        Reason.PERSONNEL_UNKNOWN,
+        Reason.ATTESTATION_MISSING,
+        Reason.CERTIFICATION_MISSING,
+        Reason.ENERGY_DENIED,
+        Reason.ENERGY_UNKNOWN,
+        Reason.PREDICATE_FALSE,
+        Reason.PREDICATE_FAILED,
     }
 )
 
@@ -42,17 +54,18 @@ LAW = frozenset(
 class Decider:
     """Decides on the world of the moment, and measures how long deciding took."""
 
-    def __init__(self, settings: Settings, world: World, clock: Clock) -> None:
+    def __init__(self, settings: Settings, world: World, clock: Clock, laws: LawDesk) -> None:
         self._settings = settings
+        self.laws = laws
         self._world = world
         self._clock = clock
         self.decision_count = 0
         self.records = Records()
 
     def decide(self, spec: WorkloadSpec, held: Workload | None = None, exclude: Collection[ZoneId] = ()) -> Decision:
-        """A decision; what ``held`` occupies now counts as free for it."""
+        """A decision on a request that is under the law already; what ``held`` occupies now counts as free for it."""
         snapshot = self._credited(self._world.snapshot(), held)
-        return self._decide(self._request(spec, exclude), snapshot)
+        return self._decide(self._request(spec, exclude, current_zones(held)), snapshot)
 
     def decide_under(self, overlay: Overlay, spec: WorkloadSpec, held: Workload | None = None) -> Decision:
         """The decision as it would be in a world that is other than it is; RefusalError if the overlay does not fit."""
@@ -60,26 +73,38 @@ class Decider:
             snapshot = apply_overlay(self._credited(self._world.snapshot(), held), overlay)
         except OverlayInvalid as error:
             raise RefusalError(Reason.INVALID_FIELD, error.message, f"overlay.{error.field}") from error
-        return self._decide(self._request(spec_under(overlay, spec)), snapshot, hypothetical=True)
+        return self._decide(self._request(spec_under(overlay, spec), (), current_zones(held)), snapshot, is_real=False)
 
-    def _request(self, spec: WorkloadSpec, exclude: Collection[ZoneId] = ()) -> PlacementRequest:
-        return PlacementRequest(spec=spec, home=self._settings.operator, exclude=frozenset(exclude))
+    def decide_anew(self, workload: Workload, exclude: Collection[ZoneId]) -> Decision:
+        """Where a workload is to be placed while what it occupies stays occupied: first the new, then away the old."""
+        spec = self.laws.enforced(workload.spec, workload.id.tenant)
+        request = self._request(spec, exclude, current_zones(workload) - set(exclude))
+        return self._decide(request, self._world.snapshot())
 
-    def _decide(self, request: PlacementRequest, snapshot: Snapshot, *, hypothetical: bool = False) -> Decision:
+    def _request(self, spec: WorkloadSpec, exclude: Collection[ZoneId], current: frozenset[ZoneId]) -> PlacementRequest:
+        return PlacementRequest(spec, self._settings.operator, frozenset(exclude), current=current)
+
+    def _decide(self, request: PlacementRequest, snapshot: Snapshot, *, is_real: bool = True) -> Decision:
         now_ms, started_us = self._clock.wall_ms(), self._clock.elapsed_us()
         decision = decide(request, snapshot, now_ms)
         elapsed_us = self._clock.elapsed_us() - started_us
         self.decision_count += 1
-        inputs = DecisionInputs(request, now_ms, parts_of(snapshot), hypothetical)
+        inputs = DecisionInputs(request, now_ms, parts_of(snapshot), hypothetical=not is_real)
         return self.records.sealed(inputs, replace(decision, elapsed_us=elapsed_us))
 
-    def unlawful(self, spec: WorkloadSpec, zone: ZoneId) -> tuple[Rejection, ...]:
-        """Which parts of the residency policy a zone fails now; also when the zone is no longer seen at all."""
+    def unlawful(self, workload: Workload, placement: Placement) -> tuple[Rejection, ...]:
+        """Which parts of the residency policy a placement fails now; none when its zone is not seen at all."""
         snapshot = self._world.snapshot()
-        seen = snapshot.zone(zone)
+        seen = snapshot.zone(placement.zone)
         if seen is None:
             return ()
-        rejections, _, _, _ = filter_zone(spec, snapshot, seen, self._clock.wall_ms())
+        spec = self.laws.enforced(workload.spec, workload.id.tenant)
+        if placement.zone.operator == self._settings.operator:
+            spec = self.laws.owned(spec)
+        served = {latency.access_point for latency in placement.latencies}
+        access = tuple(at for at in spec.access if at.access_point in served) or spec.access
+        asked = replace(spec, access=access, zones=ZoneBounds())
+        rejections, _, _, _ = filter_zone(asked, snapshot, seen, self._clock.wall_ms())
         return tuple(rejection for rejection in rejections if rejection.reason in LAW)
 
     def _credited(self, snapshot: Snapshot, held: Workload | None) -> Snapshot:
@@ -94,6 +119,12 @@ class Decider:
             zone = zones.get(placement.zone) or snapshot.zone(placement.zone)
             if zone is None or placement.state not in {PlacementState.STARTING, PlacementState.READY} or held is None:
                 continue
-            amount = amount_for(held.spec, placement.pool)
+            amount = amount_for(replace(held.spec, replicas=placement.replicas), placement.pool)
             zones[placement.zone] = replace(zone, free=add(zone.free, amount))
         return zones
+
+
+def current_zones(workload: Workload | None) -> frozenset[ZoneId]:
+    """The zones that a workload runs in, or starts in."""
+    live = {PlacementState.STARTING, PlacementState.READY}
+    return frozenset(p.zone for p in (workload.placements if workload else ()) if p.state in live)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
+from hansa_control.application.lawbook import LawDesk
 from hansa_control.application.ports import Clock, HoldRequest, RefusalError, Refused
 from hansa_control.application.settings import Settings
 from hansa_control.application.signals import Signal
@@ -41,10 +42,10 @@ _ORDERED = frozenset({ClaimState.ALLOCATED, ClaimState.SERVING, ClaimState.LOST,
 class OwnerService:
     """Applies every change of capacity in the operator's own zones; nobody else does."""
 
-    def __init__(self, settings: Settings, state: State, world: World, clock: Clock) -> None:
+    def __init__(self, settings: Settings, records: tuple[State, World], laws: LawDesk, clock: Clock) -> None:
         self._settings = settings
-        self._state = state
-        self._world = world
+        self._state, self._world = records
+        self._laws = laws
         self._clock = clock
         self.changed = Signal()
         self.on_own_claim: Callable[[str], None] = lambda claim: None
@@ -80,7 +81,7 @@ class OwnerService:
         zone = self._own_zone(request.zone)
         if zone is None:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {request.zone} here", "zone")
-        rejections, _, _, pool = filter_zone(request.spec, snapshot, zone, self._clock.wall_ms())
+        rejections, _, _, pool = filter_zone(self._laws.owned(request.spec), snapshot, zone, self._clock.wall_ms())
         if rejections:
             return Refused(tuple(rejections))
         amount = amount_for(request.spec, pool)

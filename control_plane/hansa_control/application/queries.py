@@ -102,7 +102,7 @@ class Queries:
         stored = self._state.decisions.get(str(workload))
         if stored is None:
             raise RefusalError(Reason.UNAVAILABLE, f"{workload} has not been decided yet")
-        now = self._decider.decide(held.spec, held)
+        now = self._decider.decide(self._decider.laws.enforced(held.spec, workload.tenant), held)
         if zone is not None and zone not in {seen.id for seen in self._world.snapshot().zones}:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {zone} is seen from here", "zone")
         decision = _restricted(stored.decision, zone)

@@ -275,41 +275,54 @@ class Reconciler:
         live = [placement for placement in workload.placements if placement.state in _LIVE]
         if not live:
             return await self._place(workload, live, ())
-        if len(live) > 1:
+        if len({placement.batch for placement in live}) > 1:
             return workload
-        if live[0].generation != workload.generation and not self._must_leave(workload, live[0]):
+        if _is_torn(workload, live[0].batch):
             return await self._place(workload, live, ())
-        return await self._keep_lawful(workload, live[0])
+        changed = any(placement.generation != workload.generation for placement in live)
+        if changed and not any(self._must_leave(workload, placement) for placement in live):
+            return await self._place(workload, live, ())
+        return await self._keep_lawful(workload, live)
 
     def _must_leave(self, workload: Workload, placement: Placement) -> bool:
         keeps = workload.spec.residency.on_change is OnChange.KEEP_AND_ALERT
-        return not keeps and bool(self._decider.unlawful(workload.spec, placement.zone))
+        return not keeps and bool(self._decider.unlawful(workload, placement))
 
-    async def _keep_lawful(self, workload: Workload, placement: Placement) -> Workload:
-        broken = self._decider.unlawful(workload.spec, placement.zone)
-        if not broken:
-            workload = self._condition(workload, "Lawful", ConditionStatus.TRUE, "PolicyHolds", str(placement.zone))
-            return self._well_placed(workload, placement)
-        what = "; ".join(f"{r.result.constraint}: {r.result.measured}, {r.result.bound}" for r in broken)
+    async def _keep_lawful(self, workload: Workload, live: list[Placement]) -> Workload:
+        broken = {p.claim: found for p in live if (found := self._decider.unlawful(workload, p))}
+        unlawful = [placement for placement in live if placement.claim in broken]
+        zones = ", ".join(str(placement.zone) for placement in unlawful or live)
+        if not unlawful:
+            workload = self._condition(workload, "Lawful", ConditionStatus.TRUE, "PolicyHolds", zones)
+            return self._well_placed(workload, zones)
+        rejections = [rejection for found in broken.values() for rejection in found]
+        what = "; ".join(f"{r.result.constraint}: {r.result.measured}, {r.result.bound}" for r in rejections)
         if self._status_of(workload, "Lawful") is not ConditionStatus.FALSE:
-            self._journal.warning(workload.id, "PolicyBroken", f"{placement.zone}: {what}")
+            self._journal.warning(workload.id, "PolicyBroken", f"{zones}: {what}")
         workload = self._condition(workload, "Lawful", ConditionStatus.FALSE, "PolicyBroken", what)
-        on_change = workload.spec.residency.on_change
+        on_change = self._decider.laws.enforced(workload.spec, workload.id.tenant).residency.on_change
         if on_change is OnChange.KEEP_AND_ALERT:
             return workload
         if on_change is OnChange.TERMINATE:
-            workload = self._set_state(workload, placement, PlacementState.RELEASING)
-            workload = self._advance(workload, WorkloadEvent.LOST)
-            workload = await self._release_given_up(workload)
-            return await self._place(workload, [], ())
-        return await self._place(workload, [placement], (placement.zone,))
+            return await self._terminate(workload, live, unlawful)
+        return await self._place(workload, live, tuple(placement.zone for placement in unlawful))
 
-    def _well_placed(self, workload: Workload, placement: Placement) -> Workload:
+    async def _terminate(self, workload: Workload, live: list[Placement], unlawful: list[Placement]) -> Workload:
+        """Stops at once where the law is broken, and places what is left without anew."""
+        for placement in unlawful:
+            workload = self._set_state(workload, placement, PlacementState.RELEASING)
+        rest = [placement for placement in live if placement not in unlawful]
+        if not rest:
+            workload = self._advance(workload, WorkloadEvent.LOST)
+        workload = await self._release_given_up(workload)
+        return await self._place(workload, rest, ())
+
+    def _well_placed(self, workload: Workload, zones: str) -> Workload:
         """Nothing better is looked for: whatever was wrong has passed, a lost zone is back or its law holds again."""
         if self._status_of(workload, "Stranded") is ConditionStatus.TRUE:
-            workload = self._condition(workload, "Stranded", ConditionStatus.FALSE, "Placed", str(placement.zone))
+            workload = self._condition(workload, "Stranded", ConditionStatus.FALSE, "Placed", zones)
         if self._status_of(workload, "Placed") is ConditionStatus.FALSE:
-            workload = self._condition(workload, "Placed", ConditionStatus.TRUE, "Placed", str(placement.zone))
+            workload = self._condition(workload, "Placed", ConditionStatus.TRUE, "Placed", zones)
         return workload
 
     async def _place(self, workload: Workload, kept: list[Placement], avoid: tuple[ZoneId, ...]) -> Workload:
@@ -345,9 +358,10 @@ class Reconciler:
         key = str(workload.id)
         self._retry_count.pop(key, None)
         self._retry_at_ms.pop(key, None)
-        zone = workload.placements[-1].zone
-        workload = self._condition(workload, "Placed", ConditionStatus.TRUE, "Placed", str(zone))
-        workload = self._condition(workload, "Stranded", ConditionStatus.FALSE, "Placed", str(zone))
+        newest = workload.placements[-1].batch
+        zones = ", ".join(str(placement.zone) for placement in workload.placements if placement.batch == newest)
+        workload = self._condition(workload, "Placed", ConditionStatus.TRUE, "Placed", zones)
+        workload = self._condition(workload, "Stranded", ConditionStatus.FALSE, "Placed", zones)
         workload = self._advance(workload, WorkloadEvent.GRANTED)
         self.wake(key)
         return workload
@@ -429,9 +443,17 @@ def _event_of(placements: tuple[Placement, ...]) -> WorkloadEvent:
 
 
 def _newest_ready_wins(placements: tuple[Placement, ...]) -> tuple[Placement, ...]:
-    """Once the newest placement answers, older ones are given up, lost ones too: first ready, then stop."""
-    live = [at for at, placement in enumerate(placements) if placement.state in _LIVE]
-    if not live or placements[live[-1]].state is not PlacementState.READY:
+    """Once all of the newest batch answers, older ones are given up, lost ones too: first ready, then stop."""
+    newest = max((placement.batch for placement in placements if placement.state in _LIVE), default=0)
+    members = [placement for placement in placements if placement.batch == newest]
+    if not members or any(placement.state is not PlacementState.READY for placement in members):
         return placements
-    older = tuple(replace(placement, state=PlacementState.RELEASING) for placement in placements[: live[-1]])
-    return older + placements[live[-1] :]
+    return tuple(
+        replace(placement, state=PlacementState.RELEASING) if placement.batch < newest else placement
+        for placement in placements
+    )
+
+
+def _is_torn(workload: Workload, batch: int) -> bool:
+    """Whether a part of a batch, which was placed as a whole, is lost or given up."""
+    return any(p.batch == batch and p.state not in _LIVE for p in workload.placements)

@@ -1,6 +1,7 @@
 """Decisions get the digest of what they were made of, and what the recent ones were made of is kept for a while.
 
-Kept are the parts of snapshots, which share nearly everything with one another, and never what was worked out from them.
+Kept are the parts of snapshots, which share nearly everything with one another, and never what was worked out from
+them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from hansa_control.application.ports import RefusalError
 from hansa_control.domain.model import Decision, Reason
-from hansa_control.domain.record import DecisionInputs, DecisionRecord, Digests, record_of
+from hansa_control.domain.record import Afterwards, DecisionInputs, DecisionRecord, Digests, record_of
 
 RECENT_MAX = 64
 """Decisions of any kind, for a record that is asked for at once."""
@@ -23,6 +24,7 @@ STORED_MAX = 256
 class _Made(NamedTuple):
     inputs: DecisionInputs
     rejection_count: int
+    zones_evaluated: int
 
 
 class Records:
@@ -36,7 +38,7 @@ class Records:
     def sealed(self, inputs: DecisionInputs, decision: Decision) -> Decision:
         """The decision with the digest of its inputs, which are kept."""
         digest = self._digests.of(inputs)
-        _keep(self._recent, digest, _Made(inputs, len(decision.rejections)), RECENT_MAX)
+        _keep(self._recent, digest, _Made(inputs, len(decision.rejections), decision.zones_evaluated), RECENT_MAX)
         return replace(decision, digest=digest)
 
     def stored(self, digest: str) -> None:
@@ -51,7 +53,8 @@ class Records:
         if made is None:
             message = "what this decision was made of is not kept any more (too many since, or a restart); only its"
             raise RefusalError(Reason.UNAVAILABLE, f"{message} digest can be compared: {decision.digest or 'none'}")
-        return record_of(made.inputs, decision, decision.rejections[made.rejection_count :])
+        left_out = decision.zones_evaluated - made.zones_evaluated
+        return record_of(made.inputs, decision, Afterwards(decision.rejections[made.rejection_count :], left_out))
 
 
 def _keep(kept: OrderedDict[str, _Made], digest: str, made: _Made, count_max: int) -> None:

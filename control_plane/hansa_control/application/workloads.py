@@ -55,15 +55,21 @@ class Workloads:
     async def plan(self, workload: WorkloadId, spec: WorkloadSpec) -> tuple[Decision, str]:
         """The decision of this moment, as if the workload's present placements were free; and where it runs."""
         held = self._state.workloads.get(str(workload))
-        decision = self._decider.decide(spec, held)
+        decision = self._decided(workload, spec)
         self._expectations.remember(workload, spec, decision)
         return decision, current_zone(held)
 
     async def plan_under(self, overlay: Overlay, workload: WorkloadId, spec: WorkloadSpec) -> WhatIf:
         """The decision in a world that is other than it is, beside that of this moment. Nothing expects it later."""
         held = self._state.workloads.get(str(workload))
-        present = self._decider.decide(spec, held)
-        return WhatIf(self._decider.decide_under(overlay, spec, held), present, current_zone(held))
+        lawful = self._decider.laws.checked(spec, workload.tenant)
+        return WhatIf(
+            self._decider.decide_under(overlay, lawful, held), self._decider.decide(lawful, held), current_zone(held)
+        )
+
+    def _decided(self, workload: WorkloadId, spec: WorkloadSpec) -> Decision:
+        held = self._state.workloads.get(str(workload))
+        return self._decider.decide(self._decider.laws.checked(spec, workload.tenant), held)
 
     def record(self, decision: Decision) -> DecisionRecord:
         """The record of a plan that was just made."""
@@ -78,12 +84,13 @@ class Workloads:
         held = self._state.workloads.get(str(workload))
         known = f"{caller}|{request_id}" in self._state.requests or (held is not None and held.spec == spec)
         if generation and not known:
-            self._expectations.check(workload, spec, generation, self._decider.decide(spec, held))
+            self._expectations.check(workload, spec, generation, self._decided(workload, spec))
 
     async def submit(
         self, caller: str, request_id: str, workload: WorkloadId, spec: WorkloadSpec, payload_digest: str
     ) -> Workload:
         """Accepts a workload; durable on return. The same request id with the same payload answers the same again."""
+        self._decider.laws.checked(spec, workload.tenant)
         repeated = self._repeated(caller, request_id, payload_digest)
         held = self._state.workloads.get(str(workload))
         if held is not None and (repeated or held.spec == spec) and held.state is not WorkloadState.DELETING:

@@ -15,16 +15,22 @@ from scipy.optimize import LinearConstraint, milp
 from scipy.sparse import coo_array, csr_array
 
 from hansa_control.domain.joint_problem import Floats, Ints, JointProblem
+from hansa_control.domain.repacking_problem import RepackingProblem, repacking_objective
 
 GAP_DEFAULT = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class ExactLimits:
-    """When HiGHS may stop: at that relative gap, or after so many seconds of its own clock."""
+    """When HiGHS may stop: at that relative gap, after so many seconds of its own clock, or so many nodes."""
 
     gap: float = GAP_DEFAULT
     time_limit_s: float = 60.0
+    node_limit: int = 1_000_000_000
+
+    def options(self) -> dict[str, float]:
+        """As scipy's ``milp`` takes them."""
+        return {"mip_rel_gap": self.gap, "time_limit": self.time_limit_s, "node_limit": self.node_limit}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class ExactJoint:
 class Rows:
     """Sparse rows of ``lower <= A x <= upper``, collected a block at a time."""
 
-    def __init__(self, columns: int) -> None:  # noqa: D107
+    def __init__(self, columns: int) -> None:
         self.columns, self.count = columns, 0
         self._parts: list[tuple[Ints, Ints, Floats]] = []
         self._lower: list[Floats] = []
@@ -103,9 +109,8 @@ def solve_joint(problem: JointProblem, limits: ExactLimits | None = None) -> Exa
     _spread_rows(problem, columns, rows)
     integral = np.zeros(columns.count + extra)
     integral[columns.replicas_at] = 1
-    options = {"mip_rel_gap": asked.gap, "time_limit": asked.time_limit_s}
     costs = np.concatenate((_costs(problem, columns), np.zeros(extra)))
-    result = milp(costs, integrality=integral, bounds=Box(0, 1), constraints=rows.constraint(), options=options)
+    result = milp(costs, integrality=integral, bounds=Box(0, 1), constraints=rows.constraint(), options=asked.options())
     if result.x is None:
         return _nothing(proven=result.status == 2)
     return _read_joint(problem, columns, (result.x, result.mip_dual_bound))
@@ -201,3 +206,61 @@ def _read_joint(problem: JointProblem, columns: _Columns, answer: tuple[Floats, 
 
 def _nothing(*, proven: bool) -> ExactJoint:
     return ExactJoint((), (), np.zeros((0, 0)), np.inf, np.inf if proven else -np.inf, proven)
+
+
+@dataclass(frozen=True, slots=True)
+class ExactRepacking:
+    """Zones (W,), -1 for none, the objective of those placed, and a lower bound on it for as many placed."""
+
+    zones: Ints
+    objective: float
+    lower_bound: float
+    unplaced: int
+
+
+def solve_repacking(problem: RepackingProblem, limits: ExactLimits | None = None) -> ExactRepacking:
+    """The optimum of re-packing: fewest without a zone, then least cost, within the limits.
+
+    The bound is of the sum in which a workload without a zone costs more than all others together. Without a solution
+    in time the objective is infinite, and the bound is for all workloads placed.
+    """
+    asked = limits or ExactLimits()
+    cost = problem.cost_with_moves()
+    count, zones = cost.shape
+    workload, zone = np.nonzero(np.isfinite(cost))
+    pairs = len(workload)
+    missing = 1.0 + 2.0 * (float(np.abs(cost[workload, zone]).max(initial=0.0)) * count + problem.open_cost.sum())
+    objective = np.concatenate((cost[workload, zone], np.full(count, missing), problem.open_cost))
+    rows = Rows(pairs + count + zones)
+    _repacking_rows(problem, (workload, zone), rows)
+    integral = np.concatenate((np.ones(pairs), np.zeros(count), np.ones(zones)))
+    result = milp(
+        objective, integrality=integral, bounds=Box(0, 1), constraints=rows.constraint(), options=asked.options()
+    )
+    if result.x is None:
+        bound = -np.inf if result.mip_dual_bound is None else float(result.mip_dual_bound)
+        return ExactRepacking(np.full(count, -1), np.inf, bound, 0)
+    chosen = np.full(count, -1)
+    taken = np.flatnonzero(result.x[:pairs] > 0.5)
+    chosen[workload[taken]] = zone[taken]
+    unplaced = int((chosen < 0).sum())
+    bound = float(result.mip_dual_bound) - missing * unplaced
+    return ExactRepacking(chosen, repacking_objective(problem, chosen), bound, unplaced)
+
+
+def _repacking_rows(problem: RepackingProblem, pair: tuple[Ints, Ints], rows: Rows) -> None:
+    """Each workload in one zone or none; in open zones only; within capacity, which only open zones have."""
+    workload, zone = pair
+    count, zones = problem.cost.shape
+    pairs = np.arange(len(workload))
+    each = (np.concatenate((workload, np.arange(count))), np.arange(len(pairs) + count), np.ones(len(pairs) + count))
+    rows.add(each, np.ones(count), np.ones(count))
+    opened = len(pairs) + count + zone
+    bound = (np.tile(pairs, 2), np.concatenate((pairs, opened)), np.repeat((1.0, -1.0), len(pairs)))
+    rows.add(bound, np.full(len(pairs), -np.inf), np.zeros(len(pairs)))
+    all_zones = np.arange(zones)
+    for demand, capacity in zip(problem.demand.T, problem.capacity.T, strict=True):
+        scale = max(float(demand.max(initial=1)), 1.0)
+        value = np.concatenate((demand[workload] / scale, -capacity / scale))
+        where = np.concatenate((pairs, len(pairs) + count + all_zones))
+        rows.add((np.concatenate((zone, all_zones)), where, value), np.full(zones, -np.inf), np.zeros(zones))

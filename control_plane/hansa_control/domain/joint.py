@@ -61,7 +61,7 @@ def place_jointly(problem: JointProblem, limits: SearchLimits | None = None) -> 
 
 def _place_in_one(problem: JointProblem) -> JointPlan | Infeasible:
     """Everything from the cheapest zone that may serve all and has room for it."""
-    may = problem.admissible.all(axis=0)
+    may: Bools = np.asarray(problem.admissible.all(axis=0))
     replicas = _replicas_for_all(problem)
     top = np.minimum(problem.replicas_free, problem.bounds.replicas_max)
     for spread in problem.spreads:

@@ -44,7 +44,7 @@ class Shape:
 class Arena:
     """The problem as the search sees it; ``work`` counts what was done."""
 
-    def __init__(self, problem: JointProblem) -> None:  # noqa: D107
+    def __init__(self, problem: JointProblem) -> None:
         self.problem, self.bounds, self.work = problem, problem.bounds, 0
         self.demand = problem.demand_millirps.astype(np.float64)
         self.demand_sum = float(self.demand.sum())

@@ -168,7 +168,7 @@ def _priced(arena: Arena, position: Position, move: tuple[Floats, Targets, Ints]
 
 
 def _adding_cost(arena: Arena, position: Position, adding: tuple[Targets, Ints, Floats]) -> Floats:
-    """What the added replicas cost (s, n), less what room gained in an open zone is worth; infinite past what is free."""
+    """What added replicas cost (s, n), less what room gained in an open zone is worth; infinite past what is free."""
     targets, added, price = adding
     zones = targets.zones
     held = position.replicas[zones]
@@ -191,7 +191,7 @@ def _missing(arena: Arena, position: Position, move: tuple[Sources, Targets, Int
     opens[:-1] &= position.replicas[targets.zones] == 0
     zones = (shape.zones - sources.closes)[:, None] + opens
     replicas = (shape.replicas - sources.taken)[:, None] + coming
-    lacking = np.maximum(bounds.zones_min - zones, 0) * arena.weight
+    lacking: Floats = np.maximum(bounds.zones_min - zones, 0) * arena.weight
     broken = (zones > bounds.zones_max) | (replicas > bounds.replicas_max)
     for at in range(len(arena.domains)):
         short, over = _spread(arena, (shape, at), (sources, targets, coming))
@@ -238,4 +238,5 @@ def _short_of_room(arena: Arena, position: Position, pair: tuple[Sources, Target
     gained = np.column_stack((np.where(held[targets.zones] > 0, 0.0, could), np.zeros(len(lost))))
     short = np.maximum(arena.demand_sum - (room - lost[:, None] + gained), 0.0)
     before = max(arena.demand_sum - room, 0.0)
-    return np.maximum(short - before, 0.0) * (2.0 * arena.weight / max(arena.demand_sum, 1.0))
+    cost: Floats = np.maximum(short - before, 0.0) * (2.0 * arena.weight / max(arena.demand_sum, 1.0))
+    return cost

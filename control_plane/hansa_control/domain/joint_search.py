@@ -48,7 +48,7 @@ class Search:
 
 
 def search(arena: Arena, limits: SearchLimits) -> tuple[Search, Stop]:
-    """Climbs from no zone until the work is spent or it is told to stop; starts anew elsewhere when nothing improves."""
+    """Climbs from no zone until the work is spent or it is told to stop; starts anew when nothing improves."""
     targets = targets_of(arena, _short_list(arena))
     state = Search(arena, limits, arena.evaluate(_first_zones(arena, targets)), targets)
     _record(state, state.position)
@@ -221,7 +221,8 @@ def _short_list(arena: Arena) -> Ints:
         picked += [_lowest(fairly / np.maximum(widest, 1.0), 12), _lowest(-widest, 6)]
     for labels in arena.domains:
         picked.append(_first_of_each(labels[zones], fairly))
-    return zones[np.unique(np.concatenate(picked))]
+    listed: Ints = zones[np.unique(np.concatenate(picked))]
+    return listed
 
 
 def _lowest(key: Floats, count: int) -> Ints:

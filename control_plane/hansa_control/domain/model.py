@@ -214,7 +214,10 @@ class ScoreTerm(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A zone that satisfies every constraint; greater scores are better."""
+    """A zone that satisfies every constraint; greater scores are better.
+
+    replicas is how many would run there if it took the workload alone; 0 is what the request asks for.
+    """
 
     zone: ZoneId
     score: float
@@ -222,6 +225,7 @@ class Choice:
     latencies: tuple[AccessLatency, ...]
     pool: str
     passed: tuple[ConstraintResult, ...]
+    replicas: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,7 +420,8 @@ class PlacementState(StrEnum):
 class Placement:
     """A workload's share in one zone; claim is the name of the claim on its owner.
 
-    generation is that of the spec that it was placed for.
+    generation is that of the spec that it was placed for. Placements of one batch were planned together;
+    share_permille is what this one gets of each access point, in the order of the spec, empty where it gets all.
     """
 
     claim: str
@@ -430,6 +435,8 @@ class Placement:
     fencing_token: int = 0
     pool: str = ""
     generation: int = 1
+    batch: int = 0
+    share_permille: tuple[int, ...] = ()
 
 
 class ConditionStatus(StrEnum):

@@ -81,6 +81,7 @@ class Judgement:
                 verdicts.reach.latencies(row),
                 verdicts.pool(row),
                 verdicts.passed(row) if n < evidenced else (),
+                int(verdicts.replicas[row]),
             )
             for n, (row, score) in enumerate(zip(rows, self.scores.total[rows].tolist(), strict=True))
         )

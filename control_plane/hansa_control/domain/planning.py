@@ -8,6 +8,7 @@ how much load so many replicas take before users wait too long. Every zone of a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,9 @@ from hansa_control.domain.model import (
     Reason,
     SpreadLevel,
     SpreadRule,
+    WorkloadSpec,
     Zone,
+    ZoneBounds,
     ZoneId,
 )
 from hansa_control.domain.queueing import WaitBound, load_max_table
@@ -89,6 +92,22 @@ class _Candidates(NamedTuple):
 
     rows: Ints
     pools: tuple[AcceleratorPool | None, ...]
+
+
+def part_of(spec: WorkloadSpec, replicas: int, share_permille: Sequence[int]) -> WorkloadSpec:
+    """What one zone is asked for: its replicas, in that zone alone, and its share of the demand."""
+    shared = zip(spec.access, share_permille, strict=True)
+    access = tuple(replace(at, demand_millirps=-(-at.demand_millirps * s // SHARES)) for at, s in shared if s)
+    price_max = 0  # of the whole workload; its home operator has checked it
+    return replace(
+        spec,
+        access=access,
+        replicas=replicas,
+        replicas_max=0,
+        zones=ZoneBounds(),
+        spread=(),
+        price_millieur_per_hour_max=price_max,
+    )
 
 
 def make_plan(verdicts: Verdicts, scores: Scores) -> Plan | NoPlan | None:

@@ -56,8 +56,9 @@ class DecisionInputs:
 class DecisionRecord:
     """A decision with its inputs.
 
-    afterwards are rejections that were added once the decision was made: zones that were left out of the question, and
-    owners that refused. Their zones are no choices any more, and deciding cannot know them. evidenced is for how many
+    afterwards are rejections that were added once the decision was made: zones that were left out of the question, of
+    which left_out count as evaluated, and owners that refused. Deciding cannot know them; their zones are no choices
+    any more, and a plan that has one of them is none. evidenced is for how many
     choices, from the best, what the filters measured was kept. The decision's elapsed_us is 0: how long it took does
     not follow.
     """
@@ -67,7 +68,15 @@ class DecisionRecord:
     inputs: DecisionInputs
     decision: Decision
     afterwards: tuple[Rejection, ...] = ()
+    left_out: int = 0
     evidenced: int = 0
+
+
+class Afterwards(NamedTuple):
+    """What was added to a decision once it was made; see DecisionRecord."""
+
+    rejections: tuple[Rejection, ...] = ()
+    left_out: int = 0
 
 
 class Difference(NamedTuple):
@@ -144,10 +153,10 @@ def snapshot_of(parts: SnapshotParts) -> Snapshot:
     return replace(built, own=parts.own)
 
 
-def record_of(inputs: DecisionInputs, decision: Decision, afterwards: tuple[Rejection, ...] = ()) -> DecisionRecord:
+def record_of(inputs: DecisionInputs, decision: Decision, added: Afterwards = Afterwards()) -> DecisionRecord:  # noqa: B008
     """The record of a decision that carries the digest of these inputs."""
     timeless = replace(decision, elapsed_us=0)
-    return DecisionRecord(FORMAT, decision.digest, inputs, timeless, afterwards, _evidenced(timeless))
+    return DecisionRecord(FORMAT, decision.digest, inputs, timeless, *added, _evidenced(timeless))
 
 
 def _evidenced(decision: Decision) -> int:
@@ -182,11 +191,13 @@ def _kept(decision: Decision, record: DecisionRecord) -> Decision:
     gone = {rejection.zone for rejection in record.afterwards}
     choices = tuple(choice for choice in decision.choices if choice.zone not in gone)
     full = max(record.evidenced, 0)
+    plan = decision.plan
     return replace(
         decision,
+        plan=None if plan is None or any(at.zone in gone for at in plan.assignments) else plan,
         choices=choices[:full] + tuple(replace(choice, passed=()) for choice in choices[full:]),
         rejections=decision.rejections + record.afterwards,
-        zones_evaluated=decision.zones_evaluated + len(gone & record.inputs.request.exclude),
+        zones_evaluated=decision.zones_evaluated + record.left_out,
     )
 
 

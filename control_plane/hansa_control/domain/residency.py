@@ -10,7 +10,9 @@ parts beyond site and control are in ``assurance`` and ``predicates``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
 
 from hansa_control.domain.assurance import check_attestation, check_certification, check_energy, check_personnel
 from hansa_control.domain.claims import Tester, claims_of, label
@@ -39,6 +41,9 @@ SITE = "SiteResidency"
 LEGAL = "LegalControl"
 NO_LAW = "NONE"
 
+PARTS_KEPT_MAX = 8_192
+"""Answers on single parts of policies that are kept, for all policies and zones together."""
+
 law_name = label
 """A law's name in the form in which names are compared."""
 
@@ -53,27 +58,33 @@ def check_law(
     as no evidence begins or ends.
     """
     found: list[Finding] = []
-    if policy.site is not None:
-        found += check_site(policy.site, facts, now_ms)
-    if policy.legal is not None:
-        found += check_legal(policy.legal, facts, now_ms)
-    if policy.personnel is not None:
-        found += check_personnel(policy.personnel, facts, now_ms)
-    if policy.attestation is not None:
-        found += check_attestation(policy.attestation, facts, now_ms)
-    if policy.certification is not None:
-        found += check_certification(policy.certification, facts, now_ms)
-    if policy.energy is not None:
-        found += check_energy(policy.energy, facts, now_ms)
+    for name, check, kinds in _PARTS:
+        rule = getattr(policy, name)
+        if rule is not None:
+            found += _checked(check, rule, *_relevant(facts, kinds, now_ms))
     if policy.predicates:
         found += check_predicates(policy.predicates, attributes, facts, now_ms)
     return tuple(found)
 
 
+def _relevant(facts: tuple[Fact, ...], kinds: frozenset[FactKind], now_ms: int) -> tuple[tuple[Fact, ...], int]:
+    """Facts of some kinds, and the last time up to now at which evidence of one began or ended: what holds then, holds
+    now, and it is the same for as long as nothing begins or ends.
+    """
+    mine = tuple(fact for fact in facts if fact.kind in kinds)
+    edges = (edge for fact in mine for edge in (fact.evidence.valid_from_ms, fact.evidence.valid_until_ms))
+    return mine, max((edge for edge in edges if edge <= now_ms), default=0)
+
+
+@lru_cache(maxsize=PARTS_KEPT_MAX)
+def _checked(check: Callable[..., tuple[Finding, ...]], rule: object, facts: tuple[Fact, ...], now_ms: int) -> Any:
+    # Zones of one owner share most facts, so that few answers serve many zones.
+    return check(rule, facts, now_ms)
+
+
 def asks_of_zones(policy: ResidencyPolicy) -> bool:
     """Whether ``check_law`` can say anything under this policy."""
-    parts = (policy.site, policy.legal, policy.personnel, policy.attestation, policy.certification, policy.energy)
-    return bool(policy.predicates) or any(part is not None for part in parts)
+    return bool(policy.predicates) or any(getattr(policy, name) is not None for name, _, _ in _PARTS)
 
 
 def check_sources(policy: ResidencyPolicy, sources: Iterable[DataSource]) -> tuple[Finding, ...]:
@@ -147,3 +158,29 @@ def _check_foreign_share(percent_max: int, facts: tuple[Fact, ...], now_ms: int)
     tester = _legal_tester("foreign share, percent,", f"<= {percent_max}")
     claims = claims_of(facts, FactKind.FOREIGN_SHARE_PERCENT, now_ms)
     return tester.test(claims, lambda value: (percentage(value) or 0) <= percent_max, single=True, read=percentage)
+
+
+_PARTS: tuple[tuple[str, Callable[..., tuple[Finding, ...]], frozenset[FactKind]], ...] = (
+    ("site", check_site, frozenset({FactKind.SITE_COUNTRY})),
+    (
+        "legal",
+        check_legal,
+        frozenset(
+            {
+                FactKind.HEADQUARTERS_COUNTRY,
+                FactKind.ULTIMATE_PARENT_COUNTRY,
+                FactKind.FOREIGN_SHARE_PERCENT,
+                FactKind.EXTRATERRITORIAL_LAW,
+            }
+        ),
+    ),
+    (
+        "personnel",
+        check_personnel,
+        frozenset({FactKind.OPERATION_COUNTRY, FactKind.SUPPORT_COUNTRY, FactKind.PERSONNEL_CLEARANCE}),
+    ),
+    ("attestation", check_attestation, frozenset({FactKind.ATTESTATION})),
+    ("certification", check_certification, frozenset({FactKind.CERTIFICATION})),
+    ("energy", check_energy, frozenset({FactKind.CARBON_GCO2_PER_KWH, FactKind.RENEWABLE_PERCENT})),
+)
+"""The parts of a policy that facts decide, how each is checked, and on which facts it rests."""

@@ -8,6 +8,7 @@ pushed on along cheapest chains of zones, which keeps it optimal. Chains run ove
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def cheapest_shares(cost: Floats, demand: Floats, room: Floats, start: Start | N
     count, zones = cost.shape
     rows = np.arange(count)
     choice = cost.argmin(axis=1)
-    load = np.bincount(choice, weights=demand, minlength=zones)
+    load: Floats = np.bincount(choice, weights=demand, minlength=zones).astype(np.float64)
     if (load <= room + EPSILON).all():
         shares = np.zeros((count, zones))
         shares[rows, choice] = 1.0
@@ -80,7 +81,7 @@ class _Push:
     price, so that the start is optimal at the given prices, and each push keeps it optimal.
     """
 
-    def __init__(self, cost: Floats, demand: Floats, room: Floats, start: Start) -> None:  # noqa: D107
+    def __init__(self, cost: Floats, demand: Floats, room: Floats, start: Start) -> None:
         shares, price = start.shares, start.price
         busy = demand > 0
         finite = np.append(room[:-1], demand.sum())
@@ -109,7 +110,8 @@ class _Push:
     def prices(self) -> Floats:
         """What each zone's room is worth: the best chain that would end there."""
         distance, _ = _chains([0.0] * len(self.over), self._hops())
-        return np.maximum(-np.array(distance), 0.0)
+        prices: Floats = np.maximum(-np.array(distance), 0.0)
+        return prices
 
     def _step(self) -> None:
         distance, before = _chains([0.0 if over > self.tolerance else INFINITE for over in self.over], self._hops())
@@ -118,7 +120,7 @@ class _Push:
         while before[chain[-1]] >= 0 and len(chain) <= len(self.over):
             chain.append(before[chain[-1]])
         chain.reverse()
-        self._shift(list(zip(chain, chain[1:], strict=False)))
+        self._shift(list(pairwise(chain)))
 
     def _shift(self, hops: list[tuple[int, int]]) -> None:
         first, last = hops[0][0], hops[-1][1]

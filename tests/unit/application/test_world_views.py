@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hansa_control.application import joined_network
-from hansa_control.application.ports import StoredOffer
+from hansa_control.application.ports import StoredOffer, Table
 from hansa_control.domain.model import (
     Capacity,
     FactKind,
@@ -325,3 +325,16 @@ async def test_where_nobody_knows_what_has_changed_the_network_is_built_afresh()
     after = operator.plane.world.snapshot().network
     assert after is not before
     as_built_afresh(operator)
+
+
+async def test_of_two_partners_that_offer_one_name_the_first_that_did_stays_whatever_they_are_called() -> None:
+    operator = await two_operators()
+    world, state = operator.plane.world, operator.plane.state
+    world.snapshot()
+    lund = {"skargard": node("lund", "SE", 55.7), "blueridge": node("lund", "DE", 55.7)}
+    for partner, offered in lund.items():
+        key = f"{partner}|nodes/lund"
+        state.put(Table.OFFER, key, StoredOffer(partner, "nodes/lund", "e1", offered))
+        world.touch_network([key])
+        assert world.snapshot().network.node("lund") == lund["skargard"]
+        as_built_afresh(operator)

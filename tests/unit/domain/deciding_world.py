@@ -86,7 +86,8 @@ def zone(name: str = "nordavind/oslo-1", at: str = "oslo", **changes: Any) -> Zo
     everything = Capacity(64_000, 262_144, tuple(sorted((pool.key, pool.count) for pool in pools)))
     inventory = Inventory(at, at.title(), everything, pools, (ARTEFACT,), "", 1_000, "file", cordoned=False)
     inventory = replace(inventory, **changes.pop("inventory", {}))
-    plain = Zone(ZoneId.parse(name), inventory, everything, facts(), ZoneState.AVAILABLE, 1, NOW_MS)
+    stands = next((node.country for node in NODES if node.name == inventory.node), None)
+    plain = Zone(ZoneId.parse(name), inventory, everything, facts(site=stands or "NO"), ZoneState.AVAILABLE, 1, NOW_MS)
     return replace(plain, **changes)
 
 

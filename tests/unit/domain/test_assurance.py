@@ -179,6 +179,7 @@ def test_a_set_of_nothing_cannot_be_proved() -> None:
 def test_a_certificate_that_is_asked_for_reads_as_scheme_version_level() -> None:
     need = CertificationNeed("EUCS", frozenset({"2", "1"}), frozenset({"high"}))
     assert format_need(need) == "EUCS version 1/2 level high"
+    assert format_need(CertificationNeed("C5")) == "C5"
 
 
 def test_energy_within_its_bounds_passes_and_says_what_it_is() -> None:
@@ -262,3 +263,9 @@ def test_a_finding_says_on_what_evidence_it_rests_or_that_there_is_none() -> Non
         "attestation intel-tdx, without validity",
         "register by unknown (company-register), valid until unknown",
     )
+
+
+def test_a_clearance_without_validity_is_unknown_and_no_carbon_is_the_best_there_is() -> None:
+    facts = without(CLEARANCE, unproved(CLEARANCE, "hemmelig"))
+    assert reasons(check_personnel(PERSONNEL, facts, NOW_MS)) == [Reason.PERSONNEL_UNKNOWN]
+    assert reasons(check_energy(EnergyRule(0), (fact(CARBON, "0"),), NOW_MS)) == []

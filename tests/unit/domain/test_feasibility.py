@@ -46,7 +46,7 @@ def test_a_zone_that_fits_passes_every_constraint_and_names_path_and_pool() -> N
     assert outcome.rejections == ()
     assert {result.constraint for result in outcome.passed} == {
         "ZoneState", "SiteResidency", "LegalControl", "TransitResidency", "LatencyBound", "ArtefactAllowed",
-        "GpuModel", "GpuMemory", "GpuCapacity", "CpuCapacity", "MemoryCapacity",
+        "GpuModel", "GpuMemory", "GpuCapacity", "CpuCapacity", "MemoryCapacity", "Location",
     }  # fmt: skip
     assert outcome.pool == "nvidia/L4"
     assert [found.path for found in outcome.latencies] == [("oslo",)]
@@ -62,7 +62,6 @@ def test_an_absent_rule_restricts_nothing_even_where_facts_are_missing() -> None
         ({"state": ZoneState.LOST}, ("ZoneState", Reason.ZONE_LOST)),
         ({"state": ZoneState.STALE}, ("ZoneState", Reason.OFFER_STALE)),
         ({"inventory": {"cordoned": True}}, ("ZoneState", Reason.ZONE_CORDONED)),
-        ({"facts": facts(site="DE")}, ("SiteResidency", Reason.SITE_COUNTRY_DENIED)),
         ({"facts": facts(parent="US")}, ("LegalControl", Reason.LEGAL_CONTROL_DENIED)),
         ({"inventory": {"artefacts": ()}}, ("ArtefactAllowed", Reason.ARTEFACT_NOT_ALLOWED)),
         ({"free": Capacity(3_999, 65_536, ((L4.key, 4),))}, ("CpuCapacity", Reason.CPU_EXHAUSTED)),
@@ -76,6 +75,13 @@ def test_each_single_fault_of_a_zone_gives_its_own_reason(
 ) -> None:
     found = [x for x in failing(judge(spec(residency=STRICT), zone(**changes))) if x[1] is not Reason.NOT_EVALUATED]
     assert found == [expected]
+
+
+def test_a_site_that_is_not_where_its_node_stands_fails_by_law_and_by_place() -> None:
+    assert failing(judge(spec(residency=STRICT), zone(facts=facts(site="DE")))) == [
+        ("SiteResidency", Reason.SITE_COUNTRY_DENIED),
+        ("Location", Reason.SITE_COUNTRY_UNKNOWN),
+    ]
 
 
 def test_a_silent_zone_is_still_feasible() -> None:

@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 from deciding_world import DAY_MS, NOW_MS, fact, spec, zone
 from hansa_control.domain.feasibility import filter_zone
+from hansa_control.domain.figures import whole_number
+from hansa_control.domain.findings import format_countries
 from hansa_control.domain.merging import merge
 from hansa_control.domain.model import (
     AttestationRule,
     CertificationNeed,
     CertificationRule,
+    Countries,
     DataClass,
     DataSource,
     EnergyRule,
@@ -170,6 +173,35 @@ def test_a_percentage_is_written_in_one_way_only(text: str) -> None:
     assert percentage(text) is None
 
 
+def test_a_whole_number_has_nine_digits_at_most() -> None:
+    assert whole_number("999999999") == 999_999_999
+    assert whole_number("1000000000") is None
+
+
+def test_several_laws_that_are_not_denied_do_not_contradict_each_other() -> None:
+    several = swapped(
+        FactKind.EXTRATERRITORIAL_LAW,
+        fact(FactKind.EXTRATERRITORIAL_LAW, "CN-DSL"),
+        fact(FactKind.EXTRATERRITORIAL_LAW, "XX-LAW"),
+    )
+    assert law(only("legal"), several) == []
+
+
+@pytest.mark.parametrize(
+    ("countries", "words"),
+    [
+        (Countries(), "any"),
+        (Countries(None, frozenset({"RU"})), "any but {RU}"),
+        (Countries(NORDIC), "{NO,SE}"),
+        (Countries(NORDIC, frozenset({"SE"})), "{NO,SE} but {SE}"),
+        (Countries(frozenset()), "no country"),
+        (Countries(NORDIC, NORDIC), "no country"),
+    ],
+)
+def test_a_set_of_countries_reads_as_what_it_allows(countries: Countries, words: str) -> None:
+    assert format_countries(countries) == words
+
+
 def source(country: str | None, data: DataClass = DataClass.INPUT) -> DataSource:
     return DataSource("archive", "oslo", country, data)
 
@@ -183,6 +215,15 @@ def test_a_data_source_stands_under_the_site_rule(country: str | None, reason: R
     assert found.reason is reason
     assert found.result.constraint == "SiteResidency"
     assert found.result.bound == "{NO,SE}"
+
+
+def test_a_data_source_in_an_unknown_country_is_refused_where_countries_are_only_denied_too() -> None:
+    policy = ResidencyPolicy(site=SiteRule(None, frozenset({"RU"})))
+    assert reasons(check_sources(policy, [source("US")])) == []
+    (found,) = check_sources(policy, [source(None)])
+    assert found.reason is Reason.SITE_COUNTRY_UNKNOWN
+    assert found.result.measured == "data source archive in an unknown country"
+    assert check_sources(policy, [source("US")])[0].result.measured == "data source archive in US"
 
 
 def test_a_data_source_is_judged_for_the_kinds_of_data_that_the_policy_applies_to() -> None:

@@ -99,6 +99,11 @@ def test_who_is_refused_depends_on_whose_zones_they_are(source: Zone, target: Zo
     assert refused(probe(source, target, 100)) == accused
 
 
+def test_of_two_zones_of_one_operator_the_evidence_says_so() -> None:
+    (found,) = check_location(OURS, None, sightings(probe(OURS, OURS_TOO, 100))[OURS.id], NOW_MS)
+    assert found.result.evidence.endswith("; both places are the same operator's")
+
+
 def test_a_slow_answer_fits_any_place() -> None:
     (found,) = check_location(THEIRS, None, sightings(probe(OURS, THEIRS, 900_000))[THEIRS.id], NOW_MS)
     assert found.reason is None
@@ -117,7 +122,7 @@ def test_every_measurement_that_refutes_is_kept() -> None:
 
 
 def test_the_closest_measurement_is_shown_where_none_refutes() -> None:
-    found = sightings(probe(OURS_TOO, THEIRS, 25_000), probe(OURS, THEIRS, 800_000))
+    found = sightings(probe(OURS_TOO, THEIRS, 25_000), probe(OURS, THEIRS, 20_000))
     (passing,) = check_location(THEIRS, None, found[THEIRS.id], NOW_MS)
     assert passing.result.measured == "min rtt 25 ms from nordavind/bodo-1 to waldnetz/fra-1"
 
@@ -128,6 +133,7 @@ def test_nothing_follows_where_a_place_is_not_given() -> None:
     assert found[THEIRS.id][0].bound_us == 0
     assert check_location(THEIRS, None, found[THEIRS.id], NOW_MS) == ()
     assert sightings(probe(OURS, THEIRS, 1), nodes={"oslo": OSLO}) == {}
+    assert sightings(probe(OURS, THEIRS, 1), nodes={"frankfurt": FRANKFURT}) == {}
     assert sightings_of("nordavind", [OURS], NODES, [probe(OURS, THEIRS, 1)]) == {}
 
 
@@ -174,6 +180,18 @@ def test_the_country_is_not_compared_where_either_side_says_nothing(at: NetworkN
 def test_a_site_in_its_nodes_country_passes_and_says_so() -> None:
     (found,) = check_location(OURS, OSLO, (), NOW_MS)
     assert (found.reason, found.result.measured) == (None, "site country NO")
+    assert found.result.evidence.startswith("register by brreg")
+
+
+def test_only_the_claim_that_contradicts_the_node_is_evidence_against_it() -> None:
+    both = (*facts(), fact(FactKind.SITE_COUNTRY, "SE", ends_ms=NOW_MS + 9 * 86_400_000))
+    (found,) = check_location(zone(facts=both), OSLO, (), NOW_MS)
+    assert found.result.evidence == "register by brreg (company-register), valid until 2027-01-24; node oslo"
+
+
+def test_what_fits_is_not_shown_beside_what_refutes() -> None:
+    (found,) = check_location(OURS, OSLO, sightings(probe(OURS, OURS_TOO, 100))[OURS.id], NOW_MS)
+    assert found.reason is Reason.LOCATION_IMPLAUSIBLE
 
 
 def test_a_false_country_and_a_false_place_are_both_told() -> None:

@@ -138,6 +138,7 @@ def test_kinds_of_data_are_united_over_the_policies_that_have_a_rule_for_them() 
 
 def test_no_policy_demands_nothing() -> None:
     assert merge([]) == ResidencyPolicy()
+    assert merge([ResidencyPolicy()] * 2) == ResidencyPolicy()
 
 
 def test_parts_that_allow_nothing_are_named() -> None:

@@ -143,7 +143,9 @@ def change_of(changed: NetworkLink) -> NetworkChange:
 
 
 def test_the_cases_differ_from_the_world_as_it_is() -> None:
-    same = [case for case, (overlay, _) in WORLDS.items() if decided(apply_overlay(world(), overlay)) == decided(world())]
+    same = [
+        case for case, (overlay, _) in WORLDS.items() if decided(apply_overlay(world(), overlay)) == decided(world())
+    ]
     assert same == []
 
 

@@ -136,9 +136,9 @@ def test_the_nearest_fix_for_transit_may_need_a_carrier() -> None:
 
 
 def test_the_nearest_fix_for_site_and_for_control() -> None:
-    german = replace(OSLO, facts=facts(site="DE"))
-    assert fix(spec(residency=ResidencyPolicy(site=SiteRule(NORDIC))), german) == (
-        "allow sites in DE -> nordavind/oslo-1"
+    finnish = zone("skargard/helsinki-1", at="helsinki")
+    assert fix(spec(residency=ResidencyPolicy(site=SiteRule(NORDIC))), finnish) == (
+        "allow sites in FI -> skargard/helsinki-1"
     )
     american = replace(OSLO, facts=facts(parent="US"))
     legal = ResidencyPolicy(legal=LegalRule(NORDIC))

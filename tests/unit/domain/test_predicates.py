@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from deciding_world import H100, L4, NOW_MS, fact, facts, zone
@@ -62,6 +63,12 @@ def test_the_table_of_attributes_is_the_one_in_the_text() -> None:
     assert {name.strip(): kind.strip() for name, kind in rows} == {
         f"zone.{name}": kind for name, kind in known.TYPES.items()
     }
+
+
+def test_the_table_in_the_documents_is_the_same() -> None:
+    document = Path(__file__).parents[3] / "docs/predicates.md"
+    rows = [line.replace("`", "") for line in document.read_text().splitlines() if line.startswith("| `zone.")]
+    assert rows == [line for line in str(known.__doc__).splitlines() if line.startswith("| zone.")]
 
 
 def test_what_is_not_known_is_absent() -> None:
@@ -241,3 +248,8 @@ def test_compiled_expressions_are_kept_and_bounded() -> None:
     for number in range(COMPILED_MAX + 1):
         compile_predicate(f"zone.nope{number}")
     assert compile_predicate.cache_info().currsize <= COMPILED_MAX
+
+
+def test_countries_of_site_headquarters_and_parents_are_told_apart() -> None:
+    found = values_of(ATTRIBUTES, facts(site="NO", headquarters="SE", parent="FI"), NOW_MS)
+    assert (found["country"], found["headquarters_country"], found["parent_countries"]) == ("NO", "SE", ["FI"])

@@ -112,12 +112,22 @@ def test_a_law_that_is_not_denied_passes() -> None:
 
 def test_no_law_and_some_law_contradict_each_other() -> None:
     claims = (*facts(), fact(LAW, "CN-DSL"))
-    assert reasons(check_legal(LEGAL, claims, NOW_MS)) == [Reason.LEGAL_CONTROL_UNKNOWN]
+    found = [one for one in check_legal(LEGAL, claims, NOW_MS) if one.result.measured.startswith("law")]
+    assert [(one.reason, one.result.measured) for one in found] == [
+        (Reason.LEGAL_CONTROL_UNKNOWN, "law contradicting: CN-DSL, none")
+    ]
 
 
 def test_a_denied_law_is_not_shed_by_letting_its_evidence_lapse() -> None:
     lapsed = fact(LAW, "US-CLOUD-ACT", starts_ms=1, ends_ms=NOW_MS - DAY_MS)
     assert reasons(check_legal(LEGAL, (*facts(), lapsed), NOW_MS)) == [Reason.FACT_EXPIRED]
+
+
+def test_two_headquarters_contradict_each_other_even_in_allowed_countries() -> None:
+    claims = (*facts(), fact(FactKind.HEADQUARTERS_COUNTRY, "SE"))
+    (found,) = [one for one in check_legal(LEGAL, claims, NOW_MS) if one.reason is not None]
+    assert found.reason is Reason.LEGAL_CONTROL_UNKNOWN
+    assert found.result.measured == "headquarters contradicting: NO, SE"
 
 
 def test_laws_are_not_asked_for_where_none_is_denied() -> None:

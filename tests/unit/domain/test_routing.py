@@ -93,6 +93,15 @@ def test_of_parallel_links_the_fastest_allowed_one_is_taken() -> None:
     assert [find_latency(net, key(rule), BODO).rtt_us for rule in (None, NORDIC)] == [6_600, 16_200]  # type: ignore[union-attr]
 
 
+def test_of_equal_parallel_links_the_first_by_name_is_taken_there_and_back() -> None:
+    equal = [link("bodo", "oslo", 1_000, name=name) for name in ("b", "a", "c")]
+    lopsided = link("oslo", "umea", 1_000, forward_permille=300)
+    for net in (network(*equal), network(*equal, lopsided)):
+        route = find_route(net, key(), "bodo")
+        assert route is not None
+        assert [net.links[at].name for at in (*route.links, *route.back_links)] == ["a"]
+
+
 def test_links_of_no_length_do_not_confuse_the_search() -> None:
     nodes = tuple(node(name, "NO") for name in ("oslo", "a", "b", "bodo"))
     links = (link("oslo", "a", 0), link("a", "b", 0), link("b", "oslo", 0), link("b", "bodo", 0))
