@@ -168,7 +168,10 @@ def test_every_field_of_a_record_that_is_changed_shows(sample: DecisionRecord) -
 def test_the_changes_reach_every_part_of_a_record() -> None:
     places = [place for sample in (recorded(), refused()[0]) for place, _ in tampered(sample)]
     assert len(places) > 300
-    parts = {*(f"inputs.snapshot.{name}" for name in ("zones", "nodes", "links", "probes")), "inputs.request.spec.residency"}
+    parts = {
+        *(f"inputs.snapshot.{name}" for name in ("zones", "nodes", "links", "probes")),
+        "inputs.request.spec.residency",
+    }
     parts |= {*(f"decision.{name}" for name in ("choices", "rejections", "plan")), "digest", "format", "afterwards"}
     assert {part for part in parts if not any(place.startswith(part) for place in places)} == set()
 
