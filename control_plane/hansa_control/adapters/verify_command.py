@@ -5,6 +5,7 @@ Exit codes: 0 the same, 1 different, 255 the file cannot be read or is no record
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -36,8 +37,8 @@ def verify_decision(
 ) -> None:
     """Make a recorded decision again, and say same or different.
 
-    A record that was changed together with its digest is sound in itself: --digest, from the operator's own answer, says
-    that it is the operator's. Exits 0 (same), 1 (different) or 255 (unreadable).
+    A record that was changed together with its digest is sound in itself: --digest, from the operator's own answer,
+    says that it is the operator's. Exits 0 (same), 1 (different) or 255 (unreadable).
     """
     try:
         record = read_record(file.read_bytes())
@@ -76,18 +77,21 @@ def _document(record: DecisionRecord, found: Sequence[Difference], *, is_wide: b
     digest = line(Styled(record.digest, "dim"))
     if not found:
         return [line(Styled("SAME", "bold green"), ": deciding again gives the recorded decision"), *head, digest]
-    verdict = line(Styled("DIFFERENT", "bold red"), f": {plural(len(found), 'field')} of the record does not follow")
+    verb = "does" if len(found) == 1 else "do"
+    verdict = f": {plural(len(found), 'field')} of the record {verb} not follow from the others"
     shown = found if is_wide else found[:SHOWN_MAX]
-    return [verdict, *head, digest, _table(shown), *_more(len(found) - len(shown))]
+    length_max = sys.maxsize if is_wide else VALUE_LENGTH_MAX
+    table = _table(shown, length_max)
+    return [line(Styled("DIFFERENT", "bold red"), verdict), *head, digest, table, *_more(len(found) - len(shown))]
 
 
-def _table(found: Sequence[Difference]) -> Table:
-    rows = tuple((one.field, _short(one.recorded), _short(one.recomputed)) for one in found)
+def _table(found: Sequence[Difference], length_max: int) -> Table:
+    rows = tuple((one.field, _short(one.recorded, length_max), _short(one.recomputed, length_max)) for one in found)
     return Table(("FIELD", "RECORDED", "MADE AGAIN"), rows, fixed=frozenset())
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= VALUE_LENGTH_MAX else f"{text[: VALUE_LENGTH_MAX - 3]}..."
+def _short(text: str, length_max: int) -> str:
+    return text if len(text) <= length_max else f"{text[: length_max - 3]}..."
 
 
 def _more(count: int) -> list[Line]:

@@ -109,7 +109,7 @@ class Queries:
         return Explanation(decision, current_zone(held), stored.decided_at_ms, _restricted(now, zone))
 
     def record(self, workload: WorkloadId) -> DecisionRecord:
-        """What the decision that placed a workload was made of. RefusalError UNAVAILABLE if that is not kept any more."""
+        """What the decision that placed a workload rests on; RefusalError UNAVAILABLE if that is not kept any more."""
         stored = self._state.decisions.get(str(workload))
         if stored is None:
             raise RefusalError(Reason.UNAVAILABLE, f"{workload} has not been decided yet")
