@@ -12,6 +12,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import fields
 from hashlib import sha256
+from itertools import compress, count
+from operator import attrgetter, is_not
 from typing import Any
 
 PREFIX = "sha256:"
@@ -26,7 +28,7 @@ def canonical(value: Any) -> bytes:
     return text.encode()
 
 
-_NAMES: dict[type, tuple[str, ...]] = {}
+_READERS: dict[type, tuple[list[str], attrgetter[tuple[Any, ...]]]] = {}
 
 
 def _plain(value: Any) -> Any:
@@ -34,10 +36,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, frozenset):
         return sorted(value)
     kind = type(value)
-    names = _NAMES.get(kind)
-    if names is None:
-        names = _NAMES[kind] = tuple(sorted(field.name for field in fields(kind)))
-    return {name: getattr(value, name) for name in names}
+    known = _READERS.get(kind)
+    if known is None:
+        names = sorted(field.name for field in fields(kind))
+        # A getter of several fields gives a tuple; one field named twice stays one.
+        known = _READERS[kind] = (names, attrgetter(*names, names[0]))
+    names, read = known
+    return dict(zip(names, read(value), strict=False))
 
 
 class Roll:
@@ -58,7 +63,19 @@ class Roll:
         """SHA-256 over the SHA-256 of each member's canonical bytes."""
         given = tuple(items)
         if given is not self._items:
-            known = {id(item): digest for item, digest in zip(self._items, self._digests, strict=True)}
-            self._digests = [known.get(id(item)) or sha256(canonical(item)).digest() for item in given]
+            self._digests = self._renewed(given)
             self._items, self._whole = given, sha256(b"".join(self._digests)).digest()
         return self._whole
+
+    def _renewed(self, given: tuple[Any, ...]) -> list[bytes]:
+        if len(given) != len(self._items):
+            known = {id(item): digest for item, digest in zip(self._items, self._digests, strict=True)}
+            return [known.get(id(item)) or _digest(item) for item in given]
+        digests = self._digests.copy()
+        for at in compress(count(), map(is_not, given, self._items)):
+            digests[at] = _digest(given[at])
+        return digests
+
+
+def _digest(item: Any) -> bytes:
+    return sha256(canonical(item)).digest()

@@ -73,8 +73,8 @@ SPEC = spec(
         site=SiteRule(frozenset({"NO", "SE"})), transit=TransitRule(None, frozenset({"smugler"}), frozenset({"RU"}))
     ),
     replicas=2,
-    replicas_max=6,
-    zones=ZoneBounds(2, 3),
+    replicas_max=3,
+    zones=ZoneBounds(2, 2),
     service=ServiceProfile((ServiceTime("", 50_000, 90_000, 120_000, 500),), 2, 10_000, 1_000),
     preferences=Preferences((), (SoftConstraint(Selector(operators=frozenset({"nordavind"})), 200),)),
     objective=Objective(900, 60, 0),
