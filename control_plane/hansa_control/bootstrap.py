@@ -15,6 +15,7 @@ from typing import Annotated
 import structlog
 import typer
 
+from hansa.errors import HansaError
 from hansa_control.adapters import ca_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
 from hansa_control.adapters.authority import KeyPair, Role, check_authority, check_pair
@@ -25,6 +26,7 @@ from hansa_control.adapters.grpc_partners import FederationServicer
 from hansa_control.adapters.grpc_server import GrpcServer, Listener
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
 from hansa_control.adapters.identity import PeerVerifier, TrustedDomain
+from hansa_control.adapters.law_source import LawFiles
 from hansa_control.adapters.log_setup import set_up_logs
 from hansa_control.adapters.metrics import Metrics
 from hansa_control.adapters.network_file import read_network_file
@@ -91,7 +93,7 @@ class ControlPlaneProcess:
         self.application = ControlPlane(
             settings_of(config, credentials),
             read_network_file(config.network),
-            Surroundings(store, self._clock, self._ids, self.links),
+            Surroundings(store, self._clock, self._ids, self.links, LawFiles(config.law, self._clock.wall_ms())),
         )
         self.application.reconciler.on_defect = _tell_defect
         for link in self.links.values():
@@ -273,7 +275,8 @@ def _read(path: Path) -> tuple[Config, Credentials]:
         for partner in config.partners:
             check_authority(credentials.partner_ca_pems[partner.operator], partner.trust_domain, str(partner.ca))
         read_network_file(config.network)
-    except (OSError, ValueError, RefusalError) as error:
+        LawFiles(config.law, SystemClock().wall_ms())
+    except (OSError, ValueError, RefusalError, HansaError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from error
     return config, credentials

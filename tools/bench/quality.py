@@ -153,7 +153,8 @@ def _cost(kind: str, stream: np.random.Generator, shape: tuple[int, int]) -> np.
 def _backbone(stream: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     """Round-trip milliseconds between nodes of the committed European backbone, along shortest paths."""
     graph = as_graph(load_topology())
-    names = sorted(max((sorted(part) for part in nx.connected_components(graph)), key=lambda part: (len(part), part)))
+    parts: list[list[str]] = [sorted(part) for part in nx.connected_components(graph)]
+    names = max(parts, key=len)
     picked = [names[at] for at in stream.choice(len(names), sum(shape), replace=False)]
     paths = [nx.single_source_dijkstra_path_length(graph, name, weight="length_m") for name in picked[: shape[0]]]
     return np.array([[5.4 + 1.94 * 2 * path[name] / 200_000 for name in picked[shape[0] :]] for path in paths])

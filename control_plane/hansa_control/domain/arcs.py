@@ -7,7 +7,7 @@ directions turned round is the same arrays with other costs.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,7 +106,8 @@ class LinkColumns(NamedTuple):
 
     def with_rows(self, at: Sequence[int], rows: LinkColumns) -> LinkColumns:
         """The columns with those of some links in the place of theirs; what does not change is shared."""
-        return LinkColumns(*(patched(old, at, new) for old, new in zip(self, rows, strict=True)))
+        pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]] = zip(self, rows, strict=True)
+        return LinkColumns(*(patched(old, at, new) for old, new in pairs))
 
 
 def added_to_path(rtt: RoundTrip) -> RoundTrip:

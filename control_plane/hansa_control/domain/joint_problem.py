@@ -23,7 +23,7 @@ UNLIMITED_MILLIRPS = 1 << 50
 """Stands in ``load_max_millirps`` for a zone whose replicas have no service profile."""
 
 WORK_MAX = 65_000
-"""Default budget of a search, in evaluated moves: below 20 ms for 50 access points and 1,000 zones on two cores."""
+"""Default budget of a search, in evaluated moves: about 20 ms for 50 access points and 1,000 zones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,28 +28,25 @@ from hansa_control.domain.joint_problem import (
 )
 from hansa_control.domain.model import (
     AcceleratorPool,
-    Assignment,
     FactKind,
     Plan,
-    PredictedLatency,
     Reason,
     SpreadLevel,
     SpreadRule,
     WorkloadSpec,
     Zone,
     ZoneBounds,
-    ZoneId,
 )
+from hansa_control.domain.prediction import SHARES, Site, plan_of, pool_at
 from hansa_control.domain.queueing import WaitBound, load_max_table
 from hansa_control.domain.reach import CUT_OFF
 from hansa_control.domain.scoring import (
+    Floats,
     Scores,
-    carbon_gco2_per_kwh,
     demand_of,
-    devices_per_replica,
     euro_per_replica_hour,
 )
-from hansa_control.domain.service import HALF_TAIL, Times, matching_time, service_us_at, station_of, wait_us
+from hansa_control.domain.service import HALF_TAIL, matching_time, service_us_at, station_of
 
 WAIT_SHARE_PERCENT = 25
 """Of what the response budget leaves beside the service, the part that replicas of a spread workload may spend waiting.
@@ -59,8 +56,6 @@ linear problem with a provable optimum; what users are then predicted to feel is
 """
 
 WAIT_UNBOUNDED_US = 60_000_000
-SHARES = 1_000
-PERCENTILES = (50, 95, 99)
 
 OBSTACLES = {
     Obstacle.NO_ADMISSIBLE_ZONE: Reason.LATENCY_EXCEEDED,
@@ -77,14 +72,6 @@ class NoPlan(NamedTuple):
 
     reason: Reason
     message: str
-
-
-class Site(NamedTuple):
-    """A zone's part before it is put into words: its row, replicas, and share of each access point, thousandths."""
-
-    row: int
-    replicas: int
-    share_permille: tuple[int, ...]
 
 
 class _Candidates(NamedTuple):
@@ -119,7 +106,7 @@ def make_plan(verdicts: Verdicts, scores: Scores) -> Plan | NoPlan | None:
         whole = (SHARES,) * len(verdicts.question.spec.access)
         fallback = verdicts.columns.zones[best[1]].id if len(best) > 1 else None
         site = Site(best[0], int(verdicts.replicas[best[0]]), whole)
-        return _plan(verdicts, [site], [fallback], float(scores.total[best[0]]))
+        return plan_of(verdicts, [site], [fallback], float(scores.total[best[0]]))
     return _joint_plan(verdicts, scores)
 
 
@@ -127,7 +114,7 @@ def _joint_plan(verdicts: Verdicts, scores: Scores) -> Plan | NoPlan | None:
     rows = np.flatnonzero(np.isfinite(scores.total))
     if not len(rows):
         return None
-    candidates = _Candidates(rows, tuple(_pool_at(verdicts, row) for row in rows.tolist()))
+    candidates = _Candidates(rows, tuple(pool_at(verdicts, row) for row in rows.tolist()))
     problem = build_problem(verdicts, scores, candidates)
     answer = place_jointly(problem)
     if isinstance(answer, Infeasible):
@@ -136,8 +123,10 @@ def _joint_plan(verdicts: Verdicts, scores: Scores) -> Plan | NoPlan | None:
         Site(int(rows[zone]), replicas, tuple(answer.share_permille[:, n].tolist()))
         for n, (zone, replicas) in enumerate(zip(answer.zones, answer.replicas, strict=True))
     ]
-    fallbacks = [_fallback(verdicts, scores, problem, answer, n, candidates) for n in range(len(sites))]
-    plan = _plan(verdicts, sites, fallbacks, -answer.objective)
+    ranking = scores.total[rows]
+    stand_ins = [_stand_in(problem, answer, n, ranking) for n in range(len(sites))]
+    fallbacks = [None if at is None else verdicts.columns.zones[int(rows[at])].id for at in stand_ins]
+    plan = plan_of(verdicts, sites, fallbacks, -answer.objective)
     bound = verdicts.question.spec.price_millieur_per_hour_max
     if bound and plan.price_millieur_per_hour > bound:
         return NoPlan(Reason.PRICE_EXCEEDED, f"the best plan costs {plan.price_millieur_per_hour} > {bound} millieur/h")
@@ -215,11 +204,6 @@ def _replicas_free(verdicts: Verdicts, candidates: _Candidates) -> Ints:
     return free
 
 
-def _pool_at(verdicts: Verdicts, row: int) -> AcceleratorPool | None:
-    at = int(verdicts.accelerators.pool_row[row])
-    return verdicts.columns.standing.pools.at(at) if at >= 0 else None
-
-
 def _spread(verdicts: Verdicts, rule: SpreadRule, rows: Ints) -> Spread:
     """A rule over the labels of zones; what is not known of a zone is a domain that it shares with all such zones."""
     now_ms = verdicts.question.now_ms
@@ -254,85 +238,12 @@ def _no_plan(verdicts: Verdicts, answer: Infeasible) -> NoPlan:
     return NoPlan(OBSTACLES[answer.obstacle], f"{at}{words}")
 
 
-def _fallback(
-    verdicts: Verdicts, scores: Scores, problem: JointProblem, answer: JointPlan, n: int, candidates: _Candidates
-) -> ZoneId | None:
-    """The best zone outside the plan that could take a zone's whole part under the same policy, or None."""
+def _stand_in(problem: JointProblem, answer: JointPlan, n: int, ranking: Floats) -> int | None:
+    """The best zone outside the plan that could take the n-th zone's whole part under the same policy, or None."""
     served = answer.share_permille[:, n] > 0
     load = int((problem.demand_millirps * answer.share_permille[:, n]).sum()) // SHARES
     replicas = answer.replicas[n]
     able = problem.admissible[served].all(axis=0) & (problem.replicas_free >= replicas)
     able &= problem.load_max_millirps[:, min(replicas, problem.load_max_millirps.shape[1] - 1)] >= load
     able[list(answer.zones)] = False
-    if not able.any():
-        return None
-    ranked = np.where(able, scores.total[candidates.rows], -np.inf)
-    return verdicts.columns.zones[int(candidates.rows[int(ranked.argmax())])].id
-
-
-def _plan(verdicts: Verdicts, sites: Sequence[Site], fallbacks: Sequence[ZoneId | None], objective: float) -> Plan:
-    assignments = tuple(_assignment(verdicts, site, other) for site, other in zip(sites, fallbacks, strict=True))
-    devices = devices_per_replica(verdicts.question.spec)
-    standing = verdicts.columns.standing
-    price = sum(int(standing.price_millieur_per_hour[site.row]) * devices * site.replicas for site in sites)
-    return Plan(assignments, _predictions(verdicts, sites), price, *_energy(verdicts, sites, devices), objective)
-
-
-def _assignment(verdicts: Verdicts, site: Site, fallback: ZoneId | None) -> Assignment:
-    served = {
-        at.access_point for at, share in zip(verdicts.question.spec.access, site.share_permille, strict=True) if share
-    }
-    latencies = tuple(found for found in verdicts.reach.latencies(site.row) if found.access_point in served)
-    zone = verdicts.columns.zones[site.row].id
-    return Assignment(zone, site.replicas, verdicts.pool(site.row), site.share_permille, latencies, fallback)
-
-
-def _energy(verdicts: Verdicts, sites: Sequence[Site], devices: int) -> tuple[int | None, int | None]:
-    """Watts under load and milligrams of CO2 equivalent an hour; None where a zone's part is unknown."""
-    if verdicts.question.spec.accelerator is None:
-        return None, None
-    watts = [int(verdicts.columns.standing.device_watts[site.row]) * devices * site.replicas for site in sites]
-    if not all(watts):
-        return None, None
-    grams = carbon_gco2_per_kwh(verdicts)
-    intensity = [int(grams[site.row]) for site in sites]
-    carbon = None if min(intensity) < 0 else sum(w * g for w, g in zip(watts, intensity, strict=True))
-    return sum(watts), carbon
-
-
-def _predictions(verdicts: Verdicts, sites: Sequence[Site]) -> tuple[PredictedLatency, ...]:
-    """What users of each access point feel: at every percentile the slowest of the zones that serve them, so that no
-    mixture of zones is slower. Round trips other than at the budget's percentile are of the same path.
-    """
-    spec = verdicts.question.spec
-    loads = [_load(verdicts, site) for site in sites]
-    times = [verdicts.service.times_of(_pool_at(verdicts, site.row)) if spec.service else None for site in sites]
-    found = []
-    for point, access in enumerate(spec.access):
-        parts = [
-            _parts(verdicts, (point, site), load, time)
-            for site, load, time in zip(sites, loads, times, strict=True)
-            if site.share_permille[point]
-        ]
-        at = {p: max(sum(part[p]) for part in parts) for p in PERCENTILES}
-        worst = max((part[spec.latency.percentile] for part in parts), key=sum)
-        found.append(PredictedLatency(access.access_point, at[50], at[95], at[99], *worst))
-    return tuple(found)
-
-
-def _load(verdicts: Verdicts, site: Site) -> int:
-    demand = [at.demand_millirps for at in verdicts.question.spec.access]
-    return -(-sum(d * share for d, share in zip(demand, site.share_permille, strict=True)) // SHARES)
-
-
-def _parts(
-    verdicts: Verdicts, at: tuple[int, Site], load_millirps: int, times: Times | None
-) -> dict[int, tuple[int, int, int]]:
-    """Way, wait and service of an access point in a zone, by percentile."""
-    point, site = at
-    spec = verdicts.question.spec
-    way = verdicts.reach.rtts_along(point, site.row)
-    if times is None or times.service is None or spec.service is None:
-        return {p: (way[p], 0, 0) for p in PERCENTILES}
-    station = station_of(spec.service, times.service, site.replicas)
-    return {p: (way[p], wait_us(station, load_millirps, p), service_us_at(times.service, p)) for p in PERCENTILES}
+    return int(np.where(able, ranking, -np.inf).argmax()) if able.any() else None

@@ -26,7 +26,7 @@ from hansa_control.domain.repacking_problem import (
 
 __all__ = ["Repacking", "RepackingLimits", "RepackingProblem", "Unplaced", "repack", "repacking_objective"]
 
-WORK_MAX = 8_000
+WORK_MAX = 14_000
 """Default budget, in workloads put anew: below 2 s for 200 workloads on 200 zones on two cores."""
 
 TOLERANCE = 1e-9

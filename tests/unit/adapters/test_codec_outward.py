@@ -44,6 +44,8 @@ PLACEMENT = m.Placement(
     4,
     "nvidia/L4",
     2,
+    3,
+    (250,),
 )
 SPEC = m.WorkloadSpec(
     m.ArtefactRef("ocr", "sha256:" + "0" * 64),

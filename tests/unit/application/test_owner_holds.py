@@ -89,7 +89,7 @@ async def test_a_zone_refuses_what_it_has_not_with_exactly_these_reasons(
 @pytest.mark.parametrize(
     ("policy", "facts", "expected"),
     [
-        (SITE_NO, [fact(FactKind.SITE_COUNTRY, "SE")], [Reason.SITE_COUNTRY_DENIED]),
+        (SITE_NO, [fact(FactKind.SITE_COUNTRY, "SE")], [Reason.SITE_COUNTRY_DENIED, Reason.SITE_COUNTRY_UNKNOWN]),
         (SITE_NO, [], [Reason.SITE_COUNTRY_UNKNOWN]),
         (SITE_NO, [fact(FactKind.SITE_COUNTRY, "NO", until_ms=2)], [Reason.FACT_EXPIRED]),
         (SITE_NO, [fact(FactKind.SITE_COUNTRY, "NO", until_ms=0)], [Reason.SITE_COUNTRY_UNKNOWN]),

@@ -54,9 +54,9 @@ def test_moving_costs_keep_a_workload_where_it_is() -> None:
         np.array([[5.0, 4.0]]), np.ones((1, 2), dtype=np.bool_), np.array([[1]]), np.array([[1], [1]]),
         np.zeros(2), np.array([2.0]), np.array([0]),
     )  # fmt: skip
-    stays = repack(asked)
+    stays = repack(asked, RepackingLimits(300))
     assert (stays.zones.tolist(), stays.objective, stays.moved) == ([0], 5.0, ())
-    goes = repack(replace(asked, move_cost=np.array([0.5])))
+    goes = repack(replace(asked, move_cost=np.array([0.5])), RepackingLimits(300))
     assert (goes.zones.tolist(), goes.objective, goes.moved) == ([1], 4.5, (0,))
 
 
@@ -66,7 +66,7 @@ def test_whoever_has_no_zone_has_a_reason_and_as_few_as_possible_have_none() -> 
         np.ones((5, 1)), admissible, np.array([[2], [1], [9], [2], [4]]), np.array([[4]]),
         np.zeros(1), np.zeros(5), np.full(5, -1),
     )  # fmt: skip
-    found = repack(asked)
+    found = repack(asked, RepackingLimits(300))
     assert found.unplaced == ((1, Unplaced.NO_ADMISSIBLE_ZONE), (2, Unplaced.TOO_LARGE), (4, Unplaced.CAPACITY))
     assert found.zones.tolist() == [0, -1, -1, 0, -1]
 

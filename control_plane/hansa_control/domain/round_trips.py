@@ -1,0 +1,134 @@
+"""Round trips from access points to all zones at once: of the lawful paths, and never below what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hansa_control.domain.columns import Columns, Standing
+from hansa_control.domain.filters import Ints, Mask, Question
+from hansa_control.domain.model import (
+    DataClass,
+    RoundTrip,
+    TransitRule,
+    WorkloadSpec,
+)
+from hansa_control.domain.network import ATTACHMENT_RTT
+from hansa_control.domain.residency import link_faults
+from hansa_control.domain.routing import (
+    NO_PATH_US,
+    RouteKey,
+    costs_for,
+)
+from hansa_control.domain.snapshot import Measured, Network, attachment_of
+
+CUT_OFF = -1
+SAMPLES_BEYOND_MIN = 10
+USER_DATA = (DataClass.INPUT, DataClass.OUTPUT)
+
+
+def route_key(spec: WorkloadSpec, access_point: str) -> RouteKey:
+    """What a search for a workload's paths from an access point depends on."""
+    rule = transit_rule(spec, *USER_DATA)
+    return RouteKey(rule, spec.latency.percentile, access_point, kbps_min=_kbps(spec, access_point))
+
+
+def transit_rule(spec: WorkloadSpec, *data: DataClass) -> TransitRule | None:
+    """The transit rule if it applies to one of some kinds of data, else none."""
+    return spec.residency.transit if spec.residency.applies_to & set(data) else None
+
+
+def _kbps(spec: WorkloadSpec, access_point: str) -> int:
+    """What an access point sends or gets, whichever is more, kbit/s; 0 where requests have no size."""
+    if spec.service is None:
+        return 0
+    largest_bytes = max(spec.service.request_bytes, spec.service.response_bytes)
+    demand = next(at.demand_millirps for at in spec.access if at.access_point == access_point)
+    return -(-largest_bytes * 8 * demand // 1_000_000)
+
+
+def round_trips(question: Question) -> Ints:
+    """Round trips at the budget's percentile: of the lawful paths, never below what zones measured to one another."""
+    spec, columns, measured = question.spec, question.columns, question.snapshot.measured
+    points = tuple(at.access_point for at in spec.access)
+    keys = tuple(route_key(spec, point) for point in points)
+    key = ("zones", columns.standing, keys)
+    known: Ints | None = question.network.routes.get(key)
+    if known is None:
+        known = to_zones(question, keys, only_access_points=True)
+        question.network.routes.keep(key, known, weight=known.size)
+    if not measured.floors:
+        return known
+    floors = floors_of(measured, columns, points, spec.latency.percentile)
+    return np.where(known < 0, known, np.maximum(known, floors))
+
+
+def to_zones(question: Question, keys: Sequence[RouteKey], *, only_access_points: bool) -> Ints:
+    """Round trips over the network and the zones' attachments; (keys, zones)."""
+    network, standing = question.network, question.columns.standing
+    at_node = _at_nodes(network, standing)
+    usable = [
+        key for key in dict.fromkeys(keys) if not only_access_points or is_access_point(network, key.access_point)
+    ]
+    found = dict(zip(usable, costs_for(network, usable), strict=True))
+    table = np.full((len(keys), len(standing.zones)), CUT_OFF, dtype=np.int64)
+    for n, key in enumerate(keys):
+        if key in found and key.access_point in network.node_index:
+            rtt_us = found[key].rtt_us[at_node]
+            reached = (at_node >= 0) & _lawful_attachments(key.rule, question.columns) & (rtt_us < NO_PATH_US)
+            table[n] = np.where(reached, rtt_us + ATTACHMENT_RTT.at(key.percentile), CUT_OFF)
+    table.setflags(write=False)
+    return table
+
+
+def _at_nodes(network: Network, standing: Standing) -> Ints:
+    """The network node of each zone, -1 where it is not known; kept with what zones are for the same set of nodes."""
+    known: tuple[Mapping[str, int], Ints] | None = standing.kept.get("nodes")
+    if known is None or known[0] is not network.node_index:
+        index = network.node_index
+        known = (index, np.array([index.get(name, -1) for name in standing.nodes], dtype=np.int64))
+        standing.kept.keep("nodes", known)
+    return known[1]
+
+
+def _lawful_attachments(rule: TransitRule | None, columns: Columns) -> Mask:
+    """Whether a zone's attachment, which its owner carries, may be crossed."""
+    if rule is None:
+        return np.ones(len(columns), dtype=np.bool_)
+    standing = columns.standing
+    if not len(columns):
+        return np.ones(0, dtype=np.bool_)
+    first = np.unique(standing.operator_of, return_index=True)[1].tolist()
+    lawful = np.array([not link_faults(rule, attachment_of(standing.zones[row])) for row in first], dtype=np.bool_)
+    return lawful[standing.operator_of]
+
+
+def floors_of(measured: Measured, columns: Columns, points: tuple[str, ...], percentile: int) -> Ints:
+    """What zones at the access points measured to each zone, 0 where nothing was; (access points, zones).
+
+    A probe tells the time but not the way, so it bounds the lawful path from below and proves nothing else; one that is
+    faster than the model changes nothing.
+    """
+    key = (columns.standing, points, percentile)
+    known: Ints | None = measured.kept.get(key)
+    if known is None:
+        column = {point: n for n, point in enumerate(points)}
+        known = np.zeros((len(points), len(columns)), dtype=np.int64)
+        for row, zone in enumerate(columns.standing.zones):
+            for node, rtt in measured.floors.get(zone.id, {}).items():
+                if node in column:
+                    known[column[node], row] = _supported_us(rtt, percentile)
+        measured.kept.keep(key, known, weight=known.size)
+    return known
+
+
+def _supported_us(measured: RoundTrip, percentile: int) -> int:
+    """The measured percentile if enough probes lie beyond it to mean something, else the median."""
+    beyond = measured.sample_count * (100 - percentile) // 100
+    return measured.at(percentile) if beyond >= SAMPLES_BEYOND_MIN else measured.p50_us
+
+
+def is_access_point(network: Network, name: str) -> bool:
+    node = network.node(name)
+    return node is not None and node.access_point
