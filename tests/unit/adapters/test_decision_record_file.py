@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,20 @@ def test_others_can_make_the_canonical_bytes_with_a_json_library() -> None:
     body = write_record(sample_record())
     again = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert again.encode() == body
+
+
+def test_the_digest_is_made_as_documented_with_nothing_but_json_and_sha_256() -> None:
+    tree = json.loads(write_record(sample_record()))
+
+    def plain(value: Any) -> bytes:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    inputs = tree["inputs"]
+    for name in ("zones", "nodes", "links", "probes"):
+        members = b"".join(sha256(plain(one)).digest() for one in inputs["snapshot"][name])
+        inputs["snapshot"][name] = sha256(members).hexdigest()
+    digest = sha256(plain({"format": 1, **inputs})).hexdigest()
+    assert tree["digest"] == tree["decision"]["digest"] == f"sha256:{digest}"
 
 
 def changed(path: str, value: Any) -> bytes:

@@ -40,6 +40,14 @@ def test_the_country_no_is_norway() -> None:
     assert overlay.nodes[0].country == "NO"
 
 
+def test_the_documented_file_is_read() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+    documented = text[text.index("kind: Overlay") :].partition("```")[0]
+    overlay = parse_overlay_text(documented)
+    filled = {field.name for field, _ in overlay.ListFields()}
+    assert filled == {field.name for field in overlay.DESCRIPTOR.fields}
+
+
 REFUSED = [
     ("kind: Overlay\n", "", "changes nothing"),
     ("kind: Workload\nlinks: []\n", "kind", "'Workload' is not one of Overlay"),
