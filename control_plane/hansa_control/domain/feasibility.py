@@ -38,6 +38,7 @@ from hansa_control.domain.place_filters import ARTEFACT as ARTEFACT
 from hansa_control.domain.place_filters import ZONE_STATE as ZONE_STATE
 from hansa_control.domain.place_filters import Artefact, State
 from hansa_control.domain.reach import Reach, Sources
+from hansa_control.domain.round_trips import round_trips
 from hansa_control.domain.service import Service
 from hansa_control.domain.snapshot import Snapshot
 
@@ -71,9 +72,20 @@ class Standpoint(NamedTuple):
     scores: dict[str, Mapping[str, NDArray[np.float64]]]
 
     def is_of(self, question: Question) -> bool:
-        mine, asked = self.question.snapshot, question.snapshot
-        same = mine.network is asked.network and mine.measured is asked.measured and self.question.own == question.own
+        return self.question.network is question.network and self.is_timely(question)
+
+    def is_timely(self, question: Question) -> bool:
+        same = self.question.snapshot.measured is question.snapshot.measured and self.question.own == question.own
         return same and self.question.now_ms <= question.now_ms < self.until_ms
+
+    def on(self, question: Question) -> Standpoint | None:
+        """The same on a network whose links have changed; None if that changes what was found."""
+        same_places = self.question.network.nodes is question.network.nodes
+        if not same_places or not self.is_timely(question) or question.spec.data_sources:
+            return None
+        if round_trips(question) is not self.reach.rtt_us:
+            return None
+        return self._replace(question=question, reach=self.reach.on(question), sources=Sources(question))
 
 
 class Verdicts:
@@ -150,7 +162,7 @@ def _standpoint(question: Question) -> Standpoint:
     kept = question.columns.standing.asked
     known: Standpoint | None = kept.get(question.spec)
     if known is None or not known.is_of(question):
-        known = _viewed(question)
+        known = (known and known.on(question)) or _viewed(question)
         kept.keep(question.spec, known, weight=len(question.columns) * (len(question.spec.access) + 10))
     return known
 

@@ -82,6 +82,7 @@ class _Judgement(NamedTuple):
     """What the law says of a zone, for the very facts and the span of time (half open, ms) in which that stays so."""
 
     facts: tuple[Fact, ...]
+    zone: Zone
     attributes: ZoneAttributes
     since_ms: int
     until_ms: int
@@ -89,8 +90,10 @@ class _Judgement(NamedTuple):
     passed: tuple[ConstraintResult, ...]
 
     def is_of(self, zone: Zone, now_ms: int) -> bool:
+        if not self.since_ms <= now_ms < self.until_ms:
+            return False
         alike = self.facts is zone.facts or self.facts == zone.facts
-        return alike and self.since_ms <= now_ms < self.until_ms and self.attributes == attributes_of(zone)
+        return self.zone is zone or (alike and self.attributes == attributes_of(zone))
 
 
 def holds(question: Question, predicate: str) -> Mask:
@@ -131,6 +134,7 @@ def _judge(policy: ResidencyPolicy, zone: Zone, now_ms: int) -> _Judgement:
     findings = check_law(policy, attributes, zone.facts, now_ms)
     return _Judgement(
         zone.facts,
+        zone,
         attributes,
         *steady_between(zone.facts, now_ms),
         tuple(Rejection(zone.id, found.reason, found.result) for found in findings if found.reason),

@@ -7,6 +7,7 @@ for the zones that somebody asks about.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -67,6 +68,12 @@ class Reach:
         is_spread = self._spec.zones.maximum > 1
         reached: Mask = np.asarray(self.admissible.any(axis=0) if is_spread else self.admissible.all(axis=0))
         self.failing: Mask = ~reached
+
+    def on(self, question: Question) -> Reach:
+        """The same times on another network, which has its own words on paths."""
+        other = copy(self)
+        other._question, other._words = question, {}
+        return other
 
     def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
         """Why users do not get to the zones of these rows, by access point, or not in time."""
