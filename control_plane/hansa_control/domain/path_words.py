@@ -15,11 +15,8 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.residency import Finding, TransitFault, finding, format_transit_rule
 from hansa_control.domain.round_trips import is_access_point
-from hansa_control.domain.routing import (
-    RouteKey,
-    explain_no_route,
-    find_bottleneck,
-)
+from hansa_control.domain.route_reasons import explain_no_route, find_bottleneck
+from hansa_control.domain.routing import RouteKey
 from hansa_control.domain.snapshot import Network
 from hansa_control.domain.units import format_ms, format_ms_exact
 

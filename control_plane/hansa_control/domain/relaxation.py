@@ -31,7 +31,8 @@ from hansa_control.domain.model import (
 from hansa_control.domain.policy import widened
 from hansa_control.domain.reach import CUT_OFF
 from hansa_control.domain.residency import TransitFault
-from hansa_control.domain.routing import RouteKey, explain_no_route, find_latency
+from hansa_control.domain.route_reasons import explain_no_route
+from hansa_control.domain.routing import RouteKey, find_latency
 from hansa_control.domain.snapshot import Snapshot
 from hansa_control.domain.units import format_ms
 

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hansa_control.domain.arcs import Codes
+from hansa_control.domain.lineage import Touched
 from hansa_control.domain.model import Reason, TransitRule
-from hansa_control.domain.network import Network, Touched
+from hansa_control.domain.network import Network
 from hansa_control.domain.residency import TransitFault, link_faults, node_fault
 from hansa_control.domain.units import PERCENTILES
 
