@@ -15,6 +15,8 @@ from hansa_control.adapters.codec_network import link_out, node_out, probe_out, 
 from hansa_control.adapters.codec_overlay import overlay_in
 from hansa_control.adapters.codec_workload import spec_in
 from hansa_control.adapters.codec_zone import zone_out
+from hansa_control.application.queries import Endpoint, ZoneEndpoint
+from hansa_control.application.workloads import Current
 from hansa_control.domain.model import (
     Decision,
     Event,
@@ -173,12 +175,13 @@ def _token_read(token: str, method: str) -> str:
 
 
 def plan_out(
-    decision: Decision, current_zone: str, present: Decision | None = None, record: bytes = b""
+    decision: Decision, current: Current, present: Decision | None = None, record: bytes = b""
 ) -> service_pb2.PlanWorkloadResponse:
     """The decision; with ``present`` it is hypothetical, and that is the one in the world as it is."""
     return service_pb2.PlanWorkloadResponse(
         decision=decision_out(decision),
-        current_zone=current_zone,
+        current_zone=current.zone,
+        current_zones=current.zones,
         hypothetical=present is not None,
         present=None if present is None else decision_out(present),
         record=record,
@@ -241,15 +244,33 @@ def _comparison_out(measured: ProbeResult, modelled: RoundTrip | None) -> servic
 
 
 def explain_out(
-    decision: Decision, now: Decision, current_zone: str, decided_at_ms: int
+    decision: Decision, now: Decision, current: Current, decided_at_ms: int
 ) -> service_pb2.ExplainWorkloadResponse:
     return service_pb2.ExplainWorkloadResponse(
         decision=decision_out(decision),
-        current_zone=current_zone,
+        current_zone=current.zone,
         decided_at_ms=decided_at_ms,
         now=decision_out(now),
+        current_zones=current.zones,
     )
 
 
-def endpoint_out(urls: Sequence[str], ca_pem: bytes, zone: str, claim: str) -> service_pb2.FindEndpointResponse:
-    return service_pb2.FindEndpointResponse(endpoint_urls=urls, endpoint_ca_pem=ca_pem, zone=zone, claim=claim)
+def endpoint_out(endpoint: Endpoint) -> service_pb2.FindEndpointResponse:
+    return service_pb2.FindEndpointResponse(
+        endpoint_urls=endpoint.urls,
+        endpoint_ca_pem=endpoint.ca_pem,
+        zone=endpoint.zone,
+        claim=endpoint.claim,
+        zones=[_zone_endpoint_out(zone) for zone in endpoint.zones],
+    )
+
+
+def _zone_endpoint_out(zone: ZoneEndpoint) -> service_pb2.ZoneEndpoint:
+    return service_pb2.ZoneEndpoint(
+        zone=zone.zone,
+        endpoint_urls=zone.urls,
+        endpoint_ca_pem=zone.ca_pem,
+        claim=zone.claim,
+        replicas=zone.replicas,
+        shares=[service_pb2.AccessShare(access_point=name, share_permille=share) for name, share in zone.shares],
+    )

@@ -36,11 +36,11 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         plan = codec.plan_in(request)
         self._authorise(context, plan.workload)
         if plan.overlay is None:
-            decision, current_zone = await self._workloads.plan(plan.workload, plan.spec)
-            return codec.plan_out(decision, current_zone, record=await self._record(decision, plan))
+            decision, current = await self._workloads.plan(plan.workload, plan.spec)
+            return codec.plan_out(decision, current, record=await self._record(decision, plan))
         found = await self._workloads.plan_under(plan.overlay, plan.workload, plan.spec)
         record = await self._record(found.decision, plan)
-        return codec.plan_out(found.decision, found.current_zone, found.present, record)
+        return codec.plan_out(found.decision, found.current, found.present, record)
 
     async def _record(self, decision: Decision, plan: codec.Plan) -> bytes:
         """The record of a plan, if asked for; written beside the loop, since it is as large as the world."""
@@ -109,7 +109,7 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         question = codec.explain_in(request)
         self._authorise(context, question.workload)
         found = self._queries.explain(question.workload, question.zone)
-        answer = codec.explain_out(found.decision, found.now, found.current_zone, found.decided_at_ms)
+        answer = codec.explain_out(found.decision, found.now, found.current, found.decided_at_ms)
         if question.with_record:
             try:
                 answer.record = await asyncio.to_thread(packed, self._queries.record(question.workload))
@@ -146,7 +146,7 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         workload = codec.name_in(request)
         self._authorise(context, workload)
         found = self._queries.endpoint(workload)
-        return codec.endpoint_out(found.urls, found.ca_pem, found.zone, found.claim)
+        return codec.endpoint_out(found)
 
     def _authorise(self, context: Any, workload: WorkloadId) -> PeerIdentity:
         peer = self._peers.peer(context, Role.TENANT)

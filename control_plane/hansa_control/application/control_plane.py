@@ -85,7 +85,6 @@ class ControlPlane:
             self.settings,
             (self.state, self.journal, self.world),
             (self.decider, placer),
-            owners,
             (self._clock, self._ids),
         )
 

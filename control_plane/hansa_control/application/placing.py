@@ -26,9 +26,9 @@ from hansa_control.application.ports import (
 )
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
+from hansa_control.application.world import offer_key
 from hansa_control.domain.model import (
     AccessLatency,
-    Assignment,
     Choice,
     ClaimStatus,
     ConstraintResult,
@@ -64,7 +64,25 @@ class _Part(NamedTuple):
     share_permille: tuple[int, ...]
     latencies: tuple[AccessLatency, ...]
     pool: str
-    batch: int
+
+
+class _Tried(NamedTuple):
+    """The workload after a batch was tried, why it was refused (nothing if granted), how often owners were asked."""
+
+    workload: Workload
+    refused: tuple[Rejection, ...]
+    holds_asked: int
+
+
+class _RefusedHere(Exception):
+    """A zone refuses its part, or does not answer; is_known says whether nothing can be left of it there."""
+
+    def __init__(self, zone: ZoneId, rejections: tuple[Rejection, ...], why: str, *, is_known: bool) -> None:
+        super().__init__(why)
+        self.zone = zone
+        self.rejections = rejections
+        self.why = why
+        self.is_known = is_known
 
 
 class Placer:
@@ -91,8 +109,8 @@ class Placer:
         decision = self._with_excluded(self._decider.decide_anew(workload, exclude), exclude)
         refused: list[Rejection] = []
         for choice in decision.choices[: self._settings.choices_tried_max]:
-            workload, outcome = await self._try(workload, self._whole(workload, choice))
-            if outcome is None:
+            workload, outcome, _ = await self._try(workload, [self._whole(workload, choice)])
+            if not outcome:
                 self._keep(workload, self._with_refusals(decision, refused))
                 return Placed(workload, granted=True, decision=decision)
             refused.extend(outcome)
@@ -102,45 +120,45 @@ class Placer:
 
     async def _place_in_several(self, workload: Workload, exclude: Mapping[ZoneId, Rejection]) -> Placed:
         """All parts of a plan or none: where an owner refuses its part, the others are given back and another plan is
-        made without that zone.
+        made without that zone. No more owners are asked than choices may be tried, but for those of a first plan.
         """
-        told, refused = dict(exclude), []
-        for _ in range(self._settings.choices_tried_max):
-            decision = self._with_excluded(self._decider.decide_anew(workload, told), exclude)
-            if decision.plan is None:
+        refused: list[Rejection] = []
+        asked, most = 0, self._settings.choices_tried_max
+        while True:
+            decision = self._decide_without(workload, exclude, refused)
+            plan = decision.plan
+            if plan is None or asked >= most or (asked and asked + len(plan.assignments) > most):
                 break
-            workload, outcome = await self._try_all(workload, decision.plan)
+            workload, outcome, holds = await self._try(workload, self._shares(workload, plan))
             if not outcome:
                 self._keep(workload, decision)
                 return Placed(workload, granted=True, decision=decision)
+            asked += max(holds, 1)
             refused.extend(outcome)
-            told.update({rejection.zone: rejection for rejection in outcome})
-        decision = self._with_refusals(decision, refused)
+        decision = replace(decision, plan=None, nearest_fix="" if decision.plan else decision.nearest_fix)
         self._keep(workload, decision)
         return Placed(workload, granted=False, decision=decision)
 
-    async def _try_all(self, workload: Workload, plan: Plan) -> tuple[Workload, list[Rejection]]:
-        """Every part of a plan; as soon as one is refused, why, and what was granted before is given up."""
-        batch = workload.attempt + 1
-        for assignment in plan.assignments:
-            workload, outcome = await self._try(workload, self._share(workload, assignment, batch))
-            if outcome is not None:
-                for claim in [p.claim for p in workload.placements if p.batch == batch]:
-                    workload = self._give_up(workload, claim, f"the plan failed in {assignment.zone}")
-                return workload, list(outcome)
-        return workload, []
+    def _decide_without(
+        self, workload: Workload, exclude: Mapping[ZoneId, Rejection], refused: list[Rejection]
+    ) -> Decision:
+        """A decision without the zones that are excluded or have refused; both are told among its rejections."""
+        told = {**exclude, **{rejection.zone: rejection for rejection in refused}}
+        decision = self._with_excluded(self._decider.decide_anew(workload, told), told)
+        others = tuple(rejection for rejection in refused if told[rejection.zone] is not rejection)
+        return replace(decision, rejections=decision.rejections + others)
 
     def _whole(self, workload: Workload, choice: Choice) -> _Part:
         spec = self._decider.laws.enforced(workload.spec, workload.id.tenant)
         replicas = choice.replicas or spec.replicas
         asked = spec if replicas == spec.replicas else replace(spec, replicas=replicas, replicas_max=0)
-        return _Part(choice.zone, asked, (), choice.latencies, choice.pool, workload.attempt + 1)
+        return _Part(choice.zone, asked, (), choice.latencies, choice.pool)
 
-    def _share(self, workload: Workload, assignment: Assignment, batch: int) -> _Part:
+    def _shares(self, workload: Workload, plan: Plan) -> list[_Part]:
         spec = self._decider.laws.enforced(workload.spec, workload.id.tenant)
-        shares = assignment.share_permille
-        asked = part_of(spec, assignment.replicas, shares)
-        return _Part(assignment.zone, asked, shares, assignment.latencies, assignment.pool, batch)
+        return [
+            _Part(one.zone, part_of(spec, one), one.share_permille, one.latencies, one.pool) for one in plan.assignments
+        ]
 
     @staticmethod
     def _with_excluded(decision: Decision, exclude: Mapping[ZoneId, Rejection]) -> Decision:
@@ -166,64 +184,126 @@ class Placer:
         self._decider.records.stored(decision.digest)
         self._state.put(Table.DECISION, str(workload.id), StoredDecision(kept, self._clock.wall_ms()))
 
-    async def _try(self, workload: Workload, part: _Part) -> tuple[Workload, tuple[Rejection, ...] | None]:
-        """One part in one zone: the workload afterwards, and None if granted, else why not."""
-        if owed := _owed(workload, part.zone):
-            why = f"{owed} is not taken back yet"
-            return workload, (_owner_rejection(part.zone, Reason.PARTNER_UNREACHABLE, why),)
-        workload, claim = await self._intend(workload, part)
-        owner = self._owners.get(part.zone.operator)
+    # --- asking owners ---
+
+    async def _try(self, workload: Workload, parts: list[_Part]) -> _Tried:
+        """All parts of a batch: held everywhere first, confirmed only then, so that nothing starts of a batch that an
+        owner refuses; what was held elsewhere is given back at once.
+        """
+        if owed := _owed(workload, parts):
+            return _Tried(workload, owed, 0)
+        workload, claims = await self._intend(workload, parts)
+        grants: list[HoldGrant] = []
         try:
-            if owner is None:
-                raise OwnerUnreachable(f"no way to {part.zone.operator}")
-            return await self._hold_and_confirm(workload, part, claim, owner)
-        except OwnerUnreachable as unreachable:
-            workload = self._give_up(workload, claim, str(unreachable))
-            reason, why = Reason.PARTNER_UNREACHABLE, str(unreachable)
-        except RefusalError as refusal:
-            workload = self._give_up(workload, claim, refusal.message)
-            reason, why = refusal.reason, refusal.message
-        self._journal.warning(workload.id, "HoldFailed", f"{part.zone}: {reason}: {why}")
-        return workload, (_owner_rejection(part.zone, reason, why),)
+            for part, claim in zip(parts, claims, strict=True):
+                grants.append(await self._hold(part, claim))
+            statuses = [await self._confirm(workload, one, grant) for one, grant in zip(parts, grants, strict=True)]
+        except _RefusedHere as refusal:
+            failed = claims[[part.zone for part in parts].index(refusal.zone)]
+            workload = await self._undo(workload, claims[: len(grants) + 1], failed, refusal)
+            return _Tried(workload, refusal.rejections, min(len(grants) + 1, len(parts)))
+        for claim, grant, status in zip(claims, grants, statuses, strict=True):
+            workload = self._granted(workload, claim, grant, status)
+        return _Tried(workload, (), len(parts))
 
-    async def _hold_and_confirm(
-        self, workload: Workload, part: _Part, claim: str, owner: Owner
-    ) -> tuple[Workload, tuple[Rejection, ...] | None]:
-        request = HoldRequest(claim, part.zone.zone, part.spec, self._settings.hold_lease_ms)
-        outcome = await owner.hold(request)
+    async def _hold(self, part: _Part, claim: str) -> HoldGrant:
+        try:
+            request = HoldRequest(claim, part.zone.zone, part.spec, self._settings.hold_lease_ms)
+            outcome = await self._owner(part.zone).hold(request)
+        except (OwnerUnreachable, RefusalError) as failure:
+            raise _refused_by(part.zone, failure) from failure
         if isinstance(outcome, Refused):
-            workload = self._drop(workload, claim)
             why = "; ".join(f"{r.reason} {r.result.measured} ({r.result.bound})" for r in outcome.rejections)
-            self._journal.warning(workload.id, "HoldRefused", f"{part.zone} refused: {why}")
-            return workload, outcome.rejections
-        status = await owner.confirm(claim, outcome.fencing_token, self._manifest(workload))
+            raise _RefusedHere(part.zone, outcome.rejections, why, is_known=True)
+        return outcome
+
+    async def _confirm(self, workload: Workload, part: _Part, grant: HoldGrant) -> ClaimStatus:
+        manifest = Manifest(str(workload.id), self._settings.client_ca_pem, (workload.client_id,))
+        try:
+            status = await self._owner(part.zone).confirm(grant.claim, grant.fencing_token, manifest)
+        except (OwnerUnreachable, RefusalError) as failure:
+            raise _refused_by(part.zone, failure) from failure
         await self._partners.confirmed(part.zone.operator, status)
-        return self._granted(workload, claim, outcome, status), None
+        return status
 
-    def _manifest(self, workload: Workload) -> Manifest:
-        return Manifest(str(workload.id), self._settings.client_ca_pem, (workload.client_id,))
+    def _owner(self, zone: ZoneId) -> Owner:
+        owner = self._owners.get(zone.operator)
+        if owner is None:
+            raise OwnerUnreachable(f"no way to {zone.operator}")
+        return owner
 
-    async def _intend(self, workload: Workload, part: _Part) -> tuple[Workload, str]:
-        attempt = workload.attempt + 1
-        claim = f"c{workload.uid[:16]}-{attempt}"
-        placement = Placement(
-            claim=claim,
-            zone=part.zone,
-            replicas=part.spec.replicas,
-            state=PlacementState.HELD,
-            latencies=part.latencies,
-            endpoint_ca_pem=self._endpoint_ca(part.zone.operator),
-            pool=part.pool,
-            generation=workload.generation,
-            batch=part.batch,
-            share_permille=part.share_permille,
+    async def _undo(self, workload: Workload, asked: list[str], failed: str, refusal: _RefusedHere) -> Workload:
+        """Nothing is kept of a batch that was refused: what was not asked for is forgotten, what may be held or started
+        somewhere is given back. What cannot be given back now stays, to be given back later.
+        """
+        if refusal.is_known:
+            self._journal.warning(workload.id, "HoldRefused", f"{refusal.zone} refused: {refusal.why}")
+        else:
+            reason = refusal.rejections[0].reason
+            self._journal.warning(workload.id, "HoldFailed", f"{refusal.zone}: {reason}: {refusal.why}")
+        batch = _placement(workload, failed).batch
+        known = {failed} if refusal.is_known else set()
+        kept = tuple(p for p in workload.placements if p.batch != batch or (p.claim in asked and p.claim not in known))
+        workload = self._journal.record(replace(workload, placements=kept))
+        for claim in [p.claim for p in kept if p.batch == batch]:
+            message = refusal.why if claim == failed else f"given back: {refusal.zone} has no part of the plan"
+            workload = self._give_up(workload, claim, message)
+            if claim != failed:
+                workload = await self._try_to_give_back(workload, _placement(workload, claim))
+        return workload
+
+    async def _try_to_give_back(self, workload: Workload, placement: Placement) -> Workload:
+        try:
+            return await self.give_back(workload, placement, Reason.WORKLOAD_MOVED)
+        except (OwnerUnreachable, RefusalError):
+            return workload
+
+    async def give_back(self, workload: Workload, placement: Placement, reason: Reason) -> Workload:
+        """Tells the owner; once it has taken note, stopping the instances is its duty and the placement is done.
+        OwnerUnreachable, RefusalError.
+        """
+        await self._owner(placement.zone).release(placement.claim, reason)
+        self._forget_if_never_offered(placement)
+        self._journal.normal(workload.id, "Released", f"{placement.zone} takes back claim {placement.claim}")
+        rest = tuple(p for p in workload.placements if p.claim != placement.claim)
+        return self._journal.record(replace(workload, placements=rest))
+
+    def _forget_if_never_offered(self, placement: Placement) -> None:
+        """A claim released before the partner's stream named it would never be taken out of the offers by it."""
+        key = offer_key(placement.zone.operator, f"claims/{placement.claim}")
+        stored = self._state.offers.get(key)
+        if stored is not None and not stored.etag:
+            self._state.delete(Table.OFFER, key)
+
+    # --- recording ---
+
+    async def _intend(self, workload: Workload, parts: list[_Part]) -> tuple[Workload, list[str]]:
+        """The intent to ask for all parts, recorded at once: whatever a crash leaves, it is seen to be incomplete."""
+        batch = workload.attempt + 1
+        claims = [f"c{workload.uid[:16]}-{batch + n}" for n in range(len(parts))]
+        placements = tuple(
+            Placement(
+                claim=claim,
+                zone=part.zone,
+                replicas=part.spec.replicas,
+                state=PlacementState.HELD,
+                latencies=part.latencies,
+                endpoint_ca_pem=self._endpoint_ca(part.zone.operator),
+                pool=part.pool,
+                generation=workload.generation,
+                batch=batch,
+                share_permille=part.share_permille,
+                batch_parts=len(parts),
+            )
+            for claim, part in zip(claims, parts, strict=True)
         )
+        attempt = workload.attempt + len(parts)
         workload = self._journal.record(
-            replace(workload, attempt=attempt, placements=(*workload.placements, placement))
+            replace(workload, attempt=attempt, placements=(*workload.placements, *placements))
         )
-        if part.zone.operator != self._settings.operator:
+        if any(part.zone.operator != self._settings.operator for part in parts):
             await self._state.commit()
-        return workload, claim
+        return workload, claims
 
     def _endpoint_ca(self, operator: str) -> bytes:
         if operator == self._settings.operator:
@@ -247,19 +327,25 @@ class Placer:
         placement = replace(_placement(workload, claim), state=PlacementState.RELEASING, message=message)
         return self._journal.record(_with_placement(workload, placement))
 
-    def _drop(self, workload: Workload, claim: str) -> Workload:
-        return self._journal.record(
-            replace(workload, placements=tuple(p for p in workload.placements if p.claim != claim))
-        )
 
-
-def _owed(workload: Workload, zone: ZoneId) -> str:
-    """A claim of which the zone's owner has not said that it is released; empty if there is none.
+def _owed(workload: Workload, parts: list[_Part]) -> tuple[Rejection, ...]:
+    """Zones of parts whose owners have not said yet that an earlier claim there is released.
 
     Asking for another one would leave one more behind at each try, for as long as the owner does not answer.
     """
-    given_up = (p for p in workload.placements if p.zone == zone and p.state is PlacementState.RELEASING)
-    return next((f"claim {p.claim}" for p in given_up), "")
+    owed = {p.zone: p.claim for p in workload.placements if p.state is PlacementState.RELEASING}
+    return tuple(
+        _owner_rejection(part.zone, Reason.PARTNER_UNREACHABLE, f"claim {owed[part.zone]} is not taken back yet")
+        for part in parts
+        if part.zone in owed
+    )
+
+
+def _refused_by(zone: ZoneId, failure: OwnerUnreachable | RefusalError) -> _RefusedHere:
+    """What has become of the claim is unknown: it may be held there."""
+    reason = failure.reason if isinstance(failure, RefusalError) else Reason.PARTNER_UNREACHABLE
+    why = failure.message if isinstance(failure, RefusalError) else str(failure)
+    return _RefusedHere(zone, (_owner_rejection(zone, reason, why),), why, is_known=False)
 
 
 def _placement(workload: Workload, claim: str) -> Placement:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -13,10 +13,11 @@ from hansa_control.application.ports import Clock, IdSource, RefusalError, Store
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.domain import lifecycle
+from hansa_control.domain.batches import LIVE, batches_of
 from hansa_control.domain.lifecycle import WorkloadEvent
 from hansa_control.domain.model import (
     Decision,
-    PlacementState,
+    Placement,
     Reason,
     Workload,
     WorkloadId,
@@ -25,6 +26,14 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.overlay import Overlay
 from hansa_control.domain.record import DecisionRecord
+from hansa_control.domain.sharing import shares_now
+
+
+class Current(NamedTuple):
+    """Where a workload is: the zone that gets most of the requests, and all zones, sorted; empty if nowhere."""
+
+    zone: str
+    zones: tuple[str, ...]
 
 
 class WhatIf(NamedTuple):
@@ -32,7 +41,7 @@ class WhatIf(NamedTuple):
 
     decision: Decision
     present: Decision
-    current_zone: str
+    current: Current
 
 
 class Workloads:
@@ -52,19 +61,19 @@ class Workloads:
         self._clock, self._ids = sources
         self.on_change: Callable[[WorkloadId], None] = lambda workload: None
 
-    async def plan(self, workload: WorkloadId, spec: WorkloadSpec) -> tuple[Decision, str]:
+    async def plan(self, workload: WorkloadId, spec: WorkloadSpec) -> tuple[Decision, Current]:
         """The decision of this moment, as if the workload's present placements were free; and where it runs."""
         held = self._state.workloads.get(str(workload))
         decision = self._decided(workload, spec)
         self._expectations.remember(workload, spec, decision)
-        return decision, current_zone(held)
+        return decision, current_of(held)
 
     async def plan_under(self, overlay: Overlay, workload: WorkloadId, spec: WorkloadSpec) -> WhatIf:
         """The decision in a world that is other than it is, beside that of this moment. Nothing expects it later."""
         held = self._state.workloads.get(str(workload))
         lawful = self._decider.laws.checked(spec, workload.tenant)
         return WhatIf(
-            self._decider.decide_under(overlay, lawful, held), self._decider.decide(lawful, held), current_zone(held)
+            self._decider.decide_under(overlay, lawful, held), self._decider.decide(lawful, held), current_of(held)
         )
 
     def _decided(self, workload: WorkloadId, spec: WorkloadSpec) -> Decision:
@@ -170,9 +179,17 @@ class Workloads:
             self._state.delete(Table.REQUEST, next(iter(self._state.requests)))
 
 
-def current_zone(workload: Workload | None) -> str:
-    """The zone of the newest placement that is not given up, "operator/zone"; empty if there is none."""
-    for placement in reversed(workload.placements if workload else ()):
-        if placement.state in {PlacementState.STARTING, PlacementState.READY}:
-            return str(placement.zone)
-    return ""
+def current_of(workload: Workload | None) -> Current:
+    """The zones of the newest batch, to which a workload moves if it does not run there yet."""
+    batches = batches_of(workload.placements, LIVE) if workload else []
+    if workload is None or not batches:
+        return Current("", ())
+    parts = batches[-1].live
+    return Current(most_used(workload.spec, parts), tuple(sorted(str(part.zone) for part in parts)))
+
+
+def most_used(spec: WorkloadSpec, parts: Sequence[Placement]) -> str:
+    """The zone, "operator/zone", that gets most of the requests of those parts; ties by name."""
+    demand = {at.access_point: at.demand_millirps for at in spec.access}
+    got = [sum(demand.get(name, 0) * share for name, share in shares.items()) for shares in shares_now(parts)]
+    return min((-load, str(part.zone)) for load, part in zip(got, parts, strict=True))[1]

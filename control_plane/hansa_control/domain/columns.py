@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa_control.domain.containers import Memo
-from hansa_control.domain.model import AcceleratorPool, Zone, ZoneId, ZoneState
+from hansa_control.domain.model import AcceleratorPool, Zone, ZoneState
 
 STATES = tuple(ZoneState)
 STANDING_KEPT_MAX = 4_000
@@ -132,16 +132,12 @@ def served_pools(zone: Zone) -> tuple[AcceleratorPool, ...]:
     return tuple(sorted(zone.inventory.pools, key=lambda pool: (pool.memory_mib, pool.key)))
 
 
-def row_of(columns: Columns, zone: ZoneId) -> int | None:
-    """The row of a zone, or None."""
-    low, high = 0, len(columns.zones)
-    while low < high:
-        middle = (low + high) // 2
-        if columns.zones[middle].id < zone:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < len(columns.zones) and columns.zones[low].id == zone else None
+def owned_by(columns: Columns, operator: str) -> NDArray[np.bool_]:
+    """The zones of an operator."""
+    standing = columns.standing
+    if operator not in standing.owners:
+        return np.zeros(len(columns), dtype=np.bool_)
+    return np.asarray(standing.operator_of == standing.owners.index(operator))
 
 
 def _stands_alike(before: Zone, after: Zone) -> bool:

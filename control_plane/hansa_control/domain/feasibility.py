@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from hansa_control.domain.capacity_filters import GPU_CAPACITY as GPU_CAPACITY
 from hansa_control.domain.capacity_filters import GPU_MEMORY as GPU_MEMORY
 from hansa_control.domain.capacity_filters import GPU_MODEL as GPU_MODEL
 from hansa_control.domain.capacity_filters import MEMORY_CAPACITY as MEMORY_CAPACITY
-from hansa_control.domain.capacity_filters import Accelerators, Machine, Price
+from hansa_control.domain.capacity_filters import Accelerators, Machine, Price, pool_keys
 from hansa_control.domain.claim_groups import groups_of
 from hansa_control.domain.columns import build_columns
 from hansa_control.domain.filters import Filter, Ints, Mask, Question
@@ -129,7 +130,7 @@ class Verdicts:
         for at in self.filters:
             for row, rejection in at.refuse(np.flatnonzero(at.failing).tolist()):
                 by_row[row].append(rejection)
-        return tuple(rejection for found in by_row.values() for rejection in found)
+        return tuple(chain.from_iterable(by_row.values()))
 
     def rejections_of(self, row: int) -> tuple[Rejection, ...]:
         """Every reason for one zone; empty if it is feasible."""
@@ -142,7 +143,7 @@ class Verdicts:
     def pool(self, row: int) -> str:
         """The key of the pool that would be used in a zone; empty if none is needed or none suffices."""
         at = int(self.accelerators.pool_row[row])
-        return self.columns.standing.pools.at(at).key if at >= 0 else ""
+        return pool_keys(self.columns.standing)[at] if at >= 0 else ""
 
     def outcome(self, row: int) -> FilterOutcome:
         """Everything there is to say of one zone."""

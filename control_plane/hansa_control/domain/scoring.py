@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from hansa_control.domain.claim_groups import facts_memo
 from hansa_control.domain.claims import claims_of
-from hansa_control.domain.columns import STATES
+from hansa_control.domain.columns import STATES, owned_by
 from hansa_control.domain.feasibility import Verdicts
 from hansa_control.domain.figures import whole_number
-from hansa_control.domain.filters import Ints, Mask
+from hansa_control.domain.filters import Ints
 from hansa_control.domain.model import FactKind, WorkloadSpec, Zone, ZoneId, ZoneState
 from hansa_control.domain.reach import CUT_OFF
 from hansa_control.domain.selectors import picked
@@ -90,9 +90,9 @@ def _lasting_terms(verdicts: Verdicts, home: str) -> Mapping[str, Floats]:
         spec = verdicts.question.spec
         goal, wishes = spec.objective, spec.preferences
         terms = {
-            "latency": -_weight(goal.latency_permille) * _budget_share(verdicts),
+            "latency": -_weight(goal.latency_permille) * budget_share(verdicts),
             "price": -_weight(goal.price_permille) * euro_per_replica_hour(verdicts),
-            "own_zone": np.where(_is_own(verdicts, home), OWN_ZONE_BONUS, 0.0),
+            "own_zone": np.where(owned_by(verdicts.columns, home), OWN_ZONE_BONUS, 0.0),
         }
         if goal.carbon_permille:
             terms["carbon"] = -_weight(goal.carbon_permille) * carbon_mg_per_replica_hour(verdicts) / GRAMS_PER_UNIT
@@ -169,7 +169,7 @@ def _weight(permille: int) -> float:
     return permille / 1_000
 
 
-def _budget_share(verdicts: Verdicts) -> Floats:
+def budget_share(verdicts: Verdicts) -> Floats:
     """Mean round-trip time, weighted by demand, as a share of the budget; without demand all count alike.
 
     Access points from which a zone is not reached do not count: they are served elsewhere.
@@ -199,10 +199,3 @@ def _waste(verdicts: Verdicts) -> Floats:
     memory_mib = verdicts.columns.standing.pools.memory_mib[pool_row]
     share = np.minimum(need.memory_mib_min / np.maximum(memory_mib, 1), 1.0)
     return np.where((pool_row >= 0) & (memory_mib > 0), 1.0 - share, 0.0)
-
-
-def _is_own(verdicts: Verdicts, home: str) -> Mask:
-    standing = verdicts.columns.standing
-    if home not in standing.owners:
-        return np.zeros(len(verdicts.columns), dtype=np.bool_)
-    return np.asarray(standing.operator_of == standing.owners.index(home))
