@@ -89,7 +89,7 @@ def plan(
     With something supposed, it is a change if the plan is another than in the world as it is.
     """
     from hansa.cli import actions_workload as actions
-    from hansa.overlay_file import Supposed
+    from hansa.overlay_options import Supposed
 
     given = (tuple(values or ()) for values in (cut, without, with_fact, deny_country))
     _run(ctx, output, lambda session: actions.plan(session, file, Supposed(overlay, *given), record))
