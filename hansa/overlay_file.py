@@ -23,17 +23,16 @@ Facts that are only supposed have a declaration as evidence that is always valid
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
 from hansa.countries import COUNTRIES, country_hint
-from hansa.errors import HansaError, invalid_field
+from hansa.errors import HansaError
 from hansa.law.membership import policy_reader
-from hansa.names import hint, parse_zone
-from hansa.v1 import common_pb2, network_pb2, overlay_pb2, residency_pb2, zone_pb2
+from hansa.names import parse_zone
+from hansa.v1 import common_pb2, network_pb2, overlay_pb2, zone_pb2
 from hansa.yaml_tree import YamlValue, read_yaml, read_yaml_file
 
 T = TypeVar("T")
@@ -41,13 +40,8 @@ T = TypeVar("T")
 SUPPOSED_UNTIL_MS = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 
-SINGLE_FACTS = frozenset(
-    {"SITE_COUNTRY", "HEADQUARTERS_COUNTRY", "FOREIGN_SHARE_PERCENT", "EXTRATERRITORIAL_LAW", "CARBON_GCO2_PER_KWH"}
-) | {"RENEWABLE_PERCENT"}
-"""Kinds of which a zone is supposed to have one, so that a supposed one stands instead of its own."""
-
 _LISTS = ("links", "links_removed", "nodes", "nodes_removed", "zones", "zones_removed", "facts", "facts_removed")
-_FACT_KINDS = {name.removeprefix("FACT_KIND_"): number for name, number in common_pb2.FactKind.items() if number}
+FACT_KINDS = {name.removeprefix("FACT_KIND_"): number for name, number in common_pb2.FactKind.items() if number}
 _LINK_KINDS = {"terrestrial": network_pb2.LINK_KIND_TERRESTRIAL, "sea_cable": network_pb2.LINK_KIND_SEA_CABLE}
 _ENCRYPTIONS = {
     "encrypted": network_pb2.LINK_ENCRYPTION_ENCRYPTED,
@@ -58,32 +52,6 @@ _NETWORK_NAME = re.compile(r"[a-z0-9]+(-+[a-z0-9]+)*")
 _ARTEFACT = re.compile(r"([a-z0-9]+(?:-+[a-z0-9]+)*)@(sha256:[0-9a-f]{64})")
 _MS_PER_KM_MIN = 0.0095
 """There and back, 5 % below light in fibre at 200 km/ms."""
-
-
-@dataclass(frozen=True, slots=True)
-class Supposed:
-    """What the options of a command suppose besides a file."""
-
-    file: Path | None = None
-    cut: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
-    denied_countries: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.file or self.cut or self.without or self.facts or self.denied_countries)
-
-
-def overlay_of(supposed: Supposed, as_of: date | None = None) -> overlay_pb2.Overlay:
-    """All that is supposed, as one overlay. Raises HansaError with the file and line, or the option."""
-    overlay = load_overlay(supposed.file, as_of) if supposed.file else overlay_pb2.Overlay()
-    overlay.links_removed.extend(_once(supposed.cut, overlay.links_removed))
-    removed = [parse_zone(text, field="--without").short for text in supposed.without]
-    overlay.zones_removed.extend(_once(removed, overlay.zones_removed))
-    overlay.facts.extend(_supposed_fact(text) for text in supposed.facts)
-    if supposed.denied_countries:
-        _deny(overlay.policy, [_option_country(text) for text in supposed.denied_countries])
-    return overlay
 
 
 def load_overlay(path: Path, as_of: date | None = None) -> overlay_pb2.Overlay:
@@ -244,13 +212,13 @@ def _given(entry: YamlValue) -> overlay_pb2.FactGiven:
 
 def _taken(entry: YamlValue) -> overlay_pb2.FactTaken:
     parts = entry.mapping(("zone", "kind"), ("value",))
-    kind = _FACT_KINDS[parts["kind"].one_of(_FACT_KINDS)]
+    kind = FACT_KINDS[parts["kind"].one_of(FACT_KINDS)]
     value = parts["value"].text() if "value" in parts else ""
     return overlay_pb2.FactTaken(zone=_zone_name(parts["zone"]), kind=kind, value=value)
 
 
 def _fact(parts: dict[str, YamlValue]) -> common_pb2.Fact:
-    fact = supposed_fact(parts["kind"].one_of(_FACT_KINDS), parts["value"].text())
+    fact = supposed_fact(parts["kind"].one_of(FACT_KINDS), parts["value"].text())
     fact.version = parts["version"].text() if "version" in parts else ""
     fact.level = parts["level"].text() if "level" in parts else ""
     return fact
@@ -265,41 +233,7 @@ def supposed_fact(kind: str, value: str) -> common_pb2.Fact:
         valid_from_ms=1,
         valid_until_ms=SUPPOSED_UNTIL_MS,
     )
-    return common_pb2.Fact(kind=_FACT_KINDS[kind], value=value, evidence=evidence)
-
-
-# --- options --------------------------------------------------------------------------------------------------------
-
-
-def _supposed_fact(text: str) -> overlay_pb2.FactGiven:
-    """``OPERATOR/ZONE:KIND=VALUE``; of a kind that a zone has once, it stands instead of the zone's own."""
-    zone, colon, rest = text.partition(":")
-    kind, equals, value = rest.partition("=")
-    if not (colon and equals and value):
-        message = f"{text!r} is not OPERATOR/ZONE:KIND=VALUE, for example nordavind/oslo-1:SITE_COUNTRY=SE"
-        raise invalid_field("--with-fact", message)
-    if kind not in _FACT_KINDS:
-        raise invalid_field("--with-fact", f"there is no kind of fact {kind!r}{hint(kind, _FACT_KINDS)}")
-    short = parse_zone(zone, field="--with-fact").short
-    return overlay_pb2.FactGiven(zone=short, fact=supposed_fact(kind, value), instead=kind in SINGLE_FACTS)
-
-
-def _deny(policy: residency_pb2.ResidencyPolicy, countries: Iterable[str]) -> None:
-    """No zone and no data source may stand there, and no path may cross it; who controls the owner is left alone."""
-    for denied in (policy.site.countries_denied, policy.transit.countries_denied):
-        denied.extend(_once(countries, denied))
-
-
-def _option_country(text: str) -> str:
-    if text not in COUNTRIES:
-        message = f"{text!r} is no country code of ISO 3166-1 alpha-2{country_hint(text)}"
-        raise invalid_field("--deny-country", message)
-    return text
-
-
-def _once(values: Iterable[str], present: Iterable[str]) -> list[str]:
-    known = set(present)
-    return [value for value in dict.fromkeys(values) if value not in known]
+    return common_pb2.Fact(kind=FACT_KINDS[kind], value=value, evidence=evidence)
 
 
 # --- values ---------------------------------------------------------------------------------------------------------

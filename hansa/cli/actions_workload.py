@@ -18,7 +18,7 @@ from hansa.cli.view_overlay import changes as changes_of
 from hansa.cli.view_plan import place, plan_blocks
 from hansa.cli.view_workload import describe_document, state_text, update_document, workload_table
 from hansa.errors import HansaError
-from hansa.overlay_file import Supposed, overlay_of
+from hansa.overlay_options import Supposed, overlay_of
 from hansa.spec_file import WorkloadFile, load_workload
 from hansa.system import utc_date
 from hansa.v1 import common_pb2, overlay_pb2, workload_pb2, workload_service_pb2

@@ -50,6 +50,19 @@ async def test_a_supposed_fact_and_a_supposed_law_count() -> None:
     assert found.decision.policy.site == SiteRule(None, frozenset({"NO"}))
 
 
+async def test_what_the_workload_occupies_counts_as_free_in_a_supposed_world_too() -> None:
+    stage = await home_stage()
+    await stage.own_zone("oslo-1", cpu_millis=1_000)
+    await stage.submit()
+    await stage.look()
+    assert stage.placed == ["nordavind/oslo-1 STARTING"]
+    assert stage.plane.world.snapshot().zones[0].free.cpu_millis == 0
+    denied = ResidencyPolicy(site=SiteRule(None, frozenset({"DE"})))
+    found = await stage.plane.workloads.plan_under(Overlay(policy=denied), YARD, spec())
+    assert {rejection.reason for rejection in found.decision.rejections} == {Reason.SITE_COUNTRY_UNKNOWN}
+    assert len(found.present.choices) == 1
+
+
 async def test_an_overlay_that_does_not_fit_is_refused_by_its_field() -> None:
     stage = await home_stage()
     await stage.offer(OWNER, "oslo-9")

@@ -6,7 +6,8 @@ import pytest
 
 from hansa.cli.documents import Line, Styled, Table
 from hansa.cli.view_overlay import changes, is_changed, overlay_document, supposed_words
-from hansa.overlay_file import Supposed, overlay_of, parse_overlay_text
+from hansa.overlay_file import parse_overlay_text
+from hansa.overlay_options import Supposed, overlay_of
 from hansa.v1 import overlay_pb2, reason_pb2, workload_pb2, workload_service_pb2
 
 OSLO, GBG = "nordavind/oslo-1", "skargard/gbg-1"

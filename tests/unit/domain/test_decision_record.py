@@ -181,6 +181,11 @@ def test_the_changes_reach_every_part_of_a_record() -> None:
     assert {part for part in parts if not any(place.startswith(part) for place in places)} == set()
 
 
+def test_evidence_that_is_claimed_beyond_what_there_is_shows() -> None:
+    record = recorded()
+    assert [found.field for found in verify(replace(record, evidenced=record.evidenced + 1))] == ["evidenced"]
+
+
 def test_inputs_that_nobody_could_decide_on_show_even_if_their_digest_is_right() -> None:
     record = recorded()
     request = replace(record.inputs.request, spec=replace(SPEC, latency=LatencyBudget(96, 60_000)))

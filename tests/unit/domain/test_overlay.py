@@ -99,6 +99,10 @@ WORLDS = {
         Overlay(facts_removed=(FactTaken(BODO.id, FactKind.SITE_COUNTRY, "NO"),)),
         world([ZONES[0], replace(BODO, facts=BODO.facts[1:]), UMEA]),
     ),
+    "a link is slower while another is cut": (
+        Overlay(links=(SLOW,), links_removed=(CUT,)),
+        world(links=[SLOW if x.name == SLOW.name else x for x in LINKS if x.name != CUT]),
+    ),
     "everything at once": (
         Overlay(
             links=(SLOW, DIRECT),
@@ -140,6 +144,19 @@ def test_what_is_stays_as_it_is(case: str) -> None:
 
 def change_of(changed: NetworkLink) -> NetworkChange:
     return NetworkChange(links=(changed,))
+
+
+def test_of_two_facts_of_a_kind_the_one_of_the_value_is_taken_or_all() -> None:
+    first, second = fact(FactKind.CERTIFICATION, "ISO-27001"), fact(FactKind.CERTIFICATION, "C5")
+    live = world([replace(BODO, facts=(first, second, *BODO.facts))])
+
+    def left(value: str) -> tuple[str, ...]:
+        overlay = Overlay(facts_removed=(FactTaken(BODO.id, FactKind.CERTIFICATION, value),))
+        kept = apply_overlay(live, overlay).zones[0].facts
+        assert kept[-len(BODO.facts) :] == BODO.facts
+        return tuple(one.value for one in kept if one.kind is FactKind.CERTIFICATION)
+
+    assert (left("C5"), left("ISO-27001"), left("")) == (("ISO-27001",), ("C5",), ())
 
 
 def test_the_cases_differ_from_the_world_as_it_is() -> None:

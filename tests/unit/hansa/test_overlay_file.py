@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hansa.errors import HansaError
-from hansa.overlay_file import Supposed, load_overlay, overlay_of, parse_overlay_text
+from hansa.overlay_file import load_overlay, parse_overlay_text
+from hansa.overlay_options import Supposed, overlay_of
 from hansa.v1 import common_pb2, network_pb2
 
 LINK = "{name: a--b, a: a, b: b, length_km: 100, countries: [], carrier: nordnett, kind: terrestrial%s}"
