@@ -32,7 +32,7 @@ from hansa_control.adapters.metrics import Metrics
 from hansa_control.adapters.network_file import read_network_file
 from hansa_control.adapters.partner_link import Home, Partner, PartnerLink
 from hansa_control.adapters.store_sqlite import SqliteStore
-from hansa_control.adapters.system import SystemClock, SystemIds
+from hansa_control.adapters.system import SystemClock, SystemIds, calm_collector
 from hansa_control.adapters.task_scope import first_to_end
 from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import RefusalError, Store, StoreFailed
@@ -108,6 +108,7 @@ class ControlPlaneProcess:
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until ``stop`` is set, then drains; ``ports`` are known once ``ready`` is. StoreFailed, AddressTaken."""
         await self.application.start()
+        calm_collector()
         try:
             self.ports = await self._listen()
             self.ready.set()

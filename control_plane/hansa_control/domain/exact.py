@@ -259,8 +259,9 @@ def _repacking_rows(problem: RepackingProblem, pair: tuple[Ints, Ints], rows: Ro
     bound = (np.tile(pairs, 2), np.concatenate((pairs, opened)), np.repeat((1.0, -1.0), len(pairs)))
     rows.add(bound, np.full(len(pairs), -np.inf), np.zeros(len(pairs)))
     all_zones = np.arange(zones)
-    for demand, capacity in zip(problem.demand.T, problem.capacity.T, strict=True):
+    demands = np.moveaxis(problem.demand_in_zones(), 2, 0)
+    for demand, capacity in zip(demands, problem.capacity.T, strict=True):
         scale = max(float(demand.max(initial=1)), 1.0)
-        value = np.concatenate((demand[workload] / scale, -capacity / scale))
+        value = np.concatenate((demand[workload, zone] / scale, -capacity / scale))
         where = np.concatenate((pairs, len(pairs) + count + all_zones))
         rows.add((np.concatenate((zone, all_zones)), where, value), np.full(zones, -np.inf), np.zeros(zones))

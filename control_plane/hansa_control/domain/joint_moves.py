@@ -194,6 +194,8 @@ def _missing(arena: Arena, position: Position, move: tuple[Sources, Targets, Int
     lacking: Floats = np.maximum(bounds.zones_min - zones, 0) * arena.weight
     broken = (zones > bounds.zones_max) | (replicas > bounds.replicas_max)
     for at in range(len(arena.domains)):
+        if _is_slack(arena, (shape, at)):
+            continue
         short, over = _spread(arena, (shape, at), (sources, targets, coming))
         lacking += arena.weight * short
         broken |= over
@@ -203,6 +205,13 @@ def _missing(arena: Arena, position: Position, move: tuple[Sources, Targets, Int
     broken[0, -1] = True
     lacking[broken] = np.inf
     return lacking
+
+
+def _is_slack(arena: Arena, which: tuple[Shape, int]) -> bool:
+    """Whether no single move can break a spread: one domain to spare, and as many replicas a domain as one likes."""
+    shape, at = which
+    spread = arena.problem.spreads[at]
+    return not spread.replicas_per_domain_max and int((shape.zones_of[at] > 0).sum()) > spread.domains_min
 
 
 def _spread(arena: Arena, which: tuple[Shape, int], move: tuple[Sources, Targets, Ints]) -> tuple[Floats, Ints]:
@@ -230,6 +239,8 @@ def _short_of_room(arena: Arena, position: Position, pair: tuple[Sources, Target
     spare = max(arena.bounds.replicas_max - int(held.sum()), 0)
     widest = np.where(held > 0, arena.room[np.arange(len(held)), np.minimum(arena.free, held + spare)], 0.0)
     room = float(widest.sum())
+    if room - float(widest.max(initial=0.0)) >= arena.demand_sum:
+        return np.zeros((len(sources.zones), len(targets.zones) + 1))
     origin = np.maximum(sources.zones, 0)
     lost = sources.closes * widest[origin]
     could = arena.room[

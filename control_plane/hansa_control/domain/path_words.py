@@ -40,7 +40,7 @@ def lawful(network: Network, rule: TransitRule, latencies: Sequence[AccessLatenc
 
 def why_cut_off(network: Network, key: RouteKey, zone: Zone, kept: Memo) -> Finding:
     """Why an access point has no path to the zone that may be used."""
-    place = (zone.id.operator, zone.inventory.node)
+    place = (zone.id, zone.inventory.node)  # the zone's own attachment may be what is wrong
     known: Finding | None = kept.get(place)
     if known is None:
         known = _explained(network, key, zone)

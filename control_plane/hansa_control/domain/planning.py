@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hansa_control.domain.claim_groups import facts_memo
 from hansa_control.domain.claims import claims_of
 from hansa_control.domain.feasibility import Verdicts
 from hansa_control.domain.filters import Ints
@@ -37,8 +38,8 @@ from hansa_control.domain.model import (
     Zone,
     ZoneBounds,
 )
-from hansa_control.domain.prediction import SHARES, Site, plan_of, pool_at
-from hansa_control.domain.queueing import WaitBound, load_max_table
+from hansa_control.domain.prediction import SHARES, Site, plan_of
+from hansa_control.domain.queueing import Station, WaitBound, load_max_table
 from hansa_control.domain.reach import CUT_OFF
 from hansa_control.domain.scoring import (
     Floats,
@@ -75,10 +76,10 @@ class NoPlan(NamedTuple):
 
 
 class _Candidates(NamedTuple):
-    """The zones that compete: their rows, and the pool kind that each would use (None without accelerators)."""
+    """The zones that compete: their rows, and the kind of pool that each would use, -1 where none is needed."""
 
     rows: Ints
-    pools: tuple[AcceleratorPool | None, ...]
+    kinds: Ints
 
 
 def part_of(spec: WorkloadSpec, assignment: Assignment) -> WorkloadSpec:
@@ -121,7 +122,7 @@ def _joint_plan(verdicts: Verdicts, scores: Scores) -> Plan | NoPlan | None:
     rows = np.flatnonzero(np.isfinite(scores.total))
     if not len(rows):
         return None
-    candidates = _Candidates(rows, tuple(pool_at(verdicts, row) for row in rows.tolist()))
+    candidates = _Candidates(rows, _kinds(verdicts, rows))
     problem = build_problem(verdicts, scores, candidates)
     answer = place_jointly(problem)
     if isinstance(answer, Infeasible):
@@ -165,6 +166,12 @@ def build_problem(verdicts: Verdicts, scores: Scores, candidates: _Candidates) -
     )
 
 
+def _kinds(verdicts: Verdicts, rows: Ints) -> Ints:
+    if verdicts.question.spec.accelerator is None:
+        return np.full(len(rows), -1, dtype=np.int64)
+    return verdicts.columns.standing.pools.kind[verdicts.accelerators.pool_row[rows]]
+
+
 def _loads(verdicts: Verdicts, candidates: _Candidates, most: int) -> tuple[Ints, np.ndarray]:
     """Load by zone and replicas, and by access point and zone whether the way leaves the wait that loads allow for."""
     spec, rows = verdicts.question.spec, candidates.rows
@@ -173,13 +180,11 @@ def _loads(verdicts: Verdicts, candidates: _Candidates, most: int) -> tuple[Ints
     if spec.service is None:
         loads[:, 1:] = UNLIMITED_MILLIRPS
         return loads, allowed
-    tables: dict[str, tuple[Ints, int]] = {}
-    for n, pool in enumerate(candidates.pools):
-        name = pool.key if pool else ""
-        if name not in tables:
-            tables[name] = _load_table(verdicts, pool, most)
-        loads[n], longest_us = tables[name]
-        allowed[:, n] = verdicts.reach.rtt_us[:, rows[n]] <= longest_us
+    for kind in np.unique(candidates.kinds).tolist():
+        mine = np.flatnonzero(candidates.kinds == kind)
+        pool = verdicts.columns.standing.pools.kinds[kind] if kind >= 0 else None
+        loads[mine], longest_us = _load_table(verdicts, pool, most)
+        allowed[:, mine] = verdicts.reach.rtt_us[:, rows[mine]] <= longest_us
     return loads, allowed
 
 
@@ -194,10 +199,19 @@ def _load_table(verdicts: Verdicts, pool: AcceleratorPool | None, most: int) -> 
     wait_max_us = (bound_us - served_us) * WAIT_SHARE_PERCENT // 100 if bound_us else WAIT_UNBOUNDED_US
     if wait_max_us < 0:
         return np.zeros(most + 1, dtype=np.int64), -1
-    table = load_max_table(
-        station_of(spec.service, time, 1), WaitBound(HALF_TAIL.get(percentile, 75), wait_max_us), most
-    )
+    bound = WaitBound(HALF_TAIL.get(percentile, 75), wait_max_us)
+    table = _load_max_table(verdicts, station_of(spec.service, time, 1), (bound, most))
     return table, bound_us - served_us - wait_max_us if bound_us else 1 << 50
+
+
+def _load_max_table(verdicts: Verdicts, replica: Station, asked: tuple[WaitBound, int]) -> Ints:
+    """The loads of so many replicas, kept with what zones are: many requests and kinds of pool share one."""
+    kept, key = verdicts.columns.standing.kept, ("loads", replica, *asked)
+    known: Ints | None = kept.get(key)
+    if known is None:
+        known = load_max_table(replica, *asked)
+        kept.keep(key, known)
+    return known
 
 
 def _replicas_free(verdicts: Verdicts, candidates: _Candidates) -> Ints:
@@ -213,11 +227,18 @@ def _replicas_free(verdicts: Verdicts, candidates: _Candidates) -> Ints:
 
 def _spread(verdicts: Verdicts, rule: SpreadRule, rows: Ints) -> Spread:
     """A rule over the labels of zones; what is not known of a zone is a domain that it shares with all such zones."""
-    now_ms = verdicts.question.now_ms
-    names = [domain_of(rule.level, verdicts.columns.zones[row], now_ms) for row in rows.tolist()]
-    number = {name: n for n, name in enumerate(sorted(set(names)))}
-    labels = np.array([number[name] for name in names], dtype=np.int64)
-    return Spread(labels, rule.domains_min, rule.replicas_per_domain_max)
+    return Spread(_labels(verdicts, rule.level)[rows], rule.domains_min, rule.replicas_per_domain_max)
+
+
+def _labels(verdicts: Verdicts, level: SpreadLevel) -> Ints:
+    """The number of every zone's domain, in the order of their names; kept until a fact begins or ends."""
+    kept, now_ms = facts_memo(verdicts.question), verdicts.question.now_ms
+    known: Ints | None = kept.get(("domains", level))
+    if known is None:
+        names = [domain_of(level, zone, now_ms) for zone in verdicts.columns.standing.zones]
+        known = np.unique(np.array(names, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
+        kept.keep(("domains", level), known)
+    return known
 
 
 def domain_of(level: SpreadLevel, zone: Zone, now_ms: int) -> str:

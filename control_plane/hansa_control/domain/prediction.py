@@ -41,10 +41,10 @@ def plan_of(verdicts: Verdicts, sites: Sequence[Site], fallbacks: Sequence[ZoneI
 
 
 def _assignment(verdicts: Verdicts, site: Site, fallback: ZoneId | None) -> Assignment:
-    spec, able = verdicts.question.spec, verdicts.reach.admissible[:, site.row].tolist()
+    able = verdicts.reach.admissible[:, site.row].tolist()
     takes = [share > 0 for share in site.share_permille] if any(site.share_permille) else able
-    served = {at.access_point for at, takes_it in zip(spec.access, takes, strict=True) if takes_it}
-    latencies = tuple(found for found in verdicts.reach.latencies(site.row) if found.access_point in served)
+    served = [point for point, takes_it in enumerate(takes) if takes_it]
+    latencies = verdicts.reach.latencies(site.row, served)
     zone = verdicts.columns.zones[site.row].id
     return Assignment(zone, site.replicas, verdicts.pool(site.row), site.share_permille, latencies, fallback)
 

@@ -12,11 +12,16 @@ M/G/1 (Pollaczek-Khinchine); elsewhere it is an approximation, in the mean withi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, exp, log
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln, pdtr, xlogy
+
+_Ints = NDArray[np.int64]
+_Erlang = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
 
 MILLIRPS_US = 1_000_000_000
 """Thousandths of a request a second, times microseconds, that keep one server busy."""
@@ -130,18 +135,37 @@ def load_max_millirps(station: Station, bound: WaitBound) -> int:
 def load_max_table(replica: Station, bound: WaitBound, replicas_max: int) -> NDArray[np.int64]:
     """Greatest arrival rates of 0, 1, ..., ``replicas_max`` replicas behind one queue, millirps, nondecreasing.
 
-    Bisection over integers: the percentile rises with load and falls with servers, so the answer is exact, and its
-    successor breaks the bound or is unstable.
+    The percentile rises with load and falls with servers. Bisection over integers with Erlang's formula in closed form
+    comes within a unit; the recursion then decides, so the answer is exact, and its successor breaks the bound or is
+    unstable.
     """
-    replicas = np.arange(replicas_max + 1, dtype=np.int64)
-    servers = replicas * replica.servers
-    low = np.zeros(replicas_max + 1, dtype=np.int64)
-    high = -(-servers * MILLIRPS_US // replica.service_us)
+    servers = np.arange(replicas_max + 1, dtype=np.int64) * replica.servers
+    top = -(-servers * MILLIRPS_US // replica.service_us)
+    guess = _bisect((np.zeros_like(top), top), (servers, replica, bound), _erlang_c_closed)
+    below, above = np.maximum(guess - 1, 0), np.minimum(guess + 1, top)
+    low = np.where(_keeps(below, (servers, replica, bound), erlang_c_each), below, 0)
+    high = np.where(_keeps(above, (servers, replica, bound), erlang_c_each), top, above)
+    return np.maximum.accumulate(_bisect((low, high), (servers, replica, bound), erlang_c_each))
+
+
+def _bisect(between: tuple[_Ints, _Ints], asked: tuple[_Ints, Station, WaitBound], erlang: _Erlang) -> _Ints:
+    """The greatest loads that keep the bound, between one that does and one that does not, elementwise."""
+    low, high = between
     while (wide := high - low > 1).any():
         middle = np.where(wide, (low + high) // 2, low)
-        kept = _keeps(middle, servers, (replica, bound))
+        kept = _keeps(middle, asked, erlang)
         low, high = np.where(wide & kept, middle, low), np.where(wide & ~kept, middle, high)
-    return np.maximum.accumulate(low)
+    return low
+
+
+def _erlang_c_closed(load_erlangs: NDArray[np.float64], servers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Erlang C from the Poisson distribution (B is its density over its distribution function): many servers at once,
+    some digits less than the recursion."""
+    density = np.exp(xlogy(servers, load_erlangs) - load_erlangs - gammaln(servers + 1.0))
+    blocked = density / np.maximum(pdtr(servers, load_erlangs), 1e-300)
+    use = load_erlangs / np.maximum(servers, 1)
+    shares = blocked / np.maximum(1.0 - use * (1.0 - blocked), 1e-300)
+    return np.where(load_erlangs < servers, shares, 1.0)
 
 
 def erlang_c_each(load_erlangs: NDArray[np.float64], servers: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -156,13 +180,11 @@ def erlang_c_each(load_erlangs: NDArray[np.float64], servers: NDArray[np.int64])
     return np.where(load_erlangs < servers, shares, 1.0)
 
 
-def _keeps(
-    millirps: NDArray[np.int64], servers: NDArray[np.int64], asked: tuple[Station, WaitBound]
-) -> NDArray[np.bool_]:
+def _keeps(millirps: _Ints, asked: tuple[_Ints, Station, WaitBound], erlang: _Erlang) -> NDArray[np.bool_]:
     """Which of the loads keep the bound: percentile <= bound is share of the late <= 1 - percentile, elementwise."""
-    replica, bound = asked
+    servers, replica, bound = asked
     load = millirps * replica.service_us / MILLIRPS_US
-    waits, late = erlang_c_each(load, servers), 1.0 - bound.percentile / 100
+    waits, late = erlang(load, servers), 1.0 - bound.percentile / 100
     spare = np.maximum(servers - load, 1e-12)
     mean_us = replica.service_us * (1.0 + replica.scv) / 2 / spare
     tail_us = np.ceil(mean_us * np.log(np.maximum(waits / late, 1.0)))

@@ -16,6 +16,7 @@ import numpy as np
 
 from hansa_control.domain.repacking_problem import (
     NOWHERE,
+    Bools,
     Floats,
     Ints,
     Repacking,
@@ -95,7 +96,7 @@ def _why(problem: RepackingProblem, workload: int) -> Unplaced:
     may = problem.admissible[workload] & np.isfinite(problem.cost[workload])
     if not may.any():
         return Unplaced.NO_ADMISSIBLE_ZONE
-    fits = (problem.demand[workload] <= problem.capacity).all(axis=1)
+    fits = (problem.demand_in_zones()[workload] <= problem.capacity).all(axis=1)
     return Unplaced.CAPACITY if (may & fits).any() else Unplaced.TOO_LARGE
 
 
@@ -108,15 +109,17 @@ class _Packing:
         widest = float(np.abs(finite).max(initial=0.0))
         nowhere = 1.0 + 2.0 * (widest * max(len(cost), 1) + float(problem.open_cost.sum()))
         self.cost = np.column_stack((cost, np.full(len(cost), nowhere)))
-        self.demand = problem.demand
-        endless = np.full((1, problem.demand.shape[1]), np.iinfo(np.int64).max // 2)
-        self.free = np.concatenate((problem.capacity.astype(np.int64), endless))
+        demand = problem.demand_in_zones()
+        # By dimension first: comparing whole tables is several times faster than a last axis of three.
+        self.demand = np.zeros((demand.shape[2], len(cost), demand.shape[1] + 1), dtype=np.int64)
+        self.demand[:, :, :-1] = np.moveaxis(demand, 2, 0)
+        endless = np.full((demand.shape[2], 1), np.iinfo(np.int64).max // 2)
+        self.free = np.concatenate((problem.capacity.T.astype(np.int64), endless), axis=1)
         self.opening = np.concatenate((problem.open_cost, (0.0,)))
         self.count = np.zeros(len(self.opening), dtype=np.int64)
         self.zone = np.full(len(cost), len(self.opening) - 1, dtype=np.int64)
         self.total, self.work = 0.0, 0
-        fits = (self.demand[:, None, :] <= self.free).all(axis=2)
-        self.cost[~fits] = np.inf
+        self.cost[~_fit(self.demand, self.free[:, None])] = np.inf
         self._sequence: Floats = np.asarray(
             (np.arange(1, 64 * len(self.opening) + 8_192) * GOLDEN) % 1.0, dtype=np.float64
         )
@@ -128,7 +131,7 @@ class _Packing:
         """Gives a workload its zone."""
         self.total += float(self.cost[workload, zone]) + (0.0 if self.count[zone] else float(self.opening[zone]))
         self.count[zone] += 1
-        self.free[zone] -= self.demand[workload]
+        self.free[:, zone] -= self.demand[:, workload, zone]
         self.zone[workload] = zone
 
     def take(self, workload: int) -> None:
@@ -136,7 +139,7 @@ class _Packing:
         zone = int(self.zone[workload])
         self.count[zone] -= 1
         self.total -= float(self.cost[workload, zone]) + (0.0 if self.count[zone] else float(self.opening[zone]))
-        self.free[zone] += self.demand[workload]
+        self.free[:, zone] += self.demand[:, workload, zone]
 
     def restore(self, zones: Ints) -> None:
         """Back to an earlier assignment."""
@@ -152,9 +155,9 @@ class _Packing:
         rows = self.cost[workloads]
         if seen.noise:
             rows = rows * (1.0 + seen.noise * self._noise(seen.turn, rows.shape))
-        free, demand = self.free, self.demand[workloads]
+        free, demand = self.free, self.demand[:, workloads]
         table = rows + np.where(self.count > 0, 0.0, self.opening * seen.opening)
-        table[~(demand[:, None, :] <= free).all(axis=2)] = np.inf
+        table[~_fit(demand, free[:, None])] = np.inf
         if seen.without >= 0:
             table[:, seen.without] = np.inf
         lines, waiting = np.arange(len(workloads)), np.ones(len(workloads), dtype=np.bool_)
@@ -166,7 +169,7 @@ class _Packing:
             table[lines, zones] = first
             zone = int(zones[at])
             self.put(int(workloads[at]), zone)
-            still = (demand <= free[zone]).all(axis=1) & (table[:, zone] < np.inf)
+            still = _fit(demand[:, :, zone], free[:, zone, None]) & (table[:, zone] < np.inf)
             table[:, zone] = np.where(still, rows[:, zone], np.inf)
             table[at] = rows[at] = 0.0
             waiting[at] = False
@@ -215,8 +218,7 @@ class _Packing:
         rows = np.arange(len(self.zone))
         leaves = self.cost[rows, self.zone] + np.where(self.count[self.zone] == 1, self.opening[self.zone], 0.0)
         enters = self.cost + np.where(self.count > 0, 0.0, self.opening)
-        fits = (self.demand[:, None, :] <= self.free).all(axis=2)
-        table: Floats = np.where(fits, enters, np.inf) - leaves[:, None]
+        table: Floats = np.where(_fit(self.demand, self.free[:, None]), enters, np.inf) - leaves[:, None]
         table[rows, self.zone] = np.inf
         self.work += 2
         return table
@@ -239,8 +241,7 @@ class _Packing:
         here = self.cost[np.arange(len(zone)), zone]
         there = self.cost[:, zone]
         change = there + there.T - here[:, None] - here
-        room = (self.free[zone] + self.demand)[None]
-        fits = (self.demand[:, None, :] <= room).all(axis=2)
+        fits = self._fits_instead()
         change = np.where(fits & fits.T & (zone[:, None] != zone), change, np.inf)
         self.work += 2
         at = int(change.argmin())
@@ -254,6 +255,12 @@ class _Packing:
         self.put(b, to_b)
         return True
 
+    def _fits_instead(self) -> Bools:
+        """Whether each workload would fit in the room of each other one (W, W)."""
+        zone = self.zone
+        room = self.free[:, zone] + self.demand[:, np.arange(len(zone)), zone]
+        return _fit(self.demand[:, :, zone], room[:, None])
+
     def _eject(self) -> bool:
         """A workload takes another's room, which goes where it costs least."""
         zone = self.zone
@@ -261,8 +268,7 @@ class _Packing:
         away, best = table.min(axis=1), table.argmin(axis=1)
         here = self.cost[np.arange(len(zone)), zone]
         change = self.cost[:, zone] - here[:, None] + away
-        room = (self.free[zone] + self.demand)[None]
-        fits = (self.demand[:, None, :] <= room).all(axis=2) & (zone[:, None] != zone) & (zone[:, None] != best)
+        fits = self._fits_instead() & (zone[:, None] != zone) & (zone[:, None] != best)
         change = np.where(fits, change, np.inf)
         at = int(change.argmin())
         if change.flat[at] >= -TOLERANCE * (1 + abs(self.total)):
@@ -282,6 +288,14 @@ class _Packing:
         self.put(comes, origin)
         self.put(goes, target)
         return False
+
+
+def _fit(demand: Ints, room: Ints) -> Bools:
+    """Whether demand is within room in every dimension, which comes first."""
+    fits: Bools = demand[0] <= room[0] if len(demand) else np.ones(demand.shape[1:], dtype=np.bool_)
+    for asked, free in zip(demand[1:], room[1:], strict=True):
+        fits &= asked <= free
+    return fits
 
 
 def _walk(step: int, count: int) -> int:

@@ -28,8 +28,9 @@ class Unplaced(Enum):
 class RepackingProblem:
     """W workloads and Z zones: cost (W, Z), admissible (W, Z), demand (W, D), capacity (Z, D) of D dimensions.
 
-    open_cost (Z,) >= 0 once for a zone that has a workload; move_cost (W,) for any zone but ``current`` (W,), -1 where
-    it has none (then no move is paid). Raises ValueError naming the field whose shape or values are not so.
+    Demand may be (W, Z, D) where it depends on the zone, as it does where zones have other devices. open_cost (Z,) >= 0
+    once for a zone that has a workload; move_cost (W,) for any zone but ``current`` (W,), -1 where it has none (then no
+    move is paid). Raises ValueError naming the field whose shape or values are not so.
     """
 
     cost: Floats
@@ -43,9 +44,10 @@ class RepackingProblem:
     def __post_init__(self) -> None:
         workloads, zones = self.cost.shape
         dimensions = self.demand.shape[-1]
+        by_zone = (zones,) if self.demand.ndim == 3 else ()
         shapes: tuple[tuple[str, NDArray[np.generic], tuple[int, ...]], ...] = (
             ("admissible", self.admissible, (workloads, zones)),
-            ("demand", self.demand, (workloads, dimensions)),
+            ("demand", self.demand, (workloads, *by_zone, dimensions)),
             ("capacity", self.capacity, (zones, dimensions)),
             ("open_cost", self.open_cost, (zones,)),
             ("move_cost", self.move_cost, (workloads,)),
@@ -58,6 +60,12 @@ class RepackingProblem:
             raise ValueError("demand, open_cost and move_cost are never negative; the least is 0")
         if ((self.current < NOWHERE) | (self.current >= zones)).any():
             raise ValueError(f"current holds zones 0 to {zones - 1}, or -1 for none")
+
+    def demand_in_zones(self) -> Ints:
+        """Demand (W, Z, D), whether it depends on the zone or not."""
+        if self.demand.ndim == 3:
+            return self.demand
+        return np.broadcast_to(self.demand[:, None], (*self.cost.shape, self.demand.shape[-1]))
 
     def cost_with_moves(self) -> Floats:
         """Cost (W, Z) with what a move costs; infinite where it may not be."""

@@ -109,6 +109,7 @@ class _Found(NamedTuple):
     back: Tree
     costs: RouteCosts
     routes: dict[int, Route]
+    epoch: int
 
 
 def costs(network: Network, key: RouteKey) -> RouteCosts:
@@ -256,15 +257,28 @@ def _tree_keys(network: Network, key: RouteKey) -> tuple[TreeKey, TreeKey]:
 
 def _found(network: Network, key: TreeKey, there: Tree, back: Tree) -> _Found:
     """What follows from two trees; the costs are kept while those of the trees stay the same arrays."""
-    kept = ("found", key)
+    kept, epoch = ("found", key), network.lineage.epoch
     former: _Found | None = network.searches.get(kept)
     if former is not None and former.there.cost is there.cost and former.back.cost is back.cost:
-        route_costs = former.costs
+        found = _Found(there, back, former.costs, _untouched(network, former), epoch)
     else:
-        route_costs = _route_costs(network, there, back)
-    found = _Found(there, back, route_costs, {})
+        found = _Found(there, back, _route_costs(network, there, back), {}, epoch)
     network.searches.keep(kept, found, weight=len(network.nodes) + 100)
     return found
+
+
+def _untouched(network: Network, former: _Found) -> dict[int, Route]:
+    """Paths that stay as they were found: no link at a node of theirs, nor such a node, has changed since."""
+    touched = network.lineage.since(former.epoch)
+    if touched is None:
+        return {}
+    ends = network.arcs.ends[list(touched.links)].ravel().tolist()
+    changed = {*ends, *touched.nodes}
+    return {
+        node: route
+        for node, route in former.routes.items()
+        if changed.isdisjoint(route.nodes) and changed.isdisjoint(route.back_nodes)
+    }
 
 
 def _no_costs(network: Network) -> RouteCosts:

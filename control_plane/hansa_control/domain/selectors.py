@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from hansa_control.domain.claim_groups import facts_memo
 from hansa_control.domain.claims import claims_of
 from hansa_control.domain.filters import Mask, Question
-from hansa_control.domain.law_filter import facts_memo, holds
+from hansa_control.domain.law_filter import holds
 from hansa_control.domain.model import FactKind, Selector, Zone
 
 

@@ -87,21 +87,31 @@ class _Push:
         finite = np.append(room[:-1], demand.sum())
         empty = finite.sum() - demand.sum()
         self.demand = np.append(demand[busy], empty)
-        unit = cost[busy] / demand[busy, None]
-        unit = np.concatenate((unit, np.zeros((1, len(room)))))
-        self._detour = unit[:, None, :] - unit[:, :, None]
-        self._possible = np.empty(self._detour.shape)
+        unit = np.concatenate((cost[busy] / demand[busy, None], np.zeros((1, len(room))))).T
+        self._detour = unit[None] - unit[:, None]
         load = demand @ shares
         slack = np.where(price > 0, 0.0, np.maximum(finite - load, 0.0))
         slack *= min(1.0, empty / max(float(slack.sum()), EPSILON))
         slack[-1] += max(0.0, empty - float(slack.sum()))
-        self.shares = np.concatenate((shares[busy], slack[None] / max(empty, EPSILON)))
+        begun = np.concatenate((shares[busy], slack[None] / max(empty, EPSILON)))
+        self._possible = np.where(begun.T[:, None] > 0, self._detour, INFINITE)
+        self._columns = np.arange(len(room))
+        self._mover: list[list[int]] = self._possible.argmin(axis=2).tolist()
+        self._hop: list[list[float]] = self._possible.min(axis=2).tolist()
+        self._held: list[list[float]] = begun.tolist()
+        self._weight: list[float] = self.demand.tolist()
         self.over: list[float] = (load + slack - finite).tolist()
+        self._price: list[float] = price.tolist()
         self.tolerance = EPSILON * (1.0 + float(demand.sum()))
+
+    @property
+    def shares(self) -> Floats:
+        """Shares of access points with demand, and last of the room that stays empty."""
+        return np.array(self._held)
 
     def run(self) -> int:
         """Steps taken until every zone has its room."""
-        steps, limit = 0, 8 * self.shares.size
+        steps, limit = 0, 8 * len(self._held) * len(self.over)
         while max(self.over) > self.tolerance and steps < limit:
             self._step()
             steps += 1
@@ -109,38 +119,61 @@ class _Push:
 
     def prices(self) -> Floats:
         """What each zone's room is worth: the best chain that would end there."""
-        distance, _ = _chains([0.0] * len(self.over), self._hops())
+        distance, _ = _chains([0.0] * len(self.over), self._hop)
         prices: Floats = np.maximum(-np.array(distance), 0.0)
         return prices
 
     def _step(self) -> None:
-        distance, before = _chains([0.0 if over > self.tolerance else INFINITE for over in self.over], self._hops())
-        ends = [z for z, over in enumerate(self.over) if over < -self.tolerance]
-        chain = [min(ends, key=distance.__getitem__)]
-        while before[chain[-1]] >= 0 and len(chain) <= len(self.over):
-            chain.append(before[chain[-1]])
-        chain.reverse()
+        chain = self._cheapest_chain()
         self._shift(list(pairwise(chain)))
+
+    def _cheapest_chain(self) -> list[int]:
+        """From a zone with too much load to one with room, by Dijkstra over hops reduced by prices, which rise."""
+        over, price, zones = self.over, self._price, range(len(self.over))
+        distance = [0.0 if load > self.tolerance else INFINITE for load in over]
+        before, waiting, found = [-1] * len(over), list(zones), -1
+        while found < 0:
+            u = min(waiting, key=distance.__getitem__)
+            waiting.remove(u)
+            if over[u] < -self.tolerance:
+                found = u
+            base, least, hop = distance[u] - price[u], distance[u], self._hop[u]
+            for v in waiting if found < 0 else ():
+                reached = base + hop[v] + price[v]
+                if reached < distance[v]:
+                    # Reduced hops are never below nothing, but for rounding.
+                    distance[v], before[v] = reached if reached > least else least, u
+        self._price = [price[z] + max(distance[found] - distance[z], 0.0) for z in zones]
+        chain = [found]
+        while before[chain[-1]] >= 0:
+            chain.append(before[chain[-1]])
+        return chain[::-1]
 
     def _shift(self, hops: list[tuple[int, int]]) -> None:
         first, last = hops[0][0], hops[-1][1]
-        movers = [int(self._possible[:, u, v].argmin()) for u, v in hops]
-        held = [float(self.shares[a, u] * self.demand[a]) for a, (u, _) in zip(movers, hops, strict=True)]
+        movers = [self._mover[u][v] for u, v in hops]
+        held = [self._held[a][u] * self._weight[a] for a, (u, _) in zip(movers, hops, strict=True)]
         amount = min(self.over[first], -self.over[last], *held)
         for a, (u, v) in zip(movers, hops, strict=True):
-            left = float(self.shares[a, u]) - amount / float(self.demand[a])
+            shares = self._held[a]
+            left = shares[u] - amount / self._weight[a]
             moved = left if left > EPSILON else 0.0
-            self.shares[a, v] += self.shares[a, u] - moved
-            self.shares[a, u] = moved
+            if not shares[v]:
+                self._possible[v, :, a] = self._detour[v, :, a]
+            shares[v] += shares[u] - moved
+            shares[u] = moved
+            if not moved:
+                self._possible[u, :, a] = INFINITE
         self.over[first] -= amount
         self.over[last] += amount
+        for zone in {zone for hop in hops for zone in hop}:
+            self._look_from(zone)
 
-    def _hops(self) -> list[list[float]]:
-        """Cheapest hop between any two zones (k, k), per millirps."""
-        np.copyto(self._possible, INFINITE)
-        np.copyto(self._possible, self._detour, where=(self.shares > 0)[:, :, None])
-        hops: list[list[float]] = self._possible.min(axis=0).tolist()
-        return hops
+    def _look_from(self, zone: int) -> None:
+        """Finds the cheapest hop from a zone to every other, per millirps, and whose demand makes it."""
+        mover = self._possible[zone].argmin(axis=1)
+        self._mover[zone] = mover.tolist()
+        self._hop[zone] = self._possible[zone, self._columns, mover].tolist()
 
 
 def _chains(distance: list[float], hop: list[list[float]]) -> tuple[list[float], list[int]]:
@@ -151,8 +184,10 @@ def _chains(distance: list[float], hop: list[list[float]]) -> tuple[list[float],
     for u in queue:
         base = distance[u]
         for v, further in enumerate(hop[u]):
-            if base + further < distance[v] - EPSILON * (1.0 + abs(base + further)) and v != u:
-                distance[v] = base + further
+            reached = base + further
+            # The first comparison is implied by the second; it is there because it nearly always settles it.
+            if reached < distance[v] and reached < distance[v] - EPSILON * (1.0 + abs(reached)) and v != u:
+                distance[v] = reached
                 before[v] = u
                 if len(queue) < rounds:
                     queue.append(v)
