@@ -88,10 +88,10 @@ def test_the_endpoints_of_several_zones_come_with_their_shares_and_authorities(
             endpoint_ca_pem=zone.encode(),
         )
         service.zone_endpoints.append(one)
-    answer = hansa("endpoint", "yard-ocr", "--ca-file", tmp_path / "ca.pem")
+    answer = hansa("endpoint", "yard-ocr", "--ca-file", tmp_path / "zones.pem")
     assert [line.split()[0] for line in answer.out.splitlines()] == ["ZONE", "nordavind/oslo-1", "solvik/sto-1"]
     assert "75 %" in answer.out
-    bundle = (tmp_path / "ca.pem").read_bytes()
+    bundle = (tmp_path / "zones.pem").read_bytes()
     assert bundle.startswith(canned.CA_PEM)
     assert bundle.endswith(b"nordavind/oslo-1\nsolvik/sto-1\n")
     answer = hansa("endpoint", "yard-ocr", "-o", "json")
