@@ -21,7 +21,7 @@ from hansa.cli.view_decision import (
     section,
     why_not_document,
 )
-from hansa.cli.view_plan import plan_blocks
+from hansa.cli.view_plan import joined, plan_blocks, planned_zones
 from hansa.errors import HansaError, grpc_code
 from hansa.names import hint, parse_zone, short_workload, short_zone
 from hansa.reasons import EXPLANATIONS, canonical_reason
@@ -69,15 +69,16 @@ def _chosen(
     decision = explained.decision
     rank = list(decision.choices).index(choice) + 1
     pool = f", on {choice.pool}" if choice.pool else ""
-    place = f"choice {rank} of {len(decision.choices)}"
+    where = joined(explained.current_zones) or choice.zone
+    place = f"{f'{choice.zone}: ' if where != choice.zone else ''}choice {rank} of {len(decision.choices)}"
     return [
-        line(Styled(f"{name} is in ", "bold"), Styled(choice.zone, "bold green"), f" ({place}{pool})"),
+        line(Styled(f"{name} is in ", "bold"), Styled(where, "bold green"), f" ({place}{pool})"),
         decided_line(decision, explained.decided_at_ms),
         score_line(choice),
         *plan_blocks(decision, spec),
         *section("Paths", latency_table(choice.latencies, spec.latency)),
         *section("Constraints that hold", passed_table(choice.passed)),
-        *section("Feasible zones", choice_table(decision.choices, choice.zone)),
+        *section("Feasible zones", choice_table(decision.choices, [*explained.current_zones, choice.zone])),
         line(),
         _now_line(explained, choice.zone),
     ]
@@ -90,10 +91,22 @@ def _now_line(explained: workload_service_pb2.ExplainWorkloadResponse, zone: str
     if not now.choices:
         return line("asked again now: ", Styled("no zone is feasible", "bold red"))
     best = now.choices[0].zone
+    if len(explained.current_zones) > 1:
+        return _together_line(explained)
     if best == zone:
         return line("asked again now: ", Styled(f"{zone} is still the best", "green"))
     stays = "is feasible still" if _choice_of(now, zone) else "is not feasible any more"
     return line("asked again now: ", Styled(f"{best} would be the best; {zone} {stays}", "yellow"))
+
+
+def _together_line(explained: workload_service_pb2.ExplainWorkloadResponse) -> Line:
+    """The same for several zones: they are judged together."""
+    if not explained.now.HasField("plan"):
+        return line("asked again now: ", Styled("no plan is feasible", "bold red"), f": {explained.now.nearest_fix}")
+    best = planned_zones(explained.now)
+    if best == list(explained.current_zones):
+        return line("asked again now: ", Styled(f"{joined(best)} are still the best", "green"))
+    return line("asked again now: ", Styled(f"{joined(best)} would be the best", "yellow"))
 
 
 def _choice_of(decision: workload_pb2.Decision, zone: str) -> workload_pb2.Choice | None:

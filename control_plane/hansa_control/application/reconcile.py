@@ -244,7 +244,7 @@ class Reconciler:
     async def _release(self, workload: Workload, placement: Placement) -> Workload:
         deleting = workload.state is WorkloadState.DELETING
         try:
-            workload = await self._placer.give_back(
+            workload = await self._placer.holder.give_back(
                 workload, placement, Reason.WORKLOAD_DELETED if deleting else Reason.WORKLOAD_MOVED
             )
         except (OwnerUnreachable, RefusalError) as failure:

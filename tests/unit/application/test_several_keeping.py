@@ -1,4 +1,4 @@
-"""A workload in several zones that loses a part, or the law in one: what answers goes on until a batch does."""
+"""A workload in several zones loses a part, or the law in one: what answers goes on until a whole batch does."""
 
 from __future__ import annotations
 
