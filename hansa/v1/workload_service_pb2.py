@@ -24,59 +24,64 @@ _sym_db = _symbol_database.Default()
 
 from hansa.v1 import common_pb2 as hansa_dot_v1_dot_common__pb2
 from hansa.v1 import network_pb2 as hansa_dot_v1_dot_network__pb2
+from hansa.v1 import optimization_pb2 as hansa_dot_v1_dot_optimization__pb2
 from hansa.v1 import workload_pb2 as hansa_dot_v1_dot_workload__pb2
 from hansa.v1 import zone_pb2 as hansa_dot_v1_dot_zone__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhansa/v1/workload_service.proto\x12\x08hansa.v1\x1a\x15hansa/v1/common.proto\x1a\x16hansa/v1/network.proto\x1a\x17hansa/v1/workload.proto\x1a\x13hansa/v1/zone.proto\"I\n\x13PlanWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\"R\n\x14PlanWorkloadResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Decision\x12\x14\n\x0c\x63urrent_zone\x18\x02 \x01(\t\"z\n\x15SubmitWorkloadRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\x12\x19\n\x11\x65xpect_generation\x18\x04 \x01(\x03\">\n\x16SubmitWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\"\"\n\x12GetWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x13GetWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\"=\n\x14ListWorkloadsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x15ListWorkloadsResponse\x12%\n\tworkloads\x18\x01 \x03(\x0b\x32\x12.hansa.v1.Workload\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x14WatchWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"o\n\x15WatchWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\x12\x1f\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x0f.hansa.v1.Event\x12\x0f\n\x07\x64\x65leted\x18\x03 \x01(\x08\"4\n\x16\x45xplainWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\"\x8d\x01\n\x17\x45xplainWorkloadResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Decision\x12\x14\n\x0c\x63urrent_zone\x18\x02 \x01(\t\x12\x15\n\rdecided_at_ms\x18\x03 \x01(\x03\x12\x1f\n\x03now\x18\x04 \x01(\x0b\x32\x12.hansa.v1.Decision\"G\n\x15\x44\x65leteWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\">\n\x16\x44\x65leteWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\"9\n\x10ListZonesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"K\n\x11ListZonesResponse\x12\x1d\n\x05zones\x18\x01 \x03(\x0b\x32\x0e.hansa.v1.Zone\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x13\n\x11GetNetworkRequest\"\xa8\x01\n\x12GetNetworkResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.hansa.v1.NetworkNode\x12$\n\x05links\x18\x02 \x03(\x0b\x32\x15.hansa.v1.NetworkLink\x12)\n\x06probes\x18\x03 \x03(\x0b\x32\x19.hansa.v1.ProbeComparison\x12\x1b\n\x13snapshot_generation\x18\x04 \x01(\x03\"a\n\x0fProbeComparison\x12\'\n\x08measured\x18\x01 \x01(\x0b\x32\x15.hansa.v1.ProbeResult\x12%\n\x08modelled\x18\x02 \x01(\x0b\x32\x13.hansa.v1.RoundTrip\"#\n\x13\x46indEndpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"c\n\x14\x46indEndpointResponse\x12\x15\n\rendpoint_urls\x18\x01 \x03(\t\x12\x17\n\x0f\x65ndpoint_ca_pem\x18\x02 \x01(\x0c\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\r\n\x05\x63laim\x18\x04 \x01(\t2\xb2\x06\n\x0fWorkloadService\x12M\n\x0cPlanWorkload\x12\x1d.hansa.v1.PlanWorkloadRequest\x1a\x1e.hansa.v1.PlanWorkloadResponse\x12S\n\x0eSubmitWorkload\x12\x1f.hansa.v1.SubmitWorkloadRequest\x1a .hansa.v1.SubmitWorkloadResponse\x12J\n\x0bGetWorkload\x12\x1c.hansa.v1.GetWorkloadRequest\x1a\x1d.hansa.v1.GetWorkloadResponse\x12P\n\rListWorkloads\x12\x1e.hansa.v1.ListWorkloadsRequest\x1a\x1f.hansa.v1.ListWorkloadsResponse\x12R\n\rWatchWorkload\x12\x1e.hansa.v1.WatchWorkloadRequest\x1a\x1f.hansa.v1.WatchWorkloadResponse0\x01\x12V\n\x0f\x45xplainWorkload\x12 .hansa.v1.ExplainWorkloadRequest\x1a!.hansa.v1.ExplainWorkloadResponse\x12S\n\x0e\x44\x65leteWorkload\x12\x1f.hansa.v1.DeleteWorkloadRequest\x1a .hansa.v1.DeleteWorkloadResponse\x12\x44\n\tListZones\x12\x1a.hansa.v1.ListZonesRequest\x1a\x1b.hansa.v1.ListZonesResponse\x12G\n\nGetNetwork\x12\x1b.hansa.v1.GetNetworkRequest\x1a\x1c.hansa.v1.GetNetworkResponse\x12M\n\x0c\x46indEndpoint\x12\x1d.hansa.v1.FindEndpointRequest\x1a\x1e.hansa.v1.FindEndpointResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhansa/v1/workload_service.proto\x12\x08hansa.v1\x1a\x15hansa/v1/common.proto\x1a\x16hansa/v1/network.proto\x1a\x1bhansa/v1/optimization.proto\x1a\x17hansa/v1/workload.proto\x1a\x13hansa/v1/zone.proto\"I\n\x13PlanWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\"R\n\x14PlanWorkloadResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Decision\x12\x14\n\x0c\x63urrent_zone\x18\x02 \x01(\t\"z\n\x15SubmitWorkloadRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\x12\x19\n\x11\x65xpect_generation\x18\x04 \x01(\x03\">\n\x16SubmitWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\"\"\n\x12GetWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x13GetWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\"=\n\x14ListWorkloadsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x15ListWorkloadsResponse\x12%\n\tworkloads\x18\x01 \x03(\x0b\x32\x12.hansa.v1.Workload\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x14WatchWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"o\n\x15WatchWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\x12\x1f\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x0f.hansa.v1.Event\x12\x0f\n\x07\x64\x65leted\x18\x03 \x01(\x08\"4\n\x16\x45xplainWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\"\x8d\x01\n\x17\x45xplainWorkloadResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Decision\x12\x14\n\x0c\x63urrent_zone\x18\x02 \x01(\t\x12\x15\n\rdecided_at_ms\x18\x03 \x01(\x03\x12\x1f\n\x03now\x18\x04 \x01(\x0b\x32\x12.hansa.v1.Decision\"G\n\x15\x44\x65leteWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\">\n\x16\x44\x65leteWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\"9\n\x10ListZonesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"K\n\x11ListZonesResponse\x12\x1d\n\x05zones\x18\x01 \x03(\x0b\x32\x0e.hansa.v1.Zone\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x13\n\x11GetNetworkRequest\"\xa8\x01\n\x12GetNetworkResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.hansa.v1.NetworkNode\x12$\n\x05links\x18\x02 \x03(\x0b\x32\x15.hansa.v1.NetworkLink\x12)\n\x06probes\x18\x03 \x03(\x0b\x32\x19.hansa.v1.ProbeComparison\x12\x1b\n\x13snapshot_generation\x18\x04 \x01(\x03\"a\n\x0fProbeComparison\x12\'\n\x08measured\x18\x01 \x01(\x0b\x32\x15.hansa.v1.ProbeResult\x12%\n\x08modelled\x18\x02 \x01(\x0b\x32\x13.hansa.v1.RoundTrip\"#\n\x13\x46indEndpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"c\n\x14\x46indEndpointResponse\x12\x15\n\rendpoint_urls\x18\x01 \x03(\t\x12\x17\n\x0f\x65ndpoint_ca_pem\x18\x02 \x01(\x0c\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\r\n\x05\x63laim\x18\x04 \x01(\t\"W\n\x19OptimizePlacementsRequest\x12\x10\n\x08work_max\x18\x01 \x01(\x03\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12\x19\n\x11\x65xact_time_ms_max\x18\x03 \x01(\x03\"J\n\x1aOptimizePlacementsResponse\x12,\n\x0coptimization\x18\x01 \x01(\x0b\x32\x16.hansa.v1.Optimization2\x93\x07\n\x0fWorkloadService\x12M\n\x0cPlanWorkload\x12\x1d.hansa.v1.PlanWorkloadRequest\x1a\x1e.hansa.v1.PlanWorkloadResponse\x12S\n\x0eSubmitWorkload\x12\x1f.hansa.v1.SubmitWorkloadRequest\x1a .hansa.v1.SubmitWorkloadResponse\x12J\n\x0bGetWorkload\x12\x1c.hansa.v1.GetWorkloadRequest\x1a\x1d.hansa.v1.GetWorkloadResponse\x12P\n\rListWorkloads\x12\x1e.hansa.v1.ListWorkloadsRequest\x1a\x1f.hansa.v1.ListWorkloadsResponse\x12R\n\rWatchWorkload\x12\x1e.hansa.v1.WatchWorkloadRequest\x1a\x1f.hansa.v1.WatchWorkloadResponse0\x01\x12V\n\x0f\x45xplainWorkload\x12 .hansa.v1.ExplainWorkloadRequest\x1a!.hansa.v1.ExplainWorkloadResponse\x12S\n\x0e\x44\x65leteWorkload\x12\x1f.hansa.v1.DeleteWorkloadRequest\x1a .hansa.v1.DeleteWorkloadResponse\x12\x44\n\tListZones\x12\x1a.hansa.v1.ListZonesRequest\x1a\x1b.hansa.v1.ListZonesResponse\x12G\n\nGetNetwork\x12\x1b.hansa.v1.GetNetworkRequest\x1a\x1c.hansa.v1.GetNetworkResponse\x12M\n\x0c\x46indEndpoint\x12\x1d.hansa.v1.FindEndpointRequest\x1a\x1e.hansa.v1.FindEndpointResponse\x12_\n\x12OptimizePlacements\x12#.hansa.v1.OptimizePlacementsRequest\x1a$.hansa.v1.OptimizePlacementsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hansa.v1.workload_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLANWORKLOADREQUEST']._serialized_start=138
-  _globals['_PLANWORKLOADREQUEST']._serialized_end=211
-  _globals['_PLANWORKLOADRESPONSE']._serialized_start=213
-  _globals['_PLANWORKLOADRESPONSE']._serialized_end=295
-  _globals['_SUBMITWORKLOADREQUEST']._serialized_start=297
-  _globals['_SUBMITWORKLOADREQUEST']._serialized_end=419
-  _globals['_SUBMITWORKLOADRESPONSE']._serialized_start=421
-  _globals['_SUBMITWORKLOADRESPONSE']._serialized_end=483
-  _globals['_GETWORKLOADREQUEST']._serialized_start=485
-  _globals['_GETWORKLOADREQUEST']._serialized_end=519
-  _globals['_GETWORKLOADRESPONSE']._serialized_start=521
-  _globals['_GETWORKLOADRESPONSE']._serialized_end=580
-  _globals['_LISTWORKLOADSREQUEST']._serialized_start=582
-  _globals['_LISTWORKLOADSREQUEST']._serialized_end=643
-  _globals['_LISTWORKLOADSRESPONSE']._serialized_start=645
-  _globals['_LISTWORKLOADSRESPONSE']._serialized_end=732
-  _globals['_WATCHWORKLOADREQUEST']._serialized_start=734
-  _globals['_WATCHWORKLOADREQUEST']._serialized_end=794
-  _globals['_WATCHWORKLOADRESPONSE']._serialized_start=796
-  _globals['_WATCHWORKLOADRESPONSE']._serialized_end=907
-  _globals['_EXPLAINWORKLOADREQUEST']._serialized_start=909
-  _globals['_EXPLAINWORKLOADREQUEST']._serialized_end=961
-  _globals['_EXPLAINWORKLOADRESPONSE']._serialized_start=964
-  _globals['_EXPLAINWORKLOADRESPONSE']._serialized_end=1105
-  _globals['_DELETEWORKLOADREQUEST']._serialized_start=1107
-  _globals['_DELETEWORKLOADREQUEST']._serialized_end=1178
-  _globals['_DELETEWORKLOADRESPONSE']._serialized_start=1180
-  _globals['_DELETEWORKLOADRESPONSE']._serialized_end=1242
-  _globals['_LISTZONESREQUEST']._serialized_start=1244
-  _globals['_LISTZONESREQUEST']._serialized_end=1301
-  _globals['_LISTZONESRESPONSE']._serialized_start=1303
-  _globals['_LISTZONESRESPONSE']._serialized_end=1378
-  _globals['_GETNETWORKREQUEST']._serialized_start=1380
-  _globals['_GETNETWORKREQUEST']._serialized_end=1399
-  _globals['_GETNETWORKRESPONSE']._serialized_start=1402
-  _globals['_GETNETWORKRESPONSE']._serialized_end=1570
-  _globals['_PROBECOMPARISON']._serialized_start=1572
-  _globals['_PROBECOMPARISON']._serialized_end=1669
-  _globals['_FINDENDPOINTREQUEST']._serialized_start=1671
-  _globals['_FINDENDPOINTREQUEST']._serialized_end=1706
-  _globals['_FINDENDPOINTRESPONSE']._serialized_start=1708
-  _globals['_FINDENDPOINTRESPONSE']._serialized_end=1807
-  _globals['_WORKLOADSERVICE']._serialized_start=1810
-  _globals['_WORKLOADSERVICE']._serialized_end=2628
+  _globals['_PLANWORKLOADREQUEST']._serialized_start=167
+  _globals['_PLANWORKLOADREQUEST']._serialized_end=240
+  _globals['_PLANWORKLOADRESPONSE']._serialized_start=242
+  _globals['_PLANWORKLOADRESPONSE']._serialized_end=324
+  _globals['_SUBMITWORKLOADREQUEST']._serialized_start=326
+  _globals['_SUBMITWORKLOADREQUEST']._serialized_end=448
+  _globals['_SUBMITWORKLOADRESPONSE']._serialized_start=450
+  _globals['_SUBMITWORKLOADRESPONSE']._serialized_end=512
+  _globals['_GETWORKLOADREQUEST']._serialized_start=514
+  _globals['_GETWORKLOADREQUEST']._serialized_end=548
+  _globals['_GETWORKLOADRESPONSE']._serialized_start=550
+  _globals['_GETWORKLOADRESPONSE']._serialized_end=609
+  _globals['_LISTWORKLOADSREQUEST']._serialized_start=611
+  _globals['_LISTWORKLOADSREQUEST']._serialized_end=672
+  _globals['_LISTWORKLOADSRESPONSE']._serialized_start=674
+  _globals['_LISTWORKLOADSRESPONSE']._serialized_end=761
+  _globals['_WATCHWORKLOADREQUEST']._serialized_start=763
+  _globals['_WATCHWORKLOADREQUEST']._serialized_end=823
+  _globals['_WATCHWORKLOADRESPONSE']._serialized_start=825
+  _globals['_WATCHWORKLOADRESPONSE']._serialized_end=936
+  _globals['_EXPLAINWORKLOADREQUEST']._serialized_start=938
+  _globals['_EXPLAINWORKLOADREQUEST']._serialized_end=990
+  _globals['_EXPLAINWORKLOADRESPONSE']._serialized_start=993
+  _globals['_EXPLAINWORKLOADRESPONSE']._serialized_end=1134
+  _globals['_DELETEWORKLOADREQUEST']._serialized_start=1136
+  _globals['_DELETEWORKLOADREQUEST']._serialized_end=1207
+  _globals['_DELETEWORKLOADRESPONSE']._serialized_start=1209
+  _globals['_DELETEWORKLOADRESPONSE']._serialized_end=1271
+  _globals['_LISTZONESREQUEST']._serialized_start=1273
+  _globals['_LISTZONESREQUEST']._serialized_end=1330
+  _globals['_LISTZONESRESPONSE']._serialized_start=1332
+  _globals['_LISTZONESRESPONSE']._serialized_end=1407
+  _globals['_GETNETWORKREQUEST']._serialized_start=1409
+  _globals['_GETNETWORKREQUEST']._serialized_end=1428
+  _globals['_GETNETWORKRESPONSE']._serialized_start=1431
+  _globals['_GETNETWORKRESPONSE']._serialized_end=1599
+  _globals['_PROBECOMPARISON']._serialized_start=1601
+  _globals['_PROBECOMPARISON']._serialized_end=1698
+  _globals['_FINDENDPOINTREQUEST']._serialized_start=1700
+  _globals['_FINDENDPOINTREQUEST']._serialized_end=1735
+  _globals['_FINDENDPOINTRESPONSE']._serialized_start=1737
+  _globals['_FINDENDPOINTRESPONSE']._serialized_end=1836
+  _globals['_OPTIMIZEPLACEMENTSREQUEST']._serialized_start=1838
+  _globals['_OPTIMIZEPLACEMENTSREQUEST']._serialized_end=1925
+  _globals['_OPTIMIZEPLACEMENTSRESPONSE']._serialized_start=1927
+  _globals['_OPTIMIZEPLACEMENTSRESPONSE']._serialized_end=2001
+  _globals['_WORKLOADSERVICE']._serialized_start=2004
+  _globals['_WORKLOADSERVICE']._serialized_end=2919
 # @@protoc_insertion_point(module_scope)

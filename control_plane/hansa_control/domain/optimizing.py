@@ -68,8 +68,8 @@ def pack(problem: RepackingProblem, effort: Effort) -> Packing:
     found = repack(problem, RepackingLimits(effort.work_max) if effort.work_max else None)
     packings = [_present(problem), Packing(found.zones, found.objective, found.work)]
     bound: float | None = None
-    if effort.exact_time_s and problem.cost.size:
-        exact = solve_repacking(problem, ExactLimits(time_limit_s=float(effort.exact_time_s)))
+    if effort.exact_time_ms_max and problem.cost.size:
+        exact = solve_repacking(problem, ExactLimits(time_limit_s=effort.exact_time_ms_max / 1_000))
         if np.isfinite(exact.objective):
             packings.append(Packing(exact.zones, exact.objective, found.work))
             bound = exact.lower_bound if exact.unplaced == _homeless(packings[1]) else None
