@@ -24,7 +24,7 @@ class Asked:
 
 
 async def optimize(session: Session, asked: Asked) -> int:
-    """Says what packing anew would move, and whether anything by the exit code. HansaError INVALID_FIELD without plan."""
+    """Says what packing anew would move; the exit code says whether anything. HansaError where acting is asked for."""
     if not asked.plan:
         raise HansaError("INVALID_FIELD", "acting comes with planned moves; use --plan", field="--plan")
     if asked.exact_time_ms and not asked.exact:

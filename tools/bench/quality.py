@@ -232,10 +232,11 @@ def _repacking_result(name: str, seed: int, asked: tuple[float, Size]) -> Result
     exact = solve_repacking(problem, ExactLimits(1e-4, size.repacking_limit_s * (1 if small else 4)))
     if np.isfinite(exact.objective) and len(found.unplaced) > exact.unplaced:
         return Result(name, 0.0, 0.0, closed=True)
-    closed = exact.objective - exact.lower_bound <= 1e-3 * abs(exact.objective)
-    quality = min(1.0, exact.lower_bound / found.objective)
+    bound = exact.bound_for(len(found.unplaced))
+    closed = found.objective - bound <= 1e-3 * found.objective or exact.gap <= 1e-3
+    quality = min(1.0, bound / found.objective)
     print(f"{name} {seed} {quality:.4f}{'' if closed else ' open'}", file=sys.stderr, flush=True)
-    return Result(name, quality, exact.lower_bound / greedy.objective, closed)
+    return Result(name, quality, exact.bound_for(len(greedy.unplaced)) / greedy.objective, closed)
 
 
 def _quality(name: str, results: list[Result], *, targets: bool) -> list[dict[str, object]]:
