@@ -23,13 +23,23 @@ from hansa.errors import HansaError, from_rpc_error
 from hansa.names import parse_workload
 from hansa.profile import Profile
 from hansa.system import Clock, IdSource, SystemClock, SystemIds
-from hansa.v1 import common_pb2, overlay_pb2, workload_pb2, workload_service_pb2, workload_service_pb2_grpc, zone_pb2
+from hansa.v1 import (
+    common_pb2,
+    optimization_pb2,
+    overlay_pb2,
+    workload_pb2,
+    workload_service_pb2,
+    workload_service_pb2_grpc,
+    zone_pb2,
+)
 
 REQUEST_ID_KEY = "hansa-request-id"
 PAGE_SIZE = 200
 _DELAY_FIRST_MS = 100
 _DELAY_MAX_MS = 2_000
 _STREAM_LIFE_MS = 300_000
+_SEARCH_MS = 20_000
+_EXACT_MS = 30_000
 _CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", _DELAY_FIRST_MS),
     ("grpc.min_reconnect_backoff_ms", _DELAY_FIRST_MS),
@@ -159,6 +169,21 @@ class Client:
         workload: workload_pb2.Workload = response.workload
         return workload
 
+    async def optimize(
+        self, *, exact: bool = False, exact_time_ms_max: int = 0, work_max: int = 0
+    ) -> optimization_pb2.Optimization:
+        """What packing the tenant's workloads anew would move, gain and risk; nothing is changed.
+
+        ``exact`` asks HiGHS for the optimum afterwards. The deadline is prolonged by what the search may take.
+        """
+        request = workload_service_pb2.OptimizePlacementsRequest(
+            exact=exact, exact_time_ms_max=exact_time_ms_max, work_max=work_max
+        )
+        search_ms = _SEARCH_MS + (exact_time_ms_max or _EXACT_MS) * exact + work_max
+        response = await self._call(self._stub.OptimizePlacements, request, more_ms=search_ms)
+        optimization: optimization_pb2.Optimization = response.optimization
+        return optimization
+
     async def network(self) -> workload_service_pb2.GetNetworkResponse:
         """The network that the operator sees, with what was measured beside what is modelled."""
         request = workload_service_pb2.GetNetworkRequest()
@@ -221,10 +246,10 @@ class Client:
     def _full(self, name: str) -> str:
         return str(parse_workload(name, self._tenant))
 
-    async def _call(self, method: Callable[..., Any], request: Any, request_id: str = "") -> Any:
+    async def _call(self, method: Callable[..., Any], request: Any, request_id: str = "", *, more_ms: int = 0) -> Any:
         """Calls, and calls again while the answer is UNAVAILABLE and the deadline allows."""
         request_id = request_id or self._ids.new_id()
-        retry = _Retry(self._clock, self._ids, self._timeout_ms)
+        retry = _Retry(self._clock, self._ids, self._timeout_ms + more_ms)
         while True:
             try:
                 metadata = ((REQUEST_ID_KEY, request_id),)

@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 
 from hansa.client import Client
 from hansa.profile import Profile
-from hansa.v1 import common_pb2, overlay_pb2, workload_pb2, workload_service_pb2, zone_pb2
+from hansa.v1 import common_pb2, optimization_pb2, overlay_pb2, workload_pb2, workload_service_pb2, zone_pb2
 
 _Item = TypeVar("_Item")
 
@@ -74,6 +74,14 @@ class SyncClient:
     def delete(self, name: str, *, etag: str = "", request_id: str = "") -> workload_pb2.Workload:
         """Stops and forgets a workload."""
         return self._runner.run(self._client.delete(name, etag=etag, request_id=request_id))
+
+    def optimize(
+        self, *, exact: bool = False, exact_time_ms_max: int = 0, work_max: int = 0
+    ) -> optimization_pb2.Optimization:
+        """What packing the tenant's workloads anew would move, gain and risk."""
+        return self._runner.run(
+            self._client.optimize(exact=exact, exact_time_ms_max=exact_time_ms_max, work_max=work_max)
+        )
 
     def network(self) -> workload_service_pb2.GetNetworkResponse:
         """The network that the operator sees."""

@@ -32,7 +32,7 @@ from hansa_control.adapters.metrics import Metrics
 from hansa_control.adapters.network_file import read_network_file
 from hansa_control.adapters.partner_link import Home, Partner, PartnerLink
 from hansa_control.adapters.store_sqlite import SqliteStore
-from hansa_control.adapters.system import SystemClock, SystemIds, calm_collector
+from hansa_control.adapters.system import SystemClock, SystemIds, ThreadWorker, calm_collector
 from hansa_control.adapters.task_scope import first_to_end
 from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import RefusalError, Store, StoreFailed
@@ -93,7 +93,14 @@ class ControlPlaneProcess:
         self.application = ControlPlane(
             settings_of(config, credentials),
             read_network_file(config.network),
-            Surroundings(store, self._clock, self._ids, self.links, LawFiles(config.law, self._clock.wall_ms())),
+            Surroundings(
+                store,
+                self._clock,
+                self._ids,
+                self.links,
+                LawFiles(config.law, self._clock.wall_ms()),
+                ThreadWorker(),
+            ),
         )
         self.application.reconciler.on_defect = _tell_defect
         for link in self.links.values():

@@ -16,7 +16,8 @@ from hansa.cli.lazy import LazyGroup
 from hansa.cli.options import OutputFormat, Shell, Until
 
 _EPILOG = (
-    "Exit codes: 0 done (plan: no change), 1 plan: submitting would change something, 2 no zone is feasible "
+    "Exit codes: 0 done (plan, optimize: no change), 1 plan: submitting would change something, optimize: moves are "
+    "proposed, 2 no zone is feasible "
     "(plan, submit --wait, watch), 255 error, 130 interrupted. Answers go to standard output, notes and errors to "
     "standard error."
 )
@@ -101,6 +102,22 @@ def submit(
             session, file, wait=wait, timeout_s=timeout_s, expect_generation=expect_generation
         ),
     )
+
+
+@app.command()
+def optimize(
+    ctx: typer.Context,
+    *,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would move, and move nothing.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Look for the proven optimum, too; for small fleets.")] = False,
+    exact_time_s: Annotated[float, typer.Option(min=0, max=600, help="Longest search for it; 0 is 30 s.")] = 0,
+    output: of.Output = OutputFormat.TABLE,
+) -> None:
+    """Pack all workloads anew: what would move, gain, risk. Exits 0 (nothing to gain) or 1 (moves proposed)."""
+    from hansa.cli import actions_optimize as actions
+
+    asked = actions.Asked(plan, exact, int(exact_time_s * 1000))
+    _run(ctx, output, lambda session: actions.optimize(session, asked))
 
 
 @app.command("get")

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from hansa.v1 import common_pb2 as _common_pb2
 from hansa.v1 import network_pb2 as _network_pb2
+from hansa.v1 import optimization_pb2 as _optimization_pb2
 from hansa.v1 import overlay_pb2 as _overlay_pb2
 from hansa.v1 import workload_pb2 as _workload_pb2
 from hansa.v1 import zone_pb2 as _zone_pb2
@@ -751,3 +752,59 @@ class AccessShare(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AccessShare: _TypeAlias = AccessShare  # noqa: Y015
+
+@_typing.final
+class OptimizePlacementsRequest(_message.Message):
+    """Asks what packing workloads anew would change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORK_MAX_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    EXACT_TIME_MS_MAX_FIELD_NUMBER: _builtins.int
+    work_max: _builtins.int
+    """How long to search, in workloads put anew, at most 1000000; 0 takes the default, about 2 s for 200 workloads on 200
+    zones.
+    """
+    exact: _builtins.bool
+    """Whether to look for the proven optimum afterwards, for small fleets: workloads times zones at most 20000."""
+    exact_time_ms_max: _builtins.int
+    """How long that may take, milliseconds, at most 600000; 0 takes 30000."""
+    def __init__(
+        self,
+        *,
+        work_max: _builtins.int = ...,
+        exact: _builtins.bool = ...,
+        exact_time_ms_max: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exact", b"exact", "exact_time_ms_max", b"exact_time_ms_max", "work_max", b"work_max"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OptimizePlacementsRequest: _TypeAlias = OptimizePlacementsRequest  # noqa: Y015
+
+@_typing.final
+class OptimizePlacementsResponse(_message.Message):
+    """What packing workloads anew would change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPTIMIZATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def optimization(self) -> _optimization_pb2.Optimization:
+        """The plan."""
+
+    def __init__(
+        self,
+        *,
+        optimization: _optimization_pb2.Optimization | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["optimization", b"optimization"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["optimization", b"optimization"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OptimizePlacementsResponse: _TypeAlias = OptimizePlacementsResponse  # noqa: Y015

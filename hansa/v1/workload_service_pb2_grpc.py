@@ -85,6 +85,11 @@ class WorkloadServiceStub:
                 request_serializer=hansa_dot_v1_dot_workload__service__pb2.FindEndpointRequest.SerializeToString,
                 response_deserializer=hansa_dot_v1_dot_workload__service__pb2.FindEndpointResponse.FromString,
                 _registered_method=True)
+        self.OptimizePlacements = channel.unary_unary(
+                '/hansa.v1.WorkloadService/OptimizePlacements',
+                request_serializer=hansa_dot_v1_dot_workload__service__pb2.OptimizePlacementsRequest.SerializeToString,
+                response_deserializer=hansa_dot_v1_dot_workload__service__pb2.OptimizePlacementsResponse.FromString,
+                _registered_method=True)
 
 
 class WorkloadServiceServicer:
@@ -161,6 +166,14 @@ class WorkloadServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OptimizePlacements(self, request, context):
+        """What packing workloads anew would move, gain and risk; does nothing. An app team asks for its own workloads, the
+        operator's control plane for all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkloadServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -213,6 +226,11 @@ def add_WorkloadServiceServicer_to_server(servicer, server):
                     servicer.FindEndpoint,
                     request_deserializer=hansa_dot_v1_dot_workload__service__pb2.FindEndpointRequest.FromString,
                     response_serializer=hansa_dot_v1_dot_workload__service__pb2.FindEndpointResponse.SerializeToString,
+            ),
+            'OptimizePlacements': grpc.unary_unary_rpc_method_handler(
+                    servicer.OptimizePlacements,
+                    request_deserializer=hansa_dot_v1_dot_workload__service__pb2.OptimizePlacementsRequest.FromString,
+                    response_serializer=hansa_dot_v1_dot_workload__service__pb2.OptimizePlacementsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -486,6 +504,33 @@ class WorkloadService:
             '/hansa.v1.WorkloadService/FindEndpoint',
             hansa_dot_v1_dot_workload__service__pb2.FindEndpointRequest.SerializeToString,
             hansa_dot_v1_dot_workload__service__pb2.FindEndpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OptimizePlacements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hansa.v1.WorkloadService/OptimizePlacements',
+            hansa_dot_v1_dot_workload__service__pb2.OptimizePlacementsRequest.SerializeToString,
+            hansa_dot_v1_dot_workload__service__pb2.OptimizePlacementsResponse.FromString,
             options,
             channel_credentials,
             insecure,

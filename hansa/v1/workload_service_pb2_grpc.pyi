@@ -53,6 +53,10 @@ class WorkloadServiceStub:
     """Reads the network that the operator sees."""
     FindEndpoint: _grpc.UnaryUnaryMultiCallable[_workload_service_pb2.FindEndpointRequest, _workload_service_pb2.FindEndpointResponse]
     """Where to send requests now."""
+    OptimizePlacements: _grpc.UnaryUnaryMultiCallable[_workload_service_pb2.OptimizePlacementsRequest, _workload_service_pb2.OptimizePlacementsResponse]
+    """What packing workloads anew would move, gain and risk; does nothing. An app team asks for its own workloads, the
+    operator's control plane for all.
+    """
 
 @_typing.type_check_only
 class WorkloadServiceAsyncStub(WorkloadServiceStub):
@@ -79,6 +83,10 @@ class WorkloadServiceAsyncStub(WorkloadServiceStub):
     """Reads the network that the operator sees."""
     FindEndpoint: _aio.UnaryUnaryMultiCallable[_workload_service_pb2.FindEndpointRequest, _workload_service_pb2.FindEndpointResponse]  # type: ignore[assignment]
     """Where to send requests now."""
+    OptimizePlacements: _aio.UnaryUnaryMultiCallable[_workload_service_pb2.OptimizePlacementsRequest, _workload_service_pb2.OptimizePlacementsResponse]  # type: ignore[assignment]
+    """What packing workloads anew would move, gain and risk; does nothing. An app team asks for its own workloads, the
+    operator's control plane for all.
+    """
 
 class WorkloadServiceServicer(metaclass=_abc_1.ABCMeta):
     """Spoken by an operator's control plane to its app teams."""
@@ -162,5 +170,15 @@ class WorkloadServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workload_service_pb2.FindEndpointResponse, _abc.Awaitable[_workload_service_pb2.FindEndpointResponse]]:
         """Where to send requests now."""
+
+    @_abc_1.abstractmethod
+    def OptimizePlacements(
+        self,
+        request: _workload_service_pb2.OptimizePlacementsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workload_service_pb2.OptimizePlacementsResponse, _abc.Awaitable[_workload_service_pb2.OptimizePlacementsResponse]]:
+        """What packing workloads anew would move, gain and risk; does nothing. An app team asks for its own workloads, the
+        operator's control plane for all.
+        """
 
 def add_WorkloadServiceServicer_to_server(servicer: WorkloadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,6 +12,7 @@ from hansa.v1 import workload_service_pb2 as service_pb2
 from hansa.v1 import workload_service_pb2_grpc
 from hansa_control.adapters import codec_service as codec
 from hansa_control.adapters.authority import Role
+from hansa_control.adapters.codec_optimization import effort_in, optimized_out
 from hansa_control.adapters.decision_record import packed
 from hansa_control.adapters.identity import PeerIdentity, PeerVerifier
 from hansa_control.adapters.task_scope import to_the_end
@@ -28,6 +29,8 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
     def __init__(self, control_plane: ControlPlane, peers: PeerVerifier) -> None:
         self._workloads = control_plane.workloads
         self._queries = control_plane.queries
+        self._optimizer = control_plane.optimizer
+        self._operator = control_plane.settings.operator
         self._peers = peers
 
     async def PlanWorkload(
@@ -139,6 +142,22 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         self._peers.peer(context, Role.TENANT)
         seen = self._queries.network()
         return codec.network_out((seen.nodes, seen.links), seen.probes, seen.generation)
+
+    async def OptimizePlacements(
+        self, request: service_pb2.OptimizePlacementsRequest, context: Any
+    ) -> service_pb2.OptimizePlacementsResponse:
+        """An app team asks for its own workloads; the operator's control plane, by its own certificate, for all."""
+        effort = effort_in(request)
+        tenant = self._tenant_or_operator(context)
+        optimized = await to_the_end(self._optimizer.optimize(tenant, effort))
+        return optimized_out(optimized)
+
+    def _tenant_or_operator(self, context: Any) -> str:
+        """The tenant that asks; empty if it is the operator itself."""
+        peer = self._peers.caller(context)
+        if peer.role is Role.CONTROL_PLANE and peer.operator == self._operator:
+            return ""
+        return self._peers.peer(context, Role.TENANT).name
 
     async def FindEndpoint(
         self, request: service_pb2.FindEndpointRequest, context: Any

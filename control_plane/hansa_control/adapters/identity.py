@@ -57,12 +57,16 @@ class PeerVerifier:
         }
         self._known: dict[bytes, PeerIdentity] = {}
 
-    def peer(self, context: AuthContext, role: Role) -> PeerIdentity:
-        """The caller, who must have the role; RefusalError IDENTITY_MISMATCH or PERMISSION_DENIED."""
+    def caller(self, context: AuthContext) -> PeerIdentity:
+        """The caller, whatever its role; RefusalError IDENTITY_MISMATCH."""
         pems = list(context.auth_context().get("x509_pem_cert", ()))
         if not pems:
             raise RefusalError(Reason.IDENTITY_MISMATCH, "the caller shows no certificate")
-        identity = self.identity_of(pems[0])
+        return self.identity_of(pems[0])
+
+    def peer(self, context: AuthContext, role: Role) -> PeerIdentity:
+        """The caller, who must have the role; RefusalError IDENTITY_MISMATCH or PERMISSION_DENIED."""
+        identity = self.caller(context)
         if identity.role is not role:
             raise RefusalError(Reason.PERMISSION_DENIED, f"{identity.spiffe_id} is not of the role {role}")
         return identity

@@ -6,6 +6,10 @@ import asyncio
 import gc
 import secrets
 import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _FIRST = "abcdefghijklmnopqrstuvwxyz"
 _REST = _FIRST + "0123456789"
@@ -45,6 +49,13 @@ class SystemClock:
 
     async def sleep_ms(self, duration_ms: int) -> None:
         await asyncio.sleep(duration_ms / 1000)
+
+
+class ThreadWorker:
+    """Does work in a thread of its own, one job at a time; numpy and HiGHS leave the event loop room meanwhile."""
+
+    async def run(self, job: Callable[[], T]) -> T:
+        return await asyncio.to_thread(job)
 
 
 class SystemIds:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.holding import Holder
 from hansa_control.application.ingest import AgentIngest
 from hansa_control.application.journal import Journal
 from hansa_control.application.lawbook import LawDesk, LawSource, NoLaw
+from hansa_control.application.optimizing import Optimizer
 from hansa_control.application.owner import OwnerService
 from hansa_control.application.partners import PartnerIngest
 from hansa_control.application.placing import Placer
-from hansa_control.application.ports import Clock, HoldRequest, IdSource, Owner, Refused, Store, StoreFailed
+from hansa_control.application.ports import Clock, HoldRequest, IdSource, Owner, Refused, Store, StoreFailed, Worker
 from hansa_control.application.queries import Queries
 from hansa_control.application.reconcile import Reconciler
 from hansa_control.application.settings import Settings
@@ -23,16 +25,27 @@ from hansa_control.application.workloads import Workloads
 from hansa_control.application.world import World
 from hansa_control.domain.model import ClaimStatus, HoldGrant, Manifest, NetworkLink, NetworkNode, Reason, ZoneId
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a control plane stands on: its store, its clock, its source of ids, the way to each partner, the law."""
+    """What a control plane stands on: its store, its clock, its source of ids, the way to each partner, the law, and
+    who does long work (nobody: it is done in place)."""
 
     store: Store
     clock: Clock
     ids: IdSource
     partners: Mapping[str, Owner]
     laws: LawSource = field(default_factory=NoLaw)
+    worker: Worker | None = None
+
+
+class InPlace:
+    """Does work at once, while others wait: for virtual time and for tests."""
+
+    async def run(self, job: Callable[[], T]) -> T:
+        return job()
 
 
 class LocalOwner:
@@ -73,6 +86,8 @@ class ControlPlane:
         self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)
         self.decider = Decider(settings, self.world, self._clock, self.laws)
         self.workloads = Workloads(settings, (self.state, self.journal), self.decider, sources)
+        working = (self._clock, surroundings.worker or InPlace())
+        self.optimizer = Optimizer(settings, (self.state, self.world), self.laws, working)
         self.queries = Queries(self.state, self.world, self.journal, self.decider)
         self.reconciler = self._reconciler(surroundings.partners)
         self._next_law_check_ms = 0

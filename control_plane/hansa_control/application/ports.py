@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from hansa_control.domain.model import (
     Claim,
@@ -48,6 +48,14 @@ class Clock(Protocol):
     async def sleep_ms(self, duration_ms: int) -> None: ...
 
 
+class Worker(Protocol):
+    """Does long work that neither waits nor touches what others use, without keeping them waiting."""
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """What the job answers or raises."""
+        ...
+
+
 class IdSource(Protocol):
     def new_id(self) -> str:
         """A name that nobody else has: lower-case letters and digits, at most 32 characters."""
@@ -56,6 +64,9 @@ class IdSource(Protocol):
     def fraction(self) -> float:
         """A number in [0, 1), for jitter."""
         ...
+
+
+T = TypeVar("T")
 
 
 # --- records --------------------------------------------------------------------------------------------------------

@@ -216,6 +216,16 @@ class ExactRepacking:
     objective: float
     lower_bound: float
     unplaced: int
+    missing_cost: float = 0.0
+
+    @property
+    def gap(self) -> float:
+        """How far the objective may be above the optimum for as many placed, relative to it."""
+        return (self.objective - self.lower_bound) / max(abs(self.objective), 1e-9)
+
+    def bound_for(self, unplaced: int) -> float:
+        """A lower bound on the objective of every packing that leaves so many without a zone."""
+        return self.lower_bound + self.missing_cost * (self.unplaced - unplaced)
 
 
 def solve_repacking(problem: RepackingProblem, limits: ExactLimits | None = None) -> ExactRepacking:
@@ -239,13 +249,13 @@ def solve_repacking(problem: RepackingProblem, limits: ExactLimits | None = None
     )
     if result.x is None:
         bound = -np.inf if result.mip_dual_bound is None else float(result.mip_dual_bound)
-        return ExactRepacking(np.full(count, -1), np.inf, bound, 0)
+        return ExactRepacking(np.full(count, -1), np.inf, bound, 0, missing)
     chosen = np.full(count, -1)
     taken = np.flatnonzero(result.x[:pairs] > 0.5)
     chosen[workload[taken]] = zone[taken]
     unplaced = int((chosen < 0).sum())
     bound = float(result.mip_dual_bound) - missing * unplaced
-    return ExactRepacking(chosen, repacking_objective(problem, chosen), bound, unplaced)
+    return ExactRepacking(chosen, repacking_objective(problem, chosen), bound, unplaced, missing)
 
 
 def _repacking_rows(problem: RepackingProblem, pair: tuple[Ints, Ints], rows: Rows) -> None:

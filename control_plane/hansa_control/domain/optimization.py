@@ -32,13 +32,13 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How hard to search: workloads put anew (0 is the default), and seconds for HiGHS where the optimum is asked for.
+    """How hard to search: workloads put anew (0 is the default), and time for HiGHS, 0 where no proof is asked for.
 
-    With exact_time_s the answer may depend on how fast the machine is; without, it never does.
+    With exact_time_ms_max the answer may depend on how fast the machine is; without, it never does.
     """
 
     work_max: int = 0
-    exact_time_s: int = 0
+    exact_time_ms_max: int = 0
 
 
 class MoveKind(StrEnum):

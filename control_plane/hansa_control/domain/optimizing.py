@@ -33,11 +33,14 @@ from hansa_control.domain.optimization import (
 )
 from hansa_control.domain.prediction import SHARES, Site, plan_of
 from hansa_control.domain.reach import CUT_OFF
-from hansa_control.domain.repacking import RepackingLimits, repack
+from hansa_control.domain.repacking import WORK_MAX, RepackingLimits, repack
 from hansa_control.domain.repacking_problem import RepackingProblem, repacking_objective
 from hansa_control.domain.scoring import devices_per_replica
 
 THIN_HEADROOM_PERCENT = 10
+WORK_PER_WORKLOAD = 400
+"""By default no more work than this a workload: small fleets need no two seconds."""
+
 _SILENT = STATES.index(ZoneState.SILENT)
 
 
@@ -65,17 +68,17 @@ def optimize(fleet: Fleet, effort: Effort | None = None, unmoved: Sequence[Unmov
 
 def pack(problem: RepackingProblem, effort: Effort) -> Packing:
     """The best packing found within the effort. It reads and writes nothing but its arguments."""
-    found = repack(problem, RepackingLimits(effort.work_max) if effort.work_max else None)
+    usual = min(WORK_MAX, WORK_PER_WORKLOAD * len(problem.cost))
+    found = repack(problem, RepackingLimits(effort.work_max or usual))
     packings = [_present(problem), Packing(found.zones, found.objective, found.work)]
-    bound: float | None = None
-    if effort.exact_time_s and problem.cost.size:
-        exact = solve_repacking(problem, ExactLimits(time_limit_s=float(effort.exact_time_s)))
+    exact = None
+    if effort.exact_time_ms_max and problem.cost.size:
+        exact = solve_repacking(problem, ExactLimits(time_limit_s=effort.exact_time_ms_max / 1_000))
         if np.isfinite(exact.objective):
             packings.append(Packing(exact.zones, exact.objective, found.work))
-            bound = exact.lower_bound if exact.unplaced == _homeless(packings[1]) else None
     best = min(packings, key=lambda packing: (_homeless(packing), round(packing.objective, 9)))
-    gap = None if bound is None or not np.isfinite(bound) else max(best.objective - bound, 0.0)
-    return replace(best, work=found.work, gap=gap)
+    gap = None if exact is None else max(best.objective - exact.bound_for(_homeless(best)), 0.0)
+    return replace(best, work=found.work, gap=gap if gap is not None and np.isfinite(gap) else None)
 
 
 def _present(problem: RepackingProblem) -> Packing:
