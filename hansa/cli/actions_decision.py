@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from hansa.cli import exits
 from hansa.cli.documents import Document, Line, Styled, Table, line
 from hansa.cli.options import OutputFormat
 from hansa.cli.output import formatted, message_data
-from hansa.cli.session import Session, new_screen, note
+from hansa.cli.session import Session, keep_record, new_screen, note
 from hansa.cli.view_decision import (
     choice_table,
     decided_line,
@@ -27,13 +28,16 @@ from hansa.reasons import EXPLANATIONS, canonical_reason
 from hansa.v1 import common_pb2, workload_pb2, workload_service_pb2
 
 
-async def why(session: Session, name: str) -> int:
-    """Why the workload is where it is."""
+async def why(session: Session, name: str, record: Path | None = None) -> int:
+    """Why the workload is where it is; ``record`` is the file for all that it was decided on."""
     explained, workload, events = await asyncio.gather(
-        session.client.explain(name), session.client.get(name), session.client.events(name)
+        session.client.explain(name, with_record=bool(record)), session.client.get(name), session.client.events(name)
     )
+    await keep_record(record, explained)
     data = {**message_data(explained), "events": [message_data(event) for event in events]}
     session.emit(data, why_document(workload, explained, events, wide=session.wide))
+    if explained.record_missing:
+        raise HansaError("UNAVAILABLE", f"{record} was not written: {explained.record_missing}")
     return exits.OK
 
 

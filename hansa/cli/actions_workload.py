@@ -11,26 +11,51 @@ from hansa.cli import exits
 from hansa.cli.documents import Document, Styled, line
 from hansa.cli.options import Until
 from hansa.cli.output import message_data
-from hansa.cli.session import Session, note
+from hansa.cli.session import Session, keep_record, note
 from hansa.cli.view_decision import choice_table, why_not_document
+from hansa.cli.view_overlay import answer, is_changed, overlay_document
+from hansa.cli.view_overlay import changes as changes_of
 from hansa.cli.view_plan import joined, plan_blocks, planned_zones
 from hansa.cli.view_workload import describe_document, endpoint_document, state_text, update_document, workload_table
 from hansa.errors import HansaError
+from hansa.overlay_file import Supposed, overlay_of
 from hansa.spec_file import WorkloadFile, load_workload
 from hansa.system import utc_date
-from hansa.v1 import common_pb2, residency_pb2, workload_pb2, workload_service_pb2
+from hansa.v1 import common_pb2, overlay_pb2, residency_pb2, workload_pb2, workload_service_pb2
 
 REFRESH_MS = 1_000
 
 
-async def plan(session: Session, path: Path) -> int:
-    """Decides without acting; the exit code says whether submitting would change anything."""
+async def plan(session: Session, path: Path, supposed: Supposed, record: Path | None = None) -> int:
+    """Decides without acting; the exit code says whether submitting would change anything.
+
+    In a world that is supposed to be other than it is, it says whether the plan is another than in the world as it is.
+    """
     file = load_workload(path, session.tenant, utc_date(session.now_ms))
-    response = await session.client.plan(str(file.name), file.spec)
+    overlay = overlay_of(supposed, utc_date(session.now_ms)) if supposed else None
+    response = await session.client.plan(str(file.name), file.spec, overlay=overlay, with_record=bool(record))
+    await keep_record(record, response)
     feasible = _is_feasible(response.decision, file)
+    if overlay is not None:
+        return _emit_supposed(session, file, response, overlay)
     change = feasible and not await _is_as_planned(session, file, response)
     data = {"feasible": feasible, "change": change, **message_data(response)}
     session.emit(data, _plan_document(session, file, response, change=change))
+    return exits.INFEASIBLE if not feasible else exits.CHANGE if change else exits.OK
+
+
+def _emit_supposed(
+    session: Session,
+    file: WorkloadFile,
+    response: workload_service_pb2.PlanWorkloadResponse,
+    overlay: overlay_pb2.Overlay,
+) -> int:
+    feasible, change = bool(answer(response.decision)), is_changed(response)
+    changes = [dict(zip(("what", "present", "supposed"), row, strict=True)) for row in changes_of(response)]
+    data = {"feasible": feasible, "change": change, "changes": changes, **message_data(response)}
+    rest = why_not_document(response.decision, file.name.short, wide=session.wide)
+    plan = _plan_part(response.decision, file) if feasible else []
+    session.emit(data, [*overlay_document(response, overlay, file.name.short), *plan, line(), *rest])
     return exits.INFEASIBLE if not feasible else exits.CHANGE if change else exits.OK
 
 

@@ -37,6 +37,9 @@ File = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="Worklo
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Workload, short or full name.")]
 AnyName = Annotated[str, typer.Argument(metavar="[NAME]", help="Workload; all of the tenant without one.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again at every change.")]
+Record = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write all that it was decided on, for verify-decision.")
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is so.")]
 TimeoutS = Annotated[float, typer.Option("--timeout-s", min=0, help="Longest wait, seconds; 0 is for ever.")]
 
@@ -63,11 +66,33 @@ def _run(ctx: typer.Context, output: OutputFormat, action: Any, *, subject: str 
 
 
 @app.command()
-def plan(ctx: typer.Context, *, file: File, output: Output = OutputFormat.TABLE) -> None:
-    """Decide without acting. Exits 0 (no change), 1 (change) or 2 (no feasible zone)."""
-    from hansa.cli import actions_workload as actions
+def plan(
+    ctx: typer.Context,
+    *,
+    file: File,
+    overlay: Annotated[Path | None, typer.Option(metavar="FILE", help="Suppose what this file says (YAML).")] = None,
+    cut: Annotated[list[str] | None, typer.Option(metavar="LINK", help="Suppose a link is cut; repeat.")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="OPERATOR/ZONE", help="Suppose a zone is gone; repeat.")
+    ] = None,
+    with_fact: Annotated[
+        list[str] | None, typer.Option(metavar="OPERATOR/ZONE:KIND=VALUE", help="Suppose a fact; repeat.")
+    ] = None,
+    deny_country: Annotated[
+        list[str] | None, typer.Option(metavar="CC", help="Suppose no zone in and no path across it; repeat.")
+    ] = None,
+    record: Record = None,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Decide without acting. Exits 0 (no change), 1 (change) or 2 (no feasible zone).
 
-    _run(ctx, output, lambda session: actions.plan(session, file))
+    With something supposed, it is a change if the plan is another than in the world as it is.
+    """
+    from hansa.cli import actions_workload as actions
+    from hansa.overlay_file import Supposed
+
+    given = (tuple(values or ()) for values in (cut, without, with_fact, deny_country))
+    _run(ctx, output, lambda session: actions.plan(session, file, Supposed(overlay, *given), record))
 
 
 @app.command()
@@ -134,11 +159,11 @@ def watch_workload(
 
 
 @app.command()
-def why(ctx: typer.Context, name: Name, output: Output = OutputFormat.TABLE) -> None:
+def why(ctx: typer.Context, name: Name, *, record: Record = None, output: Output = OutputFormat.TABLE) -> None:
     """Show why a workload is where it is: score, paths, constraints with evidence, history."""
     from hansa.cli import actions_decision as actions
 
-    _run(ctx, output, lambda session: actions.why(session, name), subject=name)
+    _run(ctx, output, lambda session: actions.why(session, name, record), subject=name)
 
 
 @app.command("why-not")

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from hansa.v1 import common_pb2 as _common_pb2
 from hansa.v1 import network_pb2 as _network_pb2
+from hansa.v1 import overlay_pb2 as _overlay_pb2
 from hansa.v1 import workload_pb2 as _workload_pb2
 from hansa.v1 import zone_pb2 as _zone_pb2
 import builtins as _builtins
@@ -30,21 +31,31 @@ class PlanWorkloadRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    OVERLAY_FIELD_NUMBER: _builtins.int
+    WITH_RECORD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "tenants/{tenant}/workloads/{workload}"."""
+    with_record: _builtins.bool
+    """Whether the answer carries the record of the decision."""
     @_builtins.property
     def spec(self) -> _workload_pb2.WorkloadSpec:
         """What is wanted."""
+
+    @_builtins.property
+    def overlay(self) -> _overlay_pb2.Overlay:
+        """What is other than it is; absent plans in the world as it is."""
 
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         spec: _workload_pb2.WorkloadSpec | None = ...,
+        overlay: _overlay_pb2.Overlay | None = ...,
+        with_record: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overlay", b"overlay", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "overlay", b"overlay", "spec", b"spec", "with_record", b"with_record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -59,10 +70,17 @@ class PlanWorkloadResponse(_message.Message):
     DECISION_FIELD_NUMBER: _builtins.int
     CURRENT_ZONE_FIELD_NUMBER: _builtins.int
     CURRENT_ZONES_FIELD_NUMBER: _builtins.int
+    HYPOTHETICAL_FIELD_NUMBER: _builtins.int
+    PRESENT_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
     current_zone: _builtins.str
     """Zone, "operator/zone", where the workload runs now or moves to; empty if nowhere. If there are several, the one
     that gets most of the requests.
     """
+    hypothetical: _builtins.bool
+    """Whether the decision is for a world that is not, since the request had an overlay."""
+    record: _builtins.bytes
+    """If asked for, the record of the decision: JSON as described in docs/decision-record.md, compressed (RFC 1950)."""
     @_builtins.property
     def decision(self) -> _workload_pb2.Decision:
         """The decision."""
@@ -71,16 +89,23 @@ class PlanWorkloadResponse(_message.Message):
     def current_zones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """All zones where it runs now or moves to, sorted."""
 
+    @_builtins.property
+    def present(self) -> _workload_pb2.Decision:
+        """If it is, the decision in the world as it is."""
+
     def __init__(
         self,
         *,
         decision: _workload_pb2.Decision | None = ...,
         current_zone: _builtins.str = ...,
         current_zones: _abc.Iterable[_builtins.str] | None = ...,
+        hypothetical: _builtins.bool = ...,
+        present: _workload_pb2.Decision | None = ...,
+        record: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "present", b"present"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "current_zones", b"current_zones", "decision", b"decision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "current_zones", b"current_zones", "decision", b"decision", "hypothetical", b"hypothetical", "present", b"present", "record", b"record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -316,19 +341,23 @@ class ExplainWorkloadRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     ZONE_FIELD_NUMBER: _builtins.int
+    WITH_RECORD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name."""
     zone: _builtins.str
     """"operator/zone" to restrict the rejections to; empty for all."""
+    with_record: _builtins.bool
+    """Whether the answer carries the record of the decision that placed the workload."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         zone: _builtins.str = ...,
+        with_record: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "with_record", b"with_record", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -345,12 +374,18 @@ class ExplainWorkloadResponse(_message.Message):
     DECIDED_AT_MS_FIELD_NUMBER: _builtins.int
     NOW_FIELD_NUMBER: _builtins.int
     CURRENT_ZONES_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    RECORD_MISSING_FIELD_NUMBER: _builtins.int
     current_zone: _builtins.str
     """The zone it is in now or moves to, "operator/zone"; empty if nowhere. If there are several, the one that gets
     most of the requests.
     """
     decided_at_ms: _builtins.int
     """When the decision was made, milliseconds since the Unix epoch, UTC."""
+    record: _builtins.bytes
+    """If asked for and still possible, the record of the decision that placed it, as in PlanWorkloadResponse."""
+    record_missing: _builtins.str
+    """Why there is no record although one was asked for; empty otherwise."""
     @_builtins.property
     def decision(self) -> _workload_pb2.Decision:
         """The decision that placed it, as it was made."""
@@ -371,10 +406,12 @@ class ExplainWorkloadResponse(_message.Message):
         decided_at_ms: _builtins.int = ...,
         now: _workload_pb2.Decision | None = ...,
         current_zones: _abc.Iterable[_builtins.str] | None = ...,
+        record: _builtins.bytes = ...,
+        record_missing: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "now", b"now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "current_zones", b"current_zones", "decided_at_ms", b"decided_at_ms", "decision", b"decision", "now", b"now"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "current_zones", b"current_zones", "decided_at_ms", b"decided_at_ms", "decision", b"decision", "now", b"now", "record", b"record", "record_missing", b"record_missing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

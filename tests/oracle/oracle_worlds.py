@@ -226,7 +226,7 @@ VALUES = {
     FactKind.SITE_COUNTRY: COUNTRIES,
     FactKind.HEADQUARTERS_COUNTRY: COUNTRIES,
     FactKind.ULTIMATE_PARENT_COUNTRY: COUNTRIES,
-    FactKind.FOREIGN_SHARE_PERCENT: ("10", "10.0", "39.01", "60", "101", "many", "5."),
+    FactKind.FOREIGN_SHARE_PERCENT: ("10", "10.0", "0", "39.01", "60", "101", "many", "5."),
     FactKind.EXTRATERRITORIAL_LAW: LAWS,
     FactKind.OPERATION_COUNTRY: COUNTRIES,
     FactKind.SUPPORT_COUNTRY: COUNTRIES,
@@ -411,7 +411,7 @@ def random_policy(chance: Stream, is_mild: bool = False) -> ResidencyPolicy:
             _allowed(chance),
             frozenset(chance.some(("US-CLOUD-ACT", "cn-nil"))),
             _denied(chance),
-            chance.pick((None, None, 39, 9)),
+            chance.pick((None, 39, 9, 0)),
         )
         if chance.one_in(often + 1)
         else None

@@ -10,8 +10,10 @@ from hansa_control.domain.model import (
     AcceleratorPool,
     AccessDemand,
     Capacity,
+    FactKind,
     LatencyBasis,
     LatencyBudget,
+    LegalRule,
     LinkKind,
     NetworkLink,
     NetworkNode,
@@ -116,3 +118,19 @@ def test_the_attachment_that_bars_a_zone_is_named_as_that_zones_and_not_as_a_nei
         if x.reason is Reason.TRANSIT_DENIED
     }
     assert {name: f"link oslo--nordavind/{name}," in words for name, words in told.items()} == {"a": True, "o": True}
+
+
+@pytest.mark.parametrize(("share", "most", "is_feasible"), [("0", 0, True), ("0.01", 0, False), ("39", 39, True)])
+def test_an_owner_without_foreign_holders_passes_where_none_are_allowed(
+    share: str, most: int, is_feasible: bool
+) -> None:
+    one = world(spec(residency=ResidencyPolicy(legal=LegalRule(None, foreign_share_percent_max=most))))
+    zones = tuple(
+        replace(
+            at,
+            facts=tuple(replace(x, value=share) if x.kind is FactKind.FOREIGN_SHARE_PERCENT else x for x in at.facts),
+        )
+        for at in one.zones
+    )
+    asked = replace(one, zones=zones)
+    assert bool(decide(asked.request(), asked.snapshot(), NOW_MS).choices) is is_feasible

@@ -12,6 +12,7 @@ from hansa.v1 import workload_service_pb2 as service_pb2
 from hansa_control.adapters import codec_fields as fields
 from hansa_control.adapters.codec_decision import decision_out, event_out, workload_out
 from hansa_control.adapters.codec_network import link_out, node_out, probe_out, round_trip_out
+from hansa_control.adapters.codec_overlay import overlay_in
 from hansa_control.adapters.codec_workload import spec_in
 from hansa_control.adapters.codec_zone import zone_out
 from hansa_control.application.queries import Endpoint, ZoneEndpoint
@@ -29,6 +30,7 @@ from hansa_control.domain.model import (
     Zone,
     ZoneId,
 )
+from hansa_control.domain.overlay import Overlay
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
@@ -40,6 +42,8 @@ class Plan:
 
     workload: WorkloadId
     spec: WorkloadSpec
+    overlay: Overlay | None = None
+    with_record: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class Question:
 
     workload: WorkloadId
     zone: ZoneId | None
+    with_record: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,9 @@ class Page:
 
 
 def plan_in(wire: service_pb2.PlanWorkloadRequest) -> Plan:
-    return Plan(fields.workload_id_in(wire.name, "name"), spec_in(wire.spec, "spec"))
+    overlay = overlay_in(wire.overlay, "overlay") if wire.HasField("overlay") else None
+    workload = fields.workload_id_in(wire.name, "name")
+    return Plan(workload, spec_in(wire.spec, "spec"), overlay, wire.with_record)
 
 
 def submit_in(wire: service_pb2.SubmitWorkloadRequest) -> Submit:
@@ -139,7 +146,7 @@ def watch_in(wire: service_pb2.WatchWorkloadRequest) -> Watching:
 
 def explain_in(wire: service_pb2.ExplainWorkloadRequest) -> Question:
     zone = fields.zone_id_in(wire.zone, "zone") if wire.zone else None
-    return Question(fields.workload_id_in(wire.name, "name"), zone)
+    return Question(fields.workload_id_in(wire.name, "name"), zone, wire.with_record)
 
 
 def page_in(wire: service_pb2.ListWorkloadsRequest | service_pb2.ListZonesRequest) -> Page:
@@ -167,9 +174,17 @@ def _token_read(token: str, method: str) -> str:
 # --- responses ------------------------------------------------------------------------------------------------------
 
 
-def plan_out(decision: Decision, current: Current) -> service_pb2.PlanWorkloadResponse:
+def plan_out(
+    decision: Decision, current: Current, present: Decision | None = None, record: bytes = b""
+) -> service_pb2.PlanWorkloadResponse:
+    """The decision; with ``present`` it is hypothetical, and that is the one in the world as it is."""
     return service_pb2.PlanWorkloadResponse(
-        decision=decision_out(decision), current_zone=current.zone, current_zones=current.zones
+        decision=decision_out(decision),
+        current_zone=current.zone,
+        current_zones=current.zones,
+        hypothetical=present is not None,
+        present=None if present is None else decision_out(present),
+        record=record,
     )
 
 

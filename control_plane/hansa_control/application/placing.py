@@ -128,4 +128,5 @@ class Placer:
         full = self._settings.choices_evidenced_max
         rest = tuple(replace(choice, passed=()) for choice in decision.choices[full:])
         kept = replace(decision, choices=decision.choices[:full] + rest)
+        self._decider.records.stored(decision.digest)
         self._state.put(Table.DECISION, str(workload.id), StoredDecision(kept, self._clock.wall_ms()))

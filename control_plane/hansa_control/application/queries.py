@@ -30,6 +30,7 @@ from hansa_control.domain.model import (
     Zone,
     ZoneId,
 )
+from hansa_control.domain.record import DecisionRecord
 from hansa_control.domain.routing import fastest_between
 from hansa_control.domain.sharing import shares_now
 from hansa_control.domain.snapshot import Snapshot
@@ -122,6 +123,13 @@ class Queries:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {zone} is seen from here", "zone")
         decision = _restricted(stored.decision, zone)
         return Explanation(decision, current_of(held), stored.decided_at_ms, _restricted(now, zone))
+
+    def record(self, workload: WorkloadId) -> DecisionRecord:
+        """What the decision that placed a workload rests on; RefusalError UNAVAILABLE if that is not kept any more."""
+        stored = self._state.decisions.get(str(workload))
+        if stored is None:
+            raise RefusalError(Reason.UNAVAILABLE, f"{workload} has not been decided yet")
+        return self._decider.records.record(stored.decision)
 
     def endpoint(self, workload: WorkloadId) -> Endpoint:
         """Where to send requests: the newest batch that answers wholly, else what answers. RefusalError if nothing."""

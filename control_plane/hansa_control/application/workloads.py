@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from hansa_control.application.deciding import Decider
+from hansa_control.application.expectations import Expectations
 from hansa_control.application.journal import Journal
 from hansa_control.application.ports import Clock, IdSource, RefusalError, StoredRequest, Table
 from hansa_control.application.settings import Settings
@@ -23,6 +24,8 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     WorkloadState,
 )
+from hansa_control.domain.overlay import Overlay
+from hansa_control.domain.record import DecisionRecord
 from hansa_control.domain.sharing import shares_now
 
 
@@ -31,6 +34,14 @@ class Current(NamedTuple):
 
     zone: str
     zones: tuple[str, ...]
+
+
+class WhatIf(NamedTuple):
+    """The decision in a world that is other than it is, the one in the world as it is, and where the workload runs."""
+
+    decision: Decision
+    present: Decision
+    current: Current
 
 
 class Workloads:
@@ -46,13 +57,43 @@ class Workloads:
         self._settings = settings
         self._state, self._journal = records
         self._decider = decider
+        self._expectations = Expectations()
         self._clock, self._ids = sources
         self.on_change: Callable[[WorkloadId], None] = lambda workload: None
 
     async def plan(self, workload: WorkloadId, spec: WorkloadSpec) -> tuple[Decision, Current]:
         """The decision of this moment, as if the workload's present placements were free; and where it runs."""
         held = self._state.workloads.get(str(workload))
-        return self._decider.decide(self._decider.laws.checked(spec, workload.tenant), held), current_of(held)
+        decision = self._decided(workload, spec)
+        self._expectations.remember(workload, spec, decision)
+        return decision, current_of(held)
+
+    async def plan_under(self, overlay: Overlay, workload: WorkloadId, spec: WorkloadSpec) -> WhatIf:
+        """The decision in a world that is other than it is, beside that of this moment. Nothing expects it later."""
+        held = self._state.workloads.get(str(workload))
+        lawful = self._decider.laws.checked(spec, workload.tenant)
+        return WhatIf(
+            self._decider.decide_under(overlay, lawful, held), self._decider.decide(lawful, held), current_of(held)
+        )
+
+    def _decided(self, workload: WorkloadId, spec: WorkloadSpec) -> Decision:
+        held = self._state.workloads.get(str(workload))
+        return self._decider.decide(self._decider.laws.checked(spec, workload.tenant), held)
+
+    def record(self, decision: Decision) -> DecisionRecord:
+        """The record of a plan that was just made."""
+        return self._decider.records.record(decision)
+
+    def expect(self, generation: int, caller: str, request_id: str, workload: WorkloadId, spec: WorkloadSpec) -> None:
+        """Refuses with GENERATION_CHANGED if a submit of this would be answered otherwise than its plan was.
+
+        generation is that of the plan, 0 expects nothing. A submit that changes nothing (one that is repeated, or of
+        the spec that is kept) was answered already.
+        """
+        held = self._state.workloads.get(str(workload))
+        known = f"{caller}|{request_id}" in self._state.requests or (held is not None and held.spec == spec)
+        if generation and not known:
+            self._expectations.check(workload, spec, generation, self._decided(workload, spec))
 
     async def submit(
         self, caller: str, request_id: str, workload: WorkloadId, spec: WorkloadSpec, payload_digest: str

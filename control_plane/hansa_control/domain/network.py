@@ -7,7 +7,7 @@ carried over with a record of what has changed since (``lineage``), so that it i
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import NamedTuple
@@ -145,12 +145,20 @@ class Network:
         all_nodes = {node.name: node for node in self.nodes} | dict(nodes)
         as_given = (self._link_as_given(at) for at in range(len(self.links)))
         all_links = {link.name: link for link in chain(as_given, self.adrift)} | dict(links)
-        built = build_network(
+        return _built(
             generation,
             [node for name, node in all_nodes.items() if name not in removed[0]],
             [link for name, link in all_links.items() if name not in removed[1]],
+            self._checked_again,
         )
-        return built
+
+    def _checked_again(self, link: NetworkLink, node_a: NetworkNode, node_b: NetworkNode) -> NetworkLink:
+        """The link as it counts; known where neither it nor its ends have changed, which is nearly everywhere."""
+        at = self.link_index.get(link.name)
+        if at is None or self._link_as_given(at) is not link:
+            return _checked(link, node_a, node_b)
+        same_ends = self.node(link.node_a) is node_a and self.node(link.node_b) is node_b
+        return self.links[at] if same_ends else _checked(link, node_a, node_b)
 
     def _patched(
         self, generation: int, node_changes: Mapping[int, NetworkNode], link_changes: Mapping[int, NetworkLink]
@@ -185,12 +193,21 @@ class Network:
 
 def build_network(generation: int, nodes: Iterable[NetworkNode], links: Iterable[NetworkLink]) -> Network:
     """A network from nodes and links in any order. Of things with the same name the first given stays."""
+    return _built(generation, nodes, links, _checked)
+
+
+def _built(
+    generation: int,
+    nodes: Iterable[NetworkNode],
+    links: Iterable[NetworkLink],
+    check: Callable[[NetworkLink, NetworkNode, NetworkNode], NetworkLink],
+) -> Network:
     kept_nodes = _first_by_name(nodes)
     index = {node.name: at for at, node in enumerate(kept_nodes)}
     by_name = {link.name: link for link in reversed(tuple(links))}
     ordered = [by_name[name] for name in sorted(by_name)]
     usable = [link for link in ordered if link.node_a in index and link.node_b in index and link.node_a != link.node_b]
-    kept = tuple(_checked(link, kept_nodes[index[link.node_a]], kept_nodes[index[link.node_b]]) for link in usable)
+    kept = tuple(check(link, kept_nodes[index[link.node_a]], kept_nodes[index[link.node_b]]) for link in usable)
     usable_names = {link.name for link in usable}
     ends = np.array([(index[x.node_a], index[x.node_b]) for x in kept], dtype=np.int32).reshape(-1, 2)
     columns = _columns(kept)
