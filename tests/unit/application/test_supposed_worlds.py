@@ -28,7 +28,7 @@ async def test_a_supposed_world_is_shown_beside_the_present_one_and_changes_noth
     found = await stage.plane.workloads.plan_under(Overlay(zones_removed=(OSLO_9,)), YARD, spec())
     assert [str(choice.zone) for choice in found.present.choices] == [str(OSLO_9), f"{OWNER}/oslo-8"]
     assert [str(choice.zone) for choice in found.decision.choices] == [f"{OWNER}/oslo-8"]
-    assert found.current_zone == str(OSLO_9)
+    assert found.current.zone == str(OSLO_9)
     assert found.decision.snapshot_generation == found.present.snapshot_generation
     await stage.rest()
     assert (stage.placed, stage.plane.world.snapshot()) == before
