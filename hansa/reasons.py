@@ -152,10 +152,6 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "No set of zones spreads the replicas as the request asks.",
             "Ask for fewer domains in spread, or widen the constraints that refuse the other zones.",
         ),
-        "ORIGIN_DENIED": Explanation(
-            "The zone is offered on by an operator that the policy does not allow.",
-            "Allow the operator that offers the zone on, or contract with its owner directly.",
-        ),
         "HOLD_EXPIRED": Explanation(
             "The hold's lease ran out before it was confirmed.",
             "Nothing to do: the operator holds capacity again.",

@@ -92,8 +92,6 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """Every lawful path has a link that carries less than the traffic needs."""
     REASON_SPREAD_UNMET: _Reason.ValueType  # 34
     """No set of zones spreads the replicas as the request asks."""
-    REASON_ORIGIN_DENIED: _Reason.ValueType  # 35
-    """The zone is offered on by an operator that the policy does not allow."""
     REASON_HOLD_EXPIRED: _Reason.ValueType  # 40
     """The hold's lease ran out before it was confirmed."""
     REASON_OWNER_REFUSED: _Reason.ValueType  # 41
@@ -214,8 +212,6 @@ REASON_BANDWIDTH_EXCEEDED: Reason.ValueType  # 33
 """Every lawful path has a link that carries less than the traffic needs."""
 REASON_SPREAD_UNMET: Reason.ValueType  # 34
 """No set of zones spreads the replicas as the request asks."""
-REASON_ORIGIN_DENIED: Reason.ValueType  # 35
-"""The zone is offered on by an operator that the policy does not allow."""
 REASON_HOLD_EXPIRED: Reason.ValueType  # 40
 """The hold's lease ran out before it was confirmed."""
 REASON_OWNER_REFUSED: Reason.ValueType  # 41
