@@ -26,6 +26,7 @@ from hansa.system import Clock, IdSource, SystemClock, SystemIds
 from hansa.v1 import (
     common_pb2,
     optimization_pb2,
+    overlay_pb2,
     workload_pb2,
     workload_service_pb2,
     workload_service_pb2_grpc,
@@ -84,9 +85,21 @@ class Client:
         """Closes the connection; calls under way are cancelled."""
         await self._channel.close()
 
-    async def plan(self, name: str, spec: workload_pb2.WorkloadSpec) -> workload_service_pb2.PlanWorkloadResponse:
-        """What deciding would answer now; nothing is changed."""
-        request = workload_service_pb2.PlanWorkloadRequest(name=self._full(name), spec=spec)
+    async def plan(
+        self,
+        name: str,
+        spec: workload_pb2.WorkloadSpec,
+        *,
+        overlay: overlay_pb2.Overlay | None = None,
+        with_record: bool = False,
+    ) -> workload_service_pb2.PlanWorkloadResponse:
+        """What deciding would answer now, or in a world with an ``overlay``; nothing is changed.
+
+        ``with_record`` asks for the record of the decision too; ``hansa.decision_record`` unpacks it.
+        """
+        request = workload_service_pb2.PlanWorkloadRequest(
+            name=self._full(name), spec=spec, overlay=overlay, with_record=with_record
+        )
         response: workload_service_pb2.PlanWorkloadResponse = await self._call(self._stub.PlanWorkload, request)
         return response
 
@@ -137,9 +150,14 @@ class Client:
             if not token:
                 return
 
-    async def explain(self, name: str, *, zone: str = "") -> workload_service_pb2.ExplainWorkloadResponse:
-        """Why the workload is where it is; ``zone`` ("operator/zone") restricts the rejections to one zone."""
-        request = workload_service_pb2.ExplainWorkloadRequest(name=self._full(name), zone=zone)
+    async def explain(
+        self, name: str, *, zone: str = "", with_record: bool = False
+    ) -> workload_service_pb2.ExplainWorkloadResponse:
+        """Why the workload is where it is; ``zone`` ("operator/zone") restricts the rejections to one zone.
+
+        ``with_record`` asks for the record of the decision that placed it, too.
+        """
+        request = workload_service_pb2.ExplainWorkloadRequest(name=self._full(name), zone=zone, with_record=with_record)
         response: workload_service_pb2.ExplainWorkloadResponse = await self._call(self._stub.ExplainWorkload, request)
         return response
 

@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 
 from hansa.client import Client
 from hansa.profile import Profile
-from hansa.v1 import common_pb2, optimization_pb2, workload_pb2, workload_service_pb2, zone_pb2
+from hansa.v1 import common_pb2, optimization_pb2, overlay_pb2, workload_pb2, workload_service_pb2, zone_pb2
 
 _Item = TypeVar("_Item")
 
@@ -41,9 +41,11 @@ class SyncClient:
         self._runner.run(self._client.close())
         self._runner.close()
 
-    def plan(self, name: str, spec: workload_pb2.WorkloadSpec) -> workload_service_pb2.PlanWorkloadResponse:
-        """What deciding would answer now."""
-        return self._runner.run(self._client.plan(name, spec))
+    def plan(
+        self, name: str, spec: workload_pb2.WorkloadSpec, *, overlay: overlay_pb2.Overlay | None = None
+    ) -> workload_service_pb2.PlanWorkloadResponse:
+        """What deciding would answer now, or in a world with an overlay."""
+        return self._runner.run(self._client.plan(name, spec, overlay=overlay))
 
     def submit(
         self, name: str, spec: workload_pb2.WorkloadSpec, *, request_id: str = "", expect_generation: int = 0

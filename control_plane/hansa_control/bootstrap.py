@@ -15,6 +15,7 @@ from typing import Annotated
 import structlog
 import typer
 
+from hansa.errors import HansaError
 from hansa_control.adapters import ca_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
 from hansa_control.adapters.authority import KeyPair, Role, check_authority, check_pair
@@ -25,12 +26,13 @@ from hansa_control.adapters.grpc_partners import FederationServicer
 from hansa_control.adapters.grpc_server import GrpcServer, Listener
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
 from hansa_control.adapters.identity import PeerVerifier, TrustedDomain
+from hansa_control.adapters.law_source import LawFiles
 from hansa_control.adapters.log_setup import set_up_logs
 from hansa_control.adapters.metrics import Metrics
 from hansa_control.adapters.network_file import read_network_file
 from hansa_control.adapters.partner_link import Home, Partner, PartnerLink
 from hansa_control.adapters.store_sqlite import SqliteStore
-from hansa_control.adapters.system import SystemClock, SystemIds, ThreadWorker
+from hansa_control.adapters.system import SystemClock, SystemIds, ThreadWorker, calm_collector
 from hansa_control.adapters.task_scope import first_to_end
 from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import RefusalError, Store, StoreFailed
@@ -91,7 +93,14 @@ class ControlPlaneProcess:
         self.application = ControlPlane(
             settings_of(config, credentials),
             read_network_file(config.network),
-            Surroundings(store, self._clock, self._ids, self.links, worker=ThreadWorker()),
+            Surroundings(
+                store,
+                self._clock,
+                self._ids,
+                self.links,
+                LawFiles(config.law, self._clock.wall_ms()),
+                ThreadWorker(),
+            ),
         )
         self.application.reconciler.on_defect = _tell_defect
         for link in self.links.values():
@@ -106,6 +115,7 @@ class ControlPlaneProcess:
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until ``stop`` is set, then drains; ``ports`` are known once ``ready`` is. StoreFailed, AddressTaken."""
         await self.application.start()
+        calm_collector()
         try:
             self.ports = await self._listen()
             self.ready.set()
@@ -273,7 +283,8 @@ def _read(path: Path) -> tuple[Config, Credentials]:
         for partner in config.partners:
             check_authority(credentials.partner_ca_pems[partner.operator], partner.trust_domain, str(partner.ca))
         read_network_file(config.network)
-    except (OSError, ValueError, RefusalError) as error:
+        LawFiles(config.law, SystemClock().wall_ms())
+    except (OSError, ValueError, RefusalError, HansaError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from error
     return config, credentials

@@ -125,6 +125,7 @@ class Config(BaseSettings):
     trust_domain: TrustDomain = ""
     data_dir: Path
     network: Path
+    law: Path | None = None
     listen: Listen = Listen()
     tls: Tls
     partners: tuple[Partner, ...] = ()
@@ -269,5 +270,6 @@ def _model_at(parents: Iterable[str | int]) -> type[BaseModel]:
 def _absolute(config: Config, base: Path) -> Config:
     tls = Tls(ca=base / config.tls.ca, cert=base / config.tls.cert, key=base / config.tls.key)
     partners = tuple(partner.model_copy(update={"ca": base / partner.ca}) for partner in config.partners)
-    paths = {"data_dir": base / config.data_dir, "network": base / config.network}
+    law = None if config.law is None else base / config.law
+    paths = {"data_dir": base / config.data_dir, "network": base / config.network, "law": law}
     return config.model_copy(update={**paths, "tls": tls, "partners": partners})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from hansa.cli import exits
 from hansa.cli.documents import Document, Line, Styled, Table, line
 from hansa.cli.options import OutputFormat
 from hansa.cli.output import formatted, message_data
-from hansa.cli.session import Session, new_screen, note
+from hansa.cli.session import Session, keep_record, new_screen, note
 from hansa.cli.view_decision import (
     choice_table,
     decided_line,
@@ -20,20 +21,23 @@ from hansa.cli.view_decision import (
     section,
     why_not_document,
 )
-from hansa.cli.view_plan import plan_blocks
+from hansa.cli.view_plan import joined, plan_blocks, planned_zones
 from hansa.errors import HansaError, grpc_code
 from hansa.names import hint, parse_zone, short_workload, short_zone
 from hansa.reasons import EXPLANATIONS, canonical_reason
 from hansa.v1 import common_pb2, workload_pb2, workload_service_pb2
 
 
-async def why(session: Session, name: str) -> int:
-    """Why the workload is where it is."""
+async def why(session: Session, name: str, record: Path | None = None) -> int:
+    """Why the workload is where it is; ``record`` is the file for all that it was decided on."""
     explained, workload, events = await asyncio.gather(
-        session.client.explain(name), session.client.get(name), session.client.events(name)
+        session.client.explain(name, with_record=bool(record)), session.client.get(name), session.client.events(name)
     )
+    await keep_record(record, explained)
     data = {**message_data(explained), "events": [message_data(event) for event in events]}
     session.emit(data, why_document(workload, explained, events, wide=session.wide))
+    if explained.record_missing:
+        raise HansaError("UNAVAILABLE", f"{record} was not written: {explained.record_missing}")
     return exits.OK
 
 
@@ -65,15 +69,16 @@ def _chosen(
     decision = explained.decision
     rank = list(decision.choices).index(choice) + 1
     pool = f", on {choice.pool}" if choice.pool else ""
-    place = f"choice {rank} of {len(decision.choices)}"
+    where = joined(explained.current_zones) or choice.zone
+    place = f"{f'{choice.zone}: ' if where != choice.zone else ''}choice {rank} of {len(decision.choices)}"
     return [
-        line(Styled(f"{name} is in ", "bold"), Styled(choice.zone, "bold green"), f" ({place}{pool})"),
+        line(Styled(f"{name} is in ", "bold"), Styled(where, "bold green"), f" ({place}{pool})"),
         decided_line(decision, explained.decided_at_ms),
         score_line(choice),
         *plan_blocks(decision, spec),
         *section("Paths", latency_table(choice.latencies, spec.latency)),
         *section("Constraints that hold", passed_table(choice.passed)),
-        *section("Feasible zones", choice_table(decision.choices, choice.zone)),
+        *section("Feasible zones", choice_table(decision.choices, [*explained.current_zones, choice.zone])),
         line(),
         _now_line(explained, choice.zone),
     ]
@@ -86,10 +91,22 @@ def _now_line(explained: workload_service_pb2.ExplainWorkloadResponse, zone: str
     if not now.choices:
         return line("asked again now: ", Styled("no zone is feasible", "bold red"))
     best = now.choices[0].zone
+    if len(explained.current_zones) > 1:
+        return _together_line(explained)
     if best == zone:
         return line("asked again now: ", Styled(f"{zone} is still the best", "green"))
     stays = "is feasible still" if _choice_of(now, zone) else "is not feasible any more"
     return line("asked again now: ", Styled(f"{best} would be the best; {zone} {stays}", "yellow"))
+
+
+def _together_line(explained: workload_service_pb2.ExplainWorkloadResponse) -> Line:
+    """The same for several zones: they are judged together."""
+    if not explained.now.HasField("plan"):
+        return line("asked again now: ", Styled("no plan is feasible", "bold red"), f": {explained.now.nearest_fix}")
+    best = planned_zones(explained.now)
+    if best == list(explained.current_zones):
+        return line("asked again now: ", Styled(f"{joined(best)} are still the best", "green"))
+    return line("asked again now: ", Styled(f"{joined(best)} would be the best", "yellow"))
 
 
 def _choice_of(decision: workload_pb2.Decision, zone: str) -> workload_pb2.Choice | None:

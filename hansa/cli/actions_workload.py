@@ -8,50 +8,106 @@ from pathlib import Path
 from typing import Any
 
 from hansa.cli import exits
-from hansa.cli.documents import Document, line
+from hansa.cli.documents import Document, Styled, line
 from hansa.cli.options import Until
 from hansa.cli.output import message_data
-from hansa.cli.session import Session, note
+from hansa.cli.session import Session, keep_record, note
 from hansa.cli.view_decision import choice_table, why_not_document
-from hansa.cli.view_plan import place, plan_blocks
-from hansa.cli.view_workload import describe_document, state_text, update_document, workload_table
+from hansa.cli.view_overlay import answer, is_changed, overlay_document
+from hansa.cli.view_overlay import changes as changes_of
+from hansa.cli.view_plan import joined, plan_blocks, planned_zones
+from hansa.cli.view_workload import describe_document, endpoint_document, state_text, update_document, workload_table
 from hansa.errors import HansaError
+from hansa.overlay_options import Supposed, overlay_of
 from hansa.spec_file import WorkloadFile, load_workload
 from hansa.system import utc_date
-from hansa.v1 import common_pb2, workload_pb2, workload_service_pb2
+from hansa.v1 import common_pb2, overlay_pb2, residency_pb2, workload_pb2, workload_service_pb2
 
 REFRESH_MS = 1_000
 
 
-async def plan(session: Session, path: Path) -> int:
-    """Decides without acting; the exit code says whether submitting would change anything."""
+async def plan(session: Session, path: Path, supposed: Supposed, record: Path | None = None) -> int:
+    """Decides without acting; the exit code says whether submitting would change anything.
+
+    In a world that is supposed to be other than it is, it says whether the plan is another than in the world as it is.
+    """
     file = load_workload(path, session.tenant, utc_date(session.now_ms))
-    response = await session.client.plan(str(file.name), file.spec)
-    feasible = bool(response.decision.choices)
+    overlay = overlay_of(supposed, utc_date(session.now_ms)) if supposed else None
+    response = await session.client.plan(str(file.name), file.spec, overlay=overlay, with_record=bool(record))
+    await keep_record(record, response)
+    feasible = _is_feasible(response.decision, file)
+    if overlay is not None:
+        return _emit_supposed(session, file, response, overlay)
     change = feasible and not await _is_as_planned(session, file, response)
     data = {"feasible": feasible, "change": change, **message_data(response)}
     session.emit(data, _plan_document(session, file, response, change=change))
     return exits.INFEASIBLE if not feasible else exits.CHANGE if change else exits.OK
 
 
+def _emit_supposed(
+    session: Session,
+    file: WorkloadFile,
+    response: workload_service_pb2.PlanWorkloadResponse,
+    overlay: overlay_pb2.Overlay,
+) -> int:
+    feasible, change = bool(answer(response.decision)), is_changed(response)
+    changes = [dict(zip(("what", "present", "supposed"), row, strict=True)) for row in changes_of(response)]
+    data = {"feasible": feasible, "change": change, "changes": changes, **message_data(response)}
+    rest = why_not_document(response.decision, file.name.short, wide=session.wide)
+    plan = _plan_part(response.decision, file) if feasible else []
+    session.emit(data, [*overlay_document(response, overlay, file.name.short), *plan, line(), *rest])
+    return exits.INFEASIBLE if not feasible else exits.CHANGE if change else exits.OK
+
+
 async def _is_as_planned(
     session: Session, file: WorkloadFile, response: workload_service_pb2.PlanWorkloadResponse
 ) -> bool:
-    if response.current_zone != response.decision.choices[0].zone:
+    if _current_zones(response) != planned_zones(response.decision):
         return False
     kept = await session.client.get(str(file.name))
-    return bool(kept.spec == file.spec)
+    return _in_full(kept.spec) == _in_full(file.spec)
+
+
+def _in_full(spec: workload_pb2.WorkloadSpec) -> workload_pb2.WorkloadSpec:
+    """A spec with what it leaves to the operator, who keeps it in words of his own: unknown paths are refused."""
+    full = workload_pb2.WorkloadSpec()
+    full.CopyFrom(spec)
+    if full.residency.HasField("transit") and not full.residency.transit.unknown_paths:
+        full.residency.transit.unknown_paths = residency_pb2.UNKNOWN_PATHS_REJECT
+    return full
 
 
 def _plan_document(
     session: Session, file: WorkloadFile, response: workload_service_pb2.PlanWorkloadResponse, *, change: bool
 ) -> Document:
-    decision, current = response.decision, response.current_zone
+    decision, current = response.decision, _current_zones(response)
+    if decision.choices and not _is_feasible(decision, file):
+        return _unplanned_document(session, file, decision)
     rejections = why_not_document(decision, file.name.short, wide=session.wide)
     if not decision.choices:
         return rejections
-    verdict = _verdict(file.name.short, place(decision), current, change=change)
+    verdict = _verdict(file.name.short, joined(planned_zones(decision)), joined(current), change=change)
     return [line(verdict), choice_table(decision.choices, current), *_plan_part(decision, file), line(), *rejections]
+
+
+def _is_feasible(decision: workload_pb2.Decision, file: WorkloadFile) -> bool:
+    """Several zones must make up a plan together; for one, that it is feasible is enough."""
+    return bool(decision.choices) and (decision.HasField("plan") or file.spec.zones.maximum <= 1)
+
+
+def _unplanned_document(session: Session, file: WorkloadFile, decision: workload_pb2.Decision) -> Document:
+    """Zones are feasible each for itself, but not together; then the answer says why in the place of a fix."""
+    rest = workload_pb2.Decision()
+    rest.CopyFrom(decision)
+    rest.nearest_fix = ""
+    name = file.name.short
+    why = line(Styled(f"infeasible: there is no plan for {name} together", "bold"), f": {decision.nearest_fix}")
+    return [why, choice_table(decision.choices, ()), line(), *why_not_document(rest, name, wide=session.wide)]
+
+
+def _current_zones(response: workload_service_pb2.PlanWorkloadResponse) -> list[str]:
+    """Where it runs, sorted; an operator of before there were several names one."""
+    return list(response.current_zones) or ([response.current_zone] if response.current_zone else [])
 
 
 def _verdict(name: str, best: str, current: str, *, change: bool) -> str:
@@ -189,12 +245,19 @@ async def describe(session: Session, name: str) -> int:
     return exits.OK
 
 
+def _authorities(found: workload_service_pb2.FindEndpointResponse) -> bytes:
+    """The authorities of all zones that answer, each once, as a bundle."""
+    each = dict.fromkeys([found.endpoint_ca_pem, *(zone.endpoint_ca_pem for zone in found.zones)])
+    return b"".join(pem if pem.endswith(b"\n") or len(each) == 1 else pem + b"\n" for pem in each)
+
+
 async def endpoint(session: Session, name: str, *, ca_file: Path | None) -> int:
-    """Where to send requests now; writes the certificate authority beside it if asked."""
+    """Where to send requests now; writes the certificate authorities beside it if asked."""
     found = await session.client.find_endpoint(name)
     if not found.endpoint_urls:
         raise HansaError("UNAVAILABLE", f"{name} has no endpoint that is ready; look with hansa describe {name}")
     if ca_file:
-        await asyncio.to_thread(ca_file.write_bytes, found.endpoint_ca_pem)
-    session.emit(found, [line(url) for url in found.endpoint_urls])
+        await asyncio.to_thread(ca_file.write_bytes, _authorities(found))
+    several = len(found.zones) > 1
+    session.emit(found, endpoint_document(found) if several else [line(url) for url in found.endpoint_urls])
     return exits.OK

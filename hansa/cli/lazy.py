@@ -17,6 +17,7 @@ _SUMMARIES = {
     "control": "Run and look at an operator's control plane.",
     "demo": "Show the main job on this machine.",
     "sim": "Simulate operators, agents and failures in virtual time.",
+    "verify-decision": "Make a recorded decision again, and say same (0) or different (1).",
 }
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hansa.cli import commands_law, exits
+from hansa.cli import parameters as of
 from hansa.cli.config import quiet_transport
 from hansa.cli.lazy import LazyGroup
 from hansa.cli.options import OutputFormat, Shell, Until
@@ -32,14 +33,6 @@ app = typer.Typer(
 )
 
 app.add_typer(commands_law.app, name="law")
-
-Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="How to write the answer.")]
-File = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="Workload file (YAML).")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Workload, short or full name.")]
-AnyName = Annotated[str, typer.Argument(metavar="[NAME]", help="Workload; all of the tenant without one.")]
-Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again at every change.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is so.")]
-TimeoutS = Annotated[float, typer.Option("--timeout-s", min=0, help="Longest wait, seconds; 0 is for ever.")]
 
 
 @app.callback()
@@ -64,24 +57,40 @@ def _run(ctx: typer.Context, output: OutputFormat, action: Any, *, subject: str 
 
 
 @app.command()
-def plan(ctx: typer.Context, *, file: File, output: Output = OutputFormat.TABLE) -> None:
-    """Decide without acting. Exits 0 (no change), 1 (change) or 2 (no feasible zone)."""
-    from hansa.cli import actions_workload as actions
+def plan(
+    ctx: typer.Context,
+    *,
+    file: of.File,
+    overlay: of.OverlayFile = None,
+    cut: of.Cut = None,
+    without: of.Without = None,
+    with_fact: of.WithFact = None,
+    deny_country: of.DenyCountry = None,
+    record: of.Record = None,
+    output: of.Output = OutputFormat.TABLE,
+) -> None:
+    """Decide without acting. Exits 0 (no change), 1 (change) or 2 (no feasible zone).
 
-    _run(ctx, output, lambda session: actions.plan(session, file))
+    With something supposed, it is a change if the plan is another than in the world as it is.
+    """
+    from hansa.cli import actions_workload as actions
+    from hansa.overlay_options import Supposed
+
+    given = (tuple(values or ()) for values in (cut, without, with_fact, deny_country))
+    _run(ctx, output, lambda session: actions.plan(session, file, Supposed(overlay, *given), record))
 
 
 @app.command()
 def submit(
     ctx: typer.Context,
     *,
-    file: File,
+    file: of.File,
     expect_generation: Annotated[
         int, typer.Option(metavar="N", min=0, help="Refuse if a plan on this network generation is outdated.")
     ] = 0,
-    wait: Wait = False,
-    timeout_s: TimeoutS = 120,
-    output: Output = OutputFormat.TABLE,
+    wait: of.Wait = False,
+    timeout_s: of.TimeoutS = 120,
+    output: of.Output = OutputFormat.TABLE,
 ) -> None:
     """Hand a workload in, or change it. With --wait, exits 0 when it is ready and 2 when no zone is feasible."""
     from hansa.cli import actions_workload as actions
@@ -102,7 +111,7 @@ def optimize(
     plan: Annotated[bool, typer.Option("--plan", help="Say what would move, and move nothing.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Look for the proven optimum, too; for small fleets.")] = False,
     exact_time_s: Annotated[float, typer.Option(min=0, max=600, help="Longest search for it; 0 is 30 s.")] = 0,
-    output: Output = OutputFormat.TABLE,
+    output: of.Output = OutputFormat.TABLE,
 ) -> None:
     """Pack all workloads anew: what would move, gain, risk. Exits 0 (nothing to gain) or 1 (moves proposed)."""
     from hansa.cli import actions_optimize as actions
@@ -113,7 +122,7 @@ def optimize(
 
 @app.command("get")
 def get_workloads(
-    ctx: typer.Context, name: AnyName = "", *, watch: Watch = False, output: Output = OutputFormat.TABLE
+    ctx: typer.Context, name: of.AnyName = "", *, watch: of.Watch = False, output: of.Output = OutputFormat.TABLE
 ) -> None:
     """Show one workload or all."""
     from hansa.cli import actions_workload as actions
@@ -122,13 +131,13 @@ def get_workloads(
 
 
 @app.command("list")
-def list_workloads(ctx: typer.Context, *, watch: Watch = False, output: Output = OutputFormat.TABLE) -> None:
+def list_workloads(ctx: typer.Context, *, watch: of.Watch = False, output: of.Output = OutputFormat.TABLE) -> None:
     """Show all workloads; the same as get."""
     get_workloads(ctx, watch=watch, output=output)
 
 
 @app.command()
-def describe(ctx: typer.Context, name: Name, output: Output = OutputFormat.TABLE) -> None:
+def describe(ctx: typer.Context, name: of.Name, output: of.Output = OutputFormat.TABLE) -> None:
     """Show everything about a workload: spec, placements, paths, conditions, events."""
     from hansa.cli import actions_workload as actions
 
@@ -138,11 +147,11 @@ def describe(ctx: typer.Context, name: Name, output: Output = OutputFormat.TABLE
 @app.command("watch")
 def watch_workload(
     ctx: typer.Context,
-    name: Name,
+    name: of.Name,
     *,
     until: Annotated[Until | None, typer.Option(help="Stop when it is so.")] = None,
-    timeout_s: TimeoutS = 0,
-    output: Output = OutputFormat.TABLE,
+    timeout_s: of.TimeoutS = 0,
+    output: of.Output = OutputFormat.TABLE,
 ) -> None:
     """Follow a workload. Exits 0 when it is ready or gone as asked, 2 when no lawful zone is left."""
     from hansa.cli import actions_workload as actions
@@ -151,23 +160,23 @@ def watch_workload(
 
 
 @app.command()
-def why(ctx: typer.Context, name: Name, output: Output = OutputFormat.TABLE) -> None:
+def why(ctx: typer.Context, name: of.Name, *, record: of.Record = None, output: of.Output = OutputFormat.TABLE) -> None:
     """Show why a workload is where it is: score, paths, constraints with evidence, history."""
     from hansa.cli import actions_decision as actions
 
-    _run(ctx, output, lambda session: actions.why(session, name), subject=name)
+    _run(ctx, output, lambda session: actions.why(session, name, record), subject=name)
 
 
 @app.command("why-not")
 def why_not(
     ctx: typer.Context,
-    name: Name,
+    name: of.Name,
     *,
     zone: Annotated[str, typer.Option(metavar="OPERATOR/ZONE", help="Only this zone.")] = "",
     as_decided: Annotated[
         bool, typer.Option("--as-decided", help="As it was when the workload was placed, not as it is now.")
     ] = False,
-    output: Output = OutputFormat.TABLE,
+    output: of.Output = OutputFormat.TABLE,
 ) -> None:
     """Show every constraint that the other zones fail, measured against its bound, and the nearest fix."""
     from hansa.cli import actions_decision as actions
@@ -178,11 +187,11 @@ def why_not(
 @app.command()
 def delete(
     ctx: typer.Context,
-    name: Name,
+    name: of.Name,
     *,
-    wait: Wait = False,
-    timeout_s: TimeoutS = 120,
-    output: Output = OutputFormat.TABLE,
+    wait: of.Wait = False,
+    timeout_s: of.TimeoutS = 120,
+    output: of.Output = OutputFormat.TABLE,
 ) -> None:
     """Stop and forget a workload. With --wait, exits when it is gone."""
     from hansa.cli import actions_workload as actions
@@ -191,7 +200,7 @@ def delete(
 
 
 @app.command()
-def zones(ctx: typer.Context, *, watch: Watch = False, output: Output = OutputFormat.TABLE) -> None:
+def zones(ctx: typer.Context, *, watch: of.Watch = False, output: of.Output = OutputFormat.TABLE) -> None:
     """Show the zones that the operator sees, its own and its partners'."""
     from hansa.cli import actions_zone as actions
 
@@ -203,7 +212,7 @@ def network(
     ctx: typer.Context,
     *,
     probes: Annotated[bool, typer.Option("--probes", help="What zones measured, beside the model.")] = False,
-    output: Output = OutputFormat.TABLE,
+    output: of.Output = OutputFormat.TABLE,
 ) -> None:
     """Show the network: links with round-trip times, and whether they are measured or modelled."""
     from hansa.cli import actions_zone as actions
@@ -214,10 +223,10 @@ def network(
 @app.command()
 def endpoint(
     ctx: typer.Context,
-    name: Name,
+    name: of.Name,
     *,
     ca_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the endpoint's authority here.")] = None,
-    output: Output = OutputFormat.TABLE,
+    output: of.Output = OutputFormat.TABLE,
 ) -> None:
     """Show where to send requests now."""
     from hansa.cli import actions_workload as actions
@@ -228,7 +237,7 @@ def endpoint(
 @app.command()
 def explain(
     reason: Annotated[str, typer.Argument(metavar="[REASON]", help="For example LATENCY_EXCEEDED; all without.")] = "",
-    output: Output = OutputFormat.TABLE,
+    output: of.Output = OutputFormat.TABLE,
 ) -> None:
     """Say what a reason means and what to do about it."""
     from hansa.cli import actions_decision as actions

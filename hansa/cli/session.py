@@ -16,10 +16,12 @@ from hansa.cli.documents import Document, Screen, terminal_width
 from hansa.cli.options import OutputFormat
 from hansa.cli.output import formatted, message_data
 from hansa.client import Client
+from hansa.decision_record import unpacked
 from hansa.errors import HansaError
 from hansa.names import hint, short_workload
 from hansa.profile import load_profile
 from hansa.system import Clock, SystemClock
+from hansa.v1.workload_service_pb2 import ExplainWorkloadResponse, PlanWorkloadResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,18 @@ Action: TypeAlias = Callable[[Session], Awaitable[int]]
 def note(text: str) -> None:
     """Says something to the person that is not part of the answer."""
     print(text, file=sys.stderr, flush=True)
+
+
+async def keep_record(path: Path | None, answer: PlanWorkloadResponse | ExplainWorkloadResponse) -> None:
+    """Writes the record of an answer to a file if one is asked for, and takes it out of what is shown."""
+    if path is not None and answer.record:
+        body = unpacked(answer.record)
+        try:
+            await asyncio.to_thread(path.write_bytes, body + b"\n")
+        except OSError as error:
+            raise HansaError("INVALID_FIELD", f"{path}: {error.strerror or error}", field="--record") from error
+        note(f"record written; check it with: hansa verify-decision {path} --digest {answer.decision.digest}")
+    answer.ClearField("record")
 
 
 def run(settings: Settings, output: OutputFormat, action: Action, *, subject: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from hansa.cli.documents import Cell, Document, Line, Styled, Table, heading, line
 from hansa.cli.figures import bound_ms, clock_time, plural, rtt_ms, timestamp
@@ -89,18 +89,18 @@ def why_not_document(decision: workload_pb2.Decision, workload: str, *, wide: bo
     return [histogram(decision, workload), *table, *note, *nearest_fix(decision)]
 
 
-def choice_table(choices: Sequence[workload_pb2.Choice], current_zone: str) -> Table:
-    """Zones that fit, best first, with the slowest access point of each."""
-    rows = tuple(_choice_row(rank, choice, current_zone) for rank, choice in enumerate(choices, start=1))
+def choice_table(choices: Sequence[workload_pb2.Choice], current: Collection[str]) -> Table:
+    """Zones that fit, best first, with the slowest access point of each; those where it is now are marked."""
+    rows = tuple(_choice_row(rank, choice, current) for rank, choice in enumerate(choices, start=1))
     headers = ("RANK", "ZONE", "SCORE", "SLOWEST RTT", "FROM", "COUNTRIES", "BASIS", "ACCELERATOR")
     return Table(headers, rows, right=frozenset({0, 2, 3}), fixed=frozenset({1, 4}), spare=(7,))
 
 
-def _choice_row(rank: int, choice: workload_pb2.Choice, current_zone: str) -> tuple[Cell, ...]:
+def _choice_row(rank: int, choice: workload_pb2.Choice, current: Collection[str]) -> tuple[Cell, ...]:
     slowest = max(choice.latencies, key=lambda latency: latency.rtt_us, default=workload_pb2.AccessLatency())
     countries = sorted({country for latency in choice.latencies for country in latency.countries})
     bases = sorted({basis for latency in choice.latencies for basis in latency.bases})
-    here = Styled(f"{choice.zone} *", "green") if choice.zone == current_zone else choice.zone
+    here = Styled(f"{choice.zone} *", "green") if choice.zone in current else choice.zone
     return (
         str(rank),
         here,

@@ -81,7 +81,12 @@ def cost_line(plan: workload_pb2.Plan) -> Line:
     return line(f"price {euro_per_hour(plan.price_millieur_per_hour)}, power {watts}, carbon {carbon}")
 
 
-def place(decision: workload_pb2.Decision) -> str:
-    """Where a decision puts a workload: the zones of its plan, or the best choice; some choice there must be."""
-    zones = [assignment.zone for assignment in decision.plan.assignments] or [decision.choices[0].zone]
-    return f"{', '.join(zones[:-1])} and {zones[-1]}" if len(zones) > 1 else zones[0]
+def planned_zones(decision: workload_pb2.Decision) -> list[str]:
+    """Where a decision puts a workload: the zones of its plan, sorted, or the best choice; there must be one."""
+    zones = sorted(assignment.zone for assignment in decision.plan.assignments)
+    return zones or [decision.choices[0].zone]
+
+
+def joined(zones: Sequence[str]) -> str:
+    """Zones in a sentence."""
+    return f"{', '.join(zones[:-1])} and {zones[-1]}" if len(zones) > 1 else "".join(zones)

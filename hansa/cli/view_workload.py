@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from hansa.cli.documents import Cell, Document, Line, Styled, Table, line
-from hansa.cli.figures import age, bound_ms, clock_time, cpu, memory, plural, rtt_ms, timestamp
+from hansa.cli.figures import age, bound_ms, clock_time, cpu, memory, percent, plural, rtt_ms, timestamp
 from hansa.cli.output import enum_label
 from hansa.cli.view_decision import event_style, event_table, latency_table, section
 from hansa.names import short_workload
@@ -23,6 +23,9 @@ _STATE_STYLE = {
     "UNPLACEABLE": "bold red",
     "LOST": "red",
 }
+ZONES_NAMED_MAX = 2
+"""Zones that a row of a table names; of more it says how many there are."""
+
 _LIVE = (
     workload_pb2.PLACEMENT_STATE_READY,
     workload_pb2.PLACEMENT_STATE_STARTING,
@@ -60,13 +63,13 @@ def workload_table(workloads: Iterable[workload_pb2.Workload], now_ms: int, *, w
 
 def _row(workload: workload_pb2.Workload, now_ms: int, *, wide: bool) -> tuple[Cell, ...]:
     placements = live_placements(workload)
-    ready = sum(p.replicas for p in placements if p.state == workload_pb2.PLACEMENT_STATE_READY)
+    zones = list(dict.fromkeys(p.zone for p in placements))
     slowest = max((latency.rtt_us for p in placements for latency in p.latencies), default=0)
     row: tuple[Cell, ...] = (
         short_workload(workload.name),
         state_cell(enum_label(workload, "state")),
-        ", ".join(p.zone for p in placements) or "-",
-        f"{ready}/{workload.spec.replicas}",
+        (", ".join(zones) if wide or len(zones) <= ZONES_NAMED_MAX else f"{zones[0]} +{len(zones) - 1}") or "-",
+        _replicas_text(workload.spec.replicas, placements),
         rtt_ms(slowest) if slowest else "-",
         workload.spec.artefact.name,
         age(workload.created_at_ms, now_ms),
@@ -75,6 +78,19 @@ def _row(workload: workload_pb2.Workload, now_ms: int, *, wide: bool) -> tuple[C
         return row
     endpoints = ",".join(url for p in placements for url in p.endpoint_urls) or "-"
     return (*row, endpoints, str(workload.generation), workload.uid, headline(workload) or "-")
+
+
+def _replicas_text(asked: int, placements: Sequence[workload_pb2.Placement]) -> str:
+    """Replicas that answer of those that are planned; while it moves, those of the batch of which most answer."""
+    ready: dict[object, int] = {}
+    planned: dict[object, int] = {}
+    for p in placements:
+        batch = p.batch or p.claim
+        planned[batch] = planned.get(batch, 0) + p.replicas
+        if p.state == workload_pb2.PLACEMENT_STATE_READY:
+            ready[batch] = ready.get(batch, 0) + p.replicas
+    most = max(ready.values(), default=0)
+    return f"{most}/{max([asked, *(count for batch, count in planned.items() if ready.get(batch, 0) == most)])}"
 
 
 def headline(workload: workload_pb2.Workload) -> str:
@@ -96,11 +112,17 @@ def describe_document(
         Table(("", ""), _facts(workload, now_ms)),
     ]
     document += section("Placements", _placement_table(workload))
-    for placement in live_placements(workload):
+    for placement in _newest_by_zone(workload):
         document += section(f"Paths to {placement.zone}", latency_table(placement.latencies, spec.latency))
     document += section("Conditions", _condition_table(workload, now_ms))
     document += section("Events", event_table(events[-20:]))
     return document
+
+
+def _newest_by_zone(workload: workload_pb2.Workload) -> list[workload_pb2.Placement]:
+    """Live placements without those that another one in the same zone is to replace: their paths are the same."""
+    newest = {p.zone: p.claim for p in workload.placements if p.state in _LIVE}
+    return [p for p in live_placements(workload) if newest[p.zone] == p.claim]
 
 
 def _facts(workload: workload_pb2.Workload, now_ms: int) -> tuple[tuple[Cell, ...], ...]:
@@ -150,18 +172,45 @@ def _set(names: Iterable[str]) -> str:
 
 
 def _placement_table(workload: workload_pb2.Workload) -> Table:
+    shared = any(p.share_permille for p in workload.placements)
     rows = tuple(
         (
             p.zone,
             state_cell(enum_label(p, "state")),
             str(p.replicas),
+            *([share_text(p)] if shared else []),
             "\n".join(p.endpoint_urls) or "-",
             p.claim,
             p.message or "-",
         )
         for p in workload.placements
     )
-    return Table(("ZONE", "STATE", "REPLICAS", "ENDPOINTS", "CLAIM", "MESSAGE"), rows, right=frozenset({2}))
+    share = ("SHARE",) if shared else ()
+    headers = ("ZONE", "STATE", "REPLICAS", *share, "ENDPOINTS", "CLAIM", "MESSAGE")
+    return Table(headers, rows, right=frozenset({2}))
+
+
+def share_text(placement: workload_pb2.Placement) -> str:
+    """What a placement was planned to get of the users at each access point that it serves."""
+    shares = [share for share in placement.share_permille if share]
+    if not placement.share_permille:
+        return "all"
+    if not shares:
+        return "standby"
+    names = [latency.access_point for latency in placement.latencies]
+    return ", ".join(f"{name} {percent(share)}" for name, share in zip(names, shares, strict=False))
+
+
+def endpoint_document(found: workload_service_pb2.FindEndpointResponse) -> Document:
+    """Zones that answer, one row each per access point: which share of its users is to be sent there."""
+    rows: list[tuple[Cell, ...]] = []
+    for zone in found.zones:
+        own = (zone.zone, str(zone.replicas), "\n".join(zone.endpoint_urls))
+        for index, share in enumerate(zone.shares or [None]):
+            served = (share.access_point, percent(share.share_permille)) if share else ("-", "-")
+            rows.append((own[0], own[1], *served, own[2]) if not index else ("", "", *served, ""))
+    headers = ("ZONE", "REPLICAS", "USERS AT", "SHARE", "ENDPOINTS")
+    return [Table(headers, tuple(rows), right=frozenset({1, 3}), fixed=frozenset({0, 2, 4}))]
 
 
 def _condition_table(workload: workload_pb2.Workload, now_ms: int) -> Table:

@@ -657,6 +657,8 @@ class Placement(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
     SHARE_PERMILLE_FIELD_NUMBER: _builtins.int
+    BATCH_PARTS_FIELD_NUMBER: _builtins.int
+    HAS_ANSWERED_FIELD_NUMBER: _builtins.int
     claim: _builtins.str
     """Identity, the same as the allocation's."""
     zone: _builtins.str
@@ -677,6 +679,10 @@ class Placement(_message.Message):
     """Generation of the spec that it was placed for."""
     batch: _builtins.int
     """Placements of one batch were planned together."""
+    batch_parts: _builtins.int
+    """How many placements were planned together in its batch; 0 means one."""
+    has_answered: _builtins.bool
+    """Whether it has been READY before, if it is not now."""
     @_builtins.property
     def endpoint_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Endpoints of the instances that are ready."""
@@ -705,10 +711,12 @@ class Placement(_message.Message):
         generation: _builtins.int = ...,
         batch: _builtins.int = ...,
         share_permille: _abc.Iterable[_builtins.int] | None = ...,
+        batch_parts: _builtins.int = ...,
+        has_answered: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "claim", b"claim", "endpoint_ca_pem", b"endpoint_ca_pem", "endpoint_urls", b"endpoint_urls", "fencing_token", b"fencing_token", "generation", b"generation", "latencies", b"latencies", "message", b"message", "pool", b"pool", "replicas", b"replicas", "share_permille", b"share_permille", "state", b"state", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "batch_parts", b"batch_parts", "claim", b"claim", "endpoint_ca_pem", b"endpoint_ca_pem", "endpoint_urls", b"endpoint_urls", "fencing_token", b"fencing_token", "generation", b"generation", "has_answered", b"has_answered", "latencies", b"latencies", "message", b"message", "pool", b"pool", "replicas", b"replicas", "share_permille", b"share_permille", "state", b"state", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,64 +24,69 @@ _sym_db = _symbol_database.Default()
 
 from hansa.v1 import common_pb2 as hansa_dot_v1_dot_common__pb2
 from hansa.v1 import network_pb2 as hansa_dot_v1_dot_network__pb2
+from hansa.v1 import overlay_pb2 as hansa_dot_v1_dot_overlay__pb2
 from hansa.v1 import optimization_pb2 as hansa_dot_v1_dot_optimization__pb2
 from hansa.v1 import workload_pb2 as hansa_dot_v1_dot_workload__pb2
 from hansa.v1 import zone_pb2 as hansa_dot_v1_dot_zone__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhansa/v1/workload_service.proto\x12\x08hansa.v1\x1a\x15hansa/v1/common.proto\x1a\x16hansa/v1/network.proto\x1a\x1bhansa/v1/optimization.proto\x1a\x17hansa/v1/workload.proto\x1a\x13hansa/v1/zone.proto\"I\n\x13PlanWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\"R\n\x14PlanWorkloadResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Decision\x12\x14\n\x0c\x63urrent_zone\x18\x02 \x01(\t\"z\n\x15SubmitWorkloadRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\x12\x19\n\x11\x65xpect_generation\x18\x04 \x01(\x03\">\n\x16SubmitWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\"\"\n\x12GetWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x13GetWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\"=\n\x14ListWorkloadsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x15ListWorkloadsResponse\x12%\n\tworkloads\x18\x01 \x03(\x0b\x32\x12.hansa.v1.Workload\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x14WatchWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"o\n\x15WatchWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\x12\x1f\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x0f.hansa.v1.Event\x12\x0f\n\x07\x64\x65leted\x18\x03 \x01(\x08\"4\n\x16\x45xplainWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\"\x8d\x01\n\x17\x45xplainWorkloadResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Decision\x12\x14\n\x0c\x63urrent_zone\x18\x02 \x01(\t\x12\x15\n\rdecided_at_ms\x18\x03 \x01(\x03\x12\x1f\n\x03now\x18\x04 \x01(\x0b\x32\x12.hansa.v1.Decision\"G\n\x15\x44\x65leteWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\">\n\x16\x44\x65leteWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\"9\n\x10ListZonesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"K\n\x11ListZonesResponse\x12\x1d\n\x05zones\x18\x01 \x03(\x0b\x32\x0e.hansa.v1.Zone\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x13\n\x11GetNetworkRequest\"\xa8\x01\n\x12GetNetworkResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.hansa.v1.NetworkNode\x12$\n\x05links\x18\x02 \x03(\x0b\x32\x15.hansa.v1.NetworkLink\x12)\n\x06probes\x18\x03 \x03(\x0b\x32\x19.hansa.v1.ProbeComparison\x12\x1b\n\x13snapshot_generation\x18\x04 \x01(\x03\"a\n\x0fProbeComparison\x12\'\n\x08measured\x18\x01 \x01(\x0b\x32\x15.hansa.v1.ProbeResult\x12%\n\x08modelled\x18\x02 \x01(\x0b\x32\x13.hansa.v1.RoundTrip\"#\n\x13\x46indEndpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"c\n\x14\x46indEndpointResponse\x12\x15\n\rendpoint_urls\x18\x01 \x03(\t\x12\x17\n\x0f\x65ndpoint_ca_pem\x18\x02 \x01(\x0c\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\r\n\x05\x63laim\x18\x04 \x01(\t\"W\n\x19OptimizePlacementsRequest\x12\x10\n\x08work_max\x18\x01 \x01(\x03\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12\x19\n\x11\x65xact_time_ms_max\x18\x03 \x01(\x03\"J\n\x1aOptimizePlacementsResponse\x12,\n\x0coptimization\x18\x01 \x01(\x0b\x32\x16.hansa.v1.Optimization2\x93\x07\n\x0fWorkloadService\x12M\n\x0cPlanWorkload\x12\x1d.hansa.v1.PlanWorkloadRequest\x1a\x1e.hansa.v1.PlanWorkloadResponse\x12S\n\x0eSubmitWorkload\x12\x1f.hansa.v1.SubmitWorkloadRequest\x1a .hansa.v1.SubmitWorkloadResponse\x12J\n\x0bGetWorkload\x12\x1c.hansa.v1.GetWorkloadRequest\x1a\x1d.hansa.v1.GetWorkloadResponse\x12P\n\rListWorkloads\x12\x1e.hansa.v1.ListWorkloadsRequest\x1a\x1f.hansa.v1.ListWorkloadsResponse\x12R\n\rWatchWorkload\x12\x1e.hansa.v1.WatchWorkloadRequest\x1a\x1f.hansa.v1.WatchWorkloadResponse0\x01\x12V\n\x0f\x45xplainWorkload\x12 .hansa.v1.ExplainWorkloadRequest\x1a!.hansa.v1.ExplainWorkloadResponse\x12S\n\x0e\x44\x65leteWorkload\x12\x1f.hansa.v1.DeleteWorkloadRequest\x1a .hansa.v1.DeleteWorkloadResponse\x12\x44\n\tListZones\x12\x1a.hansa.v1.ListZonesRequest\x1a\x1b.hansa.v1.ListZonesResponse\x12G\n\nGetNetwork\x12\x1b.hansa.v1.GetNetworkRequest\x1a\x1c.hansa.v1.GetNetworkResponse\x12M\n\x0c\x46indEndpoint\x12\x1d.hansa.v1.FindEndpointRequest\x1a\x1e.hansa.v1.FindEndpointResponse\x12_\n\x12OptimizePlacements\x12#.hansa.v1.OptimizePlacementsRequest\x1a$.hansa.v1.OptimizePlacementsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhansa/v1/workload_service.proto\x12\x08hansa.v1\x1a\x15hansa/v1/common.proto\x1a\x16hansa/v1/network.proto\x1a\x16hansa/v1/overlay.proto\x1a\x1bhansa/v1/optimization.proto\x1a\x17hansa/v1/workload.proto\x1a\x13hansa/v1/zone.proto\"\x82\x01\n\x13PlanWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04spec\x18\x02 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\x12\"\n\x07overlay\x18\x03 \x01(\x0b\x32\x11.hansa.v1.Overlay\x12\x13\n\x0bwith_record\x18\x04 \x01(\x08\"\xb4\x01\n\x14PlanWorkloadResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Decision\x12\x14\n\x0c\x63urrent_zone\x18\x02 \x01(\t\x12\x15\n\rcurrent_zones\x18\x03 \x03(\t\x12\x14\n\x0chypothetical\x18\x04 \x01(\x08\x12#\n\x07present\x18\x05 \x01(\x0b\x32\x12.hansa.v1.Decision\x12\x0e\n\x06record\x18\x06 \x01(\x0c\"z\n\x15SubmitWorkloadRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\x12\x19\n\x11\x65xpect_generation\x18\x04 \x01(\x03\">\n\x16SubmitWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\"\"\n\x12GetWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x13GetWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\"=\n\x14ListWorkloadsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x15ListWorkloadsResponse\x12%\n\tworkloads\x18\x01 \x03(\x0b\x32\x12.hansa.v1.Workload\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x14WatchWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"o\n\x15WatchWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\x12\x1f\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x0f.hansa.v1.Event\x12\x0f\n\x07\x64\x65leted\x18\x03 \x01(\x08\"I\n\x16\x45xplainWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x13\n\x0bwith_record\x18\x03 \x01(\x08\"\xcc\x01\n\x17\x45xplainWorkloadResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Decision\x12\x14\n\x0c\x63urrent_zone\x18\x02 \x01(\t\x12\x15\n\rdecided_at_ms\x18\x03 \x01(\x03\x12\x1f\n\x03now\x18\x04 \x01(\x0b\x32\x12.hansa.v1.Decision\x12\x15\n\rcurrent_zones\x18\x05 \x03(\t\x12\x0e\n\x06record\x18\x06 \x01(\x0c\x12\x16\n\x0erecord_missing\x18\x07 \x01(\t\"G\n\x15\x44\x65leteWorkloadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\">\n\x16\x44\x65leteWorkloadResponse\x12$\n\x08workload\x18\x01 \x01(\x0b\x32\x12.hansa.v1.Workload\"9\n\x10ListZonesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"K\n\x11ListZonesResponse\x12\x1d\n\x05zones\x18\x01 \x03(\x0b\x32\x0e.hansa.v1.Zone\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x13\n\x11GetNetworkRequest\"\xa8\x01\n\x12GetNetworkResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.hansa.v1.NetworkNode\x12$\n\x05links\x18\x02 \x03(\x0b\x32\x15.hansa.v1.NetworkLink\x12)\n\x06probes\x18\x03 \x03(\x0b\x32\x19.hansa.v1.ProbeComparison\x12\x1b\n\x13snapshot_generation\x18\x04 \x01(\x03\"a\n\x0fProbeComparison\x12\'\n\x08measured\x18\x01 \x01(\x0b\x32\x15.hansa.v1.ProbeResult\x12%\n\x08modelled\x18\x02 \x01(\x0b\x32\x13.hansa.v1.RoundTrip\"#\n\x13\x46indEndpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x8a\x01\n\x14\x46indEndpointResponse\x12\x15\n\rendpoint_urls\x18\x01 \x03(\t\x12\x17\n\x0f\x65ndpoint_ca_pem\x18\x02 \x01(\x0c\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\r\n\x05\x63laim\x18\x04 \x01(\t\x12%\n\x05zones\x18\x05 \x03(\x0b\x32\x16.hansa.v1.ZoneEndpoint\"\x94\x01\n\x0cZoneEndpoint\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12\x15\n\rendpoint_urls\x18\x02 \x03(\t\x12\x17\n\x0f\x65ndpoint_ca_pem\x18\x03 \x01(\x0c\x12\r\n\x05\x63laim\x18\x04 \x01(\t\x12\x10\n\x08replicas\x18\x05 \x01(\x05\x12%\n\x06shares\x18\x06 \x03(\x0b\x32\x15.hansa.v1.AccessShare\";\n\x0b\x41\x63\x63\x65ssShare\x12\x14\n\x0c\x61\x63\x63\x65ss_point\x18\x01 \x01(\t\x12\x16\n\x0eshare_permille\x18\x02 \x01(\x05\"W\n\x19OptimizePlacementsRequest\x12\x10\n\x08work_max\x18\x01 \x01(\x03\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12\x19\n\x11\x65xact_time_ms_max\x18\x03 \x01(\x03\"J\n\x1aOptimizePlacementsResponse\x12,\n\x0coptimization\x18\x01 \x01(\x0b\x32\x16.hansa.v1.Optimization2\x93\x07\n\x0fWorkloadService\x12M\n\x0cPlanWorkload\x12\x1d.hansa.v1.PlanWorkloadRequest\x1a\x1e.hansa.v1.PlanWorkloadResponse\x12S\n\x0eSubmitWorkload\x12\x1f.hansa.v1.SubmitWorkloadRequest\x1a .hansa.v1.SubmitWorkloadResponse\x12J\n\x0bGetWorkload\x12\x1c.hansa.v1.GetWorkloadRequest\x1a\x1d.hansa.v1.GetWorkloadResponse\x12P\n\rListWorkloads\x12\x1e.hansa.v1.ListWorkloadsRequest\x1a\x1f.hansa.v1.ListWorkloadsResponse\x12R\n\rWatchWorkload\x12\x1e.hansa.v1.WatchWorkloadRequest\x1a\x1f.hansa.v1.WatchWorkloadResponse0\x01\x12V\n\x0f\x45xplainWorkload\x12 .hansa.v1.ExplainWorkloadRequest\x1a!.hansa.v1.ExplainWorkloadResponse\x12S\n\x0e\x44\x65leteWorkload\x12\x1f.hansa.v1.DeleteWorkloadRequest\x1a .hansa.v1.DeleteWorkloadResponse\x12\x44\n\tListZones\x12\x1a.hansa.v1.ListZonesRequest\x1a\x1b.hansa.v1.ListZonesResponse\x12G\n\nGetNetwork\x12\x1b.hansa.v1.GetNetworkRequest\x1a\x1c.hansa.v1.GetNetworkResponse\x12M\n\x0c\x46indEndpoint\x12\x1d.hansa.v1.FindEndpointRequest\x1a\x1e.hansa.v1.FindEndpointResponse\x12_\n\x12OptimizePlacements\x12#.hansa.v1.OptimizePlacementsRequest\x1a$.hansa.v1.OptimizePlacementsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hansa.v1.workload_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLANWORKLOADREQUEST']._serialized_start=167
-  _globals['_PLANWORKLOADREQUEST']._serialized_end=240
-  _globals['_PLANWORKLOADRESPONSE']._serialized_start=242
-  _globals['_PLANWORKLOADRESPONSE']._serialized_end=324
-  _globals['_SUBMITWORKLOADREQUEST']._serialized_start=326
-  _globals['_SUBMITWORKLOADREQUEST']._serialized_end=448
-  _globals['_SUBMITWORKLOADRESPONSE']._serialized_start=450
-  _globals['_SUBMITWORKLOADRESPONSE']._serialized_end=512
-  _globals['_GETWORKLOADREQUEST']._serialized_start=514
-  _globals['_GETWORKLOADREQUEST']._serialized_end=548
-  _globals['_GETWORKLOADRESPONSE']._serialized_start=550
-  _globals['_GETWORKLOADRESPONSE']._serialized_end=609
-  _globals['_LISTWORKLOADSREQUEST']._serialized_start=611
-  _globals['_LISTWORKLOADSREQUEST']._serialized_end=672
-  _globals['_LISTWORKLOADSRESPONSE']._serialized_start=674
-  _globals['_LISTWORKLOADSRESPONSE']._serialized_end=761
-  _globals['_WATCHWORKLOADREQUEST']._serialized_start=763
-  _globals['_WATCHWORKLOADREQUEST']._serialized_end=823
-  _globals['_WATCHWORKLOADRESPONSE']._serialized_start=825
-  _globals['_WATCHWORKLOADRESPONSE']._serialized_end=936
-  _globals['_EXPLAINWORKLOADREQUEST']._serialized_start=938
-  _globals['_EXPLAINWORKLOADREQUEST']._serialized_end=990
-  _globals['_EXPLAINWORKLOADRESPONSE']._serialized_start=993
-  _globals['_EXPLAINWORKLOADRESPONSE']._serialized_end=1134
-  _globals['_DELETEWORKLOADREQUEST']._serialized_start=1136
-  _globals['_DELETEWORKLOADREQUEST']._serialized_end=1207
-  _globals['_DELETEWORKLOADRESPONSE']._serialized_start=1209
-  _globals['_DELETEWORKLOADRESPONSE']._serialized_end=1271
-  _globals['_LISTZONESREQUEST']._serialized_start=1273
-  _globals['_LISTZONESREQUEST']._serialized_end=1330
-  _globals['_LISTZONESRESPONSE']._serialized_start=1332
-  _globals['_LISTZONESRESPONSE']._serialized_end=1407
-  _globals['_GETNETWORKREQUEST']._serialized_start=1409
-  _globals['_GETNETWORKREQUEST']._serialized_end=1428
-  _globals['_GETNETWORKRESPONSE']._serialized_start=1431
-  _globals['_GETNETWORKRESPONSE']._serialized_end=1599
-  _globals['_PROBECOMPARISON']._serialized_start=1601
-  _globals['_PROBECOMPARISON']._serialized_end=1698
-  _globals['_FINDENDPOINTREQUEST']._serialized_start=1700
-  _globals['_FINDENDPOINTREQUEST']._serialized_end=1735
-  _globals['_FINDENDPOINTRESPONSE']._serialized_start=1737
-  _globals['_FINDENDPOINTRESPONSE']._serialized_end=1836
-  _globals['_OPTIMIZEPLACEMENTSREQUEST']._serialized_start=1838
-  _globals['_OPTIMIZEPLACEMENTSREQUEST']._serialized_end=1925
-  _globals['_OPTIMIZEPLACEMENTSRESPONSE']._serialized_start=1927
-  _globals['_OPTIMIZEPLACEMENTSRESPONSE']._serialized_end=2001
-  _globals['_WORKLOADSERVICE']._serialized_start=2004
-  _globals['_WORKLOADSERVICE']._serialized_end=2919
+  _globals['_PLANWORKLOADREQUEST']._serialized_start=192
+  _globals['_PLANWORKLOADREQUEST']._serialized_end=322
+  _globals['_PLANWORKLOADRESPONSE']._serialized_start=325
+  _globals['_PLANWORKLOADRESPONSE']._serialized_end=505
+  _globals['_SUBMITWORKLOADREQUEST']._serialized_start=507
+  _globals['_SUBMITWORKLOADREQUEST']._serialized_end=629
+  _globals['_SUBMITWORKLOADRESPONSE']._serialized_start=631
+  _globals['_SUBMITWORKLOADRESPONSE']._serialized_end=693
+  _globals['_GETWORKLOADREQUEST']._serialized_start=695
+  _globals['_GETWORKLOADREQUEST']._serialized_end=729
+  _globals['_GETWORKLOADRESPONSE']._serialized_start=731
+  _globals['_GETWORKLOADRESPONSE']._serialized_end=790
+  _globals['_LISTWORKLOADSREQUEST']._serialized_start=792
+  _globals['_LISTWORKLOADSREQUEST']._serialized_end=853
+  _globals['_LISTWORKLOADSRESPONSE']._serialized_start=855
+  _globals['_LISTWORKLOADSRESPONSE']._serialized_end=942
+  _globals['_WATCHWORKLOADREQUEST']._serialized_start=944
+  _globals['_WATCHWORKLOADREQUEST']._serialized_end=1004
+  _globals['_WATCHWORKLOADRESPONSE']._serialized_start=1006
+  _globals['_WATCHWORKLOADRESPONSE']._serialized_end=1117
+  _globals['_EXPLAINWORKLOADREQUEST']._serialized_start=1119
+  _globals['_EXPLAINWORKLOADREQUEST']._serialized_end=1192
+  _globals['_EXPLAINWORKLOADRESPONSE']._serialized_start=1195
+  _globals['_EXPLAINWORKLOADRESPONSE']._serialized_end=1399
+  _globals['_DELETEWORKLOADREQUEST']._serialized_start=1401
+  _globals['_DELETEWORKLOADREQUEST']._serialized_end=1472
+  _globals['_DELETEWORKLOADRESPONSE']._serialized_start=1474
+  _globals['_DELETEWORKLOADRESPONSE']._serialized_end=1536
+  _globals['_LISTZONESREQUEST']._serialized_start=1538
+  _globals['_LISTZONESREQUEST']._serialized_end=1595
+  _globals['_LISTZONESRESPONSE']._serialized_start=1597
+  _globals['_LISTZONESRESPONSE']._serialized_end=1672
+  _globals['_GETNETWORKREQUEST']._serialized_start=1674
+  _globals['_GETNETWORKREQUEST']._serialized_end=1693
+  _globals['_GETNETWORKRESPONSE']._serialized_start=1696
+  _globals['_GETNETWORKRESPONSE']._serialized_end=1864
+  _globals['_PROBECOMPARISON']._serialized_start=1866
+  _globals['_PROBECOMPARISON']._serialized_end=1963
+  _globals['_FINDENDPOINTREQUEST']._serialized_start=1965
+  _globals['_FINDENDPOINTREQUEST']._serialized_end=2000
+  _globals['_FINDENDPOINTRESPONSE']._serialized_start=2003
+  _globals['_FINDENDPOINTRESPONSE']._serialized_end=2141
+  _globals['_ZONEENDPOINT']._serialized_start=2144
+  _globals['_ZONEENDPOINT']._serialized_end=2292
+  _globals['_ACCESSSHARE']._serialized_start=2294
+  _globals['_ACCESSSHARE']._serialized_end=2353
+  _globals['_OPTIMIZEPLACEMENTSREQUEST']._serialized_start=2355
+  _globals['_OPTIMIZEPLACEMENTSREQUEST']._serialized_end=2442
+  _globals['_OPTIMIZEPLACEMENTSRESPONSE']._serialized_start=2444
+  _globals['_OPTIMIZEPLACEMENTSRESPONSE']._serialized_end=2518
+  _globals['_WORKLOADSERVICE']._serialized_start=2521
+  _globals['_WORKLOADSERVICE']._serialized_end=3436
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from hansa.v1 import common_pb2 as _common_pb2
 from hansa.v1 import network_pb2 as _network_pb2
 from hansa.v1 import optimization_pb2 as _optimization_pb2
+from hansa.v1 import overlay_pb2 as _overlay_pb2
 from hansa.v1 import workload_pb2 as _workload_pb2
 from hansa.v1 import zone_pb2 as _zone_pb2
 import builtins as _builtins
@@ -31,21 +32,31 @@ class PlanWorkloadRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    OVERLAY_FIELD_NUMBER: _builtins.int
+    WITH_RECORD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "tenants/{tenant}/workloads/{workload}"."""
+    with_record: _builtins.bool
+    """Whether the answer carries the record of the decision."""
     @_builtins.property
     def spec(self) -> _workload_pb2.WorkloadSpec:
         """What is wanted."""
+
+    @_builtins.property
+    def overlay(self) -> _overlay_pb2.Overlay:
+        """What is other than it is; absent plans in the world as it is."""
 
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         spec: _workload_pb2.WorkloadSpec | None = ...,
+        overlay: _overlay_pb2.Overlay | None = ...,
+        with_record: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overlay", b"overlay", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "overlay", b"overlay", "spec", b"spec", "with_record", b"with_record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -59,21 +70,43 @@ class PlanWorkloadResponse(_message.Message):
 
     DECISION_FIELD_NUMBER: _builtins.int
     CURRENT_ZONE_FIELD_NUMBER: _builtins.int
+    CURRENT_ZONES_FIELD_NUMBER: _builtins.int
+    HYPOTHETICAL_FIELD_NUMBER: _builtins.int
+    PRESENT_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
     current_zone: _builtins.str
-    """Zone, "operator/zone", where the workload runs now; empty if nowhere."""
+    """Zone, "operator/zone", where the workload runs now or moves to; empty if nowhere. If there are several, the one
+    that gets most of the requests.
+    """
+    hypothetical: _builtins.bool
+    """Whether the decision is for a world that is not, since the request had an overlay."""
+    record: _builtins.bytes
+    """If asked for, the record of the decision: JSON as described in docs/decision-record.md, compressed (RFC 1950)."""
     @_builtins.property
     def decision(self) -> _workload_pb2.Decision:
         """The decision."""
+
+    @_builtins.property
+    def current_zones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """All zones where it runs now or moves to, sorted."""
+
+    @_builtins.property
+    def present(self) -> _workload_pb2.Decision:
+        """If it is, the decision in the world as it is."""
 
     def __init__(
         self,
         *,
         decision: _workload_pb2.Decision | None = ...,
         current_zone: _builtins.str = ...,
+        current_zones: _abc.Iterable[_builtins.str] | None = ...,
+        hypothetical: _builtins.bool = ...,
+        present: _workload_pb2.Decision | None = ...,
+        record: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "present", b"present"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "decision", b"decision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "current_zones", b"current_zones", "decision", b"decision", "hypothetical", b"hypothetical", "present", b"present", "record", b"record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -309,19 +342,23 @@ class ExplainWorkloadRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     ZONE_FIELD_NUMBER: _builtins.int
+    WITH_RECORD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name."""
     zone: _builtins.str
     """"operator/zone" to restrict the rejections to; empty for all."""
+    with_record: _builtins.bool
+    """Whether the answer carries the record of the decision that placed the workload."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         zone: _builtins.str = ...,
+        with_record: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "with_record", b"with_record", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -337,10 +374,19 @@ class ExplainWorkloadResponse(_message.Message):
     CURRENT_ZONE_FIELD_NUMBER: _builtins.int
     DECIDED_AT_MS_FIELD_NUMBER: _builtins.int
     NOW_FIELD_NUMBER: _builtins.int
+    CURRENT_ZONES_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    RECORD_MISSING_FIELD_NUMBER: _builtins.int
     current_zone: _builtins.str
-    """The zone it is in now, "operator/zone"; empty if nowhere."""
+    """The zone it is in now or moves to, "operator/zone"; empty if nowhere. If there are several, the one that gets
+    most of the requests.
+    """
     decided_at_ms: _builtins.int
     """When the decision was made, milliseconds since the Unix epoch, UTC."""
+    record: _builtins.bytes
+    """If asked for and still possible, the record of the decision that placed it, as in PlanWorkloadResponse."""
+    record_missing: _builtins.str
+    """Why there is no record although one was asked for; empty otherwise."""
     @_builtins.property
     def decision(self) -> _workload_pb2.Decision:
         """The decision that placed it, as it was made."""
@@ -349,6 +395,10 @@ class ExplainWorkloadResponse(_message.Message):
     def now(self) -> _workload_pb2.Decision:
         """The same question on the world of this moment."""
 
+    @_builtins.property
+    def current_zones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """All zones that it is in now or moves to, sorted."""
+
     def __init__(
         self,
         *,
@@ -356,10 +406,13 @@ class ExplainWorkloadResponse(_message.Message):
         current_zone: _builtins.str = ...,
         decided_at_ms: _builtins.int = ...,
         now: _workload_pb2.Decision | None = ...,
+        current_zones: _abc.Iterable[_builtins.str] | None = ...,
+        record: _builtins.bytes = ...,
+        record_missing: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "now", b"now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "decided_at_ms", b"decided_at_ms", "decision", b"decision", "now", b"now"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "current_zones", b"current_zones", "decided_at_ms", b"decided_at_ms", "decision", b"decision", "now", b"now", "record", b"record", "record_missing", b"record_missing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -592,6 +645,7 @@ class FindEndpointResponse(_message.Message):
     ENDPOINT_CA_PEM_FIELD_NUMBER: _builtins.int
     ZONE_FIELD_NUMBER: _builtins.int
     CLAIM_FIELD_NUMBER: _builtins.int
+    ZONES_FIELD_NUMBER: _builtins.int
     endpoint_ca_pem: _builtins.bytes
     """Certificate authority, PEM, that vouches for them."""
     zone: _builtins.str
@@ -600,7 +654,13 @@ class FindEndpointResponse(_message.Message):
     """Identity of the placement; changes when the workload moves."""
     @_builtins.property
     def endpoint_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Endpoints that are ready."""
+        """Endpoints that are ready. If the workload runs in several zones, those of the one that gets most of the requests;
+        what the others get is in zones, and a client that can send to several goes by that.
+        """
+
+    @_builtins.property
+    def zones(self) -> _containers.RepeatedCompositeFieldContainer[Global___ZoneEndpoint]:
+        """All zones that answer, sorted. Users at an access point are to be spread over them by their shares."""
 
     def __init__(
         self,
@@ -609,14 +669,89 @@ class FindEndpointResponse(_message.Message):
         endpoint_ca_pem: _builtins.bytes = ...,
         zone: _builtins.str = ...,
         claim: _builtins.str = ...,
+        zones: _abc.Iterable[Global___ZoneEndpoint] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "endpoint_ca_pem", b"endpoint_ca_pem", "endpoint_urls", b"endpoint_urls", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "endpoint_ca_pem", b"endpoint_ca_pem", "endpoint_urls", b"endpoint_urls", "zone", b"zone", "zones", b"zones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FindEndpointResponse: _TypeAlias = FindEndpointResponse  # noqa: Y015
+
+@_typing.final
+class ZoneEndpoint(_message.Message):
+    """What answers in one zone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ZONE_FIELD_NUMBER: _builtins.int
+    ENDPOINT_URLS_FIELD_NUMBER: _builtins.int
+    ENDPOINT_CA_PEM_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    zone: _builtins.str
+    """"operator/zone"."""
+    endpoint_ca_pem: _builtins.bytes
+    """Certificate authority, PEM, that vouches for them."""
+    claim: _builtins.str
+    """Identity of the placement."""
+    replicas: _builtins.int
+    """Replicas here."""
+    @_builtins.property
+    def endpoint_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Endpoints that are ready."""
+
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessShare]:
+        """What it is to get now of each access point that it may serve, in the order of the spec. Over all zones an access
+        point's shares add up to 1000; one that no zone has is served by none that answers.
+        """
+
+    def __init__(
+        self,
+        *,
+        zone: _builtins.str = ...,
+        endpoint_urls: _abc.Iterable[_builtins.str] | None = ...,
+        endpoint_ca_pem: _builtins.bytes = ...,
+        claim: _builtins.str = ...,
+        replicas: _builtins.int = ...,
+        shares: _abc.Iterable[Global___AccessShare] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "endpoint_ca_pem", b"endpoint_ca_pem", "endpoint_urls", b"endpoint_urls", "replicas", b"replicas", "shares", b"shares", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ZoneEndpoint: _TypeAlias = ZoneEndpoint  # noqa: Y015
+
+@_typing.final
+class AccessShare(_message.Message):
+    """A share of the requests that enter at an access point."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_POINT_FIELD_NUMBER: _builtins.int
+    SHARE_PERMILLE_FIELD_NUMBER: _builtins.int
+    access_point: _builtins.str
+    """Network node."""
+    share_permille: _builtins.int
+    """Thousandths; 0 means that the zone stands by."""
+    def __init__(
+        self,
+        *,
+        access_point: _builtins.str = ...,
+        share_permille: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_point", b"access_point", "share_permille", b"share_permille"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessShare: _TypeAlias = AccessShare  # noqa: Y015
 
 @_typing.final
 class OptimizePlacementsRequest(_message.Message):

@@ -27,8 +27,11 @@ from hansa_control.domain.model import (
     OnChange,
     ResidencyPolicy,
     SiteRule,
+    SpreadLevel,
+    SpreadRule,
     TransitRule,
     WorkloadSpec,
+    ZoneBounds,
     ZoneId,
 )
 from hansa_control.domain.units import great_circle_km, modelled_link_rtt
@@ -159,4 +162,14 @@ def nordic_spec(replicas: int = 1, access: str = "osl", on_change: OnChange = On
         access=(AccessDemand(access, 5_000),),
         latency=LatencyBudget(95, 60_000),
         residency=replace(NORDIC_LAW, on_change=on_change),
+    )
+
+
+def spread_spec(access: tuple[str, ...], replicas: int = 2) -> WorkloadSpec:
+    """The same in two zones of two operators, for users at several access points."""
+    return replace(
+        nordic_spec(replicas),
+        access=tuple(AccessDemand(name, 5_000) for name in access),
+        zones=ZoneBounds(2, 2),
+        spread=(SpreadRule(SpreadLevel.OPERATOR, domains_min=2),),
     )

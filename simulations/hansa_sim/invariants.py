@@ -33,6 +33,9 @@ NOTICE_US = 10_000_000
 """How long an operator may take to notice that an instance in its own zone has ended."""
 
 
+WHOLE_PERMILLE = 1_000
+
+
 class Watcher:
     """Watches a world. ``broken`` lists each broken invariant once, with the virtual time at which it broke."""
 
@@ -155,27 +158,43 @@ class Watcher:
             self.break_(f"{workload.id} in {placement.zone} is reached through {sorted(crossed)}")
 
     def _check_served(self, key: tuple[str, str], workload: Workload) -> None:
-        ready = [placement for placement in workload.placements if placement.state is PlacementState.READY]
-        if len(ready) > 1:
-            self.break_(f"{workload.id} is served by {len(ready)} zones at once")
+        whole = [batch for batch, parts in _batches(workload).items() if _answers_wholly(parts)]
+        if len(whole) > 1:
+            self.break_(f"{workload.id} is served by {len(whole)} batches at once")
         endpoint = self._world.endpoint(key[0], workload.id)
         if endpoint is None:
             return
         self._check_alive(key[0], workload, endpoint)
-        attempt = int(endpoint.claim.rpartition("-")[2])
-        if attempt < self._served.get((key[0], workload.uid), 0):
-            self.break_(f"{workload.id} is served by {endpoint.claim} after a later one")
-        self._served[(key[0], workload.uid)] = attempt
+        self._check_shares(workload, endpoint)
+        claims = {zone.claim for zone in endpoint.zones}
+        told = {placement.batch for placement in workload.placements if placement.claim in claims}
+        if len(told) > 1 or (whole and told != set(whole)):
+            self.break_(f"{workload.id} is told to answer from batches {sorted(told)} while {whole} answer wholly")
+        if min(told) < self._served.get((key[0], workload.uid), 0):
+            self.break_(f"{workload.id} is served by {endpoint.claim} after a later batch")
+        self._served[(key[0], workload.uid)] = min(told)
+
+    def _check_shares(self, workload: Workload, endpoint: Endpoint) -> None:
+        """All requests of an access point go somewhere, and none of them twice."""
+        given: dict[str, int] = {}
+        for zone in endpoint.zones:
+            for name, share in zone.shares:
+                given[name] = given.get(name, 0) + share
+        wrong = {name: share for name, share in given.items() if share != WHOLE_PERMILLE}
+        if wrong:
+            self.break_(f"{workload.id} is told shares that do not add up: {wrong}")
 
     def _check_alive(self, operator: str, workload: Workload, endpoint: Endpoint) -> None:
         """An operator does not go on telling an endpoint in its own zone that ended long ago."""
-        zone = self._world.zone(endpoint.zone)
-        if zone.id.operator != operator:
-            return
-        for url in endpoint.urls:
-            ended_us = max(zone.machine.ended_us.get(url, self._world.loop.now_us), self._since_us[operator])
-            if self._world.loop.now_us - ended_us > NOTICE_US:
-                self.break_(f"{workload.id} is told to answer at {url}, which ended long ago")
+        now_us = self._world.loop.now_us
+        for told in endpoint.zones:
+            zone = self._world.zone(told.zone)
+            if zone.id.operator != operator:
+                continue
+            for url in told.urls:
+                ended_us = max(zone.machine.ended_us.get(url, now_us), self._since_us[operator])
+                if now_us - ended_us > NOTICE_US:
+                    self.break_(f"{workload.id} is told to answer at {url}, which ended long ago")
 
     def _check_acknowledged(self, name: str, plane: ControlPlane) -> None:
         for (operator, workload), promise in self._world.acknowledged.items():
@@ -207,12 +226,15 @@ class Watcher:
         }
         for key, workload in plane.state.workloads.items():
             placed = [placement.state for placement in workload.placements]
-            if workload.state not in states or set(placed) != states[workload.state] or len(placed) > 1:
+            if workload.state not in states or set(placed) != states[workload.state] or len(_batches(workload)) > 1:
                 yield f"{name}: {key} is {workload.state} {_shown(workload)}"
             elif not any(placement.generation == workload.generation for placement in workload.placements):
                 choices = plane.decider.decide(workload.spec).choices
-                if choices:
+                if choices and (workload.spec.zones.maximum == 1 or plane.decider.decide(workload.spec).plan):
                     yield f"{name}: {key} is {workload.state} {_shown(workload)}, although {choices[0].zone} fits"
+            elif _answers_in_part(workload) and plane.decider.decide_anew(workload, ()).plan is not None:
+                # The whole batch that is to replace what is left needs room beside it; without, it stays in part.
+                yield f"{name}: {key} answers in part, {_shown(workload)}, although there is a plan for all of it"
         placements = self._placements()
         for claim in plane.state.claims.values():
             if (claim.home, claim.name, claim.fencing_token) not in placements:
@@ -259,7 +281,7 @@ class Watcher:
         if len(running) != wanted:
             self.break_(f"{workload.id} is {workload.state} with {len(running)} running instances, not {wanted}")
         endpoint = self._world.endpoint(name, workload.id)
-        told = sorted(endpoint.urls) if endpoint else []
+        told = sorted(url for zone in endpoint.zones for url in zone.urls) if endpoint else []
         if told != sorted(instance.url for instance in running if instance.is_ready):
             self.break_(f"{workload.id} is told to answer at {told}, which is not where it runs")
 
@@ -276,6 +298,23 @@ def _within(amounts: list[Capacity], total: Capacity) -> bool:
         and sum(amount.memory_mib for amount in amounts) <= total.memory_mib
         and all(count <= has.get(pool, 0) for pool, count in devices.items())
     )
+
+
+def _batches(workload: Workload) -> dict[int, list[Placement]]:
+    """Placements by batch; like law and capacity it is worked out here."""
+    batches: dict[int, list[Placement]] = {}
+    for placement in workload.placements:
+        batches.setdefault(placement.batch, []).append(placement)
+    return batches
+
+
+def _answers_in_part(workload: Workload) -> bool:
+    return not all(_answers_wholly(parts) for parts in _batches(workload).values())
+
+
+def _answers_wholly(parts: list[Placement]) -> bool:
+    ready = [part for part in parts if part.state is PlacementState.READY]
+    return len(ready) == parts[0].batch_parts
 
 
 def _is_lawful(policy: ResidencyPolicy, told: tuple[Fact, ...]) -> bool:

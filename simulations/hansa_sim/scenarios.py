@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 from hansa_control.domain.model import WorkloadId, WorkloadState
 
-from hansa_sim.geography import THREE_OPERATORS, TWO_OPERATORS, nordic_spec
+from hansa_sim.geography import THREE_OPERATORS, TWO_OPERATORS, nordic_spec, spread_spec
 from hansa_sim.scenario import Scenario, Stage
 
 WARM_UP_S = 4.0
 STORM_S = 45.0
+SPREAD_STORM_S = 30.0
 APP_TEAM_VISITS = 40
 
 
@@ -67,11 +68,37 @@ async def _one_app_team(stage: Stage, number: int) -> None:
     await world.submit(operator, workload, spec)
 
 
+async def play_two_zones(stage: Stage) -> None:
+    """One workload in a zone of each operator: one loses power, then is heard again; another comes and goes."""
+    world = stage.world
+    chance = world.streams.stream("apps")
+    await world.pass_s(WARM_UP_S)
+    ocr = WorkloadId("acme", "ocr")
+    await world.submit("fjord", ocr, spread_spec(("osl", "sto")))
+    await world.until_state("fjord", ocr, WorkloadState.RUNNING, 60)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stage.faults.storm(SPREAD_STORM_S))
+        for replicas in (2, 3, 2):
+            await world.pass_s(chance.uniform(2.0, 8.0))
+            endpoint = world.endpoint("fjord", ocr)
+            if endpoint is not None:
+                zone = world.zone(chance.choice([one.zone for one in endpoint.zones]))
+                if zone.process is not None:
+                    zone.lose_power()
+            await world.pass_s(chance.uniform(2.0, 8.0))
+            await world.submit("fjord", ocr, spread_spec(("osl", "sto"), replicas))
+    for zone in world.zones.values():
+        if zone.process is None:
+            zone.start()
+    await stage.calm()
+
+
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
         Scenario("two-operators", "the main job between two operators", TWO_OPERATORS, play_main_job),
         Scenario("storm", "two operators and faults of every kind", TWO_OPERATORS, play_storm),
+        Scenario("two-zones", "one workload in a zone of each of two operators", TWO_OPERATORS, play_two_zones),
         Scenario("three-operators-storm", "three operators and faults of every kind", THREE_OPERATORS, play_storm),
     )
 }

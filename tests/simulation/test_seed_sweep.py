@@ -21,6 +21,11 @@ def test_two_operators_survive_a_storm(seed: int) -> None:
     assert outcome.broken == (), REGRESSIONS.get(seed, "")
 
 
+@pytest.mark.parametrize("seed", range(1, 13))
+def test_a_workload_in_two_zones_survives_a_storm(seed: int) -> None:
+    assert run_scenario(SCENARIOS["two-zones"], seed).broken == ()
+
+
 @pytest.mark.parametrize("seed", range(1, 7))
 def test_three_operators_survive_a_storm(seed: int) -> None:
     assert run_scenario(SCENARIOS["three-operators-storm"], seed).broken == ()

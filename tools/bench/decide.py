@@ -1,10 +1,17 @@
-"""Decisions per second and their latency at 10, 100 and 1,000 zones, beside a bare numpy filter and argmin.
+"""Decisions: how long one takes, cold and warm, after a link update, explained, and how many a second; beside a floor.
 
-The world is synthetic and seeded: a ring with chords, ten nodes a zone, countries in bands around the ring, a mix of
-accelerators, prices, owners and loads. ``cold`` is a request whose like was never seen on this network (paths are
-searched), ``fresh`` a request of a new shape on known paths (every filter runs on every zone), ``warm`` a known shape
-after the capacity of one zone changed, which is what an operator meets most. The floor is what is left when no reason,
-no path and no evidence is kept: masks over columns, one argmin.
+``warm`` is a known policy after the capacity of one zone changed, which is what an operator meets most: every filter on
+every zone, every reason kept, the three best zones with their paths. ``cold`` is a policy that was never seen: nothing
+of it, no path and no judgement of the law, is kept. ``explained`` is what it takes besides to put every rejection, with
+measured value, bound and evidence, and the nearest fix into words, given for a thousand rejections;
+``whole_decision_in_words`` has every choice, the plan and the judgement, too. ``link_update`` is
+from the new round trip of one link to a decision that counts with it. ``stream`` mixes requests, the capacity they
+take, and a link update after every fifteenth, which is 100 a second at 1,500 decisions a second.
+
+As in a control plane, what stands at the start is set aside from Python's search for cycles.
+
+The floor is what is left when no reason, no path and no law is kept: masks over columns, one argmin, in numpy. The peer
+is a loop over zones in Python that looks at CPU, memory and devices and at nothing else.
 """
 
 from __future__ import annotations
@@ -15,40 +22,30 @@ from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import numpy as np
-from hansa_control.domain.model import (
-    AcceleratorNeed,
-    AcceleratorPool,
-    AccessDemand,
-    ArtefactRef,
-    Capacity,
-    Evidence,
-    EvidenceKind,
-    Fact,
-    FactKind,
-    Inventory,
-    LatencyBudget,
-    LegalRule,
-    LinkKind,
-    NetworkLink,
-    NetworkNode,
-    ResidencyPolicy,
-    SiteRule,
-    TransitRule,
-    WorkloadSpec,
-    Zone,
-    ZoneId,
-    ZoneState,
-)
-from hansa_control.domain.placement import PlacementRequest, decide
-from hansa_control.domain.snapshot import Snapshot, build_snapshot
+from hansa_control.adapters.system import calm_collector
+from hansa_control.domain.network import NetworkChange
+from hansa_control.domain.placement import PlacementRequest, judge
+from hansa_control.domain.relaxation import nearest_fix
+from hansa_control.domain.snapshot import Snapshot
 from hansa_control.domain.units import modelled_link_rtt
 
-NOW_MS = 1_800_000_000_000
-COUNTRIES = ("NO", "SE", "FI", "DK", "DE", "NL", "FR", "ES", "IT", "PL")
-POOLS = (("L4", 24_576), ("L40S", 49_152), ("H100", 81_920), ("A100", 40_960))
-ARTEFACT = ArtefactRef("ocr-server", "sha256:" + "0" * 64)
-WARM_P50_TARGET_US = 5_000.0
+from tools.bench._synthetic import COUNTRIES as COUNTRIES
+from tools.bench._synthetic import NOW_MS, build_spec
+from tools.bench._synthetic import build_world as build_world
+
+HOME = "op0"
+SHOWN = 3
 ZONE_COUNTS = (10, 100, 1_000)
+TARGETS_US = {
+    "decide.1000_zones.warm.p50": 500.0,
+    "decide.1000_zones.warm.p99": 2_000.0,
+    "decide.1000_zones.cold.p99": 15_000.0,
+    "decide.1000_zones.link_update.p99": 5_000.0,
+    "decide.1000_zones.explained_per_1000.p50": 2_000.0,
+    "decide.10000_zones.warm.p99": 10_000.0,
+}
+STREAM_TARGET_PER_S = 1_500.0
+DECISIONS_PER_LINK_UPDATE = 15
 
 
 class Row(TypedDict):
@@ -77,70 +74,63 @@ class Columns:
 
 
 def rows() -> list[dict[str, object]]:
-    """The table: for each number of zones, throughput and percentiles of cold, fresh and warm decisions."""
-    return [dict(row) for zones in ZONE_COUNTS for row in _rows_at(zones)]
-
-
-def build_world(zone_count: int, seed: int = 7) -> Snapshot:
-    """A seeded network of ten nodes a zone and that many zones, spread evenly."""
-    stream = np.random.default_rng(seed)
-    node_count = zone_count * 10
-    nodes = [_node(at, node_count) for at in range(node_count)]
-    links = [_link(nodes[at], nodes[(at + 1) % node_count], 20_000) for at in range(node_count)]
-    chords = stream.integers(0, node_count, size=(node_count * 2, 2))
-    links += [_link(nodes[a], nodes[b], 40_000 + 400 * abs(int(a - b)) % 300_000) for a, b in chords if a != b]
-    zones = [_zone(at, nodes[at * 10].name, stream) for at in range(zone_count)]
-    return build_snapshot(1, zones, nodes, links, NOW_MS)
-
-
-def build_spec(variant: int) -> WorkloadSpec:
-    """A workload; variants differ in budget and size, not in policy or access points, so that they share paths."""
-    law = ResidencyPolicy(
-        site=SiteRule(frozenset(COUNTRIES[:6])),
-        legal=LegalRule(frozenset(COUNTRIES[:7]), frozenset({"US-CLOUD-ACT"})),
-        transit=TransitRule(frozenset(COUNTRIES[:6])),
-    )
-    return WorkloadSpec(
-        artefact=ARTEFACT,
-        accelerator=AcceleratorNeed((), 1, 24_000),
-        cpu_millis=2_000 + variant,
-        memory_mib=4_096,
-        replicas=2,
-        access=(AccessDemand("n00003", 5_000), AccessDemand("n00013", 2_000)),
-        latency=LatencyBudget(95, 20_000 + variant),
-        residency=law,
-    )
-
-
-def _rows_at(zone_count: int) -> list[Row]:
-    world = build_world(zone_count)
+    """The table, in microseconds; the last row is a rate."""
+    table = [row for zones in ZONE_COUNTS[:-1] for row in _warm_rows(f"decide.{zones}_zones", build_world(zones))]
+    world = build_world(1_000)
+    calm_collector()
     floor = _measure(_floor_call(world), 300)
-    cold = _measure(_cold_call(zone_count), 3)
-    fresh = _measure(_fresh_call(world), 12)
-    warm = _measure(_warm_call(world), 60)
-    target = WARM_P50_TARGET_US if zone_count == max(ZONE_COUNTS) else None
-    label = f"decide.{zone_count}_zones"
-    return [
-        _row(f"{label}.cold.p50", float(np.percentile(cold, 50)), floor, None),
-        _row(f"{label}.fresh.p50", float(np.percentile(fresh, 50)), floor, None),
-        _row(f"{label}.fresh.p99", float(np.percentile(fresh, 99)), floor, None),
-        _row(f"{label}.warm.p50", float(np.percentile(warm, 50)), floor, target),
-        _row(f"{label}.warm.p99", float(np.percentile(warm, 99)), floor, None),
-        _rate(f"{label}.warm.rate", warm, floor),
-    ]
+    label = "decide.1000_zones"
+    table += _warm_rows(label, world)
+    table += _percentiles(f"{label}.cold", _measure(_cold_call(world), 60), floor)
+    table += _percentiles(f"{label}.link_update", _measure(_link_update_call(world), 400), floor)
+    table += _percentiles(f"{label}.explained_per_1000", _explained(world), floor)
+    table += _percentiles(f"{label}.whole_decision_in_words", _measure(_whole_call(world), 100), floor)
+    table += _percentiles(f"{label}.peer_loop_without_law_or_path", _measure(_peer_call(world), 200), floor)
+    large = build_world(10_000, node_count=10_000)
+    calm_collector()
+    table += _warm_rows("decide.10000_zones", large)
+    return [dict(row) for row in [*table, _stream_row(world, floor)]]
 
 
-def _row(name: str, value_us: float, floor: np.ndarray, target_us: float | None) -> Row:
+def _warm_rows(label: str, world: Snapshot) -> list[Row]:
+    floor = _measure(_floor_call(world), 300)
+    warm = _measure(_warm_call(world), 1_000)
+    return [*_percentiles(f"{label}.warm", warm, floor), _rate(f"{label}.warm.rate", warm, floor)]
+
+
+def _percentiles(name: str, taken_us: np.ndarray, floor: np.ndarray) -> list[Row]:
     floor_us = float(np.percentile(floor, 50))
-    met = None if target_us is None else value_us <= target_us
-    return Row(
-        name=name, value=value_us, unit="us", floor=floor_us, ratio=value_us / floor_us, target=target_us, met=met
-    )
+    table = []
+    for percentile in (50, 99):
+        value, target = float(np.percentile(taken_us, percentile)), TARGETS_US.get(f"{name}.p{percentile}")
+        met = None if target is None else value <= target
+        row = Row(
+            name=f"{name}.p{percentile}", value=value, unit="us", floor=floor_us, ratio=value / floor_us,
+            target=target, met=met,
+        )  # fmt: skip
+        table.append(row)
+    return table
 
 
 def _rate(name: str, calls_us: np.ndarray, floor: np.ndarray) -> Row:
     value, least = 1e6 / float(calls_us.mean()), 1e6 / float(floor.mean())
     return Row(name=name, value=value, unit="1/s", floor=least, ratio=value / least, target=None, met=None)
+
+
+def _stream_row(world: Snapshot, floor: np.ndarray) -> Row:
+    call = _stream_call(world)
+    for at in range(64):
+        call(at)
+    began, count = time.perf_counter_ns(), 3_000
+    for at in range(count):
+        call(at)
+    value = count / ((time.perf_counter_ns() - began) / 1e9)
+    least = 1e6 / float(floor.mean())
+    met = value >= STREAM_TARGET_PER_S
+    return Row(
+        name="decide.1000_zones.stream.rate", value=value, unit="1/s", floor=least, ratio=value / least,
+        target=STREAM_TARGET_PER_S, met=met,
+    )  # fmt: skip
 
 
 def _measure(call: Callable[[int], object], times: int) -> np.ndarray:
@@ -154,30 +144,89 @@ def _measure(call: Callable[[int], object], times: int) -> np.ndarray:
     return np.array(taken)
 
 
-def _cold_call(zone_count: int) -> Callable[[int], object]:
-    worlds = [build_world(zone_count) for _ in range(4)]
-    return lambda at: decide(PlacementRequest(build_spec(0), "op0"), worlds[at], NOW_MS)
-
-
-def _fresh_call(world: Snapshot) -> Callable[[int], object]:
-    specs = [build_spec(variant) for variant in range(1_000, 1_100)]
-    return lambda at: decide(PlacementRequest(specs[at], "op0"), world, NOW_MS)
+def _decided(variant: int, world: Snapshot, policy: int = 0, first_node: int = 3) -> object:
+    return judge(PlacementRequest(build_spec(variant, policy, first_node), HOME), world, NOW_MS).choices(SHOWN)
 
 
 def _warm_call(world: Snapshot) -> Callable[[int], object]:
-    specs = [build_spec(variant) for variant in range(4)]
+    requests = [PlacementRequest(build_spec(variant), HOME) for variant in range(4)]
     worlds = [_with_load(world, at) for at in range(100)]
-    for spec in specs:
-        decide(PlacementRequest(spec, "op0"), world, NOW_MS)
-    return lambda at: decide(PlacementRequest(specs[at % 4], "op0"), worlds[at], NOW_MS)
+    for request in requests:
+        judge(request, world, NOW_MS).choices(SHOWN)
+    return lambda at: judge(requests[at % 4], worlds[at % 100], NOW_MS).choices(SHOWN)
+
+
+def _cold_call(world: Snapshot) -> Callable[[int], object]:
+    return lambda at: _decided(0, world, policy=at + 1)
+
+
+def _link_update_call(world: Snapshot) -> Callable[[int], object]:
+    """Each call changes one link of the world that the call before left behind."""
+    links, stream = world.network.links, np.random.default_rng(3)
+    order = stream.permutation(len(links))
+    latest = [world]
+    request = PlacementRequest(build_spec(0), HOME)
+
+    def update(at: int) -> object:
+        link = links[int(order[at % len(order)])]
+        slower = replace(link, rtt=modelled_link_rtt(link.length_m + 1_000 * (1 + at % 50)))
+        network = latest[0].network.with_changes(at + 2, NetworkChange(links=(slower,)))
+        latest[0] = replace(latest[0], generation=at + 2, network=network)
+        return judge(request, latest[0], NOW_MS).choices(SHOWN)
+
+    return update
+
+
+def _explained(world: Snapshot) -> np.ndarray:
+    """Microseconds for a thousand rejections and the nearest fix, beyond the judgement that they follow from."""
+    taken = []
+    for at in range(104):
+        request = PlacementRequest(build_spec(at % 4), HOME)
+        judgement = judge(request, _with_load(world, at), NOW_MS)
+        judgement.choices(SHOWN)
+        began = time.perf_counter_ns()
+        rejections = judgement.verdicts.rejections()
+        nearest_fix(judgement.verdicts, rejections, request.exclude)
+        taken.append((time.perf_counter_ns() - began) / 1_000 * 1_000 / len(rejections))
+    return np.array(taken[4:])
+
+
+def _whole_call(world: Snapshot) -> Callable[[int], object]:
+    worlds = [_with_load(world, at) for at in range(100)]
+    return lambda at: judge(PlacementRequest(build_spec(at % 4), HOME), worlds[at % 100], NOW_MS).explained()
+
+
+def _stream_call(world: Snapshot) -> Callable[[int], object]:
+    """Two policies, three pairs of access points, four sizes; what is placed takes its CPU."""
+    requests = [
+        PlacementRequest(build_spec(size, policy, first), HOME)
+        for size in range(4)
+        for policy in range(2)
+        for first in (3, 103, 203)
+    ]
+    latest, links, stream = [world], world.network.links, np.random.default_rng(5)
+    order = stream.permutation(len(links))
+
+    def decide_next(at: int) -> object:
+        now = latest[0]
+        if at % DECISIONS_PER_LINK_UPDATE == 0:
+            link = links[int(order[at % len(order)])]
+            slower = replace(link, rtt=modelled_link_rtt(link.length_m + 1_000 * (1 + at % 50)))
+            now = replace(now, network=now.network.with_changes(at + 2, NetworkChange(links=(slower,))))
+        best = judge(requests[at % len(requests)], now, NOW_MS).choices(SHOWN)[0]
+        zone = now.zones[now.index[best.zone]]
+        cpu_millis = zone.free.cpu_millis - 10 if zone.free.cpu_millis > 16_000 else 32_000
+        taken = replace(zone, free=replace(zone.free, cpu_millis=cpu_millis), generation=zone.generation + 1)
+        latest[0] = now.with_changed(at + 2, [taken], NOW_MS)
+        return best
+
+    return decide_next
 
 
 def _with_load(world: Snapshot, at: int) -> Snapshot:
-    zones = list(world.zones)
-    taken = zones[at % len(zones)]
+    taken = world.zones[at % len(world.zones)]
     free = replace(taken.free, cpu_millis=taken.free.cpu_millis - 1)
-    zones[at % len(zones)] = replace(taken, free=free, generation=taken.generation + 1)
-    return world.with_zones(world.generation + at + 1, zones, NOW_MS)
+    return world.with_changed(at + 2, [replace(taken, free=free, generation=taken.generation + 1)], NOW_MS)
 
 
 def _floor_call(world: Snapshot) -> Callable[[int], object]:
@@ -188,6 +237,21 @@ def _floor_call(world: Snapshot) -> Callable[[int], object]:
         ok &= (columns.cpu_free >= 4_000 + at) & (columns.memory_free >= 8_192) & (columns.rtt_us <= 20_000)
         cost = np.where(ok, columns.rtt_us / 20_000 + columns.price * 5e-5, np.inf)
         return int(np.argmin(cost))
+
+    return pick
+
+
+def _peer_call(world: Snapshot) -> Callable[[int], object]:
+    free = [(z.free.cpu_millis, z.free.memory_mib, z.free.accelerators[0][1], z.id) for z in world.zones]
+
+    def pick(at: int) -> object:
+        best = None
+        for cpu_millis, memory_mib, devices, zone in free:
+            if cpu_millis >= 4_000 + at % 4 and memory_mib >= 8_192 and devices >= 2:
+                left = cpu_millis + memory_mib
+                if best is None or left > best[0]:
+                    best = (left, zone)
+        return best
 
     return pick
 
@@ -206,44 +270,6 @@ def _columns(world: Snapshot) -> Columns:
     )
 
 
-def _country(at: int, node_count: int) -> str:
-    return COUNTRIES[at * len(COUNTRIES) // node_count]
-
-
-def _node(at: int, node_count: int) -> NetworkNode:
-    return NetworkNode(f"n{at:05d}", f"Node {at}", _country(at, node_count), 0.0, 0.0, access_point=True)
-
-
-def _link(a: NetworkNode, b: NetworkNode, length_m: int) -> NetworkLink:
-    rtt = modelled_link_rtt(length_m)
-    return NetworkLink(f"{a.name}--{b.name}", a.name, b.name, length_m, rtt, (), "carrier", LinkKind.TERRESTRIAL)
-
-
-def _zone(at: int, node: str, stream: np.random.Generator) -> Zone:
-    model, memory_mib = POOLS[at % len(POOLS)]
-    pool = AcceleratorPool("nvidia", model, memory_mib, 8)
-    free = int(stream.integers(0, 9))
-    capacity = Capacity(64_000, 262_144, ((pool.key, 8),))
-    inventory = Inventory(
-        node, f"City {at}", capacity, (pool,), (ARTEFACT,), "", 1_000 + at % 700, "file", cordoned=False
-    )
-    site = COUNTRIES[at % len(COUNTRIES)]
-    facts = tuple(
-        Fact(kind, value, Evidence(EvidenceKind.DECLARATION, "op", "operator-declaration", 1, NOW_MS * 2, "sha256:0"))
-        for kind, value in (
-            (FactKind.SITE_COUNTRY, site),
-            (FactKind.HEADQUARTERS_COUNTRY, site),
-            (FactKind.ULTIMATE_PARENT_COUNTRY, site),
-            (FactKind.EXTRATERRITORIAL_LAW, "none"),
-        )
-    )
-    held = ((pool.key, free),) if free else ((pool.key, 1),)
-    return Zone(
-        ZoneId(f"op{at % 4}", f"zone-{at:04d}"), inventory, Capacity(32_000, 131_072, held), facts,
-        ZoneState.AVAILABLE, 1, NOW_MS,
-    )  # fmt: skip
-
-
 if __name__ == "__main__":
-    for row in rows():
-        print(row)
+    for line in rows():
+        print(line)

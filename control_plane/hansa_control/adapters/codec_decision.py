@@ -175,6 +175,8 @@ def _placement_out(placement: Placement) -> workload_pb2.Placement:
         generation=placement.generation,
         batch=placement.batch,
         share_permille=placement.share_permille,
+        batch_parts=placement.batch_parts,
+        has_answered=placement.has_answered,
     )
 
 

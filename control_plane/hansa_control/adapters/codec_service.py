@@ -12,8 +12,11 @@ from hansa.v1 import workload_service_pb2 as service_pb2
 from hansa_control.adapters import codec_fields as fields
 from hansa_control.adapters.codec_decision import decision_out, event_out, workload_out
 from hansa_control.adapters.codec_network import link_out, node_out, probe_out, round_trip_out
+from hansa_control.adapters.codec_overlay import overlay_in
 from hansa_control.adapters.codec_workload import spec_in
 from hansa_control.adapters.codec_zone import zone_out
+from hansa_control.application.queries import Endpoint, ZoneEndpoint
+from hansa_control.application.workloads import Current
 from hansa_control.domain.model import (
     Decision,
     Event,
@@ -27,6 +30,7 @@ from hansa_control.domain.model import (
     Zone,
     ZoneId,
 )
+from hansa_control.domain.overlay import Overlay
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
@@ -38,6 +42,8 @@ class Plan:
 
     workload: WorkloadId
     spec: WorkloadSpec
+    overlay: Overlay | None = None
+    with_record: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class Question:
 
     workload: WorkloadId
     zone: ZoneId | None
+    with_record: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,9 @@ class Page:
 
 
 def plan_in(wire: service_pb2.PlanWorkloadRequest) -> Plan:
-    return Plan(fields.workload_id_in(wire.name, "name"), spec_in(wire.spec, "spec"))
+    overlay = overlay_in(wire.overlay, "overlay") if wire.HasField("overlay") else None
+    workload = fields.workload_id_in(wire.name, "name")
+    return Plan(workload, spec_in(wire.spec, "spec"), overlay, wire.with_record)
 
 
 def submit_in(wire: service_pb2.SubmitWorkloadRequest) -> Submit:
@@ -137,7 +146,7 @@ def watch_in(wire: service_pb2.WatchWorkloadRequest) -> Watching:
 
 def explain_in(wire: service_pb2.ExplainWorkloadRequest) -> Question:
     zone = fields.zone_id_in(wire.zone, "zone") if wire.zone else None
-    return Question(fields.workload_id_in(wire.name, "name"), zone)
+    return Question(fields.workload_id_in(wire.name, "name"), zone, wire.with_record)
 
 
 def page_in(wire: service_pb2.ListWorkloadsRequest | service_pb2.ListZonesRequest) -> Page:
@@ -165,8 +174,18 @@ def _token_read(token: str, method: str) -> str:
 # --- responses ------------------------------------------------------------------------------------------------------
 
 
-def plan_out(decision: Decision, current_zone: str) -> service_pb2.PlanWorkloadResponse:
-    return service_pb2.PlanWorkloadResponse(decision=decision_out(decision), current_zone=current_zone)
+def plan_out(
+    decision: Decision, current: Current, present: Decision | None = None, record: bytes = b""
+) -> service_pb2.PlanWorkloadResponse:
+    """The decision; with ``present`` it is hypothetical, and that is the one in the world as it is."""
+    return service_pb2.PlanWorkloadResponse(
+        decision=decision_out(decision),
+        current_zone=current.zone,
+        current_zones=current.zones,
+        hypothetical=present is not None,
+        present=None if present is None else decision_out(present),
+        record=record,
+    )
 
 
 def submit_out(workload: Workload) -> service_pb2.SubmitWorkloadResponse:
@@ -225,15 +244,33 @@ def _comparison_out(measured: ProbeResult, modelled: RoundTrip | None) -> servic
 
 
 def explain_out(
-    decision: Decision, now: Decision, current_zone: str, decided_at_ms: int
+    decision: Decision, now: Decision, current: Current, decided_at_ms: int
 ) -> service_pb2.ExplainWorkloadResponse:
     return service_pb2.ExplainWorkloadResponse(
         decision=decision_out(decision),
-        current_zone=current_zone,
+        current_zone=current.zone,
         decided_at_ms=decided_at_ms,
         now=decision_out(now),
+        current_zones=current.zones,
     )
 
 
-def endpoint_out(urls: Sequence[str], ca_pem: bytes, zone: str, claim: str) -> service_pb2.FindEndpointResponse:
-    return service_pb2.FindEndpointResponse(endpoint_urls=urls, endpoint_ca_pem=ca_pem, zone=zone, claim=claim)
+def endpoint_out(endpoint: Endpoint) -> service_pb2.FindEndpointResponse:
+    return service_pb2.FindEndpointResponse(
+        endpoint_urls=endpoint.urls,
+        endpoint_ca_pem=endpoint.ca_pem,
+        zone=endpoint.zone,
+        claim=endpoint.claim,
+        zones=[_zone_endpoint_out(zone) for zone in endpoint.zones],
+    )
+
+
+def _zone_endpoint_out(zone: ZoneEndpoint) -> service_pb2.ZoneEndpoint:
+    return service_pb2.ZoneEndpoint(
+        zone=zone.zone,
+        endpoint_urls=zone.urls,
+        endpoint_ca_pem=zone.ca_pem,
+        claim=zone.claim,
+        replicas=zone.replicas,
+        shares=[service_pb2.AccessShare(access_point=name, share_permille=share) for name, share in zone.shares],
+    )

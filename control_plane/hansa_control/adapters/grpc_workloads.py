@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,11 +13,12 @@ from hansa.v1 import workload_service_pb2_grpc
 from hansa_control.adapters import codec_service as codec
 from hansa_control.adapters.authority import Role
 from hansa_control.adapters.codec_optimization import effort_in, optimized_out
+from hansa_control.adapters.decision_record import packed
 from hansa_control.adapters.identity import PeerIdentity, PeerVerifier
 from hansa_control.adapters.task_scope import to_the_end
 from hansa_control.application.control_plane import ControlPlane
 from hansa_control.application.ports import RefusalError
-from hansa_control.domain.model import Reason, Workload, WorkloadId
+from hansa_control.domain.model import Decision, Reason, Workload, WorkloadId
 
 log = structlog.get_logger(__name__)
 
@@ -36,21 +38,32 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
     ) -> service_pb2.PlanWorkloadResponse:
         plan = codec.plan_in(request)
         self._authorise(context, plan.workload)
-        decision, current_zone = await self._workloads.plan(plan.workload, plan.spec)
-        return codec.plan_out(decision, current_zone)
+        if plan.overlay is None:
+            decision, current = await self._workloads.plan(plan.workload, plan.spec)
+            return codec.plan_out(decision, current, record=await self._record(decision, plan))
+        found = await self._workloads.plan_under(plan.overlay, plan.workload, plan.spec)
+        record = await self._record(found.decision, plan)
+        return codec.plan_out(found.decision, found.current, found.present, record)
+
+    async def _record(self, decision: Decision, plan: codec.Plan) -> bytes:
+        """The record of a plan, if asked for; written beside the loop, since it is as large as the world."""
+        return await asyncio.to_thread(packed, self._workloads.record(decision)) if plan.with_record else b""
 
     async def SubmitWorkload(
         self, request: service_pb2.SubmitWorkloadRequest, context: Any
     ) -> service_pb2.SubmitWorkloadResponse:
         submit = codec.submit_in(request)
         caller = self._authorise(context, submit.workload).spiffe_id
-        accepted = await to_the_end(
-            self._workloads.submit(
-                caller, submit.request_id, submit.workload, submit.spec, payload_digest=submit.payload_digest
-            )
-        )
+        accepted = await to_the_end(self._accept(caller, submit))
         log.info("submitted", workload=str(submit.workload), caller=caller, submit_id=submit.request_id)
         return codec.submit_out(accepted)
+
+    async def _accept(self, caller: str, submit: codec.Submit) -> Workload:
+        """Nothing happens between the check of what is expected and the acceptance, as nobody else's turn comes."""
+        self._workloads.expect(submit.expect_generation, caller, submit.request_id, submit.workload, submit.spec)
+        return await self._workloads.submit(
+            caller, submit.request_id, submit.workload, submit.spec, payload_digest=submit.payload_digest
+        )
 
     async def GetWorkload(
         self, request: service_pb2.GetWorkloadRequest, context: Any
@@ -99,7 +112,13 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         question = codec.explain_in(request)
         self._authorise(context, question.workload)
         found = self._queries.explain(question.workload, question.zone)
-        return codec.explain_out(found.decision, found.now, found.current_zone, found.decided_at_ms)
+        answer = codec.explain_out(found.decision, found.now, found.current, found.decided_at_ms)
+        if question.with_record:
+            try:
+                answer.record = await asyncio.to_thread(packed, self._queries.record(question.workload))
+            except RefusalError as error:
+                answer.record_missing = error.message
+        return answer
 
     async def DeleteWorkload(
         self, request: service_pb2.DeleteWorkloadRequest, context: Any
@@ -146,7 +165,7 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         workload = codec.name_in(request)
         self._authorise(context, workload)
         found = self._queries.endpoint(workload)
-        return codec.endpoint_out(found.urls, found.ca_pem, found.zone, found.claim)
+        return codec.endpoint_out(found)
 
     def _authorise(self, context: Any, workload: WorkloadId) -> PeerIdentity:
         peer = self._peers.peer(context, Role.TENANT)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hansa_control.application.deciding import Decider
+from hansa_control.application.holding import Holder
 from hansa_control.application.ingest import AgentIngest
 from hansa_control.application.journal import Journal
 from hansa_control.application.lawbook import LawDesk, LawSource, NoLaw
@@ -95,12 +96,12 @@ class ControlPlane:
     def _reconciler(self, partners: Mapping[str, Owner]) -> Reconciler:
         owners: dict[str, Owner] = {**partners, self.settings.operator: LocalOwner(self.owner, self.settings.operator)}
         records = (self.state, self.journal, self.partners)
-        placer = Placer(self.settings, records, self.decider, owners, self._clock)
+        holder = Holder(self.settings, records, owners)
+        placer = Placer(self.settings, self.state, (self.decider, holder), self._clock)
         return Reconciler(
             self.settings,
             (self.state, self.journal, self.world),
             (self.decider, placer),
-            owners,
             (self._clock, self._ids),
         )
 

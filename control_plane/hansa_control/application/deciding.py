@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from hansa_control.application.lawbook import LawDesk
-from hansa_control.application.ports import Clock
+from hansa_control.application.ports import Clock, RefusalError
+from hansa_control.application.records import Records
 from hansa_control.application.settings import Settings
 from hansa_control.application.world import World
 from hansa_control.domain.capacity import add, amount_for
@@ -23,7 +24,9 @@ from hansa_control.domain.model import (
     ZoneBounds,
     ZoneId,
 )
+from hansa_control.domain.overlay import Overlay, OverlayInvalid, apply_overlay, spec_under
 from hansa_control.domain.placement import PlacementRequest, decide
+from hansa_control.domain.record import DecisionInputs, parts_of
 from hansa_control.domain.snapshot import Snapshot
 
 LAW = frozenset(
@@ -57,25 +60,37 @@ class Decider:
         self._world = world
         self._clock = clock
         self.decision_count = 0
+        self.records = Records()
 
     def decide(self, spec: WorkloadSpec, held: Workload | None = None, exclude: Collection[ZoneId] = ()) -> Decision:
         """A decision on a request that is under the law already; what ``held`` occupies now counts as free for it."""
         snapshot = self._credited(self._world.snapshot(), held)
-        return self._decide(spec, snapshot, exclude, current_zones(held))
+        return self._decide(self._request(spec, exclude, current_zones(held)), snapshot)
+
+    def decide_under(self, overlay: Overlay, spec: WorkloadSpec, held: Workload | None = None) -> Decision:
+        """The decision as it would be in a world that is other than it is; RefusalError if the overlay does not fit."""
+        try:
+            snapshot = apply_overlay(self._credited(self._world.snapshot(), held), overlay)
+        except OverlayInvalid as error:
+            raise RefusalError(Reason.INVALID_FIELD, error.message, f"overlay.{error.field}") from error
+        return self._decide(self._request(spec_under(overlay, spec), (), current_zones(held)), snapshot, is_real=False)
 
     def decide_anew(self, workload: Workload, exclude: Collection[ZoneId]) -> Decision:
         """Where a workload is to be placed while what it occupies stays occupied: first the new, then away the old."""
         spec = self.laws.enforced(workload.spec, workload.id.tenant)
-        return self._decide(spec, self._world.snapshot(), exclude, current_zones(workload) - set(exclude))
+        request = self._request(spec, exclude, current_zones(workload) - set(exclude))
+        return self._decide(request, self._world.snapshot())
 
-    def _decide(
-        self, spec: WorkloadSpec, snapshot: Snapshot, exclude: Collection[ZoneId], current: frozenset[ZoneId]
-    ) -> Decision:
-        request = PlacementRequest(spec, self._settings.operator, frozenset(exclude), current=current)
-        started_us = self._clock.elapsed_us()
-        decision = decide(request, snapshot, self._clock.wall_ms())
+    def _request(self, spec: WorkloadSpec, exclude: Collection[ZoneId], current: frozenset[ZoneId]) -> PlacementRequest:
+        return PlacementRequest(spec, self._settings.operator, frozenset(exclude), current=current)
+
+    def _decide(self, request: PlacementRequest, snapshot: Snapshot, *, is_real: bool = True) -> Decision:
+        now_ms, started_us = self._clock.wall_ms(), self._clock.elapsed_us()
+        decision = decide(request, snapshot, now_ms)
+        elapsed_us = self._clock.elapsed_us() - started_us
         self.decision_count += 1
-        return replace(decision, elapsed_us=self._clock.elapsed_us() - started_us)
+        inputs = DecisionInputs(request, now_ms, parts_of(snapshot), hypothetical=not is_real)
+        return self.records.sealed(inputs, replace(decision, elapsed_us=elapsed_us))
 
     def unlawful(self, workload: Workload, placement: Placement) -> tuple[Rejection, ...]:
         """Which parts of the residency policy a placement fails now; none when its zone is not seen at all."""

@@ -89,13 +89,12 @@ class LawDesk:
 
     def owned(self, spec: WorkloadSpec) -> WorkloadSpec:
         """A request, perhaps a partner's, under what this operator demands of workloads in its own zones."""
-        book = self._source.book(self._clock.wall_ms())
-        demanded = [policy for policy in (book.nation, book.owner) if policy is not None]
-        return replace(spec, residency=merge([spec.residency, *demanded])) if demanded else spec
-
-    def owner_policy(self) -> ResidencyPolicy | None:
-        """What this operator demands of workloads in its own zones, its nation's law apart."""
-        return self._source.book(self._clock.wall_ms()).owner
+        now_ms = self._clock.wall_ms()
+        book = self._source.book(now_ms)
+        demanded = _given([book.nation, book.owner])
+        if not demanded:
+            return spec
+        return replace(spec, residency=merge([spec.residency, *self._expanded(demanded, now_ms)]))
 
     def _effective(self, policy: ResidencyPolicy, tenant: str) -> ResidencyPolicy:
         now_ms = self._clock.wall_ms()
@@ -109,9 +108,16 @@ class LawDesk:
 
     def _merge(self, policy: ResidencyPolicy, tenant: str, now_ms: int) -> ResidencyPolicy:
         book = self._source.book(now_ms)
-        expanded = [self._source.expand(name, now_ms) for name in policy.presets]
-        others = _given([book.tenants.get(tenant), book.nation, *expanded])
-        return merge([_explicit(policy), *others]) if others else policy
+        others = _given([book.tenants.get(tenant), book.nation])
+        if not others and not policy.presets:
+            return policy
+        return merge(self._expanded([policy, *others], now_ms))
+
+    def _expanded(self, policies: Sequence[ResidencyPolicy], now_ms: int) -> list[ResidencyPolicy]:
+        """Policies without presets, and what each preset of theirs stands for. PresetUnknown."""
+        names = [name for policy in policies for name in policy.presets]
+        presets = [self._source.expand(name, now_ms) for name in dict.fromkeys(names)]
+        return [*(_explicit(policy) for policy in policies), *presets]
 
 
 def _explicit(policy: ResidencyPolicy) -> ResidencyPolicy:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hansa_control.application.deciding import Decider
@@ -11,24 +11,28 @@ from hansa_control.application.journal import Journal
 from hansa_control.application.ports import RefusalError
 from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
-from hansa_control.application.workloads import current_zone
+from hansa_control.application.workloads import Current, current_of, most_used
 from hansa_control.application.world import World
+from hansa_control.domain.batches import serving
 from hansa_control.domain.model import (
     Decision,
     Event,
     NetworkLink,
     NetworkNode,
-    PlacementState,
+    Placement,
     ProbeResult,
     Reason,
     RoundTrip,
     Workload,
     WorkloadId,
+    WorkloadSpec,
     WorkloadState,
     Zone,
     ZoneId,
 )
+from hansa_control.domain.record import DecisionRecord
 from hansa_control.domain.routing import fastest_between
+from hansa_control.domain.sharing import shares_now
 from hansa_control.domain.snapshot import Snapshot
 
 
@@ -37,19 +41,32 @@ class Explanation:
     """The decision that placed a workload, and the answer to the same question now."""
 
     decision: Decision
-    current_zone: str
+    current: Current
     decided_at_ms: int
     now: Decision
 
 
 @dataclass(frozen=True, slots=True)
+class ZoneEndpoint:
+    """What answers in one zone; shares are what it is to get now, thousandths by access point."""
+
+    zone: str
+    claim: str
+    urls: tuple[str, ...]
+    ca_pem: bytes
+    replicas: int
+    shares: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to send requests now."""
+    """Where to send requests now: all zones that answer, sorted, and the one that gets most of the requests."""
 
     urls: tuple[str, ...]
     ca_pem: bytes
     zone: str
     claim: str
+    zones: tuple[ZoneEndpoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +122,23 @@ class Queries:
         if zone is not None and zone not in {seen.id for seen in self._world.snapshot().zones}:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {zone} is seen from here", "zone")
         decision = _restricted(stored.decision, zone)
-        return Explanation(decision, current_zone(held), stored.decided_at_ms, _restricted(now, zone))
+        return Explanation(decision, current_of(held), stored.decided_at_ms, _restricted(now, zone))
+
+    def record(self, workload: WorkloadId) -> DecisionRecord:
+        """What the decision that placed a workload rests on; RefusalError UNAVAILABLE if that is not kept any more."""
+        stored = self._state.decisions.get(str(workload))
+        if stored is None:
+            raise RefusalError(Reason.UNAVAILABLE, f"{workload} has not been decided yet")
+        return self._decider.records.record(stored.decision)
 
     def endpoint(self, workload: WorkloadId) -> Endpoint:
-        """Where to send requests: the newest placement that answers. RefusalError if none does."""
+        """Where to send requests: the newest batch that answers wholly, else what answers. RefusalError if nothing."""
         held = self.workload(workload)
-        for placement in reversed(held.placements):
-            if placement.state is PlacementState.READY and placement.endpoint_urls:
-                zone = str(placement.zone)
-                return Endpoint(placement.endpoint_urls, placement.endpoint_ca_pem, zone, placement.claim)
+        batch = serving([placement for placement in held.placements if placement.endpoint_urls])
+        if batch is not None:
+            zones = _zone_endpoints(held.spec, batch.ready)
+            best = next(one for one in zones if one.zone == most_used(held.spec, batch.ready))
+            return Endpoint(best.urls, best.ca_pem, best.zone, best.claim, zones)
         if held.state is WorkloadState.UNPLACEABLE:
             raise RefusalError(Reason.NO_FEASIBLE_ZONE, f"{workload} runs nowhere: no zone satisfies its constraints")
         raise RefusalError(Reason.UNAVAILABLE, f"{workload} is {held.state} and does not answer yet")
@@ -133,6 +158,22 @@ class Queries:
         tally.update(f"federations|{federation.state}" for federation in self._state.federations.values())
         tally["decisions"] = self._decider.decision_count
         return tally
+
+
+def _zone_endpoints(spec: WorkloadSpec, answering: Sequence[Placement]) -> tuple[ZoneEndpoint, ...]:
+    places = {at.access_point: n for n, at in enumerate(spec.access)}
+    found = [
+        ZoneEndpoint(
+            str(part.zone),
+            part.claim,
+            part.endpoint_urls,
+            part.endpoint_ca_pem,
+            part.replicas,
+            tuple(sorted(shares.items(), key=lambda item: (places.get(item[0], len(places)), item[0]))),
+        )
+        for part, shares in zip(answering, shares_now(answering), strict=True)
+    ]
+    return tuple(sorted(found, key=lambda one: one.zone))
 
 
 def _modelled(snapshot: Snapshot, probe: ProbeResult) -> RoundTrip | None:

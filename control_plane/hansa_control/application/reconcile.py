@@ -7,18 +7,19 @@ at one workload never overlap; wake-ups meanwhile lead to one more look.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from types import coroutine
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
 from hansa_control.application.placing import Placer
-from hansa_control.application.ports import Clock, IdSource, Owner, OwnerUnreachable, RefusalError, StoreFailed, Table
+from hansa_control.application.ports import Clock, IdSource, OwnerUnreachable, RefusalError, StoreFailed
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
-from hansa_control.application.world import World, offer_key
+from hansa_control.application.world import World
 from hansa_control.domain import lifecycle
+from hansa_control.domain.batches import LIVE, batches_of, serving, without_superseded
 from hansa_control.domain.conditions import set_condition
 from hansa_control.domain.explain import histogram
 from hansa_control.domain.lifecycle import WorkloadEvent
@@ -39,7 +40,6 @@ from hansa_control.domain.model import (
     ZoneId,
 )
 
-_LIVE = frozenset({PlacementState.STARTING, PlacementState.READY})
 _PLACEMENT_OF_CLAIM: Mapping[ClaimState, PlacementState] = {
     ClaimState.ALLOCATED: PlacementState.STARTING,
     ClaimState.SERVING: PlacementState.READY,
@@ -58,13 +58,11 @@ class Reconciler:
         settings: Settings,
         records: tuple[State, Journal, World],
         deciding: tuple[Decider, Placer],
-        owners: Mapping[str, Owner],
         sources: tuple[Clock, IdSource],
     ) -> None:
         self._settings = settings
         self._state, self._journal, self._world = records
         self._decider, self._placer = deciding
-        self._owners = owners
         self._clock, self._ids = sources
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._queued: set[str] = set()
@@ -180,7 +178,7 @@ class Reconciler:
         seen = tuple(
             placement for before in workload.placements if (placement := self._seen(workload, before)) is not None
         )
-        seen = _newest_ready_wins(seen)
+        seen = without_superseded(seen)
         if workload.state is WorkloadState.DELETING:
             seen = tuple(replace(placement, state=PlacementState.RELEASING) for placement in seen)
         workload = self._changed(workload, replace(workload, placements=seen))
@@ -211,7 +209,13 @@ class Reconciler:
 
     def _told(self, workload: Workload, placement: Placement, status: ClaimStatus) -> Placement:
         state = _PLACEMENT_OF_CLAIM.get(status.state, placement.state)
-        told = replace(placement, state=state, endpoint_urls=status.endpoint_urls, message=status.message)
+        told = replace(
+            placement,
+            state=state,
+            endpoint_urls=status.endpoint_urls,
+            message=status.message,
+            has_answered=placement.has_answered or state is PlacementState.READY,
+        )
         if state is placement.state:
             return told
         if state is PlacementState.READY:
@@ -238,28 +242,16 @@ class Reconciler:
         return workload
 
     async def _release(self, workload: Workload, placement: Placement) -> Workload:
-        """Tells the owner; once it has taken note, stopping the instances is its duty and the placement is done."""
-        owner = self._owners.get(placement.zone.operator)
+        deleting = workload.state is WorkloadState.DELETING
         try:
-            if owner is None:
-                raise OwnerUnreachable(f"no way to {placement.zone.operator}")
-            deleting = workload.state is WorkloadState.DELETING
-            await owner.release(placement.claim, Reason.WORKLOAD_DELETED if deleting else Reason.WORKLOAD_MOVED)
+            workload = await self._placer.holder.give_back(
+                workload, placement, Reason.WORKLOAD_DELETED if deleting else Reason.WORKLOAD_MOVED
+            )
         except (OwnerUnreachable, RefusalError) as failure:
             self._retry_later(workload, f"release of {placement.claim} in {placement.zone}: {failure}")
             return workload
         self._by_claim.pop(placement.claim, None)
-        self._forget_if_never_offered(placement)
-        self._journal.normal(workload.id, "Released", f"{placement.zone} takes back claim {placement.claim}")
-        rest = tuple(p for p in workload.placements if p.claim != placement.claim)
-        return self._changed(workload, replace(workload, placements=rest))
-
-    def _forget_if_never_offered(self, placement: Placement) -> None:
-        """A claim released before the partner's stream named it would never be taken out of the offers by it."""
-        key = offer_key(placement.zone.operator, f"claims/{placement.claim}")
-        stored = self._state.offers.get(key)
-        if stored is not None and not stored.etag:
-            self._state.delete(Table.OFFER, key)
+        return workload
 
     def _forget_if_empty(self, workload: Workload) -> None:
         if workload.placements:
@@ -272,50 +264,70 @@ class Reconciler:
     # --- placing ---
 
     async def _keep_placed(self, workload: Workload) -> Workload:
-        live = [placement for placement in workload.placements if placement.state in _LIVE]
-        if not live:
+        """Places a workload that is nowhere, and one that its batch no longer suits: a part of it is lost, the spec is
+        another one, the law does not allow it any more. While a whole new batch starts, there is nothing to decide.
+        """
+        workload = self._without_failed_moves(workload)
+        broken = self._broken_laws(workload)
+        if broken and self._on_change(workload) is OnChange.TERMINATE:
+            workload, broken = await self._terminate(workload, broken), {}
+        batches = batches_of(workload.placements, LIVE)
+        live = [part for batch in batches for part in batch.live]
+        if not batches:
             return await self._place(workload, live, ())
-        if len({placement.batch for placement in live}) > 1:
+        if len(batches) > 1:
             return workload
-        if _is_torn(workload, live[0].batch):
+        must_leave = bool(broken) and self._on_change(workload) is not OnChange.KEEP_AND_ALERT
+        changed = any(part.generation != workload.generation for part in live)
+        if changed and not must_leave:
             return await self._place(workload, live, ())
-        changed = any(placement.generation != workload.generation for placement in live)
-        if changed and not any(self._must_leave(workload, placement) for placement in live):
-            return await self._place(workload, live, ())
-        return await self._keep_lawful(workload, live)
+        workload = self._tell_law(workload, live, broken)
+        if batches[0].is_torn or must_leave:
+            return await self._place(workload, live, tuple(part.zone for part in live if part.claim in broken))
+        return workload if broken else self._well_placed(workload, _zones(live))
 
-    def _must_leave(self, workload: Workload, placement: Placement) -> bool:
-        keeps = workload.spec.residency.on_change is OnChange.KEEP_AND_ALERT
-        return not keeps and bool(self._decider.unlawful(workload, placement))
+    def _without_failed_moves(self, workload: Workload) -> Workload:
+        """A batch that loses a part, or the law, before it has taken over is given up; what users have then decides
+        whether there is to be another one.
+        """
+        batches = batches_of(workload.placements, LIVE)
+        keeps = self._on_change(workload) is OnChange.KEEP_AND_ALERT
+        while len(batches) > 1:
+            newest = batches.pop()
+            if not newest.is_torn and (keeps or not any(self._decider.unlawful(workload, p) for p in newest.live)):
+                break
+            for part in newest.parts:
+                workload = self._set_state(workload, part, PlacementState.RELEASING)
+        return workload
 
-    async def _keep_lawful(self, workload: Workload, live: list[Placement]) -> Workload:
-        broken = {p.claim: found for p in live if (found := self._decider.unlawful(workload, p))}
-        unlawful = [placement for placement in live if placement.claim in broken]
-        zones = ", ".join(str(placement.zone) for placement in unlawful or live)
-        if not unlawful:
-            workload = self._condition(workload, "Lawful", ConditionStatus.TRUE, "PolicyHolds", zones)
-            return self._well_placed(workload, zones)
-        rejections = [rejection for found in broken.values() for rejection in found]
-        what = "; ".join(f"{r.result.constraint}: {r.result.measured}, {r.result.bound}" for r in rejections)
+    def _on_change(self, workload: Workload) -> OnChange:
+        return self._decider.laws.enforced(workload.spec, workload.id.tenant).residency.on_change
+
+    def _broken_laws(self, workload: Workload) -> dict[str, tuple[Rejection, ...]]:
+        """What each live placement fails of the policy, by claim; those that fail nothing are not in it."""
+        live = [placement for placement in workload.placements if placement.state in LIVE]
+        return {p.claim: found for p in live if (found := self._decider.unlawful(workload, p))}
+
+    def _tell_law(
+        self, workload: Workload, live: list[Placement], broken: Mapping[str, tuple[Rejection, ...]]
+    ) -> Workload:
+        if not broken:
+            return self._condition(workload, "Lawful", ConditionStatus.TRUE, "PolicyHolds", _zones(live))
+        results = [rejection.result for found in broken.values() for rejection in found]
+        what = "; ".join(f"{result.constraint}: {result.measured}, {result.bound}" for result in results)
         if self._status_of(workload, "Lawful") is not ConditionStatus.FALSE:
+            zones = _zones([placement for placement in live if placement.claim in broken])
             self._journal.warning(workload.id, "PolicyBroken", f"{zones}: {what}")
-        workload = self._condition(workload, "Lawful", ConditionStatus.FALSE, "PolicyBroken", what)
-        on_change = self._decider.laws.enforced(workload.spec, workload.id.tenant).residency.on_change
-        if on_change is OnChange.KEEP_AND_ALERT:
-            return workload
-        if on_change is OnChange.TERMINATE:
-            return await self._terminate(workload, live, unlawful)
-        return await self._place(workload, live, tuple(placement.zone for placement in unlawful))
+        return self._condition(workload, "Lawful", ConditionStatus.FALSE, "PolicyBroken", what)
 
-    async def _terminate(self, workload: Workload, live: list[Placement], unlawful: list[Placement]) -> Workload:
-        """Stops at once where the law is broken, and places what is left without anew."""
+    async def _terminate(self, workload: Workload, broken: Mapping[str, tuple[Rejection, ...]]) -> Workload:
+        """Stops at once where the law is broken; what that leaves of a batch goes on until it is replaced."""
+        unlawful = [placement for placement in workload.placements if placement.claim in broken]
+        workload = self._tell_law(workload, unlawful, broken)
         for placement in unlawful:
             workload = self._set_state(workload, placement, PlacementState.RELEASING)
-        rest = [placement for placement in live if placement not in unlawful]
-        if not rest:
-            workload = self._advance(workload, WorkloadEvent.LOST)
-        workload = await self._release_given_up(workload)
-        return await self._place(workload, rest, ())
+        workload = self._advance(workload, _event_of(workload.placements))
+        return await self._release_given_up(workload)
 
     def _well_placed(self, workload: Workload, zones: str) -> Workload:
         """Nothing better is looked for: whatever was wrong has passed, a lost zone is back or its law holds again."""
@@ -358,8 +370,7 @@ class Reconciler:
         key = str(workload.id)
         self._retry_count.pop(key, None)
         self._retry_at_ms.pop(key, None)
-        newest = workload.placements[-1].batch
-        zones = ", ".join(str(placement.zone) for placement in workload.placements if placement.batch == newest)
+        zones = _zones(batches_of(workload.placements)[-1].parts)
         workload = self._condition(workload, "Placed", ConditionStatus.TRUE, "Placed", zones)
         workload = self._condition(workload, "Stranded", ConditionStatus.FALSE, "Placed", zones)
         workload = self._advance(workload, WorkloadEvent.GRANTED)
@@ -367,16 +378,17 @@ class Reconciler:
         return workload
 
     def _nothing_fits(self, workload: Workload, decision: Decision, kept: list[Placement]) -> Workload:
-        line = histogram(decision).describe()
+        reason, line = _why_nowhere(workload, decision)
         stranded = bool(kept) or any(p.state is PlacementState.LOST for p in workload.placements)
         if workload.state is not WorkloadState.UNPLACEABLE and self._status_of(workload, "Stranded") is not (
             ConditionStatus.TRUE
         ):
-            self._journal.warning(workload.id, "NoFeasibleZone", line)
-        placed = ConditionStatus.TRUE if kept else ConditionStatus.FALSE
-        workload = self._condition(workload, "Placed", placed, "NoFeasibleZone", line)
+            self._journal.warning(workload.id, reason, line)
+        whole = any(not batch.is_torn for batch in batches_of(kept))
+        placed = ConditionStatus.TRUE if whole else ConditionStatus.FALSE
+        workload = self._condition(workload, "Placed", placed, reason, line)
         if stranded:
-            workload = self._condition(workload, "Stranded", ConditionStatus.TRUE, "NoFeasibleZone", line)
+            workload = self._condition(workload, "Stranded", ConditionStatus.TRUE, reason, line)
         workload = self._advance(workload, WorkloadEvent.NOTHING_FITS)
         self._retry_later(workload, "")
         return workload
@@ -399,11 +411,8 @@ class Reconciler:
 
     def _advance(self, workload: Workload, event: WorkloadEvent) -> Workload:
         state = lifecycle.advance(workload.state, event)
-        ready = ConditionStatus.TRUE if state is WorkloadState.RUNNING else ConditionStatus.FALSE
         workload = self._changed(workload, replace(workload, state=state))
-        serving = [p.generation for p in workload.placements if p.state is PlacementState.READY]
-        seen = max(serving, default=workload.generation)
-        return self._with(workload, Condition("Ready", ready, _CAMEL[state], "", seen, 0))
+        return self._with(workload, _ready_condition(workload))
 
     def _condition(self, workload: Workload, kind: str, status: ConditionStatus, reason: str, message: str) -> Workload:
         return self._with(workload, Condition(kind, status, reason, message, workload.generation, 0))
@@ -442,18 +451,27 @@ def _event_of(placements: tuple[Placement, ...]) -> WorkloadEvent:
     return WorkloadEvent.NOT_READY if PlacementState.STARTING in states else WorkloadEvent.LOST
 
 
-def _newest_ready_wins(placements: tuple[Placement, ...]) -> tuple[Placement, ...]:
-    """Once all of the newest batch answers, older ones are given up, lost ones too: first ready, then stop."""
-    newest = max((placement.batch for placement in placements if placement.state in _LIVE), default=0)
-    members = [placement for placement in placements if placement.batch == newest]
-    if not members or any(placement.state is not PlacementState.READY for placement in members):
-        return placements
-    return tuple(
-        replace(placement, state=PlacementState.RELEASING) if placement.batch < newest else placement
-        for placement in placements
-    )
+def _ready_condition(workload: Workload) -> Condition:
+    """TRUE if all that was planned together answers. While a part of it does, users are served and the workload is
+    RUNNING, but not as it was planned: FALSE with reason PartlyReady, and which zones answer.
+    """
+    batch, state = serving(workload.placements), workload.state
+    seen = max((part.generation for part in batch.ready), default=0) if batch else workload.generation
+    if state is not WorkloadState.RUNNING or batch is None:
+        return Condition("Ready", ConditionStatus.FALSE, _CAMEL[state], "", seen, 0)
+    if batch.is_answering:
+        return Condition("Ready", ConditionStatus.TRUE, _CAMEL[state], "", seen, 0)
+    told = f"{len(batch.ready)} of {batch.planned_count} zones answer: {_zones(batch.ready)}"
+    return Condition("Ready", ConditionStatus.FALSE, "PartlyReady", told, seen, 0)
 
 
-def _is_torn(workload: Workload, batch: int) -> bool:
-    """Whether a part of a batch, which was placed as a whole, is lost or given up."""
-    return any(p.batch == batch and p.state not in _LIVE for p in workload.placements)
+def _why_nowhere(workload: Workload, decision: Decision) -> tuple[str, str]:
+    """Reason and message of conditions: no zone is feasible, or those that are do not make up a plan."""
+    line = histogram(decision).describe()
+    if not decision.choices or workload.spec.zones.maximum == 1:
+        return "NoFeasibleZone", line
+    return "NoFeasiblePlan", f"{decision.nearest_fix}; {line}" if decision.nearest_fix else line
+
+
+def _zones(placements: Sequence[Placement]) -> str:
+    return ", ".join(str(placement.zone) for placement in placements)

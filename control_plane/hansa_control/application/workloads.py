@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from hansa_control.application.deciding import Decider
+from hansa_control.application.expectations import Expectations
 from hansa_control.application.journal import Journal
 from hansa_control.application.ports import Clock, IdSource, RefusalError, StoredRequest, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.domain import lifecycle
+from hansa_control.domain.batches import LIVE, batches_of
 from hansa_control.domain.lifecycle import WorkloadEvent
 from hansa_control.domain.model import (
     Decision,
-    PlacementState,
+    Placement,
     Reason,
     Workload,
     WorkloadId,
     WorkloadSpec,
     WorkloadState,
 )
+from hansa_control.domain.overlay import Overlay
+from hansa_control.domain.record import DecisionRecord
+from hansa_control.domain.sharing import shares_now
+
+
+class Current(NamedTuple):
+    """Where a workload is: the zone that gets most of the requests, and all zones, sorted; empty if nowhere."""
+
+    zone: str
+    zones: tuple[str, ...]
+
+
+class WhatIf(NamedTuple):
+    """The decision in a world that is other than it is, the one in the world as it is, and where the workload runs."""
+
+    decision: Decision
+    present: Decision
+    current: Current
 
 
 class Workloads:
@@ -36,13 +57,43 @@ class Workloads:
         self._settings = settings
         self._state, self._journal = records
         self._decider = decider
+        self._expectations = Expectations()
         self._clock, self._ids = sources
         self.on_change: Callable[[WorkloadId], None] = lambda workload: None
 
-    async def plan(self, workload: WorkloadId, spec: WorkloadSpec) -> tuple[Decision, str]:
+    async def plan(self, workload: WorkloadId, spec: WorkloadSpec) -> tuple[Decision, Current]:
         """The decision of this moment, as if the workload's present placements were free; and where it runs."""
         held = self._state.workloads.get(str(workload))
-        return self._decider.decide(self._decider.laws.checked(spec, workload.tenant), held), current_zone(held)
+        decision = self._decided(workload, spec)
+        self._expectations.remember(workload, spec, decision)
+        return decision, current_of(held)
+
+    async def plan_under(self, overlay: Overlay, workload: WorkloadId, spec: WorkloadSpec) -> WhatIf:
+        """The decision in a world that is other than it is, beside that of this moment. Nothing expects it later."""
+        held = self._state.workloads.get(str(workload))
+        lawful = self._decider.laws.checked(spec, workload.tenant)
+        return WhatIf(
+            self._decider.decide_under(overlay, lawful, held), self._decider.decide(lawful, held), current_of(held)
+        )
+
+    def _decided(self, workload: WorkloadId, spec: WorkloadSpec) -> Decision:
+        held = self._state.workloads.get(str(workload))
+        return self._decider.decide(self._decider.laws.checked(spec, workload.tenant), held)
+
+    def record(self, decision: Decision) -> DecisionRecord:
+        """The record of a plan that was just made."""
+        return self._decider.records.record(decision)
+
+    def expect(self, generation: int, caller: str, request_id: str, workload: WorkloadId, spec: WorkloadSpec) -> None:
+        """Refuses with GENERATION_CHANGED if a submit of this would be answered otherwise than its plan was.
+
+        generation is that of the plan, 0 expects nothing. A submit that changes nothing (one that is repeated, or of
+        the spec that is kept) was answered already.
+        """
+        held = self._state.workloads.get(str(workload))
+        known = f"{caller}|{request_id}" in self._state.requests or (held is not None and held.spec == spec)
+        if generation and not known:
+            self._expectations.check(workload, spec, generation, self._decided(workload, spec))
 
     async def submit(
         self, caller: str, request_id: str, workload: WorkloadId, spec: WorkloadSpec, payload_digest: str
@@ -128,9 +179,17 @@ class Workloads:
             self._state.delete(Table.REQUEST, next(iter(self._state.requests)))
 
 
-def current_zone(workload: Workload | None) -> str:
-    """The zone of the newest placement that is not given up, "operator/zone"; empty if there is none."""
-    for placement in reversed(workload.placements if workload else ()):
-        if placement.state in {PlacementState.STARTING, PlacementState.READY}:
-            return str(placement.zone)
-    return ""
+def current_of(workload: Workload | None) -> Current:
+    """The zones of the newest batch, to which a workload moves if it does not run there yet."""
+    batches = batches_of(workload.placements, LIVE) if workload else []
+    if workload is None or not batches:
+        return Current("", ())
+    parts = batches[-1].live
+    return Current(most_used(workload.spec, parts), tuple(sorted(str(part.zone) for part in parts)))
+
+
+def most_used(spec: WorkloadSpec, parts: Sequence[Placement]) -> str:
+    """The zone, "operator/zone", that gets most of the requests of those parts; ties by name."""
+    demand = {at.access_point: at.demand_millirps for at in spec.access}
+    got = [sum(demand.get(name, 0) * share for name, share in shares.items()) for shares in shares_now(parts)]
+    return min((-load, str(part.zone)) for load, part in zip(got, parts, strict=True))[1]

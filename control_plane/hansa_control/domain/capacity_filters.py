@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -81,8 +82,10 @@ class Accelerators:
     def __init__(self, question: Question, replicas: Ints, sufficient: Mask) -> None:
         self._columns = question.columns
         self._need = question.spec.accelerator
+        self._least = 1 if question.spec.zones.maximum > 1 else question.spec.replicas
         self._replicas = replicas
         self._sufficient = sufficient
+        self._all_suffice = bool(sufficient.all())
         self.pool_row = np.full(len(self._columns), NO_POOL, dtype=np.int64)
         self.failing: Mask = np.zeros(len(self._columns), dtype=np.bool_)
         if self._need is not None:
@@ -103,47 +106,57 @@ class Accelerators:
         zones = self._columns.zones
         for row in rows:
             zone_id = zones[row].id
-            for reason, result in self._results(row, self._need):
-                if reason is not None:
-                    yield row, Rejection(zone_id, reason, result)
+            for reason, result in self._lacking(row, self._need):
+                yield row, Rejection(zone_id, reason, result)
 
     def passed(self, row: int) -> Iterable[ConstraintResult]:
         """What holds of the zone's accelerators."""
-        if self._need is None:
+        if self._need is None or row not in self._suited.models_in:
             return []
-        return [result for reason, result in self._results(row, self._need) if reason is None]
+        words, evidence = self._suited.words, inventory_of(self._columns, row)
+        found = [ConstraintResult(GPU_MODEL, words.models[row], words.model_bound, evidence)]
+        if row in self._suited.pools_in:
+            found.append(ConstraintResult(GPU_MEMORY, words.memory[row], words.memory_bound, evidence))
+        if self.pool_row[row] >= 0:
+            found.append(self._devices(row, [int(self.pool_row[row])], self._need))
+        return found
 
-    def _results(self, row: int, need: AcceleratorNeed) -> list[tuple[Reason | None, ConstraintResult]]:
+    def _lacking(self, row: int, need: AcceleratorNeed) -> tuple[tuple[Reason, ConstraintResult], ...]:
         words = self._suited.words
-        evidence = inventory_of(self._columns, row)
+        rows = self._suited.pools_in.get(row)
+        if rows is not None:
+            found = self._devices(row, rows, need)
+            if self._all_suffice or self._sufficient[rows].any():
+                return ((Reason.GPU_EXHAUSTED, found),)
+            # The service filter says why; how many devices would do is not known.
+            return ((Reason.NOT_EVALUATED, found._replace(measured="no number serves in time")),)
+        evidence, no_device = inventory_of(self._columns, row), self._no_device(row, need)
+        if row in self._suited.models_in:
+            memory = ConstraintResult(GPU_MEMORY, words.memory[row], words.memory_bound, evidence)
+            return ((Reason.GPU_MEMORY_TOO_SMALL, memory), no_device)
         model = ConstraintResult(GPU_MODEL, words.models[row], words.model_bound, evidence)
-        if row not in self._suited.models_in:
-            return [
-                (Reason.GPU_MODEL_MISSING, model),
-                (Reason.NOT_EVALUATED, ConstraintResult(GPU_MEMORY, "no such model", words.memory_bound, evidence)),
-                self._no_device(row, need),
-            ]
-        memory = ConstraintResult(GPU_MEMORY, words.memory[row], words.memory_bound, evidence)
-        if row not in self._suited.pools_in:
-            return [(None, model), (Reason.GPU_MEMORY_TOO_SMALL, memory), self._no_device(row, need)]
-        return [(None, model), (None, memory), self._devices(row, need)]
+        memory = ConstraintResult(GPU_MEMORY, "no such model", words.memory_bound, evidence)
+        return ((Reason.GPU_MODEL_MISSING, model), (Reason.NOT_EVALUATED, memory), no_device)
 
     def _no_device(self, row: int, need: AcceleratorNeed) -> tuple[Reason, ConstraintResult]:
-        first = int(self._columns.standing.pools.first[row])
-        replicas = int(self._replicas[first]) if first < len(self._replicas) else 1
-        bound = _device_bound(need, replicas)
+        bound = _device_bound(need, self._least)
         return Reason.NOT_EVALUATED, ConstraintResult(
             GPU_CAPACITY, "no such device", bound, free_in(self._columns, row)
         )
 
-    def _devices(self, row: int, need: AcceleratorNeed) -> tuple[Reason | None, ConstraintResult]:
-        chosen = int(self.pool_row[row])
-        rows = [chosen] if chosen >= 0 else self._suited.pools_in[row]
-        kinds, kind_of = self._columns.standing.pools.kinds, self._columns.standing.pools.kind
-        shown = ", ".join(f"{self._columns.devices_free[at]} free of {kinds[kind_of[at]].key}" for at in rows)
-        bound = _device_bound(need, int(self._replicas[rows[-1]]))
-        result = ConstraintResult(GPU_CAPACITY, shown, bound, free_in(self._columns, row))
-        return None if chosen >= 0 else Reason.GPU_EXHAUSTED, result
+    def _devices(self, row: int, rows: list[int], need: AcceleratorNeed) -> ConstraintResult:
+        free, replicas, names = self._lists
+        shown = ", ".join([f"{free[at]} free of {names[at]}" for at in rows])
+        return ConstraintResult(
+            GPU_CAPACITY, shown, _device_bound(need, replicas[rows[-1]]), free_in(self._columns, row)
+        )
+
+    @cached_property
+    def _lists(self) -> tuple[list[int], list[int], list[str]]:
+        """Devices free, replicas needed and key, by row of the pools: lists are read faster than arrays."""
+        free: list[int] = self._columns.devices_free.tolist()
+        replicas: list[int] = self._replicas.tolist()
+        return free, replicas, pool_keys(self._columns.standing)
 
 
 class Machine:
@@ -179,6 +192,16 @@ class Machine:
         free, asked = self._columns.memory_free_mib[row], self._memory_mib[row]
         evidence = free_in(self._columns, row)
         return ConstraintResult(MEMORY_CAPACITY, f"{free} MiB free", f">= {asked} MiB", evidence)
+
+
+def pool_keys(standing: Standing) -> list[str]:
+    """The key of the pool in each row of the pools."""
+    known: list[str] | None = standing.kept.get("pool keys")
+    if known is None:
+        keys = [pool.key for pool in standing.pools.kinds]
+        known = [keys[kind] for kind in standing.pools.kind.tolist()]
+        standing.kept.keep("pool keys", known)
+    return known
 
 
 def pools_suited(standing: Standing, need: AcceleratorNeed) -> Ints:

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa_control.domain.containers import Memo
-from hansa_control.domain.model import AcceleratorPool, Zone, ZoneId, ZoneState
+from hansa_control.domain.model import AcceleratorPool, Zone, ZoneState
 
 STATES = tuple(ZoneState)
 STANDING_KEPT_MAX = 4_000
+ASKED_WEIGHT_MAX = 8_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,15 +42,21 @@ class Pools:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standing:
-    """What zones are, whatever is free in them. kept holds what was worked out from that alone."""
+    """What zones are, whatever is free in them.
+
+    operator_of is by zone an index into owners. kept holds what was worked out from that alone; asked, by request, what
+    was worked out from it and the network.
+    """
 
     zones: tuple[Zone, ...]
     nodes: tuple[str, ...]
-    operators: tuple[str, ...]
+    owners: tuple[str, ...]
+    operator_of: NDArray[np.int64]
     price_millieur_per_hour: NDArray[np.int64]
     device_watts: NDArray[np.int64]
     pools: Pools
     kept: Memo = field(default_factory=lambda: Memo(STANDING_KEPT_MAX), repr=False)
+    asked: Memo = field(default_factory=lambda: Memo(ASKED_WEIGHT_MAX), repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,16 +132,12 @@ def served_pools(zone: Zone) -> tuple[AcceleratorPool, ...]:
     return tuple(sorted(zone.inventory.pools, key=lambda pool: (pool.memory_mib, pool.key)))
 
 
-def row_of(columns: Columns, zone: ZoneId) -> int | None:
-    """The row of a zone, or None."""
-    low, high = 0, len(columns.zones)
-    while low < high:
-        middle = (low + high) // 2
-        if columns.zones[middle].id < zone:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < len(columns.zones) and columns.zones[low].id == zone else None
+def owned_by(columns: Columns, operator: str) -> NDArray[np.bool_]:
+    """The zones of an operator."""
+    standing = columns.standing
+    if operator not in standing.owners:
+        return np.zeros(len(columns), dtype=np.bool_)
+    return np.asarray(standing.operator_of == standing.owners.index(operator))
 
 
 def _stands_alike(before: Zone, after: Zone) -> bool:
@@ -143,10 +146,13 @@ def _stands_alike(before: Zone, after: Zone) -> bool:
 
 
 def _standing(zones: tuple[Zone, ...]) -> Standing:
+    owners = tuple(sorted({zone.id.operator for zone in zones}))
+    number = {owner: at for at, owner in enumerate(owners)}
     return Standing(
         zones=zones,
         nodes=tuple(zone.inventory.node for zone in zones),
-        operators=tuple(zone.id.operator for zone in zones),
+        owners=owners,
+        operator_of=_array([number[zone.id.operator] for zone in zones]),
         price_millieur_per_hour=_array([zone.inventory.price_millieur_per_hour for zone in zones]),
         device_watts=_array([zone.inventory.device_watts for zone in zones]),
         pools=_pools(zones),

@@ -8,19 +8,22 @@ reported as NOT_EVALUATED, beside the real reason, and never passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hansa_control.domain.capacity_filters import CPU_CAPACITY as CPU_CAPACITY
 from hansa_control.domain.capacity_filters import GPU_CAPACITY as GPU_CAPACITY
 from hansa_control.domain.capacity_filters import GPU_MEMORY as GPU_MEMORY
 from hansa_control.domain.capacity_filters import GPU_MODEL as GPU_MODEL
 from hansa_control.domain.capacity_filters import MEMORY_CAPACITY as MEMORY_CAPACITY
-from hansa_control.domain.capacity_filters import Accelerators, Machine, Price
+from hansa_control.domain.capacity_filters import Accelerators, Machine, Price, pool_keys
+from hansa_control.domain.claim_groups import groups_of
 from hansa_control.domain.columns import build_columns
 from hansa_control.domain.filters import Filter, Ints, Mask, Question
 from hansa_control.domain.law_filter import Law
@@ -36,6 +39,7 @@ from hansa_control.domain.place_filters import ARTEFACT as ARTEFACT
 from hansa_control.domain.place_filters import ZONE_STATE as ZONE_STATE
 from hansa_control.domain.place_filters import Artefact, State
 from hansa_control.domain.reach import Reach, Sources
+from hansa_control.domain.round_trips import round_trips
 from hansa_control.domain.service import Service
 from hansa_control.domain.snapshot import Snapshot
 
@@ -53,6 +57,38 @@ class FilterOutcome(NamedTuple):
     pool: str
 
 
+class Standpoint(NamedTuple):
+    """What the filters say of zones whatever is free in them: it stays until the network, a measurement or a fact does
+    not. refused is by zone; scores keeps, by home operator, terms of scores that stay as long.
+    """
+
+    question: Question
+    until_ms: int
+    law: Law
+    location: Location
+    reach: Reach
+    sources: Sources
+    service: Service
+    refused: Mask
+    scores: dict[str, Mapping[str, NDArray[np.float64]]]
+
+    def is_of(self, question: Question) -> bool:
+        return self.question.network is question.network and self.is_timely(question)
+
+    def is_timely(self, question: Question) -> bool:
+        same = self.question.snapshot.measured is question.snapshot.measured and self.question.own == question.own
+        return same and self.question.now_ms <= question.now_ms < self.until_ms
+
+    def on(self, question: Question) -> Standpoint | None:
+        """The same on a network whose links have changed; None if that changes what was found."""
+        same_places = self.question.network.nodes is question.network.nodes
+        if not same_places or not self.is_timely(question) or question.spec.data_sources:
+            return None
+        if round_trips(question) is not self.reach.rtt_us:
+            return None
+        return self._replace(question=question, reach=self.reach.on(question), sources=Sources(question))
+
+
 class Verdicts:
     """What the filters say of all zones of a snapshot: which are feasible at once, and why not on demand.
 
@@ -63,24 +99,26 @@ class Verdicts:
     def __init__(self, question: Question) -> None:
         self.question = question
         self.columns = question.columns
-        self.reach = Reach(question)
-        self.service = Service(question, self.reach.rtt_us)
+        self.standpoint = standpoint = _standpoint(question)
+        self.reach, self.service = standpoint.reach, standpoint.service
         self.accelerators = Accelerators(question, self.service.replicas, self.service.sufficient)
         self.replicas = self._replicas()
         self.price = Price(question, self.replicas)
+        state, artefact, machine = State(question), Artefact(question), Machine(question, self.replicas)
         self.filters: tuple[Filter, ...] = (
-            State(question),
-            Law(question),
-            Location(question),
-            self.reach,
-            Sources(question),
-            Artefact(question),
-            self.service,
+            state,
+            standpoint.law,
+            standpoint.location,
+            standpoint.reach,
+            standpoint.sources,
+            artefact,
+            standpoint.service,
             self.accelerators,
-            Machine(question, self.replicas),
+            machine,
             self.price,
         )
-        self.failing: Mask = np.logical_or.reduce([at.failing for at in self.filters])
+        changing = (state.failing, artefact.failing, self.accelerators.failing, machine.failing, self.price.failing)
+        self.failing: Mask = np.logical_or.reduce((standpoint.refused, *changing))
 
     @cached_property
     def feasible_rows(self) -> Ints:
@@ -92,7 +130,7 @@ class Verdicts:
         for at in self.filters:
             for row, rejection in at.refuse(np.flatnonzero(at.failing).tolist()):
                 by_row[row].append(rejection)
-        return tuple(rejection for found in by_row.values() for rejection in found)
+        return tuple(chain.from_iterable(by_row.values()))
 
     def rejections_of(self, row: int) -> tuple[Rejection, ...]:
         """Every reason for one zone; empty if it is feasible."""
@@ -105,7 +143,7 @@ class Verdicts:
     def pool(self, row: int) -> str:
         """The key of the pool that would be used in a zone; empty if none is needed or none suffices."""
         at = int(self.accelerators.pool_row[row])
-        return self.columns.standing.pools.at(at).key if at >= 0 else ""
+        return pool_keys(self.columns.standing)[at] if at >= 0 else ""
 
     def outcome(self, row: int) -> FilterOutcome:
         """Everything there is to say of one zone."""
@@ -118,6 +156,24 @@ class Verdicts:
         return np.where(
             self.accelerators.pool_row >= 0, self.service.replicas[self.accelerators.pool_row], self.service.by_zone
         )
+
+
+def _standpoint(question: Question) -> Standpoint:
+    """Kept with what zones are, by request."""
+    kept = question.columns.standing.asked
+    known: Standpoint | None = kept.get(question.spec)
+    if known is None or not known.is_of(question):
+        known = (known and known.on(question)) or _viewed(question)
+        kept.keep(question.spec, known, weight=len(question.columns) * (len(question.spec.access) + 10))
+    return known
+
+
+def _viewed(question: Question) -> Standpoint:
+    reach = Reach(question)
+    law, location, sources = Law(question), Location(question), Sources(question)
+    service = Service(question, reach.rtt_us)
+    refused = np.logical_or.reduce([at.failing for at in (law, location, reach, sources, service)])
+    return Standpoint(question, groups_of(question).until_ms, law, location, reach, sources, service, refused, {})
 
 
 def judge_zones(spec: WorkloadSpec, snapshot: Snapshot, now_ms: int, own: str = "") -> Verdicts:

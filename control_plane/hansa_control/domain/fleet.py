@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from hansa_control.domain.capacity import add, amount_for
-from hansa_control.domain.columns import Columns
+from hansa_control.domain.columns import Columns, owned_by
 from hansa_control.domain.feasibility import Verdicts, judge_zones
 from hansa_control.domain.filters import Ints, Mask
 from hansa_control.domain.model import Reason, Rejection, WorkloadSpec, Zone, ZoneId
@@ -106,8 +106,7 @@ class Bench:
     @cached_property
     def own(self) -> Mask:
         """Zones of the home operator."""
-        operators = self.snapshot.columns.standing.operators
-        return np.array([operator == self.fleet.home for operator in operators], dtype=np.bool_)
+        return owned_by(self.snapshot.columns, self.fleet.home)
 
     @cached_property
     def opening(self) -> Floats:

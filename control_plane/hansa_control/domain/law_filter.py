@@ -1,26 +1,30 @@
 """The filter on law: what the residency policy says of every zone and its owner, everything but the path.
 
-Whether a zone passes depends on what is claimed of it and on the standing of each claim (valid, lapsed, without
-validity), not on who issued the proof. Zones are grouped by that, so a policy that was never seen costs one judgement a
-group; the words, with each zone's own evidence, are made for the zones that somebody asks about.
+Verdicts are made for groups of zones of which the same is claimed (``claim_groups``); the words, with each zone's own
+evidence, for the zones that somebody asks about.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
+from hansa_control.domain.attributes import Values
+from hansa_control.domain.claim_groups import facts_memo, refused_zones, steady_between
 from hansa_control.domain.containers import Memo
-from hansa_control.domain.filters import Ints, Mask, Question
+from hansa_control.domain.filters import Mask, Question
 from hansa_control.domain.model import ConstraintResult, Fact, Rejection, ResidencyPolicy, Zone
-from hansa_control.domain.predicates import ZoneAttributes, attributes_of
+from hansa_control.domain.predicates import (
+    Predicate,
+    ZoneAttributes,
+    attributes_of,
+    compile_predicate,
+    evaluate,
+    values_of,
+)
 from hansa_control.domain.residency import check_law, check_sources
-
-FOREVER_MS = 1 << 62
-
-Claim: TypeAlias = tuple[str, str, str, str, str]
 
 
 class Law:
@@ -36,14 +40,13 @@ class Law:
             self.failing = np.ones(len(question.columns), dtype=np.bool_)
 
     def _by_facts(self) -> Mask:
-        question, groups = self._question, _groups(self._question)
-        known: Mask | None = groups.kept.get(self._policy)
+        kept = facts_memo(self._question)
+        known: Mask | None = kept.get(self._policy)
         if known is None:
-            if self._policy.predicates:
-                known = _refused_zones(self._policy, question)
-            else:
-                known = _refused_groups(question, groups)[groups.of_zone]
-            groups.kept.keep(self._policy, known)
+            known = refused_zones(self._question)
+            for predicate in self._policy.predicates:
+                known = known | ~holds(self._question, predicate)
+            kept.keep(self._policy, known)
         return known
 
     def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
@@ -79,6 +82,7 @@ class _Judgement(NamedTuple):
     """What the law says of a zone, for the very facts and the span of time (half open, ms) in which that stays so."""
 
     facts: tuple[Fact, ...]
+    zone: Zone
     attributes: ZoneAttributes
     since_ms: int
     until_ms: int
@@ -86,113 +90,43 @@ class _Judgement(NamedTuple):
     passed: tuple[ConstraintResult, ...]
 
     def is_of(self, zone: Zone, now_ms: int) -> bool:
+        if not self.since_ms <= now_ms < self.until_ms:
+            return False
         alike = self.facts is zone.facts or self.facts == zone.facts
-        return alike and self.since_ms <= now_ms < self.until_ms and self.attributes == attributes_of(zone)
+        return self.zone is zone or (alike and self.attributes == attributes_of(zone))
 
 
-class _Claimed(NamedTuple):
-    """What is claimed of a zone, whoever vouches for it, for as long as the standing of every claim stays."""
+def holds(question: Question, predicate: str) -> Mask:
+    """By zone, whether a predicate is true of it; kept for as long as what is known of zones stays.
 
-    facts: tuple[Fact, ...]
-    since_ms: int
-    until_ms: int
-    claims: tuple[Claim, ...]
-
-    def is_of(self, facts: tuple[Fact, ...], now_ms: int) -> bool:
-        return self.since_ms <= now_ms < self.until_ms and (self.facts is facts or self.facts == facts)
-
-
-class _Groups(NamedTuple):
-    """Zones by what is claimed of them: the group of each, one zone of each group, and the span in which that stays.
-
-    kept holds what follows for all zones: by policy, which of them are refused.
+    It is evaluated once for each set of values that it reads, however many zones have them.
     """
-
-    since_ms: int
-    until_ms: int
-    of_zone: Ints
-    claims: tuple[tuple[Claim, ...], ...]
-    sample: tuple[Zone, ...]
-    kept: Memo
-
-
-def facts_memo(question: Question) -> Memo:
-    """For what follows from what zones are and claim: it is emptied when a fact begins or ends."""
-    return _groups(question).kept
-
-
-def _groups(question: Question) -> _Groups:
-    now_ms, standing = question.now_ms, question.columns.standing
-    known: _Groups | None = standing.kept.get("claims")
-    if known is None or not known.since_ms <= now_ms < known.until_ms:
-        known = _grouped(question)
-        standing.kept.keep("claims", known)
+    kept = facts_memo(question)
+    known: Mask | None = kept.get(("predicate", predicate))
+    if known is None:
+        compiled = compile_predicate(predicate)
+        reads = compiled.reads if isinstance(compiled, Predicate) else ()
+        outcomes: dict[tuple[object, ...], bool] = {}
+        found = []
+        for values in _values(question):
+            read = tuple(tuple(v) if isinstance(v := values.get(name), list) else v for name in reads)
+            if read not in outcomes:
+                outcomes[read] = evaluate(predicate, values).reason is None
+            found.append(outcomes[read])
+        known = np.array(found, dtype=np.bool_)
+        kept.keep(("predicate", predicate), known)
     return known
 
 
-def _grouped(question: Question) -> _Groups:
-    zones, now_ms = question.columns.standing.zones, question.now_ms
-    table = question.snapshot.knowledge.table("claims", 2 * len(zones) + 16)
-    found = [_claimed(zone, now_ms, table) for zone in zones]
-    number: dict[tuple[Claim, ...], int] = {}
-    sample: list[Zone] = []
-    of_zone = np.zeros(len(zones), dtype=np.int64)
-    for row, claimed in enumerate(found):
-        of_zone[row] = number.setdefault(claimed.claims, len(sample))
-        if len(number) > len(sample):
-            sample.append(zones[row])
-    return _Groups(
-        max((at.since_ms for at in found), default=0),
-        min((at.until_ms for at in found), default=FOREVER_MS),
-        of_zone,
-        tuple(number),
-        tuple(sample),
-        Memo(POLICIES_KEPT_MAX),
-    )
-
-
-POLICIES_KEPT_MAX = 2_000
-
-
-def _refused_groups(question: Question, groups: _Groups) -> Mask:
-    """By group, whether a policy refuses its zones."""
-    policy = question.spec.residency
-    table = question.snapshot.knowledge.table(("groups", policy), GROUPS_KEPT_MAX)
-    refused = np.zeros(len(groups.sample), dtype=np.bool_)
-    for group, (claims, zone) in enumerate(zip(groups.claims, groups.sample, strict=True)):
-        known: bool | None = table.get(claims)
-        if known is None:
-            known = bool(_judge(policy, zone, question.now_ms).rejections)
-            table.keep(claims, known)
-        refused[group] = known
-    return refused
-
-
-GROUPS_KEPT_MAX = 4_000
-
-
-def _refused_zones(policy: ResidencyPolicy, question: Question) -> Mask:
-    """By zone, whether a policy with predicates refuses it: predicates tell zones apart that claim the same."""
-    zones, now_ms = question.columns.standing.zones, question.now_ms
-    return np.array([bool(_judge(policy, zone, now_ms).rejections) for zone in zones], dtype=np.bool_)
-
-
-def _claimed(zone: Zone, now_ms: int, table: Memo) -> _Claimed:
-    known: _Claimed | None = table.get(zone.id)
-    if known is None or not known.is_of(zone.facts, now_ms):
-        claims = tuple(sorted(_claim(fact, now_ms) for fact in zone.facts))
-        known = _Claimed(zone.facts, *steady_between(zone.facts, now_ms), claims)
-        table.keep(zone.id, known)
+def _values(question: Question) -> list[Values]:
+    """What predicates may read of each zone."""
+    kept = facts_memo(question)
+    known: list[Values] | None = kept.get("values")
+    if known is None:
+        zones, now_ms = question.columns.standing.zones, question.now_ms
+        known = [values_of(attributes_of(zone), zone.facts, now_ms) for zone in zones]
+        kept.keep("values", known)
     return known
-
-
-def _claim(fact: Fact, now_ms: int) -> Claim:
-    proof = fact.evidence
-    if proof.is_valid(now_ms):
-        standing = "valid"
-    else:
-        standing = "lapsed" if proof.valid_from_ms > 0 and proof.valid_until_ms > 0 else "unproved"
-    return (fact.kind.value, fact.value, fact.version, fact.level, standing)
 
 
 def _judge(policy: ResidencyPolicy, zone: Zone, now_ms: int) -> _Judgement:
@@ -200,16 +134,9 @@ def _judge(policy: ResidencyPolicy, zone: Zone, now_ms: int) -> _Judgement:
     findings = check_law(policy, attributes, zone.facts, now_ms)
     return _Judgement(
         zone.facts,
+        zone,
         attributes,
         *steady_between(zone.facts, now_ms),
         tuple(Rejection(zone.id, found.reason, found.result) for found in findings if found.reason),
         tuple(found.result for found in findings if found.reason is None),
     )
-
-
-def steady_between(facts: tuple[Fact, ...], now_ms: int) -> tuple[int, int]:
-    """The half-open span of time around ``now_ms`` in which none of the facts begins or ends."""
-    edges = [0, FOREVER_MS]
-    for fact in facts:
-        edges += (fact.evidence.valid_from_ms, fact.evidence.valid_until_ms)
-    return max(x for x in edges if x <= now_ms), min(x for x in edges if x > now_ms)

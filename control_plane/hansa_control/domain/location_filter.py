@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hansa_control.domain.claim_groups import FOREVER_MS, steady_between
 from hansa_control.domain.columns import Standing
 from hansa_control.domain.filters import Mask, Question
-from hansa_control.domain.law_filter import FOREVER_MS, steady_between
 from hansa_control.domain.locations import Sighting, applies_to, check_location, sightings_of
 from hansa_control.domain.model import ConstraintResult, NetworkNode, Rejection, ZoneId
 from hansa_control.domain.residency import Finding

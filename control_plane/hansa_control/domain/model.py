@@ -233,7 +233,8 @@ class Assignment:
     """A zone's part in a plan.
 
     share_permille has one entry per access point, in the order of the spec: what this zone gets of its traffic.
-    latencies are of the access points that it serves. fallback is the lawful zone that takes over if this one fails.
+    latencies are of the access points that it serves, or could serve where it stands by and has no share of any.
+    fallback is the lawful zone that takes over if this one fails.
     """
 
     zone: ZoneId
@@ -420,8 +421,9 @@ class PlacementState(StrEnum):
 class Placement:
     """A workload's share in one zone; claim is the name of the claim on its owner.
 
-    generation is that of the spec that it was placed for. Placements of one batch were planned together;
-    share_permille is what this one gets of each access point, in the order of the spec, empty where it gets all.
+    generation is that of the spec that it was placed for. Placements of one batch were planned together, batch_parts of
+    them; share_permille is what this one gets of each access point, in the order of the spec, empty where it gets all.
+    has_answered: it has been READY before, if it is not now.
     """
 
     claim: str
@@ -437,6 +439,8 @@ class Placement:
     generation: int = 1
     batch: int = 0
     share_permille: tuple[int, ...] = ()
+    batch_parts: int = 1
+    has_answered: bool = False
 
 
 class ConditionStatus(StrEnum):

@@ -7,49 +7,20 @@ carried over with a record of what has changed since (``lineage``), so that it i
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 
 from hansa_control.domain.arcs import Arcs, Codes, LinkColumns, frozen, path_columns
 from hansa_control.domain.containers import Memo, overlaid
+from hansa_control.domain.lineage import Lineage, Touched
 from hansa_control.domain.model import LatencyBasis, LinkKind, NetworkLink, NetworkNode, RoundTrip, Zone
 from hansa_control.domain.units import attachment_rtt, great_circle_km, modelled_link_rtt, physical_link_rtt
 
 LENGTH_TOLERANCE = 0.99
 """A stated length may fall short of the great circle by this factor, for rounding of coordinates."""
-
-CHANGES_KEPT_MAX = 64
-"""How many changes a search may lie behind and still be mended; one that is older is done afresh."""
-
-
-class Touched(NamedTuple):
-    """Indexes of links and nodes that one change gave other attributes; links at changed nodes are among them."""
-
-    links: tuple[int, ...]
-    nodes: tuple[int, ...]
-
-
-class Lineage(NamedTuple):
-    """How a network came from an earlier one with the same names: how many changes ago, and the last of them."""
-
-    epoch: int = 0
-    changes: tuple[Touched, ...] = ()
-
-    def after(self, touched: Touched) -> Lineage:
-        return Lineage(self.epoch + 1, (*self.changes, touched)[-CHANGES_KEPT_MAX:])
-
-    def since(self, epoch: int) -> Touched | None:
-        """All that has changed since an earlier epoch; None if that is too long ago."""
-        behind = self.epoch - epoch
-        if behind > len(self.changes):
-            return None
-        recent = self.changes[len(self.changes) - behind :]
-        links = set(chain.from_iterable(touched.links for touched in recent))
-        return Touched(tuple(sorted(links)), tuple(sorted({at for touched in recent for at in touched.nodes})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +116,20 @@ class Network:
         all_nodes = {node.name: node for node in self.nodes} | dict(nodes)
         as_given = (self._link_as_given(at) for at in range(len(self.links)))
         all_links = {link.name: link for link in chain(as_given, self.adrift)} | dict(links)
-        built = build_network(
+        return _built(
             generation,
             [node for name, node in all_nodes.items() if name not in removed[0]],
             [link for name, link in all_links.items() if name not in removed[1]],
+            self._checked_again,
         )
-        return built
+
+    def _checked_again(self, link: NetworkLink, node_a: NetworkNode, node_b: NetworkNode) -> NetworkLink:
+        """The link as it counts; known where neither it nor its ends have changed, which is nearly everywhere."""
+        at = self.link_index.get(link.name)
+        if at is None or self._link_as_given(at) is not link:
+            return _checked(link, node_a, node_b)
+        same_ends = self.node(link.node_a) is node_a and self.node(link.node_b) is node_b
+        return self.links[at] if same_ends else _checked(link, node_a, node_b)
 
     def _patched(
         self, generation: int, node_changes: Mapping[int, NetworkNode], link_changes: Mapping[int, NetworkLink]
@@ -185,12 +164,21 @@ class Network:
 
 def build_network(generation: int, nodes: Iterable[NetworkNode], links: Iterable[NetworkLink]) -> Network:
     """A network from nodes and links in any order. Of things with the same name the first given stays."""
+    return _built(generation, nodes, links, _checked)
+
+
+def _built(
+    generation: int,
+    nodes: Iterable[NetworkNode],
+    links: Iterable[NetworkLink],
+    check: Callable[[NetworkLink, NetworkNode, NetworkNode], NetworkLink],
+) -> Network:
     kept_nodes = _first_by_name(nodes)
     index = {node.name: at for at, node in enumerate(kept_nodes)}
     by_name = {link.name: link for link in reversed(tuple(links))}
     ordered = [by_name[name] for name in sorted(by_name)]
     usable = [link for link in ordered if link.node_a in index and link.node_b in index and link.node_a != link.node_b]
-    kept = tuple(_checked(link, kept_nodes[index[link.node_a]], kept_nodes[index[link.node_b]]) for link in usable)
+    kept = tuple(check(link, kept_nodes[index[link.node_a]], kept_nodes[index[link.node_b]]) for link in usable)
     usable_names = {link.name for link in usable}
     ends = np.array([(index[x.node_a], index[x.node_b]) for x in kept], dtype=np.int32).reshape(-1, 2)
     columns = _columns(kept)

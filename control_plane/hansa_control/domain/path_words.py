@@ -15,11 +15,8 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.residency import Finding, TransitFault, finding, format_transit_rule
 from hansa_control.domain.round_trips import is_access_point
-from hansa_control.domain.routing import (
-    RouteKey,
-    explain_no_route,
-    find_bottleneck,
-)
+from hansa_control.domain.route_reasons import explain_no_route, find_bottleneck
+from hansa_control.domain.routing import RouteKey
 from hansa_control.domain.snapshot import Network
 from hansa_control.domain.units import format_ms, format_ms_exact
 
@@ -40,7 +37,7 @@ def lawful(network: Network, rule: TransitRule, latencies: Sequence[AccessLatenc
 
 def why_cut_off(network: Network, key: RouteKey, zone: Zone, kept: Memo) -> Finding:
     """Why an access point has no path to the zone that may be used."""
-    place = (zone.id.operator, zone.inventory.node)
+    place = (zone.id, zone.inventory.node)  # the zone's own attachment may be what is wrong
     known: Finding | None = kept.get(place)
     if known is None:
         known = _explained(network, key, zone)

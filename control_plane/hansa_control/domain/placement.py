@@ -92,7 +92,7 @@ class Judgement:
         rows = self.scores.best(len(self.verdicts.columns))
         choices = self._choices(rows, EVIDENCED_MAX)
         rejections = self._rejections()
-        fix = nearest_fix(self.verdicts, rejections) if request.with_fix else ""
+        fix = nearest_fix(self.verdicts, rejections, request.exclude) if request.with_fix else ""
         evaluated = len(self.verdicts.columns) - sum(zone in snapshot.index for zone in request.exclude)
         margin, pivotal = lead(choices)
         return Decision(

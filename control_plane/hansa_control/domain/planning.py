@@ -7,12 +7,12 @@ how much load so many replicas take before users wait too long. Every zone of a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from hansa_control.domain.claim_groups import facts_memo
 from hansa_control.domain.claims import claims_of
 from hansa_control.domain.feasibility import Verdicts
 from hansa_control.domain.filters import Ints
@@ -26,9 +26,9 @@ from hansa_control.domain.joint_problem import (
     Obstacle,
     Spread,
 )
-from hansa_control.domain.law_filter import facts_memo
 from hansa_control.domain.model import (
     AcceleratorPool,
+    Assignment,
     FactKind,
     Plan,
     Reason,
@@ -82,15 +82,22 @@ class _Candidates(NamedTuple):
     kinds: Ints
 
 
-def part_of(spec: WorkloadSpec, replicas: int, share_permille: Sequence[int]) -> WorkloadSpec:
-    """What one zone is asked for: its replicas, in that zone alone, and its share of the demand."""
-    shared = zip(spec.access, share_permille, strict=True)
-    access = tuple(replace(at, demand_millirps=-(-at.demand_millirps * s // SHARES)) for at, s in shared if s)
+def part_of(spec: WorkloadSpec, assignment: Assignment) -> WorkloadSpec:
+    """What one zone is asked for: its replicas, in that zone alone, and its share of the demand.
+
+    A zone on standby, which has no share, is asked whether it may serve where it could; with the least demand there is.
+    """
+    able = {latency.access_point for latency in assignment.latencies}
+    access = tuple(
+        replace(at, demand_millirps=max(1, -(-at.demand_millirps * share // SHARES)))
+        for at, share in zip(spec.access, assignment.share_permille, strict=True)
+        if at.access_point in able
+    )
     price_max = 0  # of the whole workload; its home operator has checked it
     return replace(
         spec,
         access=access,
-        replicas=replicas,
+        replicas=assignment.replicas,
         replicas_max=0,
         zones=ZoneBounds(),
         spread=(),

@@ -41,7 +41,9 @@ def plan_of(verdicts: Verdicts, sites: Sequence[Site], fallbacks: Sequence[ZoneI
 
 
 def _assignment(verdicts: Verdicts, site: Site, fallback: ZoneId | None) -> Assignment:
-    served = [point for point, share in enumerate(site.share_permille) if share]
+    able = verdicts.reach.admissible[:, site.row].tolist()
+    takes = [share > 0 for share in site.share_permille] if any(site.share_permille) else able
+    served = [point for point, takes_it in enumerate(takes) if takes_it]
     latencies = verdicts.reach.latencies(site.row, served)
     zone = verdicts.columns.zones[site.row].id
     return Assignment(zone, site.replicas, verdicts.pool(site.row), site.share_permille, latencies, fallback)

@@ -7,6 +7,7 @@ for the zones that somebody asks about.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ from hansa_control.domain.residency import Finding, format_transit_rule
 from hansa_control.domain.round_trips import CUT_OFF as CUT_OFF
 from hansa_control.domain.round_trips import USER_DATA, floors_of, round_trips, route_key, to_zones, transit_rule
 from hansa_control.domain.routing import (
+    Route,
     RouteKey,
     find_latency,
     find_route,
@@ -67,6 +69,12 @@ class Reach:
         is_spread = self._spec.zones.maximum > 1
         reached: Mask = np.asarray(self.admissible.any(axis=0) if is_spread else self.admissible.all(axis=0))
         self.failing: Mask = ~reached
+
+    def on(self, question: Question) -> Reach:
+        """The same times on another network, which has its own words on paths."""
+        other = copy(self)
+        other._question, other._words = question, {}
+        return other
 
     def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
         """Why users do not get to the zones of these rows, by access point, or not in time."""
@@ -117,9 +125,13 @@ class Reach:
         """What was put into words before of the paths from an access point; kept with the network."""
         known = self._words.get(point)
         if known is None:
-            kept = self._question.network.routes
-            tables = (kept.table((kind, self._keys[point]), 2 * len(self._columns) + 16) for kind in _Words._fields)
-            known = self._words[point] = _Words(*tables)
+            key, entries_max = self._keys[point], 2 * len(self._columns) + 16
+            by_network, by_standing = self._question.network.routes, self._columns.standing.asked
+            known = self._words[point] = _Words(
+                by_standing.table(("latencies", key), entries_max),
+                by_network.table(("texts", key), entries_max),
+                by_network.table(("whys", key), entries_max),
+            )
         return known
 
     def passed(self, row: int) -> Iterable[ConstraintResult]:
@@ -153,14 +165,24 @@ class Reach:
         rtt_us = int(self.rtt_us[point, row])
         if rtt_us == CUT_OFF:
             return None
-        kept = self._words_of(point).latencies
-        found: AccessLatency | None = kept.get((zone.id, zone.inventory.node))
-        if found is None:
-            found = find_latency(self._question.network, self._keys[point], zone)
-            kept.keep((zone.id, zone.inventory.node), found)
+        found = self._along(point, row, zone)
         if found is None or found.rtt_us == rtt_us:
             return found
         return replace(found, rtt_us=rtt_us, bases=tuple(sorted({*found.bases, "measured"})))
+
+    def _along(self, point: int, row: int, zone: Zone) -> AccessLatency | None:
+        """The path as the network has it; kept while it is the same path."""
+        network, key = self._question.network, self._keys[point]
+        route = find_route(network, key, zone.inventory.node)
+        kept = self._words_of(point).latencies
+        known: tuple[Route, AccessLatency] | None = kept.get(row)
+        if known is None or known[0] is not route:
+            found = find_latency(network, key, zone)
+            if route is None or found is None:
+                return None
+            known = (route, found)
+            kept.keep(row, known)
+        return known[1]
 
     def _holding(self, row: int) -> Iterator[Finding]:
         latencies = self.latencies(row)
@@ -209,7 +231,7 @@ class Sources:
 
 
 class _Words(NamedTuple):
-    """Paths, and what was said of them, from one access point: by zone's place."""
+    """Paths from one access point by zone's row, and what was said of them by zone's place."""
 
     latencies: Memo
     texts: Memo

@@ -31,7 +31,8 @@ from hansa_control.domain.model import (
 from hansa_control.domain.policy import widened
 from hansa_control.domain.reach import CUT_OFF
 from hansa_control.domain.residency import TransitFault
-from hansa_control.domain.routing import RouteKey, explain_no_route, find_latency
+from hansa_control.domain.route_reasons import explain_no_route
+from hansa_control.domain.routing import RouteKey, find_latency
 from hansa_control.domain.snapshot import Snapshot
 from hansa_control.domain.units import format_ms
 
@@ -60,17 +61,17 @@ class _Case(NamedTuple):
     zone: Zone
 
 
-def nearest_fix(verdicts: Verdicts, rejections: tuple[Rejection, ...]) -> str:
+def nearest_fix(verdicts: Verdicts, rejections: tuple[Rejection, ...], exclude: frozenset[ZoneId]) -> str:
     """The smallest single change that makes a rejected zone feasible, for people; empty if there is none.
 
-    For example ``raise the latency budget to 25.1 ms -> skargard/umea-1``. rejections are those of the verdicts that
-    count; zones without one are not looked at.
+    For example ``raise the latency budget to 25.1 ms -> skargard/umea-1``. rejections are those of the verdicts;
+    excluded zones are not looked at. That a longer budget suffices is read from the verdicts themselves, where nothing
+    else refuses the zone; every other fix is named only after the filters have run with it.
     """
     question = verdicts.question
-    rejected = {rejection.zone for rejection in rejections}
-    change = _raised_budget(verdicts, rejected)
-    if change is not None and _passes(change, question):
-        return f"{change.words} -> {change.zone}"
+    longer = _raised_budget(verdicts, exclude)
+    if longer:
+        return longer
     by_reasons = _zones_by_reasons(rejections)
     for reasons, propose in _KINDS:
         zones = [zone for zone, failing in by_reasons.items() if failing <= reasons]
@@ -86,7 +87,7 @@ def _passes(change: Change, question: Question) -> bool:
     return not filter_zone(change.spec, question.snapshot, zone, question.now_ms).rejections
 
 
-def _raised_budget(verdicts: Verdicts, rejected: set[ZoneId]) -> Change | None:
+def _raised_budget(verdicts: Verdicts, exclude: frozenset[ZoneId]) -> str:
     """The least longer budget that admits a zone which nothing else refuses; ties by zone id."""
     reach, spec = verdicts.reach, verdicts.question.spec
     others = np.logical_or.reduce([at.failing for at in verdicts.filters if at is not reach])
@@ -98,13 +99,11 @@ def _raised_budget(verdicts: Verdicts, rejected: set[ZoneId]) -> Change | None:
     tenths = np.where(reach.failing & ~others, -(-needed_us // TENTH_MS_US), _NEVER_US)
     for row in np.argsort(tenths, kind="stable").tolist():
         if tenths[row] >= _NEVER_US // TENTH_MS_US:
-            return None
+            break
         zone = verdicts.columns.zones[row].id
-        if zone in rejected:
-            budget_us = int(tenths[row]) * TENTH_MS_US
-            relaxed = replace(spec, latency=replace(spec.latency, rtt_us_max=budget_us))
-            return Change(budget_us, zone, f"raise the latency budget to {format_ms(budget_us)}", relaxed)
-    return None
+        if zone not in exclude:
+            return f"raise the latency budget to {format_ms(int(tenths[row]) * TENTH_MS_US)} -> {zone}"
+    return ""
 
 
 def _zones_by_reasons(rejections: tuple[Rejection, ...]) -> dict[ZoneId, frozenset[Reason]]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hansa_control.domain.columns import Columns
+from hansa_control.domain.columns import Columns, Standing
 from hansa_control.domain.filters import Ints, Mask, Question
 from hansa_control.domain.model import (
     DataClass,
-    RoundTrip,
     TransitRule,
     WorkloadSpec,
 )
@@ -24,7 +23,6 @@ from hansa_control.domain.routing import (
 from hansa_control.domain.snapshot import Measured, Network, attachment_of
 
 CUT_OFF = -1
-SAMPLES_BEYOND_MIN = 10
 USER_DATA = (DataClass.INPUT, DataClass.OUTPUT)
 
 
@@ -56,7 +54,7 @@ def round_trips(question: Question) -> Ints:
     key = ("zones", columns.standing, keys)
     known: Ints | None = question.network.routes.get(key)
     if known is None:
-        known = to_zones(question, keys, only_access_points=True)
+        known = _as_before(question, keys, to_zones(question, keys, only_access_points=True))
         question.network.routes.keep(key, known, weight=known.size)
     if not measured.floors:
         return known
@@ -64,10 +62,19 @@ def round_trips(question: Question) -> Ints:
     return np.where(known < 0, known, np.maximum(known, floors))
 
 
+def _as_before(question: Question, keys: tuple[RouteKey, ...], table: Ints) -> Ints:
+    """The table that was found for these keys before if it says the same, so that what follows from it stays."""
+    kept = question.columns.standing.asked
+    former: Ints | None = kept.get(("zones", keys))
+    if former is not None and np.array_equal(former, table):
+        return former
+    kept.keep(("zones", keys), table, weight=table.size)
+    return table
+
+
 def to_zones(question: Question, keys: Sequence[RouteKey], *, only_access_points: bool) -> Ints:
     """Round trips over the network and the zones' attachments; (keys, zones)."""
     network, standing = question.network, question.columns.standing
-    at_node = np.array([network.node_index.get(name, -1) for name in standing.nodes], dtype=np.int64)
     usable = [
         key for key in dict.fromkeys(keys) if not only_access_points or is_access_point(network, key.access_point)
     ]
@@ -75,20 +82,48 @@ def to_zones(question: Question, keys: Sequence[RouteKey], *, only_access_points
     table = np.full((len(keys), len(standing.zones)), CUT_OFF, dtype=np.int64)
     for n, key in enumerate(keys):
         if key in found and key.access_point in network.node_index:
-            rtt_us = found[key].rtt_us[at_node]
-            reached = (at_node >= 0) & _lawful_attachments(key.rule, question.columns) & (rtt_us < NO_PATH_US)
-            table[n] = np.where(reached, rtt_us + ATTACHMENT_RTT.at(key.percentile), CUT_OFF)
+            table[n] = _row(question, key, found[key].rtt_us)
     table.setflags(write=False)
     return table
+
+
+def _row(question: Question, key: RouteKey, rtt_us: Ints) -> Ints:
+    """Round trips to all zones from those to all nodes; kept while these and the places of zones stay the same."""
+    columns = question.columns
+    at_node = _at_nodes(question.network, columns.standing)
+    kept = columns.standing.asked
+    known: tuple[Ints, Ints, Ints] | None = kept.get(("row", key))
+    if known is None or known[0] is not rtt_us or known[1] is not at_node:
+        times = rtt_us[at_node]
+        reached = (at_node >= 0) & _lawful_attachments(key.rule, columns) & (times < NO_PATH_US)
+        row = np.where(reached, times + ATTACHMENT_RTT.at(key.percentile), CUT_OFF)
+        known = (rtt_us, at_node, row)
+        kept.keep(("row", key), known, weight=len(row))
+    return known[2]
+
+
+def _at_nodes(network: Network, standing: Standing) -> Ints:
+    """The network node of each zone, -1 where it is not known; kept with what zones are for the same set of nodes."""
+    known: tuple[Mapping[str, int], Ints] | None = standing.kept.get("nodes")
+    if known is None or known[0] is not network.node_index:
+        index = network.node_index
+        known = (index, np.array([index.get(name, -1) for name in standing.nodes], dtype=np.int64))
+        standing.kept.keep("nodes", known)
+    return known[1]
 
 
 def _lawful_attachments(rule: TransitRule | None, columns: Columns) -> Mask:
     """Whether a zone's attachment, which its owner carries, may be crossed."""
     if rule is None:
         return np.ones(len(columns), dtype=np.bool_)
-    sample = {zone.id.operator: zone for zone in columns.standing.zones}
-    lawful = {operator: not link_faults(rule, attachment_of(zone)) for operator, zone in sample.items()}
-    return np.array([lawful[operator] for operator in columns.standing.operators], dtype=np.bool_)
+    standing = columns.standing
+    known: Mask | None = standing.kept.get(("attachments", rule))
+    if known is None:
+        sample = {zone.id.operator: zone for zone in standing.zones}
+        lawful = np.array([not link_faults(rule, attachment_of(sample[name])) for name in standing.owners], np.bool_)
+        known = lawful[standing.operator_of]
+        standing.kept.keep(("attachments", rule), known)
+    return known
 
 
 def floors_of(measured: Measured, columns: Columns, points: tuple[str, ...], percentile: int) -> Ints:
@@ -105,15 +140,9 @@ def floors_of(measured: Measured, columns: Columns, points: tuple[str, ...], per
         for row, zone in enumerate(columns.standing.zones):
             for node, rtt in measured.floors.get(zone.id, {}).items():
                 if node in column:
-                    known[column[node], row] = _supported_us(rtt, percentile)
+                    known[column[node], row] = rtt.at(percentile)
         measured.kept.keep(key, known, weight=known.size)
     return known
-
-
-def _supported_us(measured: RoundTrip, percentile: int) -> int:
-    """The measured percentile if enough probes lie beyond it to mean something, else the median."""
-    beyond = measured.sample_count * (100 - percentile) // 100
-    return measured.at(percentile) if beyond >= SAMPLES_BEYOND_MIN else measured.p50_us
 
 
 def is_access_point(network: Network, name: str) -> bool:

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hansa_control.domain.arcs import Codes
+from hansa_control.domain.lineage import Touched
 from hansa_control.domain.model import Reason, TransitRule
-from hansa_control.domain.network import Network, Touched
+from hansa_control.domain.network import Network
 from hansa_control.domain.residency import TransitFault, link_faults, node_fault
 from hansa_control.domain.units import PERCENTILES
 
@@ -90,15 +91,22 @@ def _bandwidth_class(network: Network, kbps_min: int) -> int:
     """The least known bandwidth that suffices, as it takes the same links away; 0 if none is taken away."""
     if kbps_min <= 0:
         return 0
-    steps: NDArray[np.int64] | None = network.routes.get("bandwidth steps")
-    if steps is None:
-        steps = np.unique(network.columns.bandwidth_kbps)
-        network.routes.keep("bandwidth steps", steps, weight=len(steps))
+    steps = _bandwidth_steps(network)
     at = int(np.searchsorted(steps, kbps_min))
     known_below = at - int(steps[:1].sum() == 0 and len(steps) > 0)
     if known_below <= 0:
         return 0
     return int(steps[at]) if at < len(steps) else BANDWIDTH_MAX_KBPS
+
+
+def _bandwidth_steps(network: Network) -> NDArray[np.int64]:
+    """The bandwidths that links have, ascending; kept for as long as none changes."""
+    each = network.columns.bandwidth_kbps
+    known: tuple[NDArray[np.int64], NDArray[np.int64]] | None = network.searches.get("bandwidth steps")
+    if known is None or known[0] is not each:
+        known = (each, np.unique(each))
+        network.searches.keep("bandwidth steps", known, weight=len(each))
+    return known[1]
 
 
 def graph_of(network: Network, key: GraphKey) -> Graph:

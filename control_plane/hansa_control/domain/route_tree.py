@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from hansa_control.domain.network import Network, Touched
+from hansa_control.domain.lineage import Touched
+from hansa_control.domain.network import Network
 from hansa_control.domain.repair import Repair
 from hansa_control.domain.route_graph import COST_MAX, Graph, GraphKey, graph_of
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa_control.domain.claim_groups import facts_memo
 from hansa_control.domain.claims import claims_of
-from hansa_control.domain.columns import STATES
+from hansa_control.domain.columns import STATES, owned_by
 from hansa_control.domain.feasibility import Verdicts
 from hansa_control.domain.figures import whole_number
-from hansa_control.domain.filters import Ints, Mask
-from hansa_control.domain.law_filter import facts_memo
+from hansa_control.domain.filters import Ints
 from hansa_control.domain.model import FactKind, WorkloadSpec, Zone, ZoneId, ZoneState
 from hansa_control.domain.reach import CUT_OFF
 from hansa_control.domain.selectors import picked
@@ -54,21 +54,9 @@ class Scores:
     """
 
     def __init__(self, verdicts: Verdicts, home: str, current: frozenset[ZoneId]) -> None:
-        spec = verdicts.question.spec
-        goal, wishes = spec.objective, spec.preferences
-        terms = {
-            "latency": -_weight(goal.latency_permille) * budget_share(verdicts),
-            "price": -_weight(goal.price_permille) * euro_per_replica_hour(verdicts),
-            "pool_fit": -WASTE_WEIGHT * _waste(verdicts),
-            "own_zone": np.where(_is_own(verdicts, home), OWN_ZONE_BONUS, 0.0),
-            "heard": np.where(verdicts.columns.state == _SILENT, -SILENCE_PENALTY, 0.0),
-        }
-        if goal.carbon_permille:
-            terms["carbon"] = -_weight(goal.carbon_permille) * carbon_mg_per_replica_hour(verdicts) / GRAMS_PER_UNIT
-        if wishes.soft:
-            terms["wishes"] = -_unfulfilled(verdicts)
-        if wishes.ordered:
-            terms["tier"] = -TIER_PENALTY * tiers(verdicts)
+        terms = dict(_lasting_terms(verdicts, home))
+        terms["pool_fit"] = -WASTE_WEIGHT * _waste(verdicts)
+        terms["heard"] = np.where(verdicts.columns.state == _SILENT, -SILENCE_PENALTY, 0.0)
         if current:
             terms["stay"] = _staying(verdicts, current)
         self.terms: Mapping[str, Floats] = terms
@@ -93,6 +81,27 @@ class Scores:
             rows.append(row)
             left[row] = -np.inf
         return rows
+
+
+def _lasting_terms(verdicts: Verdicts, home: str) -> Mapping[str, Floats]:
+    """The terms that do not change with what is free or heard; kept with the verdicts that they follow from."""
+    kept = verdicts.standpoint.scores
+    if home not in kept:
+        spec = verdicts.question.spec
+        goal, wishes = spec.objective, spec.preferences
+        terms = {
+            "latency": -_weight(goal.latency_permille) * budget_share(verdicts),
+            "price": -_weight(goal.price_permille) * euro_per_replica_hour(verdicts),
+            "own_zone": np.where(owned_by(verdicts.columns, home), OWN_ZONE_BONUS, 0.0),
+        }
+        if goal.carbon_permille:
+            terms["carbon"] = -_weight(goal.carbon_permille) * carbon_mg_per_replica_hour(verdicts) / GRAMS_PER_UNIT
+        if wishes.soft:
+            terms["wishes"] = -_unfulfilled(verdicts)
+        if wishes.ordered:
+            terms["tier"] = -TIER_PENALTY * tiers(verdicts)
+        kept[home] = terms
+    return kept[home]
 
 
 def euro_per_replica_hour(verdicts: Verdicts) -> Floats:
@@ -190,12 +199,3 @@ def _waste(verdicts: Verdicts) -> Floats:
     memory_mib = verdicts.columns.standing.pools.memory_mib[pool_row]
     share = np.minimum(need.memory_mib_min / np.maximum(memory_mib, 1), 1.0)
     return np.where((pool_row >= 0) & (memory_mib > 0), 1.0 - share, 0.0)
-
-
-def _is_own(verdicts: Verdicts, home: str) -> Mask:
-    standing = verdicts.columns.standing
-    known: Mask | None = standing.kept.get(("own", home))
-    if known is None:
-        known = np.array([operator == home for operator in standing.operators], dtype=np.bool_)
-        standing.kept.keep(("own", home), known)
-    return known

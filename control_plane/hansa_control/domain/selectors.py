@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from hansa_control.domain.claim_groups import facts_memo
 from hansa_control.domain.claims import claims_of
 from hansa_control.domain.filters import Mask, Question
-from hansa_control.domain.law_filter import facts_memo
+from hansa_control.domain.law_filter import holds
 from hansa_control.domain.model import FactKind, Selector, Zone
-from hansa_control.domain.predicates import attributes_of, evaluate, values_of
 
 
 def picked(question: Question, selector: Selector) -> Mask:
@@ -21,6 +21,8 @@ def picked(question: Question, selector: Selector) -> Mask:
     if known is None:
         zones, now_ms = question.columns.standing.zones, question.now_ms
         known = np.array([_picks(selector, zone, now_ms) for zone in zones], dtype=np.bool_)
+        if selector.predicate:
+            known = known & holds(question, selector.predicate)
         kept.keep(selector, known)
     return known
 
@@ -30,12 +32,7 @@ def _picks(selector: Selector, zone: Zone, now_ms: int) -> bool:
         return False
     if selector.zones and zone.id not in selector.zones:
         return False
-    if selector.countries and not _stands_in(selector.countries, zone, now_ms):
-        return False
-    if not selector.predicate:
-        return True
-    outcome = evaluate(selector.predicate, values_of(attributes_of(zone), zone.facts, now_ms))
-    return outcome.reason is None
+    return not selector.countries or _stands_in(selector.countries, zone, now_ms)
 
 
 def _stands_in(countries: frozenset[str], zone: Zone, now_ms: int) -> bool:

@@ -88,12 +88,16 @@ class Service:
         self.failing = has_pool & ~has_enough
 
     def _needed(self, times: Times, slowest_us: Ints) -> tuple[Ints, Mask]:
-        """The least replicas that keep every wait within what the slowest path leaves, and where there are such."""
+        """The least replicas that keep every wait within what the slowest path leaves, and where there are such.
+
+        Where there are none, the least that the request allows, so that no other filter refuses for replicas that
+        would not serve in time either.
+        """
         left_us = self.left_us(times, slowest_us)
         # Waits fall with replicas, so the first that fits is found in the reversed order.
         first = np.searchsorted(-times.wait_us, -left_us, side="left")
         enough = (first < len(times.wait_us)) & (times.service is not None) & (left_us >= 0)
-        return self._spec.replicas + np.minimum(first, len(times.wait_us) - 1), np.asarray(enough)
+        return self._spec.replicas + np.where(enough, first, 0), np.asarray(enough)
 
     def left_us(self, times: Times, rtt_us: Ints) -> Ints:
         """What of the response budget the way and the service leave for waiting; any stable wait without a budget."""

@@ -32,13 +32,20 @@ __all__ = [
 ]
 
 
+SAMPLES_BEYOND_MIN = 10
+"""How many probes must lie beyond a percentile for it to mean something."""
+
 KNOWLEDGE_WEIGHT_MAX = 2_000_000
 MEASURED_WEIGHT_MAX = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """What agents probed, and what follows for paths: by zone, the slowest round trip from a zone at each node."""
+    """What agents probed, and what follows for paths: by zone, the slowest round trip from a zone at each node.
+
+    Each probe's percentiles are read for what its own samples support, before the slowest is taken: else a probe of few
+    samples would hide one of many, or lend itself their weight.
+    """
 
     probes: tuple[ProbeResult, ...] = ()
     floors: Mapping[ZoneId, Mapping[str, RoundTrip]] = field(default_factory=dict)
@@ -51,12 +58,22 @@ class Measured:
         node_of = {zone.id: zone.inventory.node for zone in zones}
         floors: dict[ZoneId, dict[str, RoundTrip]] = {}
         for probe in kept:
+            rtt = supported(probe.rtt)
             pairs = ((probe.source_zone, probe.target_zone), (probe.target_zone, probe.source_zone))
             for near, far in pairs if probe.source_zone in node_of and probe.target_zone in node_of else ():
                 known = floors.setdefault(far, {})
                 former = known.get(node_of[near])
-                known[node_of[near]] = slower(former, probe.rtt) if former else probe.rtt
+                known[node_of[near]] = slower(former, rtt) if former else rtt
         return cls(kept, floors)
+
+
+def supported(measured: RoundTrip) -> RoundTrip:
+    """A measurement with the median for each percentile beyond which too few probes lie to mean something."""
+    at = {p: measured.sample_count * (100 - p) // 100 >= SAMPLES_BEYOND_MIN for p in (95, 99)}
+    if all(at.values()):
+        return measured
+    p95_us = measured.p95_us if at[95] else measured.p50_us
+    return replace(measured, p95_us=p95_us, p99_us=measured.p99_us if at[99] else measured.p50_us)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

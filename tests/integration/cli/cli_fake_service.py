@@ -37,6 +37,7 @@ class FakeService(workload_service_pb2_grpc.WorkloadServiceServicer):
         self.explained = canned.explained()
         self.optimization = optimization_pb2.Optimization(workloads=3)
         self.endpoint_urls = ["https://127.0.0.1:18443"]
+        self.zone_endpoints: list[workload_service_pb2.ZoneEndpoint] = []
         self.page_size_max = 1000
 
     def called(self, method: str) -> list[Any]:
@@ -125,6 +126,7 @@ class FakeService(workload_service_pb2_grpc.WorkloadServiceServicer):
             endpoint_ca_pem=canned.CA_PEM,
             zone="nordavind/oslo-1",
             claim="c-7f3a9e12",
+            zones=self.zone_endpoints,
         )
 
 

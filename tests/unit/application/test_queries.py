@@ -57,7 +57,7 @@ async def test_a_workload_is_explained_by_the_decision_that_placed_it_and_by_one
     side = await owner_side()
     await own_workload(side)
     explained = side.plane.queries.explain(YARD, None)
-    assert explained.current_zone == f"{ME}/{ZONE}"
+    assert explained.current.zone == f"{ME}/{ZONE}"
     assert [str(choice.zone) for choice in explained.decision.choices] == [f"{ME}/{ZONE}"]
     assert [str(choice.zone) for choice in explained.now.choices] == [f"{ME}/{ZONE}"]
 
@@ -70,7 +70,7 @@ async def test_what_a_workload_occupies_counts_as_free_for_itself() -> None:
     assert side.plane.queries.explain(YARD, None).now.choices
     decision, current = await side.plane.workloads.plan(YARD, spec(4_000))
     assert decision.choices
-    assert current == f"{ME}/{ZONE}"
+    assert current.zone == f"{ME}/{ZONE}"
     other, _ = await side.plane.workloads.plan(WorkloadId("harbour", "other"), spec(4_000))
     assert not other.choices
 

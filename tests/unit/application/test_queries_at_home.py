@@ -76,7 +76,7 @@ async def test_then_and_now_are_two_answers() -> None:
     assert [choice.zone for choice in explained.decision.choices] == [ZONE]
     assert [choice.zone for choice in explained.now.choices] == [SPARE]
     assert [(one.zone, one.reason) for one in explained.now.rejections] == [(ZONE, Reason.ZONE_CORDONED)]
-    assert (explained.current_zone, explained.decided_at_ms) == (str(ZONE), decided_at_ms)
+    assert (explained.current.zone, explained.decided_at_ms) == (str(ZONE), decided_at_ms)
 
 
 async def test_an_explanation_can_be_of_one_zone_only() -> None:
@@ -110,7 +110,7 @@ async def test_a_workload_that_runs_nowhere_is_explained_by_its_refusals() -> No
     await stage.submit()
     await stage.look()
     explained = stage.plane.queries.explain(YARD, None)
-    assert explained.current_zone == ""
+    assert explained.current.zone == ""
     assert [one.reason for one in explained.decision.rejections] == [Reason.OWNER_REFUSED]
 
 

@@ -166,7 +166,7 @@ async def test_no_more_choices_are_tried_than_the_limit() -> None:
 
 async def test_a_zone_of_somebody_to_whom_no_way_leads_is_given_up() -> None:
     stage = await stage_of_two()
-    del stage.plane.reconciler._owners[OWNER]  # type: ignore[attr-defined]
+    del stage.plane.reconciler._placer.holder._owners[OWNER]  # type: ignore[attr-defined]
     await stage.look()
     assert stage.workload.placements[-1].zone.operator == OTHER
     assert stage.placed[0] == f"{OWNER}/oslo-9 RELEASING"

@@ -198,7 +198,7 @@ async def test_planning_changes_nothing() -> None:
     stage = await home_stage()
     await stage.offer(OWNER, "oslo-9")
     before = dict(stage.plane.state.claims), dict(stage.plane.state.workloads), dict(stage.plane.state.decisions)
-    decision, zone = await stage.plane.workloads.plan(YARD, spec())
+    decision, (zone, _) = await stage.plane.workloads.plan(YARD, spec())
     assert ([str(choice.zone) for choice in decision.choices], zone) == ([f"{OWNER}/oslo-9"], "")
     after = dict(stage.plane.state.claims), dict(stage.plane.state.workloads), dict(stage.plane.state.decisions)
     assert after == before
@@ -218,8 +218,8 @@ async def test_a_plan_counts_what_the_workload_holds_already_as_free() -> None:
     await stage.own_zone("oslo-1", cpu_millis=1_000)
     await stage.submit(spec(1_000))
     await stage.look()
-    own, zone = await stage.plane.workloads.plan(YARD, spec(1_000))
-    others, nowhere = await stage.plane.workloads.plan(GATE, spec(1_000))
+    own, (zone, _) = await stage.plane.workloads.plan(YARD, spec(1_000))
+    others, (nowhere, _) = await stage.plane.workloads.plan(GATE, spec(1_000))
     assert ([str(choice.zone) for choice in own.choices], zone) == (["nordavind/oslo-1"], "nordavind/oslo-1")
     assert (others.choices, nowhere) == ((), "")
     assert [one.reason for one in others.rejections] == [Reason.CPU_EXHAUSTED]
@@ -232,18 +232,18 @@ async def test_a_plan_does_not_count_what_is_being_given_back_as_free() -> None:
     await stage.look()
     await stage.delete()
     await stage.look()
-    decision, zone = await stage.plane.workloads.plan(YARD, spec(1_000))
+    decision, (zone, _) = await stage.plane.workloads.plan(YARD, spec(1_000))
     assert (decision.choices, zone) == ((), "")
 
 
 async def test_a_plan_names_the_zone_of_the_newest_placement() -> None:
     stage = await placed_stage(zones=("oslo-8", "oslo-9"))
-    assert (await stage.plane.workloads.plan(YARD, spec()))[1] == f"{OWNER}/oslo-8"
+    assert (await stage.plane.workloads.plan(YARD, spec()))[1].zone == f"{OWNER}/oslo-8"
     await stage.offer(OWNER, "oslo-8", cordoned=True)
     await stage.submit(spec(2_000))
     await stage.look()
     assert stage.placed == [f"{OWNER}/oslo-8 READY", f"{OWNER}/oslo-9 STARTING"]
-    assert (await stage.plane.workloads.plan(YARD, spec()))[1] == f"{OWNER}/oslo-9"
+    assert (await stage.plane.workloads.plan(YARD, spec()))[1].zone == f"{OWNER}/oslo-9"
 
 
 # --- delete ---

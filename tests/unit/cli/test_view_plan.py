@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from hansa.cli.documents import Document, Line, Screen, Styled
 from hansa.cli.figures import carbon_per_hour, percent, power
 from hansa.cli.output import message_data
-from hansa.cli.view_plan import assignment_table, place, plan_blocks
+from hansa.cli.view_plan import assignment_table, joined, plan_blocks, planned_zones
 from hansa.v1 import workload_pb2
 
 
@@ -131,11 +131,11 @@ def test_a_zone_that_serves_nobody_and_a_spec_that_has_changed_are_shown_too() -
 
 
 def test_the_place_of_a_decision_is_its_zones_or_the_best_choice() -> None:
-    assert place(decision()) == "nordavind/oslo-1"
-    assert place(decision(plan())) == "nordavind/oslo-1 and skargard/umea-1"
+    assert joined(planned_zones(decision())) == "nordavind/oslo-1"
+    assert joined(planned_zones(decision(plan()))) == "nordavind/oslo-1 and skargard/umea-1"
     three = plan()
     three.assignments.add(zone="waldnetz/berlin-1")
-    assert place(decision(three)) == "nordavind/oslo-1, skargard/umea-1 and waldnetz/berlin-1"
+    assert joined(planned_zones(decision(three))) == "nordavind/oslo-1, skargard/umea-1 and waldnetz/berlin-1"
 
 
 def test_shares_power_and_carbon_are_readable() -> None:

@@ -6,16 +6,14 @@ import pytest
 from deciding_world import LINKS, NODES, NOW_MS, link, node, zone
 from hansa_control.domain import route_tree
 from hansa_control.domain.model import NetworkLink, NetworkNode, Reason, TransitRule
+from hansa_control.domain.route_reasons import bandwidth_along, explain_no_route, find_bottleneck
 from hansa_control.domain.routing import (
     NO_PATH_US,
     RouteKey,
     Strictness,
-    bandwidth_along,
     costs,
     costs_for,
-    explain_no_route,
     fastest_between,
-    find_bottleneck,
     find_latency,
     find_route,
 )

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from deciding_world import LINKS, NODES, link, node, zone
 from hansa_control.domain.model import LinkEncryption, LinkKind, Reason, TransitRule, UnknownPaths
-from hansa_control.domain.routing import RouteKey, explain_no_route, find_latency
+from hansa_control.domain.route_reasons import explain_no_route
+from hansa_control.domain.routing import RouteKey, find_latency
 from hansa_control.domain.snapshot import attachment_of, build_network
 from hansa_control.domain.transit import format_transit_rule, link_faults, node_fault
 

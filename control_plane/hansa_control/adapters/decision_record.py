@@ -1,0 +1,87 @@
+"""Decision records as JSON: written in canonical form, read strictly.
+
+The form is the record's fields by name, as docs/decision-record.md lists them. What a record has besides its fields is
+an error, and so is a field that is missing, for a default would be a value that nobody recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from functools import cache
+from types import GenericAlias
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from hansa_control.domain.canonical import canonical
+from hansa_control.domain.record import FORMAT, DecisionRecord
+
+BYTES_MAX = 256 * 1024 * 1024
+
+
+class RecordUnreadable(ValueError):
+    """What is given is no decision record of a format that is known."""
+
+
+def write_record(record: DecisionRecord) -> bytes:
+    """The record as canonical JSON in UTF-8."""
+    return canonical(record)
+
+
+def packed(record: DecisionRecord) -> bytes:
+    """The same, compressed (RFC 1950), as it is sent."""
+    return zlib.compress(write_record(record), level=6)
+
+
+def read_record(body: bytes) -> DecisionRecord:
+    """The record that these bytes are; RecordUnreadable, with the field's place, if they are none."""
+    if len(body) > BYTES_MAX:
+        raise RecordUnreadable(f"larger than {BYTES_MAX} bytes")
+    _require_format(body)
+    try:
+        (record,) = _adapter().validate_json(b"[" + body + b"]")
+    except (ValidationError, RecursionError) as error:
+        raise RecordUnreadable(_first(error)) from error
+    read: DecisionRecord = record
+    _require_complete(json.loads(body), json.loads(canonical(read)), "")
+    return read
+
+
+def _require_format(body: bytes) -> None:
+    try:
+        tree = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RecordUnreadable(f"not JSON: {error}") from error
+    number = tree.get("format") if isinstance(tree, Mapping) else None
+    if number != FORMAT:
+        raise RecordUnreadable(f"format: {number!r} is not known; this version reads {FORMAT}")
+
+
+def _require_complete(given: Any, read: Any, place: str) -> None:
+    """Refuses what was left out and filled in with a default."""
+    if isinstance(given, Mapping) and isinstance(read, Mapping):
+        for name in read:
+            where = f"{place}.{name}".lstrip(".")
+            if name not in given:
+                raise RecordUnreadable(f"{where}: is missing")
+            _require_complete(given[name], read[name], where)
+    elif isinstance(given, list) and isinstance(read, list):
+        for index, (left, right) in enumerate(zip(given, read, strict=False)):
+            _require_complete(left, right, f"{place}[{index}]")
+
+
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    # pydantic takes a configuration from around a dataclass but not for one, hence the tuple.
+    form: Any = GenericAlias(tuple, (DecisionRecord,))
+    return TypeAdapter(form, config=ConfigDict(extra="forbid", strict=True))
+
+
+def _first(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    found = error.errors(include_url=False, include_input=False)
+    place = ".".join(str(step) for step in found[0]["loc"][1:])
+    return f"{place or 'record'}: {found[0]['msg']}" + (f" (and {len(found) - 1} more)" if len(found) > 1 else "")

@@ -1,0 +1,254 @@
+"""Asking owners for the parts of a batch: hold, confirm, give back, and keep every step so that a crash loses none.
+
+The intent is durable before a partner is asked; in an own zone it is in one journal with the claim, before it, so
+that no crash keeps the claim and loses the intent. What became of an intent that a crash cut off is unknown, so it is
+released, never assumed: a claim that the owner does not know is released without harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from hansa_control.application.journal import Journal
+from hansa_control.application.partners import PartnerIngest
+from hansa_control.application.ports import (
+    HoldRequest,
+    Owner,
+    OwnerUnreachable,
+    RefusalError,
+    Refused,
+    Table,
+)
+from hansa_control.application.settings import Settings
+from hansa_control.application.state import State
+from hansa_control.application.world import offer_key
+from hansa_control.domain.model import (
+    AccessLatency,
+    ClaimStatus,
+    ConstraintResult,
+    HoldGrant,
+    Manifest,
+    Placement,
+    PlacementState,
+    Reason,
+    Rejection,
+    Workload,
+    WorkloadSpec,
+    ZoneId,
+)
+
+
+class Part(NamedTuple):
+    """What one zone is asked for, with what is kept of it in the placement."""
+
+    zone: ZoneId
+    spec: WorkloadSpec
+    share_permille: tuple[int, ...]
+    latencies: tuple[AccessLatency, ...]
+    pool: str
+
+
+class Tried(NamedTuple):
+    """The workload after a batch was tried, why it was refused (nothing if granted), how often owners were asked."""
+
+    workload: Workload
+    refused: tuple[Rejection, ...]
+    holds_asked: int
+
+
+class _RefusedHere(Exception):
+    """A zone refuses its part, or does not answer; is_known says whether nothing can be left of it there."""
+
+    def __init__(self, zone: ZoneId, rejections: tuple[Rejection, ...], why: str, *, is_known: bool) -> None:
+        super().__init__(why)
+        self.zone = zone
+        self.rejections = rejections
+        self.why = why
+        self.is_known = is_known
+
+
+class Holder:
+    """Holds, confirms and gives back; one owner after another, never two at once."""
+
+    def __init__(
+        self, settings: Settings, records: tuple[State, Journal, PartnerIngest], owners: Mapping[str, Owner]
+    ) -> None:
+        self._settings = settings
+        self._state, self._journal, self._partners = records
+        self._owners = owners
+
+    async def take(self, workload: Workload, parts: list[Part]) -> Tried:
+        """All parts of a batch: held everywhere first, confirmed only then, so that nothing starts of a batch that an
+        owner refuses; what was held elsewhere is given back at once.
+        """
+        if owed := _owed(workload, parts):
+            return Tried(workload, owed, 0)
+        workload, claims = await self._intend(workload, parts)
+        grants: list[HoldGrant] = []
+        try:
+            for part, claim in zip(parts, claims, strict=True):
+                grants.append(await self._hold(part, claim))
+            statuses = [await self._confirm(workload, one, grant) for one, grant in zip(parts, grants, strict=True)]
+        except _RefusedHere as refusal:
+            failed = claims[[part.zone for part in parts].index(refusal.zone)]
+            workload = await self._undo(workload, claims[: len(grants) + 1], failed, refusal)
+            return Tried(workload, refusal.rejections, min(len(grants) + 1, len(parts)))
+        for claim, grant, status in zip(claims, grants, statuses, strict=True):
+            workload = self._granted(workload, claim, grant, status)
+        return Tried(workload, (), len(parts))
+
+    async def _hold(self, part: Part, claim: str) -> HoldGrant:
+        try:
+            request = HoldRequest(claim, part.zone.zone, part.spec, self._settings.hold_lease_ms)
+            outcome = await self._owner(part.zone).hold(request)
+        except (OwnerUnreachable, RefusalError) as failure:
+            raise _refused_by(part.zone, failure) from failure
+        if isinstance(outcome, Refused):
+            why = "; ".join(f"{r.reason} {r.result.measured} ({r.result.bound})" for r in outcome.rejections)
+            raise _RefusedHere(part.zone, outcome.rejections, why, is_known=True)
+        return outcome
+
+    async def _confirm(self, workload: Workload, part: Part, grant: HoldGrant) -> ClaimStatus:
+        manifest = Manifest(str(workload.id), self._settings.client_ca_pem, (workload.client_id,))
+        try:
+            status = await self._owner(part.zone).confirm(grant.claim, grant.fencing_token, manifest)
+        except (OwnerUnreachable, RefusalError) as failure:
+            raise _refused_by(part.zone, failure) from failure
+        await self._partners.confirmed(part.zone.operator, status)
+        return status
+
+    def _owner(self, zone: ZoneId) -> Owner:
+        owner = self._owners.get(zone.operator)
+        if owner is None:
+            raise OwnerUnreachable(f"no way to {zone.operator}")
+        return owner
+
+    async def _undo(self, workload: Workload, asked: list[str], failed: str, refusal: _RefusedHere) -> Workload:
+        """Nothing is kept of a batch that was refused: what was not asked for is forgotten, what may be held or started
+        somewhere is given back. What cannot be given back now stays, to be given back later.
+        """
+        if refusal.is_known:
+            self._journal.warning(workload.id, "HoldRefused", f"{refusal.zone} refused: {refusal.why}")
+        else:
+            reason = refusal.rejections[0].reason
+            self._journal.warning(workload.id, "HoldFailed", f"{refusal.zone}: {reason}: {refusal.why}")
+        batch = _placement(workload, failed).batch
+        known = {failed} if refusal.is_known else set()
+        kept = tuple(p for p in workload.placements if p.batch != batch or (p.claim in asked and p.claim not in known))
+        workload = self._journal.record(replace(workload, placements=kept))
+        for claim in [p.claim for p in kept if p.batch == batch]:
+            message = refusal.why if claim == failed else f"given back: {refusal.zone} has no part of the plan"
+            workload = self._give_up(workload, claim, message)
+            if claim != failed:
+                workload = await self._try_to_give_back(workload, _placement(workload, claim))
+        return workload
+
+    async def _try_to_give_back(self, workload: Workload, placement: Placement) -> Workload:
+        try:
+            return await self.give_back(workload, placement, Reason.WORKLOAD_MOVED)
+        except (OwnerUnreachable, RefusalError):
+            return workload
+
+    async def give_back(self, workload: Workload, placement: Placement, reason: Reason) -> Workload:
+        """Tells the owner; once it has taken note, stopping the instances is its duty and the placement is done.
+        OwnerUnreachable, RefusalError.
+        """
+        await self._owner(placement.zone).release(placement.claim, reason)
+        self._forget_if_never_offered(placement)
+        self._journal.normal(workload.id, "Released", f"{placement.zone} takes back claim {placement.claim}")
+        rest = tuple(p for p in workload.placements if p.claim != placement.claim)
+        return self._journal.record(replace(workload, placements=rest))
+
+    def _forget_if_never_offered(self, placement: Placement) -> None:
+        """A claim released before the partner's stream named it would never be taken out of the offers by it."""
+        key = offer_key(placement.zone.operator, f"claims/{placement.claim}")
+        stored = self._state.offers.get(key)
+        if stored is not None and not stored.etag:
+            self._state.delete(Table.OFFER, key)
+
+    # --- recording ---
+
+    async def _intend(self, workload: Workload, parts: list[Part]) -> tuple[Workload, list[str]]:
+        """The intent to ask for all parts, recorded at once: whatever a crash leaves, it is seen to be incomplete."""
+        batch = workload.attempt + 1
+        claims = [f"c{workload.uid[:16]}-{batch + n}" for n in range(len(parts))]
+        placements = tuple(
+            Placement(
+                claim=claim,
+                zone=part.zone,
+                replicas=part.spec.replicas,
+                state=PlacementState.HELD,
+                latencies=part.latencies,
+                endpoint_ca_pem=self._endpoint_ca(part.zone.operator),
+                pool=part.pool,
+                generation=workload.generation,
+                batch=batch,
+                share_permille=part.share_permille,
+                batch_parts=len(parts),
+            )
+            for claim, part in zip(claims, parts, strict=True)
+        )
+        attempt = workload.attempt + len(parts)
+        workload = self._journal.record(
+            replace(workload, attempt=attempt, placements=(*workload.placements, *placements))
+        )
+        if any(part.zone.operator != self._settings.operator for part in parts):
+            await self._state.commit()
+        return workload, claims
+
+    def _endpoint_ca(self, operator: str) -> bytes:
+        if operator == self._settings.operator:
+            return self._settings.endpoint_ca_pem
+        federation = self._partners.context(operator)
+        return federation.endpoint_ca_pem if federation else b""
+
+    def _granted(self, workload: Workload, claim: str, grant: HoldGrant, status: ClaimStatus) -> Workload:
+        placement = _placement(workload, claim)
+        granted = replace(
+            placement,
+            state=PlacementState.STARTING,
+            fencing_token=grant.fencing_token,
+            pool=grant.pool,
+            message=status.message,
+        )
+        self._journal.normal(workload.id, "Placed", f"{placement.zone} granted claim {claim}")
+        return self._journal.record(_with_placement(workload, granted))
+
+    def _give_up(self, workload: Workload, claim: str, message: str) -> Workload:
+        placement = replace(_placement(workload, claim), state=PlacementState.RELEASING, message=message)
+        return self._journal.record(_with_placement(workload, placement))
+
+
+def _owed(workload: Workload, parts: list[Part]) -> tuple[Rejection, ...]:
+    """Zones of parts whose owners have not said yet that an earlier claim there is released.
+
+    Asking for another one would leave one more behind at each try, for as long as the owner does not answer.
+    """
+    owed = {p.zone: p.claim for p in workload.placements if p.state is PlacementState.RELEASING}
+    return tuple(
+        _owner_rejection(part.zone, Reason.PARTNER_UNREACHABLE, f"claim {owed[part.zone]} is not taken back yet")
+        for part in parts
+        if part.zone in owed
+    )
+
+
+def _refused_by(zone: ZoneId, failure: OwnerUnreachable | RefusalError) -> _RefusedHere:
+    """What has become of the claim is unknown: it may be held there."""
+    reason = failure.reason if isinstance(failure, RefusalError) else Reason.PARTNER_UNREACHABLE
+    why = failure.message if isinstance(failure, RefusalError) else str(failure)
+    return _RefusedHere(zone, (_owner_rejection(zone, reason, why),), why, is_known=False)
+
+
+def _placement(workload: Workload, claim: str) -> Placement:
+    return next(placement for placement in workload.placements if placement.claim == claim)
+
+
+def _with_placement(workload: Workload, placement: Placement) -> Workload:
+    placements = tuple(placement if p.claim == placement.claim else p for p in workload.placements)
+    return replace(workload, placements=placements)
+
+
+def _owner_rejection(zone: ZoneId, reason: Reason, why: str) -> Rejection:
+    return Rejection(zone, reason, ConstraintResult("OwnerConsent", why, "granted", f"answer of {zone.operator}"))

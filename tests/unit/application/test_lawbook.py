@@ -1,0 +1,96 @@
+"""Whose law applies: the app team's, the tenant's, the nation's and the owner's, merged; presets as of the day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hansa_control.application.lawbook import LawBook, LawDesk, PresetUnknown
+from hansa_control.application.ports import RefusalError
+from hansa_control.domain.model import LegalRule, Reason, ResidencyPolicy, SiteRule, WorkloadSpec
+from home_operator import HandClock, spec
+
+NORDIC = ResidencyPolicy(site=SiteRule(frozenset({"NO", "SE"})))
+
+
+@dataclass
+class Laws:
+    """A law source that a test changes by hand."""
+
+    on_the_books: LawBook = field(default_factory=LawBook)
+    presets: dict[str, ResidencyPolicy] = field(default_factory=dict)
+    edition: int = 0
+
+    def version(self, now_ms: int) -> int:
+        return self.edition
+
+    def book(self, now_ms: int) -> LawBook:
+        return self.on_the_books
+
+    def expand(self, preset: str, now_ms: int) -> ResidencyPolicy:
+        if preset not in self.presets:
+            raise PresetUnknown(f"no preset {preset}")
+        return self.presets[preset]
+
+
+def asked(policy: ResidencyPolicy = NORDIC) -> WorkloadSpec:
+    return replace(spec(), residency=policy)
+
+
+def sites(wanted: WorkloadSpec) -> set[str]:
+    assert wanted.residency.site is not None
+    return set(wanted.residency.site.countries_allowed or ())
+
+
+def test_without_other_law_the_request_stays_as_it_is() -> None:
+    assert LawDesk(Laws(), HandClock()).checked(asked(), "havneby") == asked()
+
+
+def test_nation_and_tenant_narrow_what_the_app_team_allows() -> None:
+    book = LawBook(
+        nation=ResidencyPolicy(site=SiteRule(None, frozenset({"SE"}))),
+        tenants={"havneby": ResidencyPolicy(legal=LegalRule(frozenset({"NO"})))},
+    )
+    desk = LawDesk(Laws(book), HandClock())
+    ours, others = desk.checked(asked(), "havneby"), desk.checked(asked(), "fjordby")
+    assert ours.residency.site is not None
+    assert not ours.residency.site.countries.allows("SE")
+    assert ours.residency.site.countries.allows("NO")
+    assert ours.residency.legal == LegalRule(frozenset({"NO"}))
+    assert others.residency.legal is None
+
+
+def test_a_preset_is_expanded_and_the_others_hold_beside_it() -> None:
+    laws = Laws(presets={"only-no": ResidencyPolicy(site=SiteRule(frozenset({"NO"})), presets=("only-no@2026-11-01",))})
+    wanted = LawDesk(laws, HandClock()).checked(asked(replace(NORDIC, presets=("only-no",))), "havneby")
+    assert sites(wanted) == {"NO"}
+    assert wanted.residency.presets == ("only-no@2026-11-01",)
+
+
+def test_an_unknown_preset_is_refused_at_submission_by_its_field() -> None:
+    with pytest.raises(RefusalError) as refused:
+        LawDesk(Laws(), HandClock()).checked(asked(replace(NORDIC, presets=("gdrp",))), "havneby")
+    assert (refused.value.reason, refused.value.field) == (Reason.INVALID_FIELD, "spec.residency.presets")
+
+
+def test_a_preset_that_is_gone_allows_nothing_for_what_was_accepted() -> None:
+    enforced = LawDesk(Laws(), HandClock()).enforced(asked(replace(NORDIC, presets=("gone",))), "havneby")
+    assert sites(enforced) == set()
+
+
+def test_a_new_edition_of_the_law_counts_from_then_on() -> None:
+    laws = Laws(presets={"adequate": ResidencyPolicy(site=SiteRule(frozenset({"NO", "GB"})))})
+    desk, wanted = LawDesk(laws, HandClock()), asked(ResidencyPolicy(presets=("adequate",)))
+    assert sites(desk.enforced(wanted, "havneby")) == {"NO", "GB"}
+    laws.presets["adequate"] = ResidencyPolicy(site=SiteRule(frozenset({"NO"})))
+    laws.edition += 1
+    assert sites(desk.enforced(wanted, "havneby")) == {"NO"}
+
+
+def test_what_an_owner_demands_holds_for_what_partners_ask_too() -> None:
+    owner = ResidencyPolicy(legal=LegalRule(frozenset({"NO"})), presets=("quiet",))
+    laws = Laws(LawBook(owner=owner), {"quiet": ResidencyPolicy(site=SiteRule(None, frozenset({"SE"})))})
+    owned = LawDesk(laws, HandClock()).owned(asked())
+    assert owned.residency.legal == LegalRule(frozenset({"NO"}))
+    assert owned.residency.site is not None
+    assert not owned.residency.site.countries.allows("SE")
