@@ -201,6 +201,7 @@ def settings_of(config: Config, credentials: Credentials) -> Settings:
     timings = config.timings
     return Settings(
         operator=config.operator,
+        places_checked=config.places_checked,
         endpoint_ca_pem=credentials.ca_pem,
         client_ca_pem=credentials.ca_pem,
         partners=frozenset(partner.operator for partner in config.partners),

@@ -126,6 +126,7 @@ class Config(BaseSettings):
     data_dir: Path
     network: Path
     law: Path | None = None
+    places_checked: bool = True
     listen: Listen = Listen()
     tls: Tls
     partners: tuple[Partner, ...] = ()

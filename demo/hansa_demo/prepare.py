@@ -218,6 +218,8 @@ class _Writer:
             "trust_domain": trust_domain(operator.name),
             "data_dir": "data",
             "network": "network.yaml",
+            # All zones are on this machine and answer from there, whatever city they are named after.
+            "places_checked": False,
             "listen": {name: self._addressing.control_plane(operator.name, name)[0] for name in listeners},
             "tls": {"ca": "tls/ca.pem", "cert": "tls/control-plane.pem", "key": "tls/control-plane-key.pem"},
             "partners": [

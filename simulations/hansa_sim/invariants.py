@@ -12,18 +12,15 @@ from collections.abc import Iterator
 from hansa_control.application.control_plane import ControlPlane
 from hansa_control.application.queries import Endpoint
 from hansa_control.domain.model import (
-    Capacity,
     Claim,
-    Fact,
-    FactKind,
     Placement,
     PlacementState,
-    ResidencyPolicy,
     Workload,
     WorkloadState,
 )
 
 from hansa_sim.agents import ZoneNode
+from hansa_sim.judging import answers_in_part, answers_wholly, batches, is_lawful, shown, within
 from hansa_sim.world import World
 
 LAW_LAG_US = 10_000_000
@@ -74,7 +71,7 @@ class Watcher:
 
     def _check_machine(self, zone: ZoneNode) -> None:
         running = [instance.amount for instance in zone.machine.running()]
-        if not _within(running, zone.profile.inventory.capacity):
+        if not within(running, zone.profile.inventory.capacity):
             self.break_(f"{zone.name} really runs more than it has: {len(running)} instances")
         for claim, token in zone.machine.started:
             if token < self._tokens.get(claim, 0):
@@ -89,7 +86,7 @@ class Watcher:
             self._since_us[name] = self._world.loop.now_us
         for zone in self._world.operators[name].profile.zones:
             claims = plane.world.claims_in(zone.id.zone)
-            if not _within([claim.amount for claim in claims], zone.inventory.capacity):
+            if not within([claim.amount for claim in claims], zone.inventory.capacity):
                 self.break_(f"{zone.id} is oversold: {len(claims)} claims")
             self._check_covered(self._world.zone(zone.id), claims)
         self._tell_events(name, plane)
@@ -144,13 +141,13 @@ class Watcher:
             self.break_(f"{key[1]} went back to the spec of generation {after.generation}")
 
     def _tell_workload(self, key: tuple[str, str], before: Workload | None, after: Workload) -> None:
-        told = f"{key[1]} {after.state} {_shown(after)}"
-        if before is None or told != f"{key[1]} {before.state} {_shown(before)}":
+        told = f"{key[1]} {after.state} {shown(after)}"
+        if before is None or told != f"{key[1]} {before.state} {shown(before)}":
             self._world.trace.add(key[0], told)
 
     def _check_lawful(self, workload: Workload, placement: Placement) -> None:
         zone = self._world.zone(placement.zone)
-        if not any(_is_lawful(workload.spec.residency, facts) for facts in zone.facts_since(LAW_LAG_US)):
+        if not any(is_lawful(workload.spec.residency, facts) for facts in zone.facts_since(LAW_LAG_US)):
             self.break_(f"{workload.id} is placed in {placement.zone}, which its policy forbids")
         rule = workload.spec.residency.transit
         crossed = {country for latency in placement.latencies for country in latency.countries}
@@ -158,7 +155,7 @@ class Watcher:
             self.break_(f"{workload.id} in {placement.zone} is reached through {sorted(crossed)}")
 
     def _check_served(self, key: tuple[str, str], workload: Workload) -> None:
-        whole = [batch for batch, parts in _batches(workload).items() if _answers_wholly(parts)]
+        whole = [batch for batch, parts in batches(workload).items() if answers_wholly(parts)]
         if len(whole) > 1:
             self.break_(f"{workload.id} is served by {len(whole)} batches at once")
         endpoint = self._world.endpoint(key[0], workload.id)
@@ -226,15 +223,15 @@ class Watcher:
         }
         for key, workload in plane.state.workloads.items():
             placed = [placement.state for placement in workload.placements]
-            if workload.state not in states or set(placed) != states[workload.state] or len(_batches(workload)) > 1:
-                yield f"{name}: {key} is {workload.state} {_shown(workload)}"
+            if workload.state not in states or set(placed) != states[workload.state] or len(batches(workload)) > 1:
+                yield f"{name}: {key} is {workload.state} {shown(workload)}"
             elif not any(placement.generation == workload.generation for placement in workload.placements):
                 choices = plane.decider.decide(workload.spec).choices
                 if choices and (workload.spec.zones.maximum == 1 or plane.decider.decide(workload.spec).plan):
-                    yield f"{name}: {key} is {workload.state} {_shown(workload)}, although {choices[0].zone} fits"
-            elif _answers_in_part(workload) and plane.decider.decide_anew(workload, ()).plan is not None:
+                    yield f"{name}: {key} is {workload.state} {shown(workload)}, although {choices[0].zone} fits"
+            elif answers_in_part(workload) and plane.decider.decide_anew(workload, ()).plan is not None:
                 # The whole batch that is to replace what is left needs room beside it; without, it stays in part.
-                yield f"{name}: {key} answers in part, {_shown(workload)}, although there is a plan for all of it"
+                yield f"{name}: {key} answers in part, {shown(workload)}, although there is a plan for all of it"
         placements = self._placements()
         for claim in plane.state.claims.values():
             if (claim.home, claim.name, claim.fencing_token) not in placements:
@@ -284,48 +281,3 @@ class Watcher:
         told = sorted(url for zone in endpoint.zones for url in zone.urls) if endpoint else []
         if told != sorted(instance.url for instance in running if instance.is_ready):
             self.break_(f"{workload.id} is told to answer at {told}, which is not where it runs")
-
-
-def _within(amounts: list[Capacity], total: Capacity) -> bool:
-    """Worked out here and not with the ledger's code, which is what is being watched."""
-    devices: dict[str, int] = {}
-    for amount in amounts:
-        for pool, count in amount.accelerators:
-            devices[pool] = devices.get(pool, 0) + count
-    has = dict(total.accelerators)
-    return (
-        sum(amount.cpu_millis for amount in amounts) <= total.cpu_millis
-        and sum(amount.memory_mib for amount in amounts) <= total.memory_mib
-        and all(count <= has.get(pool, 0) for pool, count in devices.items())
-    )
-
-
-def _batches(workload: Workload) -> dict[int, list[Placement]]:
-    """Placements by batch; like law and capacity it is worked out here."""
-    batches: dict[int, list[Placement]] = {}
-    for placement in workload.placements:
-        batches.setdefault(placement.batch, []).append(placement)
-    return batches
-
-
-def _answers_in_part(workload: Workload) -> bool:
-    return not all(_answers_wholly(parts) for parts in _batches(workload).values())
-
-
-def _answers_wholly(parts: list[Placement]) -> bool:
-    ready = [part for part in parts if part.state is PlacementState.READY]
-    return len(ready) == parts[0].batch_parts
-
-
-def _is_lawful(policy: ResidencyPolicy, told: tuple[Fact, ...]) -> bool:
-    facts: dict[FactKind, set[str]] = {}
-    for fact in told:
-        facts.setdefault(fact.kind, set()).add(fact.value)
-    site = facts.get(FactKind.SITE_COUNTRY, set())
-    control = facts.get(FactKind.HEADQUARTERS_COUNTRY, set()) | facts.get(FactKind.ULTIMATE_PARENT_COUNTRY, set())
-    site_holds = policy.site is None or (bool(site) and not policy.site.countries.refused(site))
-    return site_holds and (policy.legal is None or (bool(control) and not policy.legal.countries.refused(control)))
-
-
-def _shown(workload: Workload) -> str:
-    return " ".join(f"{p.claim.rpartition('-')[2]}:{p.zone}={p.state}" for p in workload.placements) or "nowhere"

@@ -33,3 +33,4 @@ class Settings:
     requests_kept_max: int = 100_000
     events_kept_max: int = 20_000
     probe_targets_max: int = 64
+    places_checked: bool = True

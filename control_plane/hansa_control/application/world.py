@@ -259,7 +259,7 @@ class World:
         now_ms = self._clock.wall_ms()
         if self._latest is None:
             first = assemble_snapshot(self._generation, zones, network, measured, now_ms)
-            return replace(first, own=self.settings.operator)
+            return replace(first, own=self.settings.operator, places_checked=self.settings.places_checked)
         return self._latest.updated(self._generation, zones, now_ms, network, measured)
 
     def _current_probes(self, zones: list[Zone]) -> Measured:

@@ -68,8 +68,9 @@ def _view(question: Question) -> _View:
 
 def _seen(question: Question) -> _View:
     standing, network, measured = question.columns.standing, question.network, question.snapshot.measured
-    nodes = {node.name: node for node in network.nodes} if measured.probes else {}
-    sightings = sightings_of(question.own, standing.zones, nodes, measured.probes)
+    probes = measured.probes if question.snapshot.places_checked else ()
+    nodes = {node.name: node for node in network.nodes} if probes else {}
+    sightings = sightings_of(question.own, standing.zones, nodes, probes)
     spans = [steady_between(zone.facts, question.now_ms) for zone in standing.zones]
     refused = [
         any(found.reason is not None for found in _findings(question, sightings, row))

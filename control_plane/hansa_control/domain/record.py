@@ -35,6 +35,7 @@ class SnapshotParts:
     generation: int
     network_generation: int
     own: str
+    places_checked: bool
     taken_at_ms: int
     zones: tuple[Zone, ...]
     nodes: tuple[NetworkNode, ...]
@@ -107,6 +108,7 @@ class Digests:
             "network_generation": parts.network_generation,
             "nodes": rolled["nodes"],
             "own": parts.own,
+            "places_checked": parts.places_checked,
             "probes": rolled["probes"],
             "taken_at_ms": parts.taken_at_ms,
             "zones": rolled["zones"],
@@ -128,6 +130,7 @@ def parts_of(snapshot: Snapshot) -> SnapshotParts:
         generation=snapshot.generation,
         network_generation=snapshot.network.generation,
         own=snapshot.own,
+        places_checked=snapshot.places_checked,
         taken_at_ms=snapshot.taken_at_ms,
         zones=snapshot.zones,
         nodes=nodes,
@@ -150,7 +153,7 @@ def snapshot_of(parts: SnapshotParts) -> Snapshot:
     network = build_network(parts.network_generation, parts.nodes, parts.links)
     measured = Measured.between(parts.probes, parts.zones)
     built = assemble_snapshot(parts.generation, parts.zones, network, measured, parts.taken_at_ms)
-    return replace(built, own=parts.own)
+    return replace(built, own=parts.own, places_checked=parts.places_checked)
 
 
 def record_of(inputs: DecisionInputs, decision: Decision, added: Afterwards = Afterwards()) -> DecisionRecord:  # noqa: B008

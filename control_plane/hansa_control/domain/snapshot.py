@@ -80,8 +80,9 @@ def supported(measured: RoundTrip) -> RoundTrip:
 class Snapshot:
     """Zones sorted by id on a network, with what agents measured, as of taken_at_ms (wall clock, UTC).
 
-    own is the operator whose view it is. columns are the zones once more, as arrays. knowledge holds what was worked
-    out about law and facts; it outlives the snapshot, because facts change far less often than capacity or links.
+    own is the operator whose view it is; places_checked says whether its probes refute claimed places. columns are the
+    zones once more, as arrays. knowledge holds what was worked out about law and facts; it outlives the snapshot,
+    because facts change far less often than capacity or links.
     """
 
     generation: int
@@ -92,6 +93,7 @@ class Snapshot:
     index: Mapping[ZoneId, int] = field(repr=False)
     knowledge: Memo = field(repr=False)
     own: str = ""
+    places_checked: bool = True
 
     @property
     def zones(self) -> tuple[Zone, ...]:
