@@ -182,8 +182,8 @@ class Bench:
 def problem_of(bench: Bench, judged: Sequence[Judged]) -> RepackingProblem:
     """The re-packing problem of a fleet whose workloads were judged, in its order."""
     zones = len(bench.snapshot.columns)
-    admissible = np.array([at.admissible for at in judged], dtype=np.bool_).reshape(-1, zones)
-    score = np.array([at.score for at in judged]).reshape(-1, zones)
+    admissible = np.array([at.admissible for at in judged], dtype=np.bool_).reshape(len(judged), zones)
+    score = np.array([at.score for at in judged]).reshape(len(judged), zones)
     best = np.where(admissible, score, -np.inf).max(axis=1, initial=-np.inf)
     cost = np.where(admissible, np.where(np.isfinite(best), best, 0.0)[:, None] - score, 0.0)
     never = 10.0 * (1.0 + float(np.abs(cost).max(initial=0.0)))
@@ -193,7 +193,7 @@ def problem_of(bench: Bench, judged: Sequence[Judged]) -> RepackingProblem:
     return RepackingProblem(
         cost,
         admissible,
-        np.array([at.demand for at in judged], dtype=np.int64).reshape(-1, zones, 2 + bench.slots),
+        np.array([at.demand for at in judged], dtype=np.int64).reshape(len(judged), zones, 2 + bench.slots),
         bench.capacity,
         bench.opening,
         np.full(len(judged), STAY_BONUS),
@@ -215,6 +215,8 @@ def _emptied(fleet: Fleet) -> Snapshot:
 
 def _refusal(verdicts: Verdicts) -> str:
     """How many zones fail which constraint, most first."""
+    if not len(verdicts.columns):
+        return "no zone is seen"
     counts: dict[str, set[ZoneId]] = {}
     for rejection in verdicts.rejections():
         if rejection.reason is not Reason.NOT_EVALUATED:

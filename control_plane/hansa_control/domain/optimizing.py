@@ -68,11 +68,13 @@ def optimize(fleet: Fleet, effort: Effort | None = None, unmoved: Sequence[Unmov
 
 def pack(problem: RepackingProblem, effort: Effort) -> Packing:
     """The best packing found within the effort. It reads and writes nothing but its arguments."""
+    if not problem.cost.size:
+        return _present(problem)
     usual = min(WORK_MAX, WORK_PER_WORKLOAD * len(problem.cost))
     found = repack(problem, RepackingLimits(effort.work_max or usual))
     packings = [_present(problem), Packing(found.zones, found.objective, found.work)]
     exact = None
-    if effort.exact_time_ms_max and problem.cost.size:
+    if effort.exact_time_ms_max:
         exact = solve_repacking(problem, ExactLimits(time_limit_s=effort.exact_time_ms_max / 1_000))
         if np.isfinite(exact.objective):
             packings.append(Packing(exact.zones, exact.objective, found.work))
@@ -200,7 +202,8 @@ class Report:
             message = f"no lawful zone: {judged.refusal}" if proven else "lawful zones have no room for it"
             if row >= 0 and judged.violations:
                 message += f"; it stays although {judged.violations[0].reason}"
-            found.append(Unhoused(member.name, self._zones[row].id if row >= 0 else None, proven, message))
+            held = None if member.holding is None else member.holding.zone
+            found.append(Unhoused(member.name, held, proven, message))
         return found
 
     def _totals(self, zones: Ints) -> Totals:

@@ -44,7 +44,7 @@ from hansa_control.domain.routing import (
     RouteKey,
     find_latency,
     find_route,
-    round_trip_us,
+    round_trips_us,
 )
 from hansa_control.domain.units import PERCENTILES
 
@@ -155,7 +155,8 @@ class Reach:
         if route is None:
             raise ValueError(f"no path from {key.access_point} to {self._columns.zones[row].id}")
         measured, points = self._question.snapshot.measured, tuple(at.access_point for at in self._spec.access)
-        found = {p: round_trip_us(network, route, p) + ATTACHMENT_RTT.at(p) for p in PERCENTILES}
+        along = zip(PERCENTILES, round_trips_us(network, route), strict=True)
+        found = {p: time_us + ATTACHMENT_RTT.at(p) for p, time_us in along}
         if measured.floors:
             floors = {p: int(floors_of(measured, self._columns, points, p)[point, row]) for p in PERCENTILES}
             found = {p: max(found[p], floors[p]) for p in PERCENTILES}

@@ -53,7 +53,7 @@ __all__ = [
     "fastest_between",
     "find_latency",
     "find_route",
-    "round_trip_us",
+    "round_trips_us",
 ]
 
 NO_PATH_US = 1 << 53
@@ -151,7 +151,8 @@ def fastest_between(snapshot: Snapshot, source: Zone, target: Zone) -> RoundTrip
     if route is None:
         return None
     attached = attachment_of(target).rtt
-    totals = [attached.at(p) + round_trip_us(snapshot.network, route, p) for p in PERCENTILES]
+    along = zip(PERCENTILES, round_trips_us(snapshot.network, route), strict=True)
+    totals = [attached.at(p) + time_us for p, time_us in along]
     basis = LatencyBasis.PHYSICAL if route.bases == ("physical",) else LatencyBasis.MODELLED
     return RoundTrip(totals[0], totals[1], totals[2], basis, observed_at_ms=snapshot.taken_at_ms)
 
@@ -259,9 +260,9 @@ def _walk(network: Network, key: GraphKey, tree: Tree, node: int, *, is_turned: 
     return nodes, links
 
 
-def round_trip_us(network: Network, route: Route, percentile: int) -> int:
-    """The sum of what a path's links add at a percentile, there and back, rounded up."""
-    path_us, share = network.columns.path_us[PERCENTILES.index(percentile)], network.columns.share_permille
+def round_trips_us(network: Network, route: Route) -> tuple[int, ...]:
+    """The sums of what a path's links add at every percentile, there and back, rounded up."""
+    path_us, share = network.columns.path_us, network.columns.share_permille
     there, back = list(route.links), list(route.back_links or route.links)
-    time_ns = int((path_us[there] * share[there]).sum() + (path_us[back] * (1_000 - share[back])).sum())
-    return -(-time_ns // 1_000)
+    time_ns = path_us[:, there] @ share[there] + path_us[:, back] @ (1_000 - share[back])
+    return tuple((-(-time_ns // 1_000)).tolist())

@@ -17,7 +17,7 @@ from cli_certificates import Certificates
 from grpc_status import rpc_status
 
 from hansa.errors import HansaError, to_status
-from hansa.v1 import workload_pb2, workload_service_pb2, workload_service_pb2_grpc
+from hansa.v1 import optimization_pb2, workload_pb2, workload_service_pb2, workload_service_pb2_grpc
 
 Step = workload_service_pb2.WatchWorkloadResponse | grpc.StatusCode | HansaError
 
@@ -35,6 +35,7 @@ class FakeService(workload_service_pb2_grpc.WorkloadServiceServicer):
         self.workloads = {canned.NAME: canned.workload()}
         self.plan = workload_service_pb2.PlanWorkloadResponse(decision=canned.decision())
         self.explained = canned.explained()
+        self.optimization = optimization_pb2.Optimization(workloads=3)
         self.endpoint_urls = ["https://127.0.0.1:18443"]
         self.zone_endpoints: list[workload_service_pb2.ZoneEndpoint] = []
         self.page_size_max = 1000
@@ -112,6 +113,10 @@ class FakeService(workload_service_pb2_grpc.WorkloadServiceServicer):
     async def GetNetwork(self, request: Any, context: Any) -> Any:
         await self._enter("GetNetwork", request, context)
         return canned.network()
+
+    async def OptimizePlacements(self, request: Any, context: Any) -> Any:
+        await self._enter("OptimizePlacements", request, context)
+        return workload_service_pb2.OptimizePlacementsResponse(optimization=self.optimization)
 
     async def FindEndpoint(self, request: Any, context: Any) -> Any:
         await self._enter("FindEndpoint", request, context)

@@ -208,6 +208,12 @@ def test_devices_are_counted_by_pool() -> None:
     assert (only(plan).workload, only(plan).pool) == ("b", L4.key)
 
 
+def test_where_no_zone_is_seen_everybody_is_without_one() -> None:
+    plan = optimize(fleet([], member("a", light("oslo"), None), member("b", light("oslo"), OSLO)))
+    assert [(one.workload, one.proven) for one in plan.unhoused] == [("a", True), ("b", True)]
+    assert "no zone is seen" in plan.unhoused[0].message
+
+
 def test_an_empty_fleet_has_nothing_to_gain() -> None:
     plan = optimize(fleet(city_zones()), unmoved=[Unmoved("z", "it is spread")])
     assert (plan.moves, plan.workloads, plan.before.placed) == ((), 0, 0)
