@@ -15,7 +15,7 @@ DECISIONS = 2_000
 SEED = 11
 
 
-def breach_rows(decisions: int = DECISIONS) -> list[dict[str, object]]:
+def rows(decisions: int = DECISIONS) -> list[dict[str, object]]:
     """Rows of the table: breaches, of which there may be none, and how many decisions are checked in a second."""
     folder = str(Path(__file__).parents[2] / "tests" / "oracle")
     sys.path.insert(0, folder)
@@ -47,5 +47,5 @@ def _row(name: str, value: float, unit: str, goal: tuple[float | None, bool | No
 
 
 if __name__ == "__main__":
-    for line in breach_rows():
+    for line in rows():
         print(line)
