@@ -9,8 +9,9 @@ from hansa_control.application.journal import Journal
 from hansa_control.application.owner import OwnerService
 from hansa_control.application.reconcile import Reconciler
 from hansa_control.domain import feasibility, ledger
+from hansa_control.domain.filters import Question
 from hansa_control.domain.ledger import ClaimEvent
-from hansa_control.domain.model import ClaimState, Workload, WorkloadId, WorkloadState
+from hansa_control.domain.model import ClaimState, ResidencyPolicy, Workload, WorkloadId, WorkloadState
 from hansa_sim.geography import THREE_OPERATORS, nordic_spec
 from hansa_sim.scenario import Stage
 from stages import OCR, outcome_of
@@ -44,18 +45,14 @@ def test_overselling_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unlawful_placement_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feasibility, "_check_residency", lambda *arguments: ())
-    monkeypatch.setattr(feasibility, "find_reach", _reach_without_law())
+    judged = feasibility.Verdicts.__init__
+
+    def judged_without_law(self: feasibility.Verdicts, question: Question) -> None:
+        lawless = replace(question.spec, residency=ResidencyPolicy())
+        judged(self, question._replace(spec=lawless))
+
+    monkeypatch.setattr(feasibility.Verdicts, "__init__", judged_without_law)
     assert any("which its policy forbids" in what for what in outcome_of(crowd, profiles=THREE_OPERATORS).broken)
-
-
-def _reach_without_law() -> object:
-    real = feasibility.find_reach
-
-    def find_reach(spec, network, zone):  # type: ignore[no-untyped-def]
-        return real(replace(spec, residency=replace(spec.residency, transit=None)), network, zone)
-
-    return find_reach
 
 
 def test_capacity_freed_while_something_runs_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
