@@ -15,10 +15,14 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from hansa_control.adapters.codec_demand import CONCURRENCY_MAX, REPLICAS_MAX
 from hansa_control.domain.canonical import canonical
+from hansa_control.domain.model import WorkloadSpec
 from hansa_control.domain.record import FORMAT, DecisionRecord
 
 BYTES_MAX = 256 * 1024 * 1024
+INTEGER_MAX = 2**63 - 1
+"""No codec lets in more, neither way; what is beyond has no time and no array to be in."""
 
 
 class RecordUnreadable(ValueError):
@@ -45,13 +49,37 @@ def read_record(body: bytes) -> DecisionRecord:
     except (ValidationError, RecursionError) as error:
         raise RecordUnreadable(_first(error)) from error
     read: DecisionRecord = record
+    _require_bounded(read.inputs.request.spec)
     _require_complete(json.loads(body), json.loads(canonical(read)), "")
     return read
 
 
+def _require_bounded(spec: WorkloadSpec) -> None:
+    """Refuses numbers by which the work of deciding grows, where no control plane takes them in: a record comes from
+    anybody, and whoever verifies it is not to wait for days or run out of memory.
+    """
+    bounded = {
+        "replicas": (spec.replicas, REPLICAS_MAX),
+        "replicas_max": (spec.replicas_max, REPLICAS_MAX),
+        "zones.minimum": (spec.zones.minimum, REPLICAS_MAX),
+        "zones.maximum": (spec.zones.maximum, REPLICAS_MAX),
+        "service.concurrency": (spec.service.concurrency if spec.service else 0, CONCURRENCY_MAX),
+    }
+    for name, (value, most) in bounded.items():
+        if not 0 <= value <= most:
+            raise RecordUnreadable(f"inputs.request.spec.{name}: {value} is not from 0 to {most}")
+
+
+def _bounded_integer(digits: str) -> int:
+    value = int(digits)
+    if abs(value) > INTEGER_MAX:
+        raise ValueError(f"a number has {len(digits.lstrip('-'))} digits, more than any field takes")
+    return value
+
+
 def _require_format(body: bytes) -> None:
     try:
-        tree = json.loads(body)
+        tree = json.loads(body, parse_int=_bounded_integer)
     except (ValueError, RecursionError) as error:
         raise RecordUnreadable(f"not JSON: {error}") from error
     number = tree.get("format") if isinstance(tree, Mapping) else None

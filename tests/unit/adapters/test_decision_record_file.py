@@ -52,6 +52,11 @@ def test_the_digest_is_made_as_documented_with_nothing_but_json_and_sha_256() ->
     assert tree["digest"] == tree["decision"]["digest"] == f"sha256:{digest}"
 
 
+def slow_service() -> dict[str, Any]:
+    time = {"model": "", "mean_us": 1_000, "p95_us": 2_000, "p99_us": 3_000, "scv_permille": 1_000}
+    return {"times": [time], "concurrency": 10**12, "request_bytes": 0, "response_bytes": 0}
+
+
 def changed(path: str, value: Any) -> bytes:
     tree = json.loads(write_record(sample_record()))
     *way, last = path.split(".")
@@ -81,6 +86,11 @@ def changed(path: str, value: Any) -> bytes:
         (changed("inputs.snapshot.links.0.encryption", None), "inputs.snapshot.links[0].encryption: is missing"),
         (changed("decision.plan", None), "decision.plan: is missing"),
         (b"[" * 100_000, "not JSON"),
+        (b'{"format": 1, "decided_at_ms": ' + b"9" * 400 + b"}", "400 digits"),
+        (changed("inputs.request.spec.replicas", 10**9), "spec.replicas: 1000000000 is not from 0 to 1000"),
+        (changed("inputs.request.spec.replicas_max", 10**9), "spec.replicas_max: "),
+        (changed("inputs.request.spec.zones.maximum", 10**6), "spec.zones.maximum: "),
+        (changed("inputs.request.spec.service", slow_service()), "spec.service.concurrency: "),
     ],
 )
 def test_what_is_no_record_is_refused_with_its_place(body: bytes, message: str) -> None:
