@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hansa.v1 import residency_pb2, workload_pb2
 from hansa_control.adapters import codec_fields as fields
+from hansa_control.adapters.codec_residency import predicate_in
 from hansa_control.domain.model import (
     DataClass,
     DataSource,
@@ -30,7 +31,6 @@ MESSAGE_BYTES_MAX = 2**40
 TIER_COUNT_MAX = 16
 WISH_COUNT_MAX = 32
 SELECTOR_COUNT_MAX = 300
-PREDICATE_LENGTH_MAX = 1000
 WEIGHT_PERMILLE_MAX = 1_000_000
 DATA_SOURCE_COUNT_MAX = 32
 
@@ -182,7 +182,7 @@ def preferences_in(wire: workload_pb2.Preferences, path: str) -> Preferences:
 
 
 def selector_in(wire: workload_pb2.Selector, path: str) -> Selector:
-    """A choice of zones that restricts something. The predicate's text is bounded here; its grammar is another's."""
+    """A choice of zones that restricts something. Its predicate compiles; a misspelt one would pick nothing, unsaid."""
     for values, name in ((wire.operators, "operators"), (wire.zones, "zones")):
         fields.bounded(values, SELECTOR_COUNT_MAX, f"{path}.{name}")
         fields.distinct(values, f"{path}.{name}")
@@ -190,7 +190,7 @@ def selector_in(wire: workload_pb2.Selector, path: str) -> Selector:
         operators=frozenset(fields.name_in(one, f"{path}.operators[{i}]") for i, one in enumerate(wire.operators)),
         countries=frozenset(fields.countries_in(wire.countries, f"{path}.countries")),
         zones=tuple(fields.zone_id_in(one, f"{path}.zones[{i}]") for i, one in enumerate(wire.zones)),
-        predicate=fields.text_in(wire.predicate, f"{path}.predicate", PREDICATE_LENGTH_MAX),
+        predicate=wire.predicate and predicate_in(wire.predicate, f"{path}.predicate"),
     )
     if selector == Selector():
         raise fields.refused(path, "restricts nothing; name operators, countries, zones or a predicate")

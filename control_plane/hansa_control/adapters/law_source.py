@@ -54,7 +54,7 @@ class LawFiles:
             wire.on_change = wire.on_change or residency_pb2.ON_CHANGE_KEEP_AND_ALERT
             return policy_in(wire, f"presets[{preset}]")
         except (HansaError, RefusalError) as error:
-            raise PresetUnknown(str(error)) from error
+            raise PresetUnknown(error.message) from error
 
     def _look(self, now_ms: int, *, first: bool) -> None:
         if self._path is None:

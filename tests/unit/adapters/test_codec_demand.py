@@ -153,6 +153,10 @@ def test_an_unset_country_of_a_data_source_is_unknown() -> None:
         (lambda s: s.preferences.soft[0].selector.countries.append("UK"), "preferences.soft[0].selector.countries[1]"),
         (set_to("preferences.soft.0.selector.predicate", "x" * 1_001), "preferences.soft[0].selector.predicate"),
         (set_to("preferences.soft.0.selector.predicate", "a\nb"), "preferences.soft[0].selector.predicate"),
+        (
+            set_to("preferences.soft.0.selector.predicate", "zone.coutry == 'NO'"),
+            "preferences.soft[0].selector.predicate",
+        ),
         (lambda s: s.preferences.soft[0].ClearField("selector"), "preferences.soft[0].selector"),
         (set_to("preferences.soft.0.weight_permille", 0), "preferences.soft[0].weight_permille"),
         (set_to("preferences.soft.0.weight_permille", 1_000_001), "preferences.soft[0].weight_permille"),
