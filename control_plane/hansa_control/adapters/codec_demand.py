@@ -27,6 +27,8 @@ SERVICE_US_MAX = 3_600_000_000
 PERCENTILE_US_MAX = 1000 * SERVICE_US_MAX
 SCV_PERMILLE_MAX = 100_000
 CONCURRENCY_MAX = 10_000
+SERVERS_MAX = 10_000
+"""Requests at once in all replicas. Waiting is worked out server by server, 40 us each, while nobody else is answered."""
 MESSAGE_BYTES_MAX = 2**40
 TIER_COUNT_MAX = 16
 WISH_COUNT_MAX = 32
@@ -148,6 +150,14 @@ def _model_or_pool_in(value: str, path: str) -> str:
     fields.model_in(model, path)
     fields.mig_profile_in(profile, path)
     return value
+
+
+def require_servers_bounded(service: ServiceProfile | None, replicas_most: int, path: str) -> None:
+    """Refuses more servers together than a control plane can judge in the time that it has for one request."""
+    most = SERVERS_MAX // replicas_most
+    if service is not None and service.concurrency > most:
+        message = f"{service.concurrency} in each of {replicas_most} replicas are more than {SERVERS_MAX} together"
+        raise fields.refused(f"{path}.concurrency", f"{message}; the nearest is {most}")
 
 
 def service_out(service: ServiceProfile) -> workload_pb2.ServiceProfile:

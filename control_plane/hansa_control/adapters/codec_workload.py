@@ -45,6 +45,8 @@ def spec_in(wire: workload_pb2.WorkloadSpec, path: str) -> WorkloadSpec:
     replicas = fields.range_in(wire.replicas, (1, demand.REPLICAS_MAX), f"{path}.replicas")
     replicas_max = demand.replicas_max_in(wire, path)
     zones = _zones_in(wire, replicas_max or replicas, f"{path}.zones")
+    service = demand.service_in(wire.service, f"{path}.service") if wire.HasField("service") else None
+    demand.require_servers_bounded(service, max(replicas, replicas_max), f"{path}.service")
     return WorkloadSpec(
         artefact=artefact_in(wire.artefact, f"{path}.artefact"),
         accelerator=_need_or_none_in(wire, f"{path}.accelerator"),
@@ -57,7 +59,7 @@ def spec_in(wire: workload_pb2.WorkloadSpec, path: str) -> WorkloadSpec:
         replicas_max=replicas_max,
         zones=zones,
         spread=demand.spread_in(wire.spread, replicas, zones, f"{path}.spread"),
-        service=demand.service_in(wire.service, f"{path}.service") if wire.HasField("service") else None,
+        service=service,
         preferences=demand.preferences_in(wire.preferences, f"{path}.preferences"),
         objective=_objective_in(wire, f"{path}.objective"),
         data_sources=demand.data_sources_in(wire.data_sources, f"{path}.data_sources"),

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from hansa_control.adapters.codec_demand import CONCURRENCY_MAX, REPLICAS_MAX
+from hansa_control.adapters.codec_demand import REPLICAS_MAX, SERVERS_MAX
 from hansa_control.domain.canonical import canonical
 from hansa_control.domain.model import WorkloadSpec
 from hansa_control.domain.record import FORMAT, DecisionRecord
@@ -58,12 +58,13 @@ def _require_bounded(spec: WorkloadSpec) -> None:
     """Refuses numbers by which the work of deciding grows, where no control plane takes them in: a record comes from
     anybody, and whoever verifies it is not to wait for days or run out of memory.
     """
+    replicas_most = min(REPLICAS_MAX, max(1, spec.replicas, spec.replicas_max))
     bounded = {
         "replicas": (spec.replicas, REPLICAS_MAX),
         "replicas_max": (spec.replicas_max, REPLICAS_MAX),
         "zones.minimum": (spec.zones.minimum, REPLICAS_MAX),
         "zones.maximum": (spec.zones.maximum, REPLICAS_MAX),
-        "service.concurrency": (spec.service.concurrency if spec.service else 0, CONCURRENCY_MAX),
+        "service.concurrency": (spec.service.concurrency if spec.service else 0, SERVERS_MAX // replicas_most),
     }
     for name, (value, most) in bounded.items():
         if not 0 <= value <= most:

@@ -138,6 +138,7 @@ def test_an_unset_country_of_a_data_source_is_unknown() -> None:
         (set_to("service.concurrency", 10_001), "service.concurrency"),
         (set_to("service.request_bytes", -1), "service.request_bytes"),
         (set_to("service.response_bytes", 2**40 + 1), "service.response_bytes"),
+        (set_to("service.concurrency", 10_000), "service.concurrency"),
         (set_to("latency.response_us_max", -1), "latency.response_us_max"),
         (lambda s: s.preferences.ordered[0].operators.append("Solvik"), "preferences.ordered[0].operators[1]"),
         (lambda s: s.preferences.ordered[0].operators.append("nordavind"), "preferences.ordered[0].operators[1]"),
