@@ -204,7 +204,7 @@ def test_the_largest_figures_that_a_file_may_give_are_taken_by_the_control_plane
         spec(
             "replicas: 1000",
             "zones: 1000",
-            "service: {times: {mean_ms: 3600000, scv: 100}, concurrency: 10000, request_kib: 1073741824}",
+            "service: {times: {mean_ms: 3600000, scv: 100}, concurrency: 10, request_kib: 1073741824}",
             "objective: {latency: 1000, price: 1000, carbon: 1000}",
             "prefer: {wishes: [{countries: [NO], weight: 1000}]}",
             "price_eur_per_hour_max: 1000000000",
