@@ -88,13 +88,19 @@ class LawDesk:
             return replace(spec, residency=merge([_explicit(spec.residency), NOTHING_ALLOWED]))
 
     def owned(self, spec: WorkloadSpec) -> WorkloadSpec:
-        """A request, perhaps a partner's, under what this operator demands of workloads in its own zones."""
+        """A request, perhaps a partner's, under what this operator demands of workloads in its own zones.
+
+        A demand that cannot be expanded allows nothing.
+        """
         now_ms = self._clock.wall_ms()
         book = self._source.book(now_ms)
         demanded = _given([book.nation, book.owner])
         if not demanded:
             return spec
-        return replace(spec, residency=merge([spec.residency, *self._expanded(demanded, now_ms)]))
+        try:
+            return replace(spec, residency=merge([spec.residency, *self._expanded(demanded, now_ms)]))
+        except PresetUnknown:
+            return replace(spec, residency=merge([spec.residency, NOTHING_ALLOWED]))
 
     def _effective(self, policy: ResidencyPolicy, tenant: str) -> ResidencyPolicy:
         now_ms = self._clock.wall_ms()

@@ -99,7 +99,10 @@ class SoftConstraint:
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """Ordered tiers (the first that has a lawful place wins, and is returned to when it has one again), and wishes."""
+    """Ordered tiers, of which the first that has a lawful place wins whenever a place is chosen, and wishes.
+
+    Over several zones every zone outside the first tier counts against the plan, however little it serves.
+    """
 
     ordered: tuple[Selector, ...] = ()
     soft: tuple[SoftConstraint, ...] = ()

@@ -87,6 +87,11 @@ def test_a_new_edition_of_the_law_counts_from_then_on() -> None:
     assert sites(desk.enforced(wanted, "havneby")) == {"NO"}
 
 
+def test_a_demand_of_the_owner_that_cannot_be_expanded_allows_nothing() -> None:
+    laws = Laws(LawBook(owner=ResidencyPolicy(presets=("gone",))))
+    assert sites(LawDesk(laws, HandClock()).owned(asked())) == set()
+
+
 def test_what_an_owner_demands_holds_for_what_partners_ask_too() -> None:
     owner = ResidencyPolicy(legal=LegalRule(frozenset({"NO"})), presets=("quiet",))
     laws = Laws(LawBook(owner=owner), {"quiet": ResidencyPolicy(site=SiteRule(None, frozenset({"SE"})))})
