@@ -25,7 +25,7 @@ from hansa_control.domain.model import (
     ZoneId,
 )
 from hansa_control.domain.overlay import Overlay, OverlayInvalid, apply_overlay, spec_under
-from hansa_control.domain.placement import PlacementRequest, decide
+from hansa_control.domain.placement import PlacementRequest, decide, judge
 from hansa_control.domain.record import DecisionInputs, parts_of
 from hansa_control.domain.snapshot import Snapshot
 
@@ -80,6 +80,13 @@ class Decider:
         spec = self.laws.enforced(workload.spec, workload.id.tenant)
         request = self._request(spec, exclude, current_zones(workload) - set(exclude))
         return self._decide(request, self._world.snapshot())
+
+    def better_zones(self, workload: Workload, exclude: Collection[ZoneId]) -> frozenset[ZoneId]:
+        """Zones that would take a workload now and are of a better tier of its preferences than where it runs."""
+        current = current_zones(workload)
+        spec = self.laws.enforced(workload.spec, workload.id.tenant)
+        judged = judge(self._request(spec, exclude, current), self._world.snapshot(), self._clock.wall_ms())
+        return judged.of_better_tier(current)
 
     def _request(self, spec: WorkloadSpec, exclude: Collection[ZoneId], current: frozenset[ZoneId]) -> PlacementRequest:
         return PlacementRequest(spec, self._settings.operator, frozenset(exclude), current=current)

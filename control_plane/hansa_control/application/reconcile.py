@@ -7,14 +7,14 @@ at one workload never overlap; wake-ups meanwhile lead to one more look.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from types import coroutine
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
-from hansa_control.application.placing import Placer
-from hansa_control.application.ports import Clock, IdSource, OwnerUnreachable, RefusalError, StoreFailed
+from hansa_control.application.placing import Placed, Placer
+from hansa_control.application.ports import Clock, IdSource, OwnerUnreachable, RefusalError, StoreFailed, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.application.world import World
@@ -70,6 +70,7 @@ class Reconciler:
         self._again: set[str] = set()
         self._retry_at_ms: dict[str, int] = {}
         self._retry_count: dict[str, int] = {}
+        self._settled_at_ms: dict[str, int] = {}
         self._paused_zones: dict[tuple[str, ZoneId], int] = {}
         self._by_claim: dict[str, str] = {}
         self._gone: set[tuple[str, str]] = set()
@@ -260,6 +261,7 @@ class Reconciler:
         self._journal.forget(workload.id)
         self._retry_at_ms.pop(str(workload.id), None)
         self._retry_count.pop(str(workload.id), None)
+        self._settled_at_ms.pop(str(workload.id), None)
 
     # --- placing ---
 
@@ -284,7 +286,9 @@ class Reconciler:
         workload = self._tell_law(workload, live, broken)
         if batches[0].is_torn or must_leave:
             return await self._place(workload, live, tuple(part.zone for part in live if part.claim in broken))
-        return workload if broken else self._well_placed(workload, _zones(live))
+        if broken:
+            return workload
+        return await self._fail_back(self._well_placed(workload, _zones(live)), live)
 
     def _without_failed_moves(self, workload: Workload) -> Workload:
         """A batch that loses a part, or the law, before it has taken over is given up; what users have then decides
@@ -329,8 +333,34 @@ class Reconciler:
         workload = self._advance(workload, _event_of(workload.placements))
         return await self._release_given_up(workload)
 
+    async def _fail_back(self, workload: Workload, live: list[Placement]) -> Workload:
+        """Goes back to a better tier of the preferences that has a place again, once the workload has settled where it
+        is, so that a tier that comes and goes does not move it each time. A workload in several zones stays.
+        """
+        key, now_ms = str(workload.id), self._clock.monotonic_ms()
+        settled_ms = self._settled_at_ms.setdefault(key, now_ms)
+        is_whole = all(placement.state is PlacementState.READY for placement in live)
+        wants = bool(workload.spec.preferences.ordered) and workload.spec.zones.maximum == 1 and is_whole
+        if not wants or now_ms - settled_ms < self._settings.fail_back_after_ms:
+            return workload
+        self._settled_at_ms[key] = now_ms
+        better = self._decider.better_zones(workload, self._excluded(workload, ()))
+        if not better:
+            return workload
+        told, explained = self._of_no_better_tier(better), self._state.decisions.get(key)
+        placed = await self._placer.place(workload, {**told, **self._excluded(workload, ())})
+        if not placed.granted and explained is not None:
+            self._state.put(Table.DECISION, key, explained)
+        return self._accepted(placed) if placed.granted else placed.workload
+
+    def _of_no_better_tier(self, better: Collection[ZoneId]) -> dict[ZoneId, Rejection]:
+        """Why all other zones are not asked."""
+        result = ConstraintResult("BetterTier", "of no better tier", "a better tier", "preferences of the request")
+        seen = (zone.id for zone in self._world.snapshot().zones if zone.id not in better)
+        return {zone: Rejection(zone, Reason.NOT_EVALUATED, result) for zone in seen}
+
     def _well_placed(self, workload: Workload, zones: str) -> Workload:
-        """Nothing better is looked for: whatever was wrong has passed, a lost zone is back or its law holds again."""
+        """Whatever was wrong has passed: a lost zone is back or its law holds again."""
         if self._status_of(workload, "Stranded") is ConditionStatus.TRUE:
             workload = self._condition(workload, "Stranded", ConditionStatus.FALSE, "Placed", zones)
         if self._status_of(workload, "Placed") is ConditionStatus.FALSE:
@@ -339,12 +369,14 @@ class Reconciler:
 
     async def _place(self, workload: Workload, kept: list[Placement], avoid: tuple[ZoneId, ...]) -> Workload:
         placed = await self._placer.place(workload, self._excluded(workload, avoid))
-        workload = placed.workload
+        workload = self._accepted(placed)
+        return workload if placed.granted else self._nothing_fits(workload, placed.decision, kept)
+
+    def _accepted(self, placed: Placed) -> Workload:
+        """The workload as placing left it, with its claims known."""
         for placement in placed.workload.placements:
-            self._by_claim[placement.claim] = str(workload.id)
-        if placed.granted:
-            return self._after_grant(workload)
-        return self._nothing_fits(workload, placed.decision, kept)
+            self._by_claim[placement.claim] = str(placed.workload.id)
+        return self._after_grant(placed.workload) if placed.granted else placed.workload
 
     def _excluded(self, workload: Workload, avoid: tuple[ZoneId, ...]) -> Mapping[ZoneId, Rejection]:
         """Zones that are not asked, each with why: it must be left, or the workload failed there a moment ago."""
@@ -370,6 +402,7 @@ class Reconciler:
         key = str(workload.id)
         self._retry_count.pop(key, None)
         self._retry_at_ms.pop(key, None)
+        self._settled_at_ms[key] = self._clock.monotonic_ms()
         zones = _zones(batches_of(workload.placements)[-1].parts)
         workload = self._condition(workload, "Placed", ConditionStatus.TRUE, "Placed", zones)
         workload = self._condition(workload, "Stranded", ConditionStatus.FALSE, "Placed", zones)

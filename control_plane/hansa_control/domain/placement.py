@@ -7,7 +7,7 @@ judgement into words, for people and for the record.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,6 +63,17 @@ class Judgement:
     @property
     def _unplanned(self) -> str:
         return self.planned.message if isinstance(self.planned, NoPlan) else ""
+
+    def of_better_tier(self, zones: Collection[ZoneId]) -> frozenset[ZoneId]:
+        """Zones that may, of a better tier of the ordered preferences than every one of these; none where these, or
+        their tiers, are not known.
+        """
+        tier, index = self.scores.terms.get("tier"), self.verdicts.question.snapshot.index
+        if tier is None or not zones or any(zone not in index for zone in zones):
+            return frozenset()
+        held = max(float(tier[index[zone]]) for zone in zones)
+        rows = np.flatnonzero(np.isfinite(self.scores.total) & (tier > held)).tolist()
+        return frozenset(self.verdicts.columns.zones[row].id for row in rows)
 
     def choices(self, count: int) -> tuple[Choice, ...]:
         """The best zones with their scores and paths, best first, ties by zone id; without evidence."""

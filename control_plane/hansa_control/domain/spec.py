@@ -99,7 +99,7 @@ class SoftConstraint:
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """Ordered tiers, of which the first that has a lawful place wins whenever a place is chosen, and wishes.
+    """Ordered tiers, of which the first that has a lawful place wins and is gone back to, and wishes.
 
     Over several zones every zone outside the first tier counts against the plan, however little it serves.
     """
