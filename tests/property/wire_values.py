@@ -212,12 +212,13 @@ def service_times(draw: st.DrawFn, model: str) -> m.ServiceTime:
 
 
 @st.composite
-def services(draw: st.DrawFn) -> m.ServiceProfile:
+def services(draw: st.DrawFn, replicas: int) -> m.ServiceProfile:
+    """Of so many replicas at most: what they serve at once is bounded together."""
     some = st.lists(st.sampled_from(("L4", "L40S", "amd/MI300X", "nvidia/H100/mig-1g.10gb")), unique=True)
     models = draw(some.filter(bool) | some.map(lambda found: [*found, ""]))
     size = st.integers(0, 2**40)
     times = tuple(draw(service_times(model)) for model in models)
-    return m.ServiceProfile(times, draw(st.integers(1, 10_000)), draw(size), draw(size))
+    return m.ServiceProfile(times, draw(st.integers(1, 10_000 // replicas)), draw(size), draw(size))
 
 
 @st.composite
@@ -235,7 +236,7 @@ selectors = st.builds(
     st.frozensets(names, max_size=3),
     st.frozensets(countries, max_size=3),
     st.lists(zone_ids, max_size=3, unique=True).map(tuple),
-    texts,
+    st.just("") | predicates,
 ).filter(lambda selector: selector != m.Selector())
 preferences = st.builds(
     m.Preferences,
@@ -256,7 +257,7 @@ def specs(draw: st.DrawFn) -> m.WorkloadSpec:
     replicas = draw(st.integers(1, 1000))
     replicas_max = draw(st.just(0) | st.integers(replicas, 1000))
     zones_max = draw(st.integers(1, replicas_max or replicas))
-    service = draw(st.none() | services())
+    service = draw(st.none() | services(max(replicas, replicas_max)))
     response_us_max = draw(st.integers(0, 3_600_000_000)) if service else 0
     return m.WorkloadSpec(
         artefact=draw(artefacts),
