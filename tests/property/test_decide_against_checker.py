@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 
+from hansa_control.application.deciding import LAW
+from hansa_control.domain.feasibility import filter_zone, unlawful
 from hansa_control.domain.model import (
     AcceleratorNeed,
     AcceleratorPool,
@@ -420,3 +422,14 @@ def test_a_narrower_law_never_makes_a_zone_feasible(world: World) -> None:
     wide = {x.zone for x in run(world, with_fix=False).choices}
     strict = {x.zone for x in run((replace(spec, residency=narrow), *rest), with_fix=False).choices}
     assert strict <= wide
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds())
+def test_the_law_alone_says_what_the_filters_say_of_the_law(world: World) -> None:
+    spec, zone_list, nodes, links = world
+    snapshot = build_snapshot(1, zone_list, nodes, links, NOW)
+    for row, zone in enumerate(snapshot.zones):
+        filtered = filter_zone(spec, snapshot, zone, NOW).rejections
+        alone = unlawful(spec, snapshot, row, NOW)
+        assert [x for x in alone if x.reason in LAW] == [x for x in filtered if x.reason in LAW]

@@ -11,7 +11,7 @@ from hansa_control.application.records import Records
 from hansa_control.application.settings import Settings
 from hansa_control.application.world import World
 from hansa_control.domain.capacity import add, amount_for
-from hansa_control.domain.feasibility import filter_zone
+from hansa_control.domain.feasibility import unlawful
 from hansa_control.domain.model import (
     Decision,
     Placement,
@@ -102,8 +102,8 @@ class Decider:
     def unlawful(self, workload: Workload, placement: Placement) -> tuple[Rejection, ...]:
         """Which parts of the residency policy a placement fails now; none when its zone is not seen at all."""
         snapshot = self._world.snapshot()
-        seen = snapshot.zone(placement.zone)
-        if seen is None:
+        row = snapshot.index.get(placement.zone)
+        if row is None:
             return ()
         spec = self.laws.enforced(workload.spec, workload.id.tenant)
         if placement.zone.operator == self._settings.operator:
@@ -111,7 +111,7 @@ class Decider:
         served = {latency.access_point for latency in placement.latencies}
         access = tuple(at for at in spec.access if at.access_point in served) or spec.access
         asked = replace(spec, access=access, zones=ZoneBounds())
-        rejections, _, _, _ = filter_zone(asked, snapshot, seen, self._clock.wall_ms())
+        rejections = unlawful(asked, snapshot, row, self._clock.wall_ms())
         return tuple(rejection for rejection in rejections if rejection.reason in LAW)
 
     def _credited(self, snapshot: Snapshot, held: Workload | None) -> Snapshot:

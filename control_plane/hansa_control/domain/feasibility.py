@@ -39,7 +39,7 @@ from hansa_control.domain.place_filters import ARTEFACT as ARTEFACT
 from hansa_control.domain.place_filters import ZONE_STATE as ZONE_STATE
 from hansa_control.domain.place_filters import Artefact, State
 from hansa_control.domain.reach import Reach, Sources
-from hansa_control.domain.round_trips import round_trips
+from hansa_control.domain.round_trips import CUT_OFF, lawful_trips, round_trips
 from hansa_control.domain.service import Service
 from hansa_control.domain.snapshot import Snapshot
 
@@ -184,6 +184,21 @@ def judge_zones(spec: WorkloadSpec, snapshot: Snapshot, now_ms: int, own: str = 
     The spec was validated by whoever took it in.
     """
     return Verdicts(Question(spec, snapshot, now_ms, own or snapshot.own))
+
+
+def unlawful(spec: WorkloadSpec, snapshot: Snapshot, row: int, now_ms: int) -> tuple[Rejection, ...]:
+    """What the law alone says against the zone of a row, as ``filter_zone`` would.
+
+    That is facts, place, data sources, and access points that no lawful path leads from; what else ``Reach`` finds may
+    be among it. It is cheap, for it is asked of everything that runs, again and again.
+    """
+    question = Question(spec, snapshot, now_ms, snapshot.own)
+    filters: list[Filter] = [Law(question), Location(question)]
+    if spec.data_sources:
+        filters.append(Sources(question))
+    if (lawful_trips(question)[:, row] == CUT_OFF).any():
+        filters.append(Reach(question))
+    return tuple(found for at in filters if at.failing[row] for _, found in at.refuse([row]))
 
 
 def filter_zone(spec: WorkloadSpec, snapshot: Snapshot, zone: Zone, now_ms: int) -> FilterOutcome:

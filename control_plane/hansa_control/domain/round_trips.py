@@ -46,18 +46,24 @@ def _kbps(spec: WorkloadSpec, access_point: str) -> int:
     return -(-largest_bytes * 8 * demand // 1_000_000)
 
 
-def round_trips(question: Question) -> Ints:
-    """Round trips at the budget's percentile: of the lawful paths, never below what zones measured to one another."""
-    spec, columns, measured = question.spec, question.columns, question.snapshot.measured
-    points = tuple(at.access_point for at in spec.access)
-    keys = tuple(route_key(spec, point) for point in points)
-    key = ("zones", columns.standing, keys)
+def lawful_trips(question: Question) -> Ints:
+    """Round trips over lawful paths alone, whatever was measured; (access points, zones), ``CUT_OFF`` without one."""
+    keys = tuple(route_key(question.spec, at.access_point) for at in question.spec.access)
+    key = ("zones", question.columns.standing, keys)
     known: Ints | None = question.network.routes.get(key)
     if known is None:
         known = _as_before(question, keys, to_zones(question, keys, only_access_points=True))
         question.network.routes.keep(key, known, weight=known.size)
+    return known
+
+
+def round_trips(question: Question) -> Ints:
+    """Round trips at the budget's percentile: of the lawful paths, never below what zones measured to one another."""
+    spec, columns, measured = question.spec, question.columns, question.snapshot.measured
+    known = lawful_trips(question)
     if not measured.floors:
         return known
+    points = tuple(at.access_point for at in spec.access)
     floors = floors_of(measured, columns, points, spec.latency.percentile)
     return np.where(known < 0, known, np.maximum(known, floors))
 
