@@ -100,3 +100,8 @@ def country_hint(text: str) -> str:
 @cache
 def _codes_by_name() -> dict[str, str]:
     return {name.upper(): code for code, names in NAMES.items() for name in names}
+
+
+def country_fault(code: str) -> str:
+    """Why a text is no country code, with the one that was probably meant; empty if it is one."""
+    return "" if code in COUNTRIES else f"{code!r} is no country code of ISO 3166-1 alpha-2{country_hint(code)}"

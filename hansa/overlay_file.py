@@ -28,7 +28,7 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from hansa.countries import COUNTRIES, country_hint
+from hansa.countries import country_fault
 from hansa.errors import HansaError
 from hansa.law.membership import policy_reader
 from hansa.names import parse_zone
@@ -254,10 +254,9 @@ def _zone_name(value: YamlValue) -> str:
 
 
 def _country(value: YamlValue) -> str:
-    code = value.text()
-    if code not in COUNTRIES:
-        raise value.error(f"{code!r} is no country code of ISO 3166-1 alpha-2{country_hint(code)}")
-    return code
+    if fault := country_fault(value.text()):
+        raise value.error(fault)
+    return value.text()
 
 
 def _flag(value: YamlValue | None) -> bool:

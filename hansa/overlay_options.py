@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from hansa.countries import COUNTRIES, country_hint
+from hansa.countries import country_fault
 from hansa.errors import invalid_field
 from hansa.names import hint, parse_zone
 from hansa.overlay_file import FACT_KINDS, load_overlay, supposed_fact
@@ -65,9 +65,8 @@ def _deny(policy: residency_pb2.ResidencyPolicy, countries: Iterable[str]) -> No
 
 
 def _option_country(text: str) -> str:
-    if text not in COUNTRIES:
-        message = f"{text!r} is no country code of ISO 3166-1 alpha-2{country_hint(text)}"
-        raise invalid_field("--deny-country", message)
+    if fault := country_fault(text):
+        raise invalid_field("--deny-country", fault)
     return text
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hansa.countries import COUNTRIES, nearest_country
+from hansa.countries import country_fault
 from hansa.errors import HansaError
 from hansa.names import checked_id, parse_zone
 from hansa.v1 import residency_pb2, workload_pb2
@@ -103,13 +103,9 @@ def data_sources_of(value: YamlValue) -> list[workload_pb2.DataSource]:
 
 
 def _country(value: YamlValue) -> str:
-    code = value.text()
-    if code not in COUNTRIES:
-        near = nearest_country(code)
-        raise value.error(
-            f"{code!r} is no country code of ISO 3166-1 alpha-2{f'; did you mean {near}?' if near else ''}"
-        )
-    return code
+    if fault := country_fault(value.text()):
+        raise value.error(fault)
+    return value.text()
 
 
 def _id(value: YamlValue) -> str:
