@@ -5,6 +5,7 @@ Integers throughout. Capacity never goes negative: taking more than there is rai
 
 from __future__ import annotations
 
+from hansa_control.domain.columns import pools_by_size as pools_by_size
 from hansa_control.domain.model import AcceleratorNeed, AcceleratorPool, Capacity, WorkloadSpec
 
 NOTHING = Capacity()
@@ -68,11 +69,6 @@ def is_acceptable_model(need: AcceleratorNeed, pool: AcceleratorPool) -> bool:
         return True
     names = {pool.model.casefold(), pool.key.casefold(), f"{pool.vendor}/{pool.model}".casefold()}
     return any(wanted.casefold() in names for wanted in need.any_of)
-
-
-def pools_by_size(pools: tuple[AcceleratorPool, ...]) -> tuple[AcceleratorPool, ...]:
-    """Pools, least memory first, ties by key: the order in which a need is served, so that large devices stay free."""
-    return tuple(sorted(pools, key=lambda pool: (pool.memory_mib, pool.key)))
 
 
 def choose_pool(spec: WorkloadSpec, pools: tuple[AcceleratorPool, ...], free: Capacity) -> AcceleratorPool | None:

@@ -127,9 +127,9 @@ def changed_rows(columns: Columns, zones: Sequence[Zone]) -> dict[int, Zone] | N
     return changed if alike else None
 
 
-def served_pools(zone: Zone) -> tuple[AcceleratorPool, ...]:
-    """A zone's pools in the order in which a need is served: least memory first, ties by key."""
-    return tuple(sorted(zone.inventory.pools, key=lambda pool: (pool.memory_mib, pool.key)))
+def pools_by_size(pools: tuple[AcceleratorPool, ...]) -> tuple[AcceleratorPool, ...]:
+    """Pools, least memory first, ties by key: the order in which a need is served, so that large devices stay free."""
+    return tuple(sorted(pools, key=lambda pool: (pool.memory_mib, pool.key)))
 
 
 def owned_by(columns: Columns, operator: str) -> NDArray[np.bool_]:
@@ -165,7 +165,7 @@ def _pools(zones: tuple[Zone, ...]) -> Pools:
     rows: list[tuple[int, int, int]] = []
     first = [0]
     for row, zone in enumerate(zones):
-        for pool in served_pools(zone):
+        for pool in pools_by_size(zone.inventory.pools):
             kind = kinds.setdefault((pool.key, pool.memory_mib), len(named))
             if kind == len(named):
                 named.append(pool)
@@ -178,7 +178,7 @@ def _pools(zones: tuple[Zone, ...]) -> Pools:
 
 def _devices_free(zone: Zone) -> list[int]:
     free = dict(zone.free.accelerators)
-    return [free.get(pool.key, 0) for pool in served_pools(zone)]
+    return [free.get(pool.key, 0) for pool in pools_by_size(zone.inventory.pools)]
 
 
 def _array(values: Sequence[int]) -> NDArray[np.int64]:

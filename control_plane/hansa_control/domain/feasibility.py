@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
 
@@ -119,10 +118,6 @@ class Verdicts:
         )
         changing = (state.failing, artefact.failing, self.accelerators.failing, machine.failing, self.price.failing)
         self.failing: Mask = np.logical_or.reduce((standpoint.refused, *changing))
-
-    @cached_property
-    def feasible_rows(self) -> Ints:
-        return np.flatnonzero(~self.failing)
 
     def rejections(self) -> tuple[Rejection, ...]:
         """Every reason for every refused zone: by zone, and for each in the order of the filters."""

@@ -17,6 +17,7 @@ from hansa_control.domain.exact import ExactLimits, solve_repacking
 from hansa_control.domain.feasibility import Verdicts
 from hansa_control.domain.filters import Ints, Mask
 from hansa_control.domain.fleet import Bench, Fleet, Judged, problem_of
+from hansa_control.domain.joint_problem import SHARE_UNITS
 from hansa_control.domain.model import ScoreTerm, ZoneId, ZoneState
 from hansa_control.domain.move_order import Order, Step, order_moves
 from hansa_control.domain.optimization import (
@@ -31,7 +32,7 @@ from hansa_control.domain.optimization import (
     Unhoused,
     Unmoved,
 )
-from hansa_control.domain.prediction import SHARES, Site, plan_of
+from hansa_control.domain.prediction import Site, plan_of
 from hansa_control.domain.reach import CUT_OFF
 from hansa_control.domain.repacking import WORK_MAX, RepackingLimits, repack
 from hansa_control.domain.repacking_problem import RepackingProblem, repacking_objective
@@ -245,7 +246,7 @@ def _felt(verdicts: Verdicts, row: int, replicas: int) -> Felt | None:
     spec = verdicts.question.spec
     if (verdicts.reach.rtt_us[:, row] == CUT_OFF).any():
         return None
-    site = Site(row, replicas, (SHARES,) * len(spec.access))
+    site = Site(row, replicas, (SHARE_UNITS,) * len(spec.access))
     predicted = plan_of(verdicts, [site], [None], 0.0).predicted
     slowest_us = max(at.rtt_us for at in predicted)
     headroom_us = spec.latency.rtt_us_max - slowest_us

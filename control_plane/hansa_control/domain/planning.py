@@ -18,6 +18,7 @@ from hansa_control.domain.feasibility import Verdicts
 from hansa_control.domain.filters import Ints
 from hansa_control.domain.joint import place_jointly
 from hansa_control.domain.joint_problem import (
+    SHARE_UNITS,
     UNLIMITED_MILLIRPS,
     Bounds,
     Infeasible,
@@ -38,7 +39,7 @@ from hansa_control.domain.model import (
     Zone,
     ZoneBounds,
 )
-from hansa_control.domain.prediction import SHARES, Site, plan_of
+from hansa_control.domain.prediction import Site, plan_of
 from hansa_control.domain.queueing import Station, WaitBound, load_max_table
 from hansa_control.domain.reach import CUT_OFF
 from hansa_control.domain.scoring import (
@@ -89,7 +90,7 @@ def part_of(spec: WorkloadSpec, assignment: Assignment) -> WorkloadSpec:
     """
     able = {latency.access_point for latency in assignment.latencies}
     access = tuple(
-        replace(at, demand_millirps=max(1, -(-at.demand_millirps * share // SHARES)))
+        replace(at, demand_millirps=max(1, -(-at.demand_millirps * share // SHARE_UNITS)))
         for at, share in zip(spec.access, assignment.share_permille, strict=True)
         if at.access_point in able
     )
@@ -111,7 +112,7 @@ def make_plan(verdicts: Verdicts, scores: Scores) -> Plan | NoPlan | None:
         best = scores.best(2)
         if not best:
             return None
-        whole = (SHARES,) * len(verdicts.question.spec.access)
+        whole = (SHARE_UNITS,) * len(verdicts.question.spec.access)
         fallback = verdicts.columns.zones[best[1]].id if len(best) > 1 else None
         site = Site(best[0], int(verdicts.replicas[best[0]]), whole)
         return plan_of(verdicts, [site], [fallback], float(scores.total[best[0]]))
@@ -269,7 +270,7 @@ def _no_plan(verdicts: Verdicts, answer: Infeasible) -> NoPlan:
 def _stand_in(problem: JointProblem, answer: JointPlan, n: int, ranking: Floats) -> int | None:
     """The best zone outside the plan that could take the n-th zone's whole part under the same policy, or None."""
     served = answer.share_permille[:, n] > 0
-    load = int((problem.demand_millirps * answer.share_permille[:, n]).sum()) // SHARES
+    load = int((problem.demand_millirps * answer.share_permille[:, n]).sum()) // SHARE_UNITS
     replicas = answer.replicas[n]
     able = problem.admissible[served].all(axis=0) & (problem.replicas_free >= replicas)
     able &= problem.load_max_millirps[:, min(replicas, problem.load_max_millirps.shape[1] - 1)] >= load

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hansa_control.domain.feasibility import Verdicts
+from hansa_control.domain.joint_problem import SHARE_UNITS
 from hansa_control.domain.model import (
     AcceleratorPool,
     Assignment,
@@ -19,8 +20,6 @@ from hansa_control.domain.scoring import (
 )
 from hansa_control.domain.service import Times, service_us_at, station_of, wait_us
 from hansa_control.domain.units import PERCENTILES
-
-SHARES = 1_000
 
 
 class Site(NamedTuple):
@@ -84,7 +83,7 @@ def _predictions(verdicts: Verdicts, sites: Sequence[Site]) -> tuple[PredictedLa
 
 def _load(verdicts: Verdicts, site: Site) -> int:
     demand = [at.demand_millirps for at in verdicts.question.spec.access]
-    return -(-sum(d * share for d, share in zip(demand, site.share_permille, strict=True)) // SHARES)
+    return -(-sum(d * share for d, share in zip(demand, site.share_permille, strict=True)) // SHARE_UNITS)
 
 
 def _parts(

@@ -29,9 +29,6 @@ MILLIRPS_US = 1_000_000_000
 EXPONENTIAL_SCV = 1.0
 """Squared coefficient of variation of exponential service: M/M/c."""
 
-DETERMINISTIC_SCV = 0.0
-"""Squared coefficient of variation of constant service: M/D/c."""
-
 
 @dataclass(frozen=True, slots=True)
 class Station:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from hansa_control.domain.joint_problem import SHARE_UNITS
 from hansa_control.domain.model import Placement
-
-WHOLE = 1_000
 
 
 def planned_shares(placement: Placement) -> dict[str, int]:
@@ -16,7 +15,7 @@ def planned_shares(placement: Placement) -> dict[str, int]:
     """
     names = [latency.access_point for latency in placement.latencies]
     if not placement.share_permille:
-        return dict.fromkeys(names, WHOLE)
+        return dict.fromkeys(names, SHARE_UNITS)
     given = [share for share in placement.share_permille if share]
     return dict(zip(names, given or [0] * len(names), strict=False))
 
@@ -42,8 +41,8 @@ def shares_now(answering: Sequence[Placement]) -> list[dict[str, int]]:
 def _scaled(weights: Mapping[int, int]) -> dict[int, int]:
     """Thousandths in proportion to weights that are not all 0; what rounding leaves goes to the greatest remainders."""
     total = sum(weights.values())
-    shares = {n: weight * WHOLE // total for n, weight in weights.items()}
-    by_remainder = sorted(weights, key=lambda n: (-(weights[n] * WHOLE % total), n))
-    for n in by_remainder[: WHOLE - sum(shares.values())]:
+    shares = {n: weight * SHARE_UNITS // total for n, weight in weights.items()}
+    by_remainder = sorted(weights, key=lambda n: (-(weights[n] * SHARE_UNITS % total), n))
+    for n in by_remainder[: SHARE_UNITS - sum(shares.values())]:
         shares[n] += 1
     return shares
