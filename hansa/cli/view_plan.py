@@ -18,7 +18,9 @@ def plan_blocks(decision: workload_pb2.Decision, spec: workload_pb2.WorkloadSpec
     zones: list[Line | Table] = [_fallback_line(one) for one in plan.assignments]
     if len(plan.assignments) > 1:
         zones = section("Zones together", assignment_table(plan, spec))
-    predicted = section("Predicted response time", predicted_table(plan.predicted, spec.latency))
+    served = any(one.service_us for one in plan.predicted)
+    title = "Predicted response time" if served else "Predicted round trip (the request gives no service times)"
+    predicted = section(title, predicted_table(plan.predicted, spec.latency))
     return [*zones, *predicted, *won_line(decision), cost_line(plan)]
 
 
@@ -53,7 +55,7 @@ def _shares(assignment: workload_pb2.Assignment, spec: workload_pb2.WorkloadSpec
 
 
 def predicted_table(predicted: Sequence[workload_pb2.PredictedLatency], budget: workload_pb2.LatencyBudget) -> Table:
-    """Response time per access point, and its parts at the budget's percentile."""
+    """Response time per access point, and its parts at the budget's percentile if there are any but the way."""
     rows = tuple(
         (
             one.access_point,
@@ -64,6 +66,8 @@ def predicted_table(predicted: Sequence[workload_pb2.PredictedLatency], budget: 
     )
     at = f" AT p{budget.percentile}" if budget.percentile else ""
     headers = ("ACCESS POINT", "p50", "p95", "p99", f"RTT + WAIT + SERVICE{at}")
+    if not any(one.service_us for one in predicted):
+        return Table(headers[:4], tuple(row[:4] for row in rows), right=frozenset({1, 2, 3}))
     return Table(headers, rows, right=frozenset({1, 2, 3, 4}))
 
 

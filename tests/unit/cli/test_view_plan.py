@@ -93,6 +93,15 @@ def test_a_plan_fits_a_terminal_without_a_line_that_is_cut(
     assert "nordavind/oslo-1         2  oslo       100 %   4.4 ms  skargard/stockholm-1" in rows
 
 
+def test_without_service_times_nothing_is_said_of_waiting_and_service(capsys: pytest.CaptureFixture[str]) -> None:
+    unserved = plan()
+    del unserved.predicted[0]
+    unserved.predicted.add(access_point="oslo", p50_us=5_400, p95_us=7_100, p99_us=7_600, rtt_us=7_100)
+    rows = shown(plan_blocks(decision(unserved), spec()), capsys)
+    at = rows.index("Predicted round trip (the request gives no service times)")
+    assert rows[at + 1 : at + 3] == ["ACCESS POINT     p50     p95     p99", "oslo          5.4 ms  7.1 ms  7.6 ms"]
+
+
 def test_a_plan_with_one_zone_needs_no_table_but_names_its_fallback(capsys: pytest.CaptureFixture[str]) -> None:
     one = plan()
     del one.assignments[1], one.predicted[:]
