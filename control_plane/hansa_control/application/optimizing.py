@@ -112,4 +112,6 @@ def _why_not(held: Workload) -> str:
     if held.spec.zones.maximum > 1 or len([at for at in held.placements if at.state in _LIVE]) > 1:
         return "it may be spread over several zones, which are planned together; it stays as it is"
     settled = all(at.state in _LIVE and at.generation == held.generation for at in held.placements)
+    if not settled and held.state is WorkloadState.UNPLACEABLE:
+        return "its zone is lost and no other takes it; it is placed as soon as one does"
     return "" if settled else "it is being placed or moved just now"
