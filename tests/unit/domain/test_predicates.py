@@ -214,6 +214,12 @@ HOSTILE = {
     "long pattern": f'zone.name.matches("{"a" * 101}")',
     "bad pattern": 'zone.name.matches("(")',
     "huge repetition": 'zone.name.matches("((a{1000}){1000}){1000}")',
+    "repetition that takes milliseconds": 'zone.name.matches("a{1,101}")',
+    "class of Unicode": r'zone.name.matches("\\pL{1,20}")',
+    "class of Unicode, spelt": r'zone.name.matches("\u005cpL{1,20}")',
+    "repetition, spelt": r'zone.name.matches("a\x7b1,101}")',
+    "repetition after a quote": r'zone.name.matches("\\Q[\\E(a{50}){50}]")',
+    "many patterns": " || ".join(['zone.name.matches("a{1,30}b")'] * 4),
     "null byte outside of a string": "true\x00",
 }
 
