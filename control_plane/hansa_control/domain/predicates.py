@@ -7,8 +7,8 @@ that costs little whatever it says. An expression comes from strangers and is ju
 - names: ``zone`` with an attribute of ``attributes``, variables of macros, and the functions in ``FUNCTIONS``;
 - ``all``, ``exists``, ``exists_one`` and ``filter`` at most ``MACROS_MAX`` times and never within one another, so that
   the work grows with the length of the expression times that of one list; ``map`` is not taken, as it builds values;
-- ``matches`` takes a literal pattern (RE2: time linear in the text). The patterns of an expression, their counts written
-  out, have at most ``PATTERN_WEIGHT_MAX`` characters together, since the library reads them anew for every zone;
+- ``matches`` takes a literal pattern (RE2: time linear in the text). The patterns of an expression, their counts
+  written out, have at most ``PATTERN_WEIGHT_MAX`` characters together, as the library reads them anew for every zone;
 - types are checked, and the result must be true or false.
 
 The library has bounds of its own beneath these (recursion, iterations). What goes wrong while an expression runs, an

@@ -27,7 +27,7 @@ from hansa_control.domain.model import (
     ServiceTime,
     WorkloadSpec,
 )
-from hansa_control.domain.queueing import Station, is_stable, mean_wait_us, wait_percentile_us
+from hansa_control.domain.queueing import Station, is_stable, mean_wait_us, wait_percentile_us, waits_us
 from hansa_control.domain.reach import CUT_OFF
 from hansa_control.domain.units import format_ms, format_ms_exact
 
@@ -182,11 +182,11 @@ def times_for(spec: WorkloadSpec, pool: AcceleratorPool | None) -> Times:
     most = min(max(spec.replicas_max, spec.replicas), spec.replicas + REPLICAS_TRIED_MAX)
     if service is None or spec.service is None:
         return Times(None, 0, np.full(1, NEVER_US, dtype=np.int64))
-    waits = [
-        wait_us(station_of(spec.service, service, replicas), _demand_millirps(spec), spec.latency.percentile)
-        for replicas in range(spec.replicas, most + 1)
-    ]
-    return Times(service, service_us_at(service, spec.latency.percentile), np.array(waits, dtype=np.int64))
+    percentile = spec.latency.percentile
+    stations = [station_of(spec.service, service, replicas) for replicas in range(spec.replicas, most + 1)]
+    found = waits_us(_demand_millirps(spec), stations, HALF_TAIL.get(percentile))
+    waits = [NEVER_US if wait is None else wait for wait in found]
+    return Times(service, service_us_at(service, percentile), np.array(waits, dtype=np.int64))
 
 
 def matching_time(profile: ServiceProfile, pool: AcceleratorPool | None) -> ServiceTime | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from hansa_control.domain.patterns import weight_of
 
 
