@@ -87,6 +87,24 @@ class LawDesk:
         except PresetUnknown:
             return replace(spec, residency=merge([_explicit(spec.residency), NOTHING_ALLOWED]))
 
+    def authors(self, spec: WorkloadSpec, tenant: str, *, is_own: bool) -> tuple[tuple[str, ResidencyPolicy], ...]:
+        """Whose rules apply, in words, each as it stands alone; is_own says that the zone is this operator's."""
+        now_ms = self._clock.wall_ms()
+        book = self._source.book(now_ms)
+        given = (
+            ("the workload", spec.residency),
+            (f"the contract of {tenant}", book.tenants.get(tenant)),
+            ("the nation", book.nation),
+            ("the zone's owner", book.owner if is_own else None),
+        )
+        return tuple((name, self._alone(policy, now_ms)) for name, policy in given if policy is not None)
+
+    def _alone(self, policy: ResidencyPolicy, now_ms: int) -> ResidencyPolicy:
+        try:
+            return merge(self._expanded([policy], now_ms))
+        except PresetUnknown:
+            return merge([_explicit(policy), NOTHING_ALLOWED])
+
     def owned(self, spec: WorkloadSpec) -> WorkloadSpec:
         """A request, perhaps a partner's, under what this operator demands of workloads in its own zones.
 
