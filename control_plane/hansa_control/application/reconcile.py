@@ -376,9 +376,14 @@ class Reconciler:
         return workload
 
     async def _place(self, workload: Workload, kept: list[Placement], avoid: tuple[ZoneId, ...]) -> Workload:
+        explained = self._state.decisions.get(str(workload.id))
         placed = await self._placer.place(workload, self._excluded(workload, avoid))
         workload = self._accepted(placed)
-        return workload if placed.granted else self._nothing_fits(workload, placed.decision, kept)
+        if placed.granted:
+            return workload
+        if kept and explained is not None:  # it stays where it is, and ``why`` goes on to say why
+            self._state.put(Table.DECISION, str(workload.id), explained)
+        return self._nothing_fits(workload, placed.decision, kept)
 
     def _accepted(self, placed: Placed) -> Workload:
         """The workload as placing left it, with its claims known."""

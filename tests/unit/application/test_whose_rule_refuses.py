@@ -97,6 +97,17 @@ async def test_a_workload_that_stays_for_want_of_a_zone_is_placed_there_and_stra
     assert (stranded.status, stranded.reason) == (ConditionStatus.TRUE, "NoFeasibleZone")
 
 
+async def test_why_goes_on_to_say_why_it_is_where_it_stays() -> None:
+    stage, laws = await running(NORDIC)
+    before = stage.decision
+    assert [str(choice.zone) for choice in before.choices] == [ZONE]
+    laws.pass_law(nation=denying("NO"))
+    await stage.look()
+    assert stage.conditions()["Stranded"] == "TRUE"
+    found = stage.plane.queries.explain(stage.workload.id, None)
+    assert (found.decision, found.now.choices) == (before, ())
+
+
 async def test_a_law_that_is_taken_back_leaves_no_word_of_it() -> None:
     stage, laws = await running(NORDIC)
     laws.pass_law(nation=denying("NO"))
