@@ -85,7 +85,8 @@ class Standpoint(NamedTuple):
             return None
         if round_trips(question) is not self.reach.rtt_us:
             return None
-        return self._replace(question=question, reach=self.reach.on(question), sources=Sources(question))
+        # A request without data sources has nothing to say of them, whatever the network.
+        return self._replace(question=question, reach=self.reach.on(question))
 
 
 class Verdicts:
