@@ -21,7 +21,7 @@ from hansa_control.domain.capacity_filters import GPU_CAPACITY as GPU_CAPACITY
 from hansa_control.domain.capacity_filters import GPU_MEMORY as GPU_MEMORY
 from hansa_control.domain.capacity_filters import GPU_MODEL as GPU_MODEL
 from hansa_control.domain.capacity_filters import MEMORY_CAPACITY as MEMORY_CAPACITY
-from hansa_control.domain.capacity_filters import Accelerators, Machine, Price, pool_keys
+from hansa_control.domain.capacity_filters import Accelerators, Machine, Price, Wanted, pool_keys
 from hansa_control.domain.claim_groups import groups_of
 from hansa_control.domain.columns import build_columns
 from hansa_control.domain.filters import Filter, Ints, Mask, Question
@@ -58,7 +58,8 @@ class FilterOutcome(NamedTuple):
 
 class Standpoint(NamedTuple):
     """What the filters say of zones whatever is free in them: it stays until the network, a measurement or a fact does
-    not. refused is by zone; scores keeps, by home operator, terms of scores that stay as long.
+    not. wanted is what would serve if it were free, refused is by zone; scores keeps, by home operator, terms of scores
+    that stay as long, and their sum.
     """
 
     question: Question
@@ -68,8 +69,9 @@ class Standpoint(NamedTuple):
     reach: Reach
     sources: Sources
     service: Service
+    wanted: Wanted
     refused: Mask
-    scores: dict[str, Mapping[str, NDArray[np.float64]]]
+    scores: dict[str, tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]]
 
     def is_of(self, question: Question) -> bool:
         return self.question.network is question.network and self.is_timely(question)
@@ -101,7 +103,7 @@ class Verdicts:
         self.columns = question.columns
         self.standpoint = standpoint = _standpoint(question)
         self.reach, self.service = standpoint.reach, standpoint.service
-        self.accelerators = Accelerators(question, self.service.replicas, self.service.sufficient)
+        self.accelerators = Accelerators(question, standpoint.wanted)
         self.replicas = self._replicas()
         self.price = Price(question, self.replicas)
         state, artefact, machine = State(question), Artefact(question), Machine(question, self.replicas)
@@ -117,8 +119,9 @@ class Verdicts:
             machine,
             self.price,
         )
-        changing = (state.failing, artefact.failing, self.accelerators.failing, machine.failing, self.price.failing)
-        self.failing: Mask = np.logical_or.reduce((standpoint.refused, *changing))
+        self.failing: Mask = standpoint.refused | state.failing
+        for at in (self.accelerators, machine, self.price):
+            self.failing |= at.failing
 
     def rejections(self) -> tuple[Rejection, ...]:
         """Every reason for every refused zone: by zone, and for each in the order of the filters."""
@@ -147,7 +150,8 @@ class Verdicts:
 
     def _replicas(self) -> Ints:
         """Replicas by zone: those that the pool which would be used needs, or the zone where none is needed."""
-        if self.question.spec.accelerator is None or not len(self.service.replicas):
+        is_same = self.question.spec.accelerator is None or not self.service.is_asked
+        if is_same or not len(self.service.replicas):
             return self.service.by_zone
         return np.where(
             self.accelerators.pool_row >= 0, self.service.replicas[self.accelerators.pool_row], self.service.by_zone
@@ -168,8 +172,11 @@ def _viewed(question: Question) -> Standpoint:
     reach = Reach(question)
     law, location, sources = Law(question), Location(question), Sources(question)
     service = Service(question, reach.rtt_us)
-    refused = np.logical_or.reduce([at.failing for at in (law, location, reach, sources, service)])
-    return Standpoint(question, groups_of(question).until_ms, law, location, reach, sources, service, refused, {})
+    wanted = Wanted(question, service.replicas, service.sufficient)
+    refused = law.failing | location.failing | reach.failing | sources.failing | service.failing
+    refused |= Artefact(question).failing
+    until_ms = groups_of(question).until_ms
+    return Standpoint(question, until_ms, law, location, reach, sources, service, wanted, refused, {})
 
 
 def judge_zones(spec: WorkloadSpec, snapshot: Snapshot, now_ms: int, own: str = "") -> Verdicts:

@@ -62,7 +62,7 @@ class Reach:
         self._question = question
         self._spec, self._columns = question.spec, question.columns
         self._keys = route_keys(question)
-        self._words = _words_of(question, self._keys)
+        self._ways = _ways_of(question, self._keys)
         self.rtt_us: Ints = round_trips(question)
         cut_off = self.rtt_us < 0
         self._slow: Mask = self.rtt_us > self._spec.latency.rtt_us_max
@@ -73,23 +73,23 @@ class Reach:
         self.failing: Mask = ~reached
 
     def on(self, question: Question) -> Reach:
-        """The same times on another network, which has its own words on paths."""
+        """The same times on another network, which has its own paths."""
         other = Reach.__new__(Reach)
         other.__dict__.update(self.__dict__)
-        other._question, other._words = question, _words_of(question, self._keys)
+        other._question, other._ways = question, _ways_of(question, self._keys)
         return other
 
     def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
         """Why users do not get to the zones of these rows, by access point, or not in time."""
         zones = self._columns.zones
         for at in self._cut_off(rows):
-            whys = self._words[at.point].whys
+            whys = self._table("whys", at.key)
             for row in at.rows:
                 found = why_cut_off(self._question.network, at.key, zones[row], whys)
                 yield row, Rejection(zones[row].id, found.reason or Reason.UNREACHABLE, found.result)
         bound = budget_text(self._spec.latency)
         for at in self._too_slow(rows):
-            texts = self._words[at.point].texts
+            texts = self._table("texts", at.key)
             for row, rtt_us in zip(at.rows, self.rtt_us[at.point, at.rows].tolist(), strict=True):
                 known: tuple[str, str] | None = texts.get((zones[row].inventory.node, rtt_us))
                 measured, evidence = known or self._path_text(at.point, row, texts)
@@ -114,6 +114,10 @@ class Reach:
             if found:
                 yield _From(point, self._keys[point], found)
 
+    def _table(self, name: str, key: RouteKey) -> Memo:
+        """What was put into words before of the paths of a key, by place; kept with the network."""
+        return self._question.network.routes.table((name, key), 2 * len(self._columns) + 16)
+
     def _path_text(self, point: int, row: int, texts: Memo) -> tuple[str, str]:
         """What was found of a path and on what it rests, for people; kept with the network."""
         zone = self._columns.zones[row]
@@ -132,8 +136,8 @@ class Reach:
         """The paths to a zone, in the order of the spec, of access points that have one; of some where points says."""
         zone = self._columns.zones[row]
         wanted = range(len(self._keys)) if points is None else points
-        found = (self._latency(point, row, zone) for point in wanted)
-        return tuple(latency for latency in found if latency is not None)
+        found = [self._latency(point, row, zone) for point in wanted]
+        return tuple([latency for latency in found if latency is not None])
 
     def rtts_along(self, point: int, row: int) -> dict[int, int]:
         """Round trips of the path that is used from an access point, by percentile, microseconds.
@@ -153,7 +157,7 @@ class Reach:
         return found
 
     def _latency(self, point: int, row: int, zone: Zone) -> AccessLatency | None:
-        rtt_us = int(self.rtt_us[point, row])
+        rtt_us: int = self.rtt_us.item(point, row)
         if rtt_us == CUT_OFF:
             return None
         found = self._along(point, row, zone)
@@ -163,17 +167,17 @@ class Reach:
 
     def _along(self, point: int, row: int, zone: Zone) -> AccessLatency | None:
         """The path as the network has it; kept while it is the same path."""
-        words = self._words[point]
-        route = words.paths.to(self._question.network, zone.inventory.node)
+        ways = self._ways[point]
+        route = ways.paths.to(self._question.network, zone.inventory.node)
         if route is None:
             return None
-        known: tuple[Route, AccessLatency] | None = words.latencies.get(row)
+        known: tuple[Route, AccessLatency] | None = ways.latencies.get(row)
         if known is None or known[0] is not route:
             found = latency_along(route, self._keys[point], zone)
             if found is None:
                 return None
             known = (route, found)
-            words.latencies.keep(row, known)
+            ways.latencies.keep(row, known)
         return known[1]
 
     def _holding(self, row: int) -> Iterator[Finding]:
@@ -222,31 +226,23 @@ class Sources:
         return [ConstraintResult(TRANSIT, f"lawful paths of {names}", bound, view(self._question.network))]
 
 
-class _Words(NamedTuple):
-    """Paths from one access point, the same by zone's row, and what was said of them by zone's place."""
+class _Ways(NamedTuple):
+    """Paths from one access point, and by zone's row what was said of them."""
 
     paths: Paths
     latencies: Memo
-    texts: Memo
-    whys: Memo
 
 
-def _words_of(question: Question, keys: tuple[RouteKey, ...]) -> tuple[_Words, ...]:
-    """By access point, what was found and put into words before; kept with the network."""
+def _ways_of(question: Question, keys: tuple[RouteKey, ...]) -> tuple[_Ways, ...]:
+    """By access point, the paths of a network; kept with it."""
     network, standing = question.network, question.columns.standing
-    known: tuple[_Words, ...] | None = network.routes.get(("words", standing, keys))
+    known: tuple[_Ways, ...] | None = network.routes.get(("ways", standing, keys))
     if known is None:
         entries_max = 2 * len(question.columns) + 16
         known = tuple(
-            _Words(
-                paths_of(network, key),
-                standing.asked.table(("latencies", key), entries_max),
-                network.routes.table(("texts", key), entries_max),
-                network.routes.table(("whys", key), entries_max),
-            )
-            for key in keys
+            _Ways(paths_of(network, key), standing.asked.table(("latencies", key), entries_max)) for key in keys
         )
-        network.routes.keep(("words", standing, keys), known)
+        network.routes.keep(("ways", standing, keys), known)
     return known
 
 

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from hansa_control.domain.capacity import is_acceptable_model
-from hansa_control.domain.capacity_filters import pools_suited
+from hansa_control.domain.capacity_filters import pools_suited, zones_suited
 from hansa_control.domain.filters import Ints, Mask, Question
 from hansa_control.domain.model import (
     AcceleratorNeed,
@@ -69,7 +69,8 @@ class Service:
         self.sufficient: Mask = np.ones(len(self._pools.zone), dtype=np.bool_)
         self.failing: Mask = np.zeros(len(question.columns), dtype=np.bool_)
         if self.is_asked:
-            self._slowest_us = np.where((rtt_us == CUT_OFF).any(axis=0), 0, rtt_us.max(axis=0, initial=0))
+            is_cut_off = np.minimum.reduce(rtt_us, axis=0, initial=0) == CUT_OFF
+            self._slowest_us = np.where(is_cut_off, 0, np.maximum.reduce(rtt_us, axis=0, initial=0))
             self._evaluate()
 
     def _evaluate(self) -> None:
@@ -78,14 +79,24 @@ class Service:
             self.failing = ~enough
             return
         slowest = self._slowest_us[self._pools.zone]
-        for kind, pool in enumerate(self._pools.kinds):
-            rows = np.flatnonzero(self._pools.kind == kind)
+        for rows, pool in zip(self._rows_by_kind(), self._pools.kinds, strict=True):
             self.replicas[rows], self.sufficient[rows] = self._needed(self.times_of(pool), slowest[rows])
-        suited = pools_suited(self._question.columns.standing, self._spec.accelerator)
-        has_pool, has_enough = np.zeros_like(self.failing), np.zeros_like(self.failing)
-        has_pool[self._pools.zone[suited]] = True
+        if self.sufficient.all():
+            return
+        standing = self._question.columns.standing
+        suited = pools_suited(standing, self._spec.accelerator)
+        has_enough = np.zeros_like(self.failing)
         has_enough[self._pools.zone[suited[self.sufficient[suited]]]] = True
-        self.failing = has_pool & ~has_enough
+        self.failing = zones_suited(standing, self._spec.accelerator) & ~has_enough
+
+    def _rows_by_kind(self) -> list[Ints]:
+        """The rows of the pools of each kind; kept with what zones are."""
+        kept = self._question.columns.standing.kept
+        known: list[Ints] | None = kept.get("rows by kind")
+        if known is None:
+            known = [np.flatnonzero(self._pools.kind == kind) for kind in range(len(self._pools.kinds))]
+            kept.keep("rows by kind", known)
+        return known
 
     def _needed(self, times: Times, slowest_us: Ints) -> tuple[Ints, Mask]:
         """The least replicas that keep every wait within what the slowest path leaves, and where there are such.
