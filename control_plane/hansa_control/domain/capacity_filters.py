@@ -106,6 +106,7 @@ class Accelerators:
         self._need = question.spec.accelerator
         self._least = 1 if question.spec.zones.maximum > 1 else question.spec.replicas
         self._wanted = wanted
+        self._bounds: dict[int, str] = {}
         self.pool_row = np.full(len(self._columns), NO_POOL, dtype=np.int64)
         if self._need is not None:
             serving = (self._columns.devices_free[wanted.rows] >= wanted.devices).nonzero()[0]
@@ -119,10 +120,10 @@ class Accelerators:
         """Every reason for which the zones of these rows lack accelerators."""
         if self._need is None:
             return
-        zones = self._columns.zones
+        need, zones = self._need, self._columns.zones
         for row in rows:
             zone_id = zones[row].id
-            for reason, result in self._lacking(row, self._need):
+            for reason, result in self._lacking(row, need):
                 yield row, Rejection(zone_id, reason, result)
 
     def passed(self, row: int) -> Iterable[ConstraintResult]:
@@ -163,9 +164,11 @@ class Accelerators:
     def _devices(self, row: int, rows: list[int], need: AcceleratorNeed) -> ConstraintResult:
         free, replicas, names = self._lists
         shown = ", ".join([f"{free[at]} free of {names[at]}" for at in rows])
-        return ConstraintResult(
-            GPU_CAPACITY, shown, _device_bound(need, replicas[rows[-1]]), free_in(self._columns, row)
-        )
+        count = replicas[rows[-1]]
+        bound = self._bounds.get(count)
+        if bound is None:
+            bound = self._bounds[count] = _device_bound(need, count)
+        return ConstraintResult(GPU_CAPACITY, shown, bound, free_in(self._columns, row))
 
     @cached_property
     def _lists(self) -> tuple[list[int], list[int], list[str]]:

@@ -12,6 +12,7 @@ from hansa_control.domain.columns import Columns, Standing
 from hansa_control.domain.filters import Ints, Mask, Question
 from hansa_control.domain.model import (
     DataClass,
+    NetworkLink,
     TransitRule,
     WorkloadSpec,
 )
@@ -146,10 +147,19 @@ def _lawful_attachments(rule: TransitRule | None, columns: Columns) -> Mask:
     standing = columns.standing
     known: Mask | None = standing.kept.get(("attachments", rule))
     if known is None:
-        sample = {zone.id.operator: zone for zone in standing.zones}
-        lawful = np.array([not link_faults(rule, attachment_of(sample[name])) for name in standing.owners], np.bool_)
+        lawful = np.array([not link_faults(rule, attachment) for attachment in _attachments(standing)], np.bool_)
         known = lawful[standing.operator_of]
         standing.kept.keep(("attachments", rule), known)
+    return known
+
+
+def _attachments(standing: Standing) -> list[NetworkLink]:
+    """An attachment of each owner, which a rule tells apart by its carrier alone; kept with what zones are."""
+    known: list[NetworkLink] | None = standing.kept.get("attachments")
+    if known is None:
+        sample = {zone.id.operator: zone for zone in standing.zones}
+        known = [attachment_of(sample[name]) for name in standing.owners]
+        standing.kept.keep("attachments", known)
     return known
 
 

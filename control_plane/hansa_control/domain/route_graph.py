@@ -124,9 +124,11 @@ def graph_of(network: Network, key: GraphKey) -> Graph:
 def _build(network: Network, key: GraphKey) -> Graph:
     node_ok = _nodes_allowed(network, key)
     there, back = _link_costs(network, key, node_ok, slice(None))
-    pair = network.arcs.pair
-    by_arc = np.concatenate([there, back])[pair]
-    by_turned = by_arc if network.is_symmetric else np.concatenate([back, there])[pair]
+    if network.is_symmetric:
+        by_arc = by_turned = there.take(network.arcs.link)
+    else:
+        pair = network.arcs.pair
+        by_arc, by_turned = np.concatenate([there, back])[pair], np.concatenate([back, there])[pair]
     return Graph(network.lineage.epoch, node_ok, by_arc, by_turned)
 
 
