@@ -159,7 +159,7 @@ class Verdicts:
 
     def _replicas(self) -> Ints:
         """Replicas by zone: those that the pool which would be used needs, or the zone where none is needed."""
-        is_same = self.question.spec.accelerator is None or not self.service.is_asked
+        is_same = self.question.spec.accelerator is None or self.service.is_least
         if is_same or not len(self.service.replicas):
             return self.service.by_zone
         return np.where(

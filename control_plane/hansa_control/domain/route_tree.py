@@ -90,9 +90,7 @@ def trees_of(network: Network, keys: Sequence[TreeKey]) -> Mapping[TreeKey, Tree
     return trees
 
 
-def walk_back(
-    network: Network, graph: Graph, tree: Tree, node: int, *, is_turned: bool
-) -> tuple[list[int], list[int]]:
+def walk_back(network: Network, graph: Graph, tree: Tree, node: int, *, is_turned: bool) -> tuple[list[int], list[int]]:
     """Nodes and links from a node that has a path back to the source.
 
     Each arc is the one that has the neighbour first by name, then the link.
