@@ -43,7 +43,6 @@ from hansa_control.domain.round_trips import CUT_OFF, lawful_trips, round_trips
 from hansa_control.domain.service import Service
 from hansa_control.domain.snapshot import Network, Snapshot
 
-
 REFUSAL_WEIGHT = 25
 """What a refusal in words weighs in a memo, as words of memory."""
 
