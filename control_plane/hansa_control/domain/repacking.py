@@ -3,8 +3,10 @@
 Generalised assignment with opening costs. Construction by regret (Martello and Toth, "Knapsack Problems", 1990, 7.4),
 then shifts, swaps and ejections, then ruin and recreate (Schrimpf et al., "Record breaking optimization results using
 the ruin and recreate principle", 2000) that closes a zone, opens one, or clears the zones a workload would like; what
-is a little worse than the best is accepted at first, less and less towards the end. No chance and no clock: choices
-walk through all indexes in a fixed order, and the budget is work.
+is a little worse than the best is accepted at first, less and less towards the end of a round. After each round a
+packing is put together of what zones held in all packings seen and of what prices propose (``zone_patterns``). It ends
+early where prices say that nothing better can be put together. No chance and no clock: choices walk through all indexes
+in a fixed order, and the budget is work.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ from hansa_control.domain.zone_patterns import Pool, Tables
 
 __all__ = ["Repacking", "RepackingLimits", "RepackingProblem", "Unplaced", "repack", "repacking_objective"]
 
-WORK_MAX = 14_000
-"""Default budget, in workloads put anew: below 2 s for 200 workloads on 200 zones on two cores."""
+WORK_MAX = 16_000
+"""Default budget, in workloads put anew or what takes as long: below 2 s for 200 workloads on 200 zones."""
 
 SEARCHED = 1_500
 """Work between two recombinations of what the search has seen."""
@@ -195,7 +197,7 @@ class _Packing:
         self.pool.learn(self.zone, np.unique(self.zone))
 
     def recombine(self, limits: RepackingLimits) -> bool:
-        """Puts a packing together of all patterns seen and priced, if better; whether there is no better one of them."""
+        """Takes the packing put together of patterns, if it is better; whether patterns allow no better one."""
         before, before_total = self.zone.copy(), self.total
         self.pool.work = self.work
         found, is_best = self.pool.improve(before, limits.work_max, limits.stops)

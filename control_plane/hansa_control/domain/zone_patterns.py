@@ -1,11 +1,11 @@
 """Patterns: sets of workloads that fit into one zone together, of which a whole packing is put together.
 
-Re-packing as set partitioning: each workload in one chosen pattern, each zone with one at most (Dantzig and Wolfe 1960;
-for generalised assignment Savelsbergh, "A branch-and-price algorithm for the generalized assignment problem", 1997). Its
-linear relaxation knows that a zone is filled by whole workloads, so it lies far nearer the optimum than that of shares
-of workloads. Patterns come from packings already found, and from its prices: what a workload's place is worth and what
-a zone's room costs name the patterns that would pay. Then patterns are fixed, most certain first, until what is left is
-small enough for HiGHS. No clock: work is counted, in the same unit as ``repacking`` counts it.
+Re-packing as set partitioning: each workload in one chosen pattern, each zone with one at most (Dantzig and Wolfe
+1960; for generalised assignment Savelsbergh, "A branch-and-price algorithm for the generalized assignment problem",
+1997). Its linear relaxation knows that a zone is filled by whole workloads, so it lies far nearer the optimum than that
+of parts of workloads. Patterns come from packings already found, and from its prices: what a workload's place is worth
+and what a zone's room costs name the patterns that would pay. Then patterns are fixed, most certain first, until what
+is left is small enough for HiGHS. No clock: work is counted, in the same unit as ``repacking`` counts it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,26 @@ CORE = 10
 """How many workloads of a zone are tried in all combinations when patterns are priced."""
 
 PRICED_PER_ZONE = 3
+"""How many patterns of a zone one pricing adds."""
+
 SMALL = 60
 """As many workloads are left to HiGHS; more are first made fewer by fixing patterns."""
 
 COLUMNS_MAX = 300
-WORK_PER_COLUMN = 20
 NODES_MAX = 60
+"""How many patterns HiGHS chooses from, and in how many nodes; it seldom leaves the root."""
+
 CERTAIN = 0.99
+"""From this part on a pattern of the relaxation is fixed together with others."""
+
 MISSING = 10.0
+"""A workload without a zone costs so many times the dearest place here; callers compare by their own price."""
+
 GAIN = 1e-7
+WORK_PER_COLUMN = 20
 ENTRIES_PER_WORK = 4_000
-HALF_ROWS = 200
+ROWS_EXTRA = 200
+"""What a relaxation and HiGHS count, measured against workloads put anew: 200 rows take one for 10 entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +90,13 @@ class Pool:
     work: int = 0
     _zones: list[int] = field(default_factory=list)
     _members: list[Ints] = field(default_factory=list)
+    _rows_of: list[Ints] = field(default_factory=list)
     _costs: list[float] = field(default_factory=list)
     _known: set[tuple[int, ...]] = field(default_factory=set)
     _above: Floats = field(init=False)
     _missing: Floats = field(init=False)
-    _bits: Ints = field(init=False)
+    _bits: Floats = field(init=False)
+    _demand: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         cost = self.tables.cost
@@ -93,7 +104,9 @@ class Pool:
         finite = self._above[np.isfinite(self._above)]
         dear = MISSING * (float(finite.max(initial=0.0)) + float(self.tables.opening.max(initial=0.0)) + 1.0)
         self._missing = np.where(np.isfinite(self._above).any(axis=1), dear, 0.0)
-        self._bits = (np.arange(1 << CORE)[:, None] >> np.arange(CORE)) & 1
+        # Whole numbers below 2**53 as floats, exact still: numpy multiplies only these fast.
+        self._bits = ((np.arange(1 << CORE)[:, None] >> np.arange(CORE)) & 1).astype(np.float64)
+        self._demand = self.tables.demand[:, :, :-1].astype(np.float64)
 
     def learn(self, zone: Ints, changed: Ints) -> None:
         """Keeps the patterns that an assignment (W,) has in the zones named."""
@@ -104,17 +117,17 @@ class Pool:
     def relaxation_work(self) -> int:
         """What one relaxation of all patterns counts; more than its size's part where there are many workloads."""
         entries = sum(map(len, self._members))
-        return 1 + entries * (HALF_ROWS + len(self.tables.cost)) // ENTRIES_PER_WORK + len(self.tables.opening)
+        return 1 + entries * (ROWS_EXTRA + len(self.tables.cost)) // ENTRIES_PER_WORK + len(self.tables.opening)
 
     def improve(self, zone: Ints, work_max: int, stop: Callable[[], bool]) -> tuple[Ints, bool]:
-        """An assignment (W,) put together of patterns, and whether none of patterns can be cheaper than ``zone``.
+        """An assignment (W,) put together of patterns, and whether no other of them can be cheaper than ``zone``.
 
         It may be dearer than ``zone``, and leave out more workloads: the caller compares.
         """
         rest, limit = _Rest.of(self.tables), self._value(zone)
         known = np.arange(len(self._zones))
         relaxed, open_ended = self._relax(known, rest), True
-        while relaxed is not None and self.work + self.relaxation_work() < work_max and not stop():
+        while relaxed is not None and self._after_relaxing() < work_max and not stop():
             open_ended = bool(self._price(relaxed, rest))
             if not open_ended:
                 break
@@ -122,7 +135,11 @@ class Pool:
             relaxed = self._relax(known, rest)
         if relaxed is None or relaxed.value >= limit - GAIN * (1 + limit):
             return zone, relaxed is not None and not open_ended
-        return self._whole((known, relaxed), rest, limit), False
+        return self._whole((known, relaxed), rest, (limit, work_max)), False
+
+    def _after_relaxing(self) -> int:
+        """The work done once another relaxation is, and HiGHS after it."""
+        return self.work + self.relaxation_work() + WORK_PER_COLUMN * min(COLUMNS_MAX, len(self._zones))
 
     def _add(self, zone: int, members: Ints) -> int:
         key = (zone, *members.tolist())
@@ -131,6 +148,7 @@ class Pool:
         self._known.add(key)
         self._zones.append(zone)
         self._members.append(members)
+        self._rows_of.append(np.array([*key[1:], len(self._above) + zone]))
         self._costs.append(float(self._above[members, zone].sum() + self.tables.opening[zone]))
         return 1
 
@@ -143,9 +161,9 @@ class Pool:
         return float(self._above[placed, zone[placed]].sum() + self.tables.opening[opened].sum()) + missing
 
     def _rows(self, columns: Ints, rest: _Rest) -> tuple[Floats, csc_array, Floats]:
-        """Costs, matrix and least of each row: a row for each workload and zone, a column each who is missing."""
+        """Costs, matrix, and least of each row, one for each workload and zone; last a column for each missing one."""
         count, zones = self._above.shape
-        parts = [np.append(self._members[at], count + self._zones[at]) for at in columns.tolist()]
+        parts = [self._rows_of[at] for at in columns.tolist()]
         ends = np.cumsum([0, *map(len, parts), *([1] * count)])
         row = np.concatenate((*parts, np.arange(count)))
         matrix = csc_array((np.where(row < count, 1.0, -1.0), row, ends), shape=(count + zones, len(columns) + count))
@@ -170,7 +188,7 @@ class Pool:
         gains = np.maximum(profit[core, at], -1.0 / GAIN)
         bits = self._bits[: 1 << len(core), : len(core)]
         value = bits @ gains + np.where(sure, profit, 0.0).sum(axis=0) - self.tables.opening[:-1] - relaxed.rent
-        for demand, left in zip(self.tables.demand, room, strict=True):
+        for demand, left in zip(self._demand, room, strict=True):
             value[bits @ demand[core, at] > left] = -np.inf
         kept = min(PRICED_PER_ZONE, len(value) - 1)
         found = 0
@@ -180,13 +198,13 @@ class Pool:
                 found += self._add(zone, np.sort(np.concatenate((np.flatnonzero(sure[:, zone]), chosen))))
         return found
 
-    def _cores(self, profit: Floats) -> tuple[Bools, Ints, Ints]:
-        """Of each zone the workloads sure to be in (W, Z), those to try in all combinations (K, Z), and room left (D, Z).
+    def _cores(self, profit: Floats) -> tuple[Bools, Ints, Floats]:
+        """Of each zone: who is sure to be in (W, Z), who is tried in all combinations (K, Z), and room left (D, Z).
 
         By profit for room; where a zone has room for many, all long before the first that does not fit are sure, and
         the core lies around it (Balas and Zemel, "An algorithm for large zero-one knapsack problems", 1980).
         """
-        demand, room = self.tables.demand[:, :, :-1], self.tables.room
+        demand, room = self._demand, self.tables.room
         weight = (demand / np.maximum(room, 1)[:, None]).sum(axis=0) + 1.0 / CORE
         dear = np.where(profit > 0, profit / weight, -np.inf)
         order = np.argsort(-dear, axis=0, kind="stable")
@@ -201,7 +219,7 @@ class Pool:
         np.put_along_axis(sure, order, np.arange(len(order))[:, None] < begin, axis=0)
         return sure, core, room - np.where(sure, demand, 0).sum(axis=1)
 
-    def _whole(self, found: tuple[Ints, _Relaxed], rest: _Rest, limit: float) -> Ints:
+    def _whole(self, found: tuple[Ints, _Relaxed], rest: _Rest, limits: tuple[float, int]) -> Ints:
         """Patterns fixed until few workloads wait, the most certain first; HiGHS for the others."""
         columns, relaxed = found
         chosen: list[int] = []
@@ -220,7 +238,7 @@ class Pool:
                 break
             relaxed = following
         spent = sum(self._costs[at] for at in chosen)
-        return self._assignment([*chosen, *self._solve((columns, relaxed), rest, limit - spent)])
+        return self._assignment([*chosen, *self._solve((columns, relaxed), rest, (limits[0] - spent, limits[1]))])
 
     def _without(self, rest: _Rest, chosen: Sequence[int]) -> _Rest:
         waiting, free = rest.waiting.copy(), rest.free.copy()
@@ -237,12 +255,15 @@ class Pool:
         ]
         return np.flatnonzero(fits)
 
-    def _solve(self, found: tuple[Ints, _Relaxed], rest: _Rest, limit: float) -> list[int]:
-        """The best of columns that a packing below the limit may have, as far as so many nodes show it."""
+    def _solve(self, found: tuple[Ints, _Relaxed], rest: _Rest, limits: tuple[float, int]) -> list[int]:
+        """The best of columns that a packing below the limit may have, as far as so many nodes and so much work go."""
         columns, relaxed = found
+        if not len(columns):
+            return []
         reduced = np.array([self._reduced(at, relaxed) for at in columns.tolist()])
-        order = np.argsort(reduced, kind="stable")[:COLUMNS_MAX] if len(columns) else columns
-        kept = columns[np.sort(order[reduced[order] <= limit - relaxed.value + GAIN])] if len(columns) else columns
+        most = min(COLUMNS_MAX, max(limits[1] - self.work, 0) // WORK_PER_COLUMN)
+        order = np.argsort(reduced, kind="stable")[:most]
+        kept = columns[np.sort(order[reduced[order] <= limits[0] - relaxed.value + GAIN])]
         if not len(kept):
             return []
         self.work += len(kept) * WORK_PER_COLUMN
