@@ -103,7 +103,7 @@ def test_patterns_put_together_the_optimum_where_the_search_alone_misses_it() ->
 
 
 def test_who_is_out_for_lack_of_room_does_not_stop_the_others_from_being_packed_well() -> None:
-    asked = replace(random_packing(2), capacity=np.full((6, 2), 9))
+    asked = replace(random_packing(2), capacity=np.array([[9, 9]] * 4 + [[0, 0]] * 2))
     found, exact = repack(asked, RepackingLimits(3_000)), solve_repacking(asked)
     check(asked, found.zones)
     assert found.unplaced and len(found.unplaced) == exact.unplaced
