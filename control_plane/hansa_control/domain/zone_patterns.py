@@ -122,12 +122,8 @@ class Pool:
     def improve(self, zone: Ints, work_max: int, stop: Callable[[], bool]) -> tuple[Ints, bool]:
         """An assignment (W,) put together of patterns, and whether no other of them can be cheaper than ``zone``.
 
-        It may be dearer than ``zone``, and leave out workloads: the caller compares. Where ``zone`` leaves out one that
-        has a zone to go to, nothing is tried: room is the question then, and prices in cost say little of it.
+        It may be dearer than ``zone``, and leave out more workloads: the caller compares.
         """
-        nowhere = len(self.tables.opening) - 1
-        if (self._missing[zone >= nowhere] > 0).any():
-            return zone, False
         rest, limit = _Rest.of(self.tables), self._value(zone)
         known = np.arange(len(self._zones))
         relaxed, open_ended = self._relax(known, rest), True
