@@ -57,7 +57,6 @@ class Arena:
         self.domain_counts = tuple(int(labels.max(initial=0)) + 1 for labels in self.domains)
         self.usable = (self.free > 0) & problem.admissible.any(axis=0) & np.isfinite(self.fixed)
         self.is_capacitated = bool((self.room[self.usable, 1] < self.demand_sum).any())
-        self.has_replicas = self.bounds.replicas_min > 1 or self.is_capacitated
         self._price_missing()
 
     def _price_missing(self) -> None:
@@ -102,7 +101,7 @@ class Arena:
 
         A position nearby lends its prices, which saves steps and changes nothing else.
         """
-        replicas = self._fill(replicas)
+        replicas = self._fill(self.without_fill(replicas))
         position = self._weigh(replicas, near)
         for _ in range(REPAIRS_MAX if self.is_capacitated else 0):
             more = self._repair(position)
@@ -122,14 +121,19 @@ class Arena:
 
     def shares_within(self, zones: Ints, room: Floats, near: Position | None = None) -> Flows:
         """The cheapest shares of zones (k,) with so much room (k,), and of the unserved in the last column."""
-        cost = np.empty((len(self.demand), len(zones) + 1))
-        cost[:, :-1], cost[:, -1] = self.cost[:, zones], self.unserved
+        cost = self.cost_with_unserved(zones)
         room = np.concatenate((room, (np.inf,)))
         if not self.is_capacitated:
             return cheapest_shares(cost, self.demand, room)
         if near is None:
             return cheapest_shares(cost, self.demand, room, Start(np.zeros(len(room)), np.zeros(cost.shape)))
         return cheapest_shares(cost, self.demand, room, self._start_near(near, zones, (cost, room)))
+
+    def cost_with_unserved(self, zones: Ints) -> Floats:
+        """Costs of zones (k,) and of the unserved in the last column (A, k + 1), to write on."""
+        cost = np.empty((len(self.demand), len(zones) + 1))
+        cost[:, :-1], cost[:, -1] = self.cost.take(zones, axis=1), self.unserved
+        return cost
 
     def _start_near(self, near: Position, zones: Ints, table: tuple[Floats, Floats]) -> Start:
         """Prices and shares to start from: those of the position nearby, and in a zone it lacks what fills it."""
@@ -160,6 +164,10 @@ class Arena:
         for spread, zones in zip(self.problem.spreads, shape.zones_of, strict=True):
             missing += max(0, spread.domains_min - int((zones > 0).sum()))
         return missing
+
+    def without_fill(self, replicas: Ints) -> Ints:
+        """One replica a zone where room is not scarce: more of them only fill up to the least number."""
+        return replicas if self.is_capacitated else np.minimum(replicas, 1)
 
     def _fill(self, replicas: Ints) -> Ints:
         """Replicas up to replicas_min, each where it is cheapest among open zones."""

@@ -135,7 +135,7 @@ def _choose(state: Search, moves: Moves) -> tuple[Position, tuple[int, ...]] | N
         touched = moves.zones_of(at)
         if bound >= aspired and any(state.tabu.get(zone, 0) > state.steps for zone in touched):
             continue
-        after = moves.apply(at, state.position.replicas)
+        after = moves.apply(at)
         key = after.tobytes()
         if key in state.visited:
             continue
