@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hansa_control.domain.joint_arena import Arena, Position, filling_price
-from hansa_control.domain.joint_moves import FINE_ZONES_MAX, Moves, Targets, score_moves, targets_of
+from hansa_control.domain.joint_moves import Moves, Targets, score_moves, targets_of
 from hansa_control.domain.joint_problem import Bools, Floats, Ints, SearchLimits, Stop
+from hansa_control.domain.joint_relaxation import Relaxed, rank_zones
 
 TRIES_CAPACITATED = 6
 TENURE = 4
@@ -26,6 +27,9 @@ KEPT = 4
 PRICED_IN = 12
 TOLERANCE = 1e-9
 RANKED_MAX = 64
+LISTED = 40
+LISTED_CAPACITATED = 64
+RELAXATION_PER_WORK = 20
 INFINITE = float("inf")
 
 
@@ -49,8 +53,12 @@ class Search:
 
 def search(arena: Arena, limits: SearchLimits) -> tuple[Search, Stop]:
     """Climbs from no zone until the work is spent or it is told to stop; starts anew when nothing improves."""
-    targets = targets_of(arena, _short_list(arena))
-    state = Search(arena, limits, arena.evaluate(_first_zones(arena, targets)), targets)
+    listed, cheapest = _short_list(arena)
+    targets = targets_of(arena, listed)
+    first = _first_zones(arena, targets)
+    if not arena.is_capacitated:
+        first[cheapest] = 1
+    state = Search(arena, limits, arena.evaluate(first), targets)
     _record(state, state.position)
     while (stop := _stop(state)) is None:
         if (not _advance(state) or state.idle >= PATIENCE) and not _restart(state):
@@ -206,34 +214,35 @@ def _raise_stakes(state: Search) -> None:
     state.position = state.arena.evaluate(state.position.replicas)
 
 
-def _short_list(arena: Arena) -> Ints:
-    """Zones worth trying first: near for somebody, good for all, cheap, roomy, and some of every domain."""
+def _short_list(arena: Arena) -> tuple[Ints, Ints]:
+    """Zones worth trying first, ascending, and those of the cheapest plan that the relaxation met."""
     zones = np.flatnonzero(arena.usable)
-    if len(zones) <= FINE_ZONES_MAX // 2:
-        return zones
-    cost = arena.cost[:, zones]
-    own = arena.fixed[zones] + arena.replica_cost[zones]
-    fairly = cost.sum(axis=0) + own
-    shared = cost + own / max(len(cost), 1)
-    picked = [shared.argmin(axis=1), _lowest(fairly, 24), _lowest(own, 6)]
+    ranking = rank_zones(relaxed_of(arena, zones))
+    arena.work += ranking.work // RELAXATION_PER_WORK
+    listed = ranking.zones[: LISTED_CAPACITATED if arena.is_capacitated else LISTED]
+    near = ranking.zones if arena.domains else listed
+    picked = [listed, ranking.cheapest]
+    picked += [near[_first_of_each(labels[near])] for labels in arena.domains]
+    return np.unique(np.concatenate(picked)), ranking.cheapest
+
+
+def relaxed_of(arena: Arena, zones: Ints) -> Relaxed:
+    """The problem as the relaxation sees it: where room is scarce replicas come in fractions."""
+    bounds, own, cost, room = arena.bounds, arena.fixed[zones], arena.cost.take(zones, axis=1), None
     if arena.is_capacitated:
-        widest = arena.room[zones, np.maximum(arena.free[zones], 1)]
-        picked += [_lowest(fairly / np.maximum(widest, 1.0), 12), _lowest(-widest, 6)]
-    for labels in arena.domains:
-        picked.append(_first_of_each(labels[zones], fairly))
-    listed: Ints = zones[np.unique(np.concatenate(picked))]
-    return listed
+        room = arena.room[zones, arena.free[zones]]
+        each = arena.replica_cost[zones] * arena.free[zones] / np.maximum(room, 1.0)
+        cost += arena.demand[:, None] * each
+        own = own + 0.5 * arena.replica_cost[zones]
+    else:
+        own = own + arena.replica_cost[zones]
+    return Relaxed(zones, cost, own, room, arena.demand, bounds.zones_min, bounds.zones_max)
 
 
-def _lowest(key: Floats, count: int) -> Ints:
-    return np.argsort(key, kind="stable")[:count]
-
-
-def _first_of_each(labels: Ints, key: Floats) -> Ints:
-    """The two lowest of every domain, of at most 16 domains."""
-    order = np.lexsort((key, labels))
+def _first_of_each(labels: Ints) -> Ints:
+    """The first two of every domain, of at most 16 domains."""
+    order = np.argsort(labels, kind="stable")
     ranked = labels[order]
     start: Bools = np.ones(len(ranked), dtype=np.bool_)
     start[2:] = ranked[2:] != ranked[:-2]
-    first = order[start]
-    return first[np.argsort(key[first], kind="stable")][:32]
+    return np.sort(order[start])[:32]
