@@ -16,11 +16,14 @@ import numpy as np
 from hansa_control.domain.joint_problem import Floats, Ints
 
 STEPS = 30
+STEP_WORK = 10_000
+"""What a step takes beside a look at every access point and zone, in such looks: measured."""
+
 PACE_KEPT = 0.95
 """How much of a step's length the next has."""
 
-NARROWED = ((4, 250), (10, 100))
-"""After so many steps only so many zones of least reduced cost are looked at further."""
+FIRST_ZONES_MAX, LATER_ZONES_MAX, LATER = 300, 100, 6
+"""So many zones of least reduced cost are looked at more than once, and so many after the first few steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,15 @@ class _Answer:
 
 def rank_zones(relaxed: Relaxed) -> Ranking:
     """Zones by least reduced cost, at the best prices that a few steps find."""
+    work = relaxed.cost.size
+    relaxed = _without_dear(relaxed)
     price, opened = _greedy(relaxed)
-    narrowed, pace, best, work = dict(NARROWED), 1.0, -np.inf, relaxed.cost.size * len(opened)
+    work += relaxed.cost.size * len(opened)
     cheapest, least = relaxed.zones[opened], _cost_of(relaxed, opened)
-    lowest = np.zeros(len(relaxed.zones))
+    pace, best, lowest = 1.0, -np.inf, np.zeros(len(relaxed.zones))
     for step in range(STEPS):
         answer = _answer(relaxed, price)
-        work += relaxed.cost.size
+        work += STEP_WORK + relaxed.cost.size
         if answer.value > best:
             best, lowest = answer.value, answer.reduced
         if (cost := _cost_of(relaxed, answer.opened)) < least:
@@ -85,10 +90,22 @@ def rank_zones(relaxed: Relaxed) -> Ranking:
             break
         price = price + pace * max(least - answer.value, 1e-3 * abs(least)) / length * slope
         pace *= PACE_KEPT
-        if len(relaxed.zones) > narrowed.get(step, len(relaxed.zones)):
-            kept = np.sort(np.argsort(answer.reduced, kind="stable")[: narrowed[step]])
+        if step == LATER and len(relaxed.zones) > LATER_ZONES_MAX:
+            kept = _least(answer.reduced, LATER_ZONES_MAX)
             relaxed, lowest = relaxed.only(kept), lowest[kept]
     return Ranking(relaxed.zones[np.argsort(lowest, kind="stable")], np.sort(cheapest), work)
+
+
+def _without_dear(relaxed: Relaxed) -> Relaxed:
+    """Only zones that look good where everybody pays what the third best zone costs."""
+    if len(relaxed.zones) <= FIRST_ZONES_MAX:
+        return relaxed
+    price = np.partition(relaxed.cost, 2, axis=1)[:, 2]
+    return relaxed.only(_least(_answer(relaxed, price).reduced, FIRST_ZONES_MAX))
+
+
+def _least(reduced: Floats, count: int) -> Ints:
+    return np.sort(np.argsort(reduced, kind="stable")[:count])
 
 
 def _greedy(relaxed: Relaxed) -> tuple[Floats, Ints]:
@@ -123,5 +140,7 @@ def _answer(relaxed: Relaxed, price: Floats) -> _Answer:
 
 
 def _cost_of(relaxed: Relaxed, opened: Ints) -> float:
-    """What it costs with those zones, as if there were room; infinite for none."""
-    return float(relaxed.cost[:, opened].min(axis=1, initial=np.inf).sum() + relaxed.own[opened].sum())
+    """What it costs with those zones, as if each had room for all; infinite where they have too little together."""
+    if relaxed.room is not None and relaxed.room[opened].sum() < relaxed.demand.sum():
+        return float("inf")
+    return float(relaxed.cost[:, opened].min(axis=1).sum() + relaxed.own[opened].sum())

@@ -55,10 +55,7 @@ def search(arena: Arena, limits: SearchLimits) -> tuple[Search, Stop]:
     """Climbs from no zone until the work is spent or it is told to stop; starts anew when nothing improves."""
     listed, cheapest = _short_list(arena)
     targets = targets_of(arena, listed)
-    first = _first_zones(arena, targets)
-    if not arena.is_capacitated:
-        first[cheapest] = 1
-    state = Search(arena, limits, arena.evaluate(first), targets)
+    state = Search(arena, limits, _first_position(arena, cheapest, targets), targets)
     _record(state, state.position)
     while (stop := _stop(state)) is None:
         if (not _advance(state) or state.idle >= PATIENCE) and not _restart(state):
@@ -86,6 +83,33 @@ def _restart(state: Search) -> bool:
     _record(state, state.position)
     state.idle, state.priced_at = 0, np.inf
     return True
+
+
+def _first_position(arena: Arena, cheapest: Ints, targets: Targets) -> Position:
+    """The cheapest plan that the relaxation met, or where that lacks room one made a zone at a time if it is better."""
+    replicas = np.zeros(len(arena.fixed), dtype=np.int64)
+    replicas[cheapest] = _replicas_for(arena, cheapest)
+    relaxed = arena.evaluate(replicas)
+    if relaxed.feasible or not arena.is_capacitated:
+        return relaxed
+    grown = arena.evaluate(_first_zones(arena, targets))
+    return grown if grown.total < relaxed.total else relaxed
+
+
+def _replicas_for(arena: Arena, zones: Ints) -> Ints:
+    """Replicas of zones (k,) for who is nearest to each, and more where room is cheapest until all have room."""
+    if not arena.is_capacitated:
+        return np.ones(len(zones), dtype=np.int64)
+    room, free, cost = arena.room[zones], arena.free[zones], arena.replica_cost[zones]
+    load = np.bincount(arena.cost[:, zones].argmin(axis=1), arena.demand, len(zones))
+    held = np.clip((room < load[:, None]).sum(axis=1), 1, free)
+    each = np.arange(len(zones))
+    while room[each, held].sum() < arena.demand_sum and held.sum() < arena.bounds.replicas_max:
+        gained = room[each, np.minimum(held + 1, free)] - room[each, held]
+        if not gained.any():
+            break
+        held[np.where(gained > 0, cost / np.maximum(gained, 1e-9), np.inf).argmin()] += 1
+    return held
 
 
 def _first_zones(arena: Arena, targets: Targets) -> Ints:

@@ -1,0 +1,89 @@
+"""Bounds on what several sets of replicas cost, all at once, each at prices of room of its own.
+
+Dual ascent for the shares' transportation problem, a price at a time (Erlenkotter, "A dual-based procedure for
+uncapacitated facility location", Operations Research 26, 1978, has the idea): the zone furthest past its room gets the
+price at which it is just full, which is the best price that it can have while the others stay. Every price gives a
+bound by weak duality, and the search evaluates the sets of the lowest bounds exactly, starting from these prices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hansa_control.domain.joint_arena import Arena, Position
+from hansa_control.domain.joint_problem import Floats, Ints
+
+ROUNDS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Tightened:
+    """Bounds (m,) of sets, and the prices of room (m, k) of their open zones in ascending order, padded."""
+
+    bound: Floats
+    price: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Costs (k, m, A) at no price, rooms (k, m) and demand (A,); the last zone of all stands for the unserved."""
+
+    cost: Floats
+    room: Floats
+    demand: Floats
+
+
+def tighten(arena: Arena, position: Position, sets: list[Ints]) -> Tightened:
+    """Bounds of sets of replicas (Z,) near a position, above those at its prices; lacking zones are not in them."""
+    opened = [np.flatnonzero(replicas) for replicas in sets]
+    table = _table(arena, sets, opened)
+    present = np.zeros(len(arena.fixed))
+    present[position.open_zones] = position.flows.price[:-1]
+    price = np.zeros(table.room.shape)
+    for at, zones in enumerate(opened):
+        price[: len(zones), at] = present[zones]
+    bound = _ascend(table, price)
+    own = np.array([arena.set_cost(replicas) for replicas in sets])
+    arena.work += ROUNDS * (ROUND_WORK + table.cost.size // 3)
+    return Tightened(bound + own, price.T)
+
+
+def _table(arena: Arena, sets: list[Ints], opened: list[Ints]) -> _Table:
+    most = max(len(zones) for zones in opened)
+    cost = np.full((most + 1, len(sets), len(arena.demand)), np.inf)
+    room = np.zeros((most + 1, len(sets)))
+    cost[-1], room[-1] = arena.unserved, np.inf
+    for at, (replicas, zones) in enumerate(zip(sets, opened, strict=True)):
+        cost[: len(zones), at] = arena.cost.T[zones]
+        room[: len(zones), at] = arena.room[zones, replicas[zones]]
+    return _Table(cost, room, arena.demand)
+
+
+def _ascend(table: _Table, price: Floats) -> Floats:
+    """Raises and lowers prices (k, m) in place; the value of the dual (m,)."""
+    cost = table.cost + table.demand * price[:, :, None]
+    columns = np.arange(price.shape[1])
+    last = np.full(len(columns), -1)
+    for _ in range(ROUNDS):
+        load = ((cost <= cost.min(axis=0)) * table.demand).sum(axis=2)
+        off = np.where(price > 0, np.abs(load - table.room), load - table.room)
+        off[last, columns] = -np.inf
+        last = off.argmax(axis=0)
+        cost[last, columns] = np.inf
+        elsewhere, here = cost.min(axis=0), table.cost[last, columns]
+        price[last, columns] = _filling(elsewhere - here, table.demand, table.room[last, columns])
+        cost[last, columns] = here + table.demand * price[last, columns][:, None]
+    room = np.where(price > 0, table.room, 0.0)
+    return np.asarray(cost.min(axis=0).sum(axis=1) - (price * room).sum(axis=0))
+
+
+def _filling(gain: Floats, demand: Floats, room: Floats) -> Floats:
+    """Prices (m,) at which rooms (m,) are just full, of what access points gain there (m, A)."""
+    rows = np.arange(len(room))
+    each = gain / np.maximum(demand, 1e-12)
+    order = np.argsort(-each, axis=1)
+    filled = np.cumsum(demand[order], axis=1)
+    at = np.minimum((filled <= room[:, None]).sum(axis=1), len(demand) - 1)
+    return np.where(filled[:, -1] > room, np.maximum(each[rows, order[rows, at]], 0.0), 0.0)
