@@ -13,8 +13,8 @@ import numpy as np
 from hansa_control.domain.joint_problem import Floats, Ints, JointProblem
 from hansa_control.domain.transport import EPSILON, Flows, Start, cheapest_shares
 
-EVALUATION_WORK = 500
-STEP_WORK = 500
+EVALUATION_WORK = 1_500
+STEP_WORK = 120
 """Work of one evaluation and of one push of its shares, in moves whose bound is computed instead: measured."""
 
 REPAIRS_MAX = 4
@@ -113,7 +113,7 @@ class Arena:
     def _weigh(self, replicas: Ints, near: Position | None) -> Position:
         zones = np.flatnonzero(replicas)
         flows = self.shares_within(zones, self.room[zones, replicas[zones]], near)
-        self.work += EVALUATION_WORK + STEP_WORK * flows.steps
+        self.work += (EVALUATION_WORK if self.is_capacitated else 500) + STEP_WORK * flows.steps
         lacking = self._lacking(replicas)
         total = flows.cost + self.set_cost(replicas) + self.weight * lacking
         served = bool((flows.shares[:, -1] < EPSILON).all())

@@ -15,15 +15,9 @@ import numpy as np
 from hansa_control.domain.joint_arena import Arena, Position
 from hansa_control.domain.joint_problem import Floats, Ints
 
-ROUNDS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Tightened:
-    """Bounds (m,) of sets, and the prices of room (m, k) of their open zones in ascending order, padded."""
-
-    bound: Floats
-    price: Floats
+ROUNDS = 4
+ROUND_WORK = 300
+"""Work of a round beside its costs: measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +29,8 @@ class _Table:
     demand: Floats
 
 
-def tighten(arena: Arena, position: Position, sets: list[Ints]) -> Tightened:
-    """Bounds of sets of replicas (Z,) near a position, above those at its prices; lacking zones are not in them."""
+def tighten(arena: Arena, position: Position, sets: list[Ints]) -> Floats:
+    """Bounds (m,) of sets of replicas (Z,) near a position, above those at its prices; lacking zones are not in them."""
     opened = [np.flatnonzero(replicas) for replicas in sets]
     table = _table(arena, sets, opened)
     present = np.zeros(len(arena.fixed))
@@ -47,7 +41,7 @@ def tighten(arena: Arena, position: Position, sets: list[Ints]) -> Tightened:
     bound = _ascend(table, price)
     own = np.array([arena.set_cost(replicas) for replicas in sets])
     arena.work += ROUNDS * (ROUND_WORK + table.cost.size // 3)
-    return Tightened(bound + own, price.T)
+    return bound + own
 
 
 def _table(arena: Arena, sets: list[Ints], opened: list[Ints]) -> _Table:

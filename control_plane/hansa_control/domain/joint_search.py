@@ -8,16 +8,19 @@ that of costs, ties go to the lower index.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 
 from hansa_control.domain.joint_arena import Arena, Position, filling_price
+from hansa_control.domain.joint_bounds import tighten
 from hansa_control.domain.joint_moves import Moves, Targets, score_moves, targets_of
 from hansa_control.domain.joint_problem import Bools, Floats, Ints, SearchLimits, Stop
 from hansa_control.domain.joint_relaxation import Relaxed, rank_zones
 
-TRIES_CAPACITATED = 6
+TRIES = 4
+TIGHTENED_MAX = 12
 TENURE = 4
 PATIENCE = 16
 RESTARTS_MAX = 5
@@ -156,32 +159,62 @@ def _advance(state: Search) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A move that may be made: what it costs at least, the zones it touches, the replicas (Z,) after it."""
+
+    bound: float
+    touched: tuple[int, ...]
+    after: Ints
+    key: bytes
+
+
 def _choose(state: Search, moves: Moves) -> tuple[Position, tuple[int, ...]] | None:
     """The first evaluated move that improves the position, else the best of those tried; and the zones it touched."""
-    tries = TRIES_CAPACITATED if state.arena.is_capacitated else 1
-    aspired = _best_total(state) - TOLERANCE
+    tries = TRIES
     best: tuple[Position, tuple[int, ...]] | None = None
-    for at, bound in _ranked(moves.bound):
-        if tries == 0 or bound == INFINITE or (best and bound >= best[0].total):
+    for candidate in _promising(state, moves):
+        if tries == 0 or (best and candidate.bound >= best[0].total):
             break
+        if candidate.key not in state.known:
+            tries -= 1
+            state.known[candidate.key] = state.arena.evaluate(candidate.after, state.position)
+        found = state.known[candidate.key]
+        if found.replicas.tobytes() in state.visited:
+            continue
+        if best is None or found.total < best[0].total:
+            best = (found, candidate.touched)
+        if _improves(found, state.position):
+            break
+    return best
+
+
+def _promising(state: Search, moves: Moves) -> Iterator[Candidate]:
+    """Moves by their bound, lowest first; where room is scarce by a bound with prices of their own."""
+    if not state.arena.is_capacitated:
+        return _allowed(state, moves)
+    few = list(islice(_allowed(state, moves), TIGHTENED_MAX))
+    fresh = [at for at, candidate in enumerate(few) if candidate.key not in state.known]
+    if len(fresh) > 1:
+        bounds = tighten(state.arena, state.position, [few[at].after for at in fresh])
+        for at, bound in zip(fresh, bounds.tolist(), strict=True):
+            few[at] = replace(few[at], bound=max(bound, few[at].bound))
+    return iter(sorted(few, key=lambda candidate: candidate.bound))
+
+
+def _allowed(state: Search, moves: Moves) -> Iterator[Candidate]:
+    """Moves that are not tabu, unless they may lead to the best plan yet, and do not lead back."""
+    aspired = _best_total(state) - TOLERANCE
+    for at, bound in _ranked(moves.bound):
+        if bound == INFINITE:
+            return
         touched = moves.zones_of(at)
         if bound >= aspired and any(state.tabu.get(zone, 0) > state.steps for zone in touched):
             continue
         after = moves.apply(at)
         key = after.tobytes()
-        if key in state.visited:
-            continue
-        if key not in state.known:
-            tries -= 1
-            state.known[key] = state.arena.evaluate(after, state.position)
-        found = state.known[key]
-        if found.replicas.tobytes() in state.visited:
-            continue
-        if best is None or found.total < best[0].total:
-            best = (found, touched)
-        if _improves(found, state.position):
-            break
-    return best
+        if key not in state.visited:
+            yield Candidate(bound, touched, after, key)
 
 
 def _ranked(bound: Floats) -> Iterator[tuple[int, float]]:
