@@ -52,7 +52,7 @@ class Relaxed:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Zones (n,) that are worth trying, best first; the cheapest set of zones met on the way, ascending; the work."""
+    """Zones (n,) that are worth trying, best first; the cheapest set of zones met on the way; the work."""
 
     zones: Ints
     cheapest: Ints
@@ -93,7 +93,7 @@ def rank_zones(relaxed: Relaxed) -> Ranking:
         if step == LATER and len(relaxed.zones) > LATER_ZONES_MAX:
             kept = _least(answer.reduced, LATER_ZONES_MAX)
             relaxed, lowest = relaxed.only(kept), lowest[kept]
-    return Ranking(relaxed.zones[np.argsort(lowest, kind="stable")], np.sort(cheapest), work)
+    return Ranking(relaxed.zones[np.argsort(lowest, kind="stable")], cheapest, work)
 
 
 def _without_dear(relaxed: Relaxed) -> Relaxed:

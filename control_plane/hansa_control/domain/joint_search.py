@@ -90,13 +90,20 @@ def _restart(state: Search) -> bool:
 
 def _first_position(arena: Arena, cheapest: Ints, targets: Targets) -> Position:
     """The cheapest plan that the relaxation met, or where that lacks room one made a zone at a time if it is better."""
-    replicas = np.zeros(len(arena.fixed), dtype=np.int64)
-    replicas[cheapest] = _replicas_for(arena, cheapest)
-    relaxed = arena.evaluate(replicas)
+    relaxed = arena.evaluate(_within_bounds(arena, cheapest, _replicas_for(arena, cheapest)))
     if relaxed.feasible or not arena.is_capacitated:
         return relaxed
     grown = arena.evaluate(_first_zones(arena, targets))
     return grown if grown.total < relaxed.total else relaxed
+
+
+def _within_bounds(arena: Arena, zones: Ints, wanted: Ints) -> Ints:
+    """Replicas (Z,) as wanted (k,), the first zones first, as far as spread and the most replicas allow."""
+    replicas = np.zeros(len(arena.fixed), dtype=np.int64)
+    for zone, count in zip(zones.tolist(), wanted.tolist(), strict=True):
+        spare = arena.bounds.replicas_max - int(replicas.sum())
+        replicas[zone] = max(0, min(count, spare, int(arena.domain_room(replicas)[zone])))
+    return replicas
 
 
 def _replicas_for(arena: Arena, zones: Ints) -> Ints:
