@@ -13,9 +13,11 @@ import numpy as np
 from hansa_control.domain.joint_problem import Floats, Ints, JointProblem
 from hansa_control.domain.transport import EPSILON, Flows, Start, cheapest_shares
 
-EVALUATION_WORK = 1_500
-STEP_WORK = 120
-"""Work of one evaluation and of one push of its shares, in moves whose bound is computed instead: measured."""
+EVALUATION_WORK, EVALUATION_WORK_CAPACITATED, STEP_WORK = 350, 1_900, 140
+"""Work of one evaluation, where room is not and is scarce, and of one push of its shares: measured."""
+
+BEGINNING_WORK, COSTS_PER_WORK = 3_000, 25
+"""Work before and after a search, and how many costs are one more: measured."""
 
 REPAIRS_MAX = 4
 
@@ -45,7 +47,8 @@ class Arena:
     """The problem as the search sees it; ``work`` counts what was done."""
 
     def __init__(self, problem: JointProblem) -> None:
-        self.problem, self.bounds, self.work = problem, problem.bounds, 0
+        self.problem, self.bounds = problem, problem.bounds
+        self.work = BEGINNING_WORK + problem.cost_of_share.size // COSTS_PER_WORK
         self.demand = problem.demand_millirps.astype(np.float64)
         self.demand_sum = float(self.demand.sum())
         highest = max(int(problem.demand_millirps.sum()), 1) * 2
@@ -113,7 +116,8 @@ class Arena:
     def _weigh(self, replicas: Ints, near: Position | None) -> Position:
         zones = np.flatnonzero(replicas)
         flows = self.shares_within(zones, self.room[zones, replicas[zones]], near)
-        self.work += (EVALUATION_WORK if self.is_capacitated else 500) + STEP_WORK * flows.steps
+        once = EVALUATION_WORK_CAPACITATED if self.is_capacitated else EVALUATION_WORK
+        self.work += once + STEP_WORK * flows.steps
         lacking = self._lacking(replicas)
         total = flows.cost + self.set_cost(replicas) + self.weight * lacking
         served = bool((flows.shares[:, -1] < EPSILON).all())

@@ -21,8 +21,8 @@ from hansa_control.domain.joint_problem import Bools, Floats, Ints
 FINE_ZONES_MAX = 160
 """So many targets at most have bounds with a price of their own, which take several times as long."""
 
-SCORING_WORK = 700
-"""Work of a scoring beside its moves: measured."""
+SCORING_WORK, SCORING_WORK_CAPACITATED, SPREAD_WORK, COSTS_PER_WORK = 1_400, 3_100, 500, 150
+"""Work of a scoring and of choosing from it, of a spread, and how many costs are one more: measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def score_moves(arena: Arena, position: Position, targets: Targets) -> Moves:
     if arena.is_capacitated:
         _add_short_of_room(arena, position, (sources, targets, bound))
     _forbid_pointless((sources, targets, bound))
-    arena.work += _work_of_scoring(arena, targets, bound)
+    arena.work += _work_of_scoring(arena, bound)
     return Moves(position.replicas, bound, sources, targets, added)
 
 
@@ -181,11 +181,11 @@ def _serve_unpriced(best: Best, cost: Floats, table: Floats) -> None:
     lost = np.minimum(cost, second[:, None])
     lost -= kept
     table[:, :-1], table[:, -1] = kept.sum(axis=0), value.sum()
+    table[1:, -1] += np.bincount(best.first, best.second - best.value, len(table))[:-1]
     ends = np.searchsorted(best.first[order], np.arange(len(table))).tolist()
     for row, (start, end) in enumerate(pairwise(ends), start=1):
         if end > start:
-            table[row, :-1] += lost[start:end].sum(axis=0)
-            table[row, -1] += (second[start:end] - value[start:end]).sum()
+            table[row, :-1] += np.add.reduce(lost[start:end], axis=0)
 
 
 def _priced(arena: Arena, position: Position, move: tuple[Best, Targets, Ints]) -> Floats:
@@ -331,7 +331,6 @@ def _add_short_of_room(arena: Arena, position: Position, move: tuple[Sources, Ta
     bound += np.maximum(short - before, 0.0) * (2.0 * arena.weight / max(arena.demand_sum, 1.0))
 
 
-def _work_of_scoring(arena: Arena, targets: Targets, bound: Floats) -> int:
-    if not arena.is_capacitated:
-        return SCORING_WORK + bound.size // 2 + targets.cost.size // 8
-    return SCORING_WORK + bound.size * (1 if targets.is_coarse else 3) + targets.cost.size // 8
+def _work_of_scoring(arena: Arena, bound: Floats) -> int:
+    fixed = SCORING_WORK_CAPACITATED if arena.is_capacitated else SCORING_WORK + SPREAD_WORK * len(arena.domains)
+    return fixed + bound.size * len(arena.demand) // COSTS_PER_WORK

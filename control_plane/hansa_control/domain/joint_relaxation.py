@@ -16,8 +16,8 @@ import numpy as np
 from hansa_control.domain.joint_problem import Floats, Ints
 
 STEPS = 30
-STEP_WORK = 10_000
-"""What a step takes beside a look at every access point and zone, in such looks: measured."""
+STEP_WORK, COSTS_PER_WORK, COSTS_PER_WORK_CAPACITATED = 250, 45, 30
+"""Work of a step, and how many costs of serving that are looked at are one more: measured."""
 
 PACE_KEPT = 0.95
 """How much of a step's length the next has."""
@@ -71,15 +71,16 @@ class _Answer:
 
 def rank_zones(relaxed: Relaxed) -> Ranking:
     """Zones by least reduced cost, at the best prices that a few steps find."""
-    work = relaxed.cost.size
+    per_work = COSTS_PER_WORK if relaxed.room is None else COSTS_PER_WORK_CAPACITATED
+    work = STEP_WORK + relaxed.cost.size // per_work
     relaxed = _without_dear(relaxed)
     price, opened = _greedy(relaxed)
-    work += relaxed.cost.size * len(opened)
+    work += relaxed.cost.size * len(opened) // per_work
     cheapest, least = relaxed.zones[opened], _cost_of(relaxed, opened)
     pace, best, lowest = 1.0, -np.inf, np.zeros(len(relaxed.zones))
     for step in range(STEPS):
         answer = _answer(relaxed, price)
-        work += STEP_WORK + relaxed.cost.size
+        work += STEP_WORK + relaxed.cost.size // per_work
         if answer.value > best:
             best, lowest = answer.value, answer.reduced
         if (cost := _cost_of(relaxed, answer.opened)) < least:

@@ -32,22 +32,24 @@ TOLERANCE = 1e-9
 RANKED_MAX = 64
 LISTED = 40
 LISTED_CAPACITATED = 64
-RELAXATION_PER_WORK = 20
 INFINITE = float("inf")
 
 
 @dataclass(slots=True)
 class Search:
-    """What a search knows at a time; ``best`` holds feasible positions, cheapest first."""
+    """What a search knows at a time.
+
+    ``best`` holds feasible positions, cheapest first, ``tabu`` (Z,) up to which step a zone is not to be touched.
+    """
 
     arena: Arena
     limits: SearchLimits
     position: Position
     targets: Targets
+    tabu: Ints
     best: list[Position] = field(default_factory=list)
     known: dict[bytes, Position] = field(default_factory=dict)
     visited: set[bytes] = field(default_factory=set)
-    tabu: dict[int, int] = field(default_factory=dict)
     steps: int = 0
     restarts: int = 0
     idle: int = 0
@@ -58,7 +60,7 @@ def search(arena: Arena, limits: SearchLimits) -> tuple[Search, Stop]:
     """Climbs from no zone until the work is spent or it is told to stop; starts anew when nothing improves."""
     listed, cheapest = _short_list(arena)
     targets = targets_of(arena, listed)
-    state = Search(arena, limits, _first_position(arena, cheapest, targets), targets)
+    state = Search(arena, limits, _first_position(arena, cheapest, targets), targets, np.zeros(len(arena.fixed), dtype=np.int64))
     _record(state, state.position)
     while (stop := _stop(state)) is None:
         if (not _advance(state) or state.idle >= PATIENCE) and not _restart(state):
@@ -79,9 +81,9 @@ def _restart(state: Search) -> bool:
         return False
     state.restarts += 1
     known = [*state.best[:1], state.position]
-    avoided = {int(zone) for position in known for zone in position.open_zones}
-    state.tabu |= dict.fromkeys(avoided, state.steps + RESTART_TENURE)
-    kept = state.targets.zones[~np.isin(state.targets.zones, sorted(avoided))]
+    avoided = np.unique(np.concatenate([position.open_zones for position in known]))
+    state.tabu[avoided] = state.steps + RESTART_TENURE
+    kept = state.targets.zones[~np.isin(state.targets.zones, avoided)]
     state.position = state.arena.evaluate(_first_zones(state.arena, targets_of(state.arena, kept)))
     _record(state, state.position)
     state.idle, state.priced_at = 0, np.inf
@@ -160,7 +162,7 @@ def _advance(state: Search) -> bool:
     climbs = _improves(following, state.position)
     state.idle = 0 if improved or climbs else state.idle + 1
     state.position = following
-    state.tabu |= dict.fromkeys(touched, state.steps + TENURE)
+    state.tabu[list(touched)] = state.steps + TENURE
     if not state.best and state.idle >= INFEASIBLE_PATIENCE:
         _raise_stakes(state)
     return True
@@ -211,17 +213,19 @@ def _promising(state: Search, moves: Moves) -> Iterator[Candidate]:
 
 def _allowed(state: Search, moves: Moves) -> Iterator[Candidate]:
     """Moves that are not tabu, unless they may lead to the best plan yet, and do not lead back."""
-    aspired = _best_total(state) - TOLERANCE
+    tabu = state.tabu > state.steps
+    if tabu.any():
+        sources = tabu[moves.sources.zones]
+        sources[0] = False
+        touched = sources[:, None] | np.append(tabu[moves.targets.zones], False)
+        moves.bound[touched & (moves.bound >= _best_total(state) - TOLERANCE)] = INFINITE
     for at, bound in _ranked(moves.bound):
         if bound == INFINITE:
             return
-        touched = moves.zones_of(at)
-        if bound >= aspired and any(state.tabu.get(zone, 0) > state.steps for zone in touched):
-            continue
         after = moves.apply(at)
         key = after.tobytes()
         if key not in state.visited:
-            yield Candidate(bound, touched, after, key)
+            yield Candidate(bound, moves.zones_of(at), after, key)
 
 
 def _ranked(bound: Floats) -> Iterator[tuple[int, float]]:
@@ -282,7 +286,7 @@ def _short_list(arena: Arena) -> tuple[Ints, Ints]:
     """Zones worth trying first, ascending, and those of the cheapest plan that the relaxation met."""
     zones = np.flatnonzero(arena.usable)
     ranking = rank_zones(relaxed_of(arena, zones))
-    arena.work += ranking.work // RELAXATION_PER_WORK
+    arena.work += ranking.work
     listed = ranking.zones[: LISTED_CAPACITATED if arena.is_capacitated else LISTED]
     near = ranking.zones if arena.domains else listed
     picked = [listed, ranking.cheapest]
