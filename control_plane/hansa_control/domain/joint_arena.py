@@ -171,7 +171,9 @@ class Arena:
 
     def without_fill(self, replicas: Ints) -> Ints:
         """One replica a zone where room is not scarce: more of them only fill up to the least number."""
-        return replicas if self.is_capacitated else np.minimum(replicas, 1)
+        if self.is_capacitated or self.bounds.replicas_min <= 1:
+            return replicas
+        return np.minimum(replicas, 1)
 
     def _fill(self, replicas: Ints) -> Ints:
         """Replicas up to replicas_min, each where it is cheapest among open zones."""

@@ -86,7 +86,8 @@ def targets_of(arena: Arena, zones: Ints) -> Targets:
 
 def score_moves(arena: Arena, position: Position, targets: Targets) -> Moves:
     """Bounds of every move from the position; infinite for those that break a bound from above."""
-    position = replace(position, replicas=arena.without_fill(position.replicas))
+    if arena.bounds.replicas_min > 1:
+        position = replace(position, replicas=arena.without_fill(position.replicas))
     sources = _sources(arena, position)
     added = _added(arena, position, (sources, targets))
     bound = _serving(arena, position, (sources, targets, added))
@@ -105,11 +106,11 @@ def _sources(arena: Arena, position: Position) -> Sources:
     here = position.open_zones
     held = position.replicas[here]
     wide = here[held > 1] if arena.is_capacitated else here[:0]
-    return Sources(
-        np.concatenate(([-1], here, wide)),
-        np.concatenate(([0], held, np.ones(len(wide), dtype=np.int64))),
-        np.concatenate(([0], np.ones(len(here), dtype=np.int64), np.zeros(len(wide), dtype=np.int64))),
-    )
+    zones = np.concatenate(([-1], here, wide))
+    taken = np.ones(len(zones), dtype=np.int64)
+    closes = np.zeros(len(zones), dtype=np.int64)
+    taken[0], taken[1 : len(here) + 1], closes[1 : len(here) + 1] = 0, held, 1
+    return Sources(zones, taken, closes)
 
 
 def _added(arena: Arena, position: Position, move: tuple[Sources, Targets]) -> Ints:
@@ -238,27 +239,31 @@ def _adding_cost(arena: Arena, position: Position, adding: tuple[Targets, Ints])
 def _add_missing(arena: Arena, position: Position, move: tuple[Sources, Targets, Floats]) -> None:
     """Adds the cost of zones and replicas that would be missing, infinite where a bound from above would be broken."""
     sources, targets, bound = move
-    bounds, held = arena.bounds, position.replicas
-    zones = len(position.open_zones) - sources.closes
-    none_left = int(held.sum()) - sources.taken >= bounds.replicas_max
-    nothing = _cost_of_count(arena, position, zones)
-    opening = np.where(none_left, np.inf, _cost_of_count(arena, position, zones + 1))
+    here = len(position.open_zones)
+    less, same, more = (_cost_of_count(arena, position, count) for count in (here - 1, here, here + 1))
+    nothing = np.where(sources.closes > 0, less, same)
+    opening = np.where(sources.closes > 0, same, more)
+    widening = nothing
+    total = int(position.replicas.sum())
+    if total >= arena.bounds.replicas_max:
+        none_left = total - sources.taken >= arena.bounds.replicas_max
+        opening, widening = np.where(none_left, np.inf, opening), np.where(none_left, np.inf, nothing)
     bound[:, -1] += nothing
-    if not arena.is_capacitated:
+    if arena.is_capacitated:
+        bound[:, :-1] += np.where(position.replicas[targets.zones] > 0, widening[:, None], opening[:, None])
+    else:
         bound[:, :-1] += opening[:, None]
-        return
-    widening = np.where(none_left, np.inf, nothing)
-    bound[:, :-1] += np.where(held[targets.zones] > 0, widening[:, None], opening[:, None])
 
 
-def _cost_of_count(arena: Arena, position: Position, zones: Ints) -> Floats:
-    """What numbers of zones (s,) lack: zones, and where room is not scarce the replicas that fill up."""
+def _cost_of_count(arena: Arena, position: Position, zones: int) -> float:
+    """What so many zones lack: zones, and where room is not scarce the replicas that fill up."""
     bounds = arena.bounds
-    cost = np.maximum(bounds.zones_min - zones, 0) * arena.weight
-    cost[zones > bounds.zones_max] = np.inf
-    if not arena.is_capacitated and bounds.replicas_min > 1 and len(position.open_zones):
-        least = float(arena.replica_cost[position.open_zones].min())
-        cost += np.maximum(bounds.replicas_min - zones, 0) * least
+    if zones > bounds.zones_max:
+        return float("inf")
+    cost = max(bounds.zones_min - zones, 0) * arena.weight
+    missing = 0 if arena.is_capacitated else max(bounds.replicas_min - zones, 0)
+    if missing and len(position.open_zones):
+        cost += missing * float(arena.replica_cost[position.open_zones].min())
     return cost
 
 

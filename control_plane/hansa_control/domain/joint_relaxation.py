@@ -15,14 +15,14 @@ import numpy as np
 
 from hansa_control.domain.joint_problem import Floats, Ints
 
-STEPS = 30
+STEPS = 20
 STEP_WORK, COSTS_PER_WORK, COSTS_PER_WORK_CAPACITATED = 250, 45, 30
 """Work of a step, and how many costs of serving that are looked at are one more: measured."""
 
 PACE_KEPT = 0.95
 """How much of a step's length the next has."""
 
-FIRST_ZONES_MAX, LATER_ZONES_MAX, LATER = 300, 100, 6
+FIRST_ZONES_MAX, LATER_ZONES_MAX, LATER = 200, 80, 4
 """So many zones of least reduced cost are looked at more than once, and so many after the first few steps."""
 
 
