@@ -159,6 +159,15 @@ class Arena:
         zones = np.flatnonzero(replicas)
         return float((self.fixed[zones] + self.replica_cost[zones] * replicas[zones]).sum())
 
+    def cost_of_count(self, zones: Ints, count: int) -> float:
+        """What so many zones lack or have too many; without scarce room also replicas, as cheap as in any of zones."""
+        bounds = self.bounds
+        if count > bounds.zones_max:
+            return float("inf")
+        cost = max(bounds.zones_min - count, 0) * self.weight
+        missing = 0 if self.is_capacitated else max(bounds.replicas_min - count, 0)
+        return cost + missing * float(self.replica_cost[zones].min(initial=np.inf)) if missing and len(zones) else cost
+
     def _lacking(self, replicas: Ints) -> int:
         """How many zones, replicas and domains are missing."""
         if self.bounds.zones_min <= 1 and self.bounds.replicas_min <= 1 and not self.domains:

@@ -240,7 +240,7 @@ def _add_missing(arena: Arena, position: Position, move: tuple[Sources, Targets,
     """Adds the cost of zones and replicas that would be missing, infinite where a bound from above would be broken."""
     sources, targets, bound = move
     here = len(position.open_zones)
-    less, same, more = (_cost_of_count(arena, position, count) for count in (here - 1, here, here + 1))
+    less, same, more = (arena.cost_of_count(position.open_zones, count) for count in (here - 1, here, here + 1))
     nothing = np.where(sources.closes > 0, less, same)
     opening = np.where(sources.closes > 0, same, more)
     widening = nothing
@@ -253,18 +253,6 @@ def _add_missing(arena: Arena, position: Position, move: tuple[Sources, Targets,
         bound[:, :-1] += np.where(position.replicas[targets.zones] > 0, widening[:, None], opening[:, None])
     else:
         bound[:, :-1] += opening[:, None]
-
-
-def _cost_of_count(arena: Arena, position: Position, zones: int) -> float:
-    """What so many zones lack: zones, and where room is not scarce the replicas that fill up."""
-    bounds = arena.bounds
-    if zones > bounds.zones_max:
-        return float("inf")
-    cost = max(bounds.zones_min - zones, 0) * arena.weight
-    missing = 0 if arena.is_capacitated else max(bounds.replicas_min - zones, 0)
-    if missing and len(position.open_zones):
-        cost += missing * float(arena.replica_cost[position.open_zones].min())
-    return cost
 
 
 def _add_spread(arena: Arena, position: Position, move: tuple[Sources, Targets, Floats]) -> None:

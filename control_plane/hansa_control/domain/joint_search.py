@@ -16,8 +16,9 @@ import numpy as np
 from hansa_control.domain.joint_arena import Arena, Position, filling_price
 from hansa_control.domain.joint_bounds import tighten
 from hansa_control.domain.joint_moves import Moves, Targets, score_moves, targets_of
+from hansa_control.domain.joint_pairs import better_exchanges
 from hansa_control.domain.joint_problem import Bools, Floats, Ints, SearchLimits, Stop
-from hansa_control.domain.joint_relaxation import Relaxed, rank_zones
+from hansa_control.domain.joint_relaxation import Ranking, Relaxed, rank_zones
 
 TRIES = 4
 TIGHTENED_MAX = 12
@@ -47,6 +48,7 @@ class Search:
     position: Position
     targets: Targets
     tabu: Ints
+    ranked: Ints
     best: list[Position] = field(default_factory=list)
     known: dict[bytes, Position] = field(default_factory=dict)
     visited: set[bytes] = field(default_factory=set)
@@ -54,13 +56,16 @@ class Search:
     restarts: int = 0
     idle: int = 0
     priced_at: float = np.inf
+    exchanged_at: float = np.inf
 
 
 def search(arena: Arena, limits: SearchLimits) -> tuple[Search, Stop]:
     """Climbs from no zone until the work is spent or it is told to stop; starts anew when nothing improves."""
-    listed, cheapest = _short_list(arena)
+    ranking = _ranking(arena)
+    listed, cheapest = _short_list(arena, ranking), ranking.cheapest
     targets = targets_of(arena, listed)
-    state = Search(arena, limits, _first_position(arena, cheapest, targets), targets, np.zeros(len(arena.fixed), dtype=np.int64))
+    tabu = np.zeros(len(arena.fixed), dtype=np.int64)
+    state = Search(arena, limits, _first_position(arena, cheapest, targets), targets, tabu, ranking.zones)
     _record(state, state.position)
     while (stop := _stop(state)) is None:
         if (not _advance(state) or state.idle >= PATIENCE) and not _restart(state):
@@ -86,7 +91,7 @@ def _restart(state: Search) -> bool:
     kept = state.targets.zones[~np.isin(state.targets.zones, avoided)]
     state.position = state.arena.evaluate(_first_zones(state.arena, targets_of(state.arena, kept)))
     _record(state, state.position)
-    state.idle, state.priced_at = 0, np.inf
+    state.idle, state.priced_at, state.exchanged_at = 0, np.inf, np.inf
     return True
 
 
@@ -152,7 +157,7 @@ def _advance(state: Search) -> bool:
     """One move; False where there is none left."""
     moves = score_moves(state.arena, state.position, state.targets)
     chosen = _choose(state, moves)
-    if (chosen is None or not _improves(chosen[0], state.position)) and _price_in(state):
+    if (chosen is None or not _improves(chosen[0], state.position)) and (_price_in(state) or _exchange(state)):
         return True
     if chosen is None:
         return False
@@ -275,6 +280,20 @@ def _price_in(state: Search) -> bool:
     return True
 
 
+def _exchange(state: Search) -> bool:
+    """At a local optimum without scarce room, goes where two zones for two others lead, if that is better."""
+    if state.arena.is_capacitated or state.position.total >= state.exchanged_at:
+        return False
+    state.exchanged_at = state.position.total
+    for replicas in better_exchanges(state.arena, state.position, state.ranked)[:TRIES]:
+        found = state.arena.evaluate(replicas)
+        if _improves(found, state.position):
+            state.position, state.idle = found, 0
+            _record(state, found)
+            return True
+    return False
+
+
 def _raise_stakes(state: Search) -> None:
     state.arena.make_missing_dearer()
     state.known.clear()
@@ -282,16 +301,18 @@ def _raise_stakes(state: Search) -> None:
     state.position = state.arena.evaluate(state.position.replicas)
 
 
-def _short_list(arena: Arena) -> tuple[Ints, Ints]:
-    """Zones worth trying first, ascending, and those of the cheapest plan that the relaxation met."""
-    zones = np.flatnonzero(arena.usable)
-    ranking = rank_zones(relaxed_of(arena, zones))
+def _ranking(arena: Arena) -> Ranking:
+    ranking = rank_zones(relaxed_of(arena, np.flatnonzero(arena.usable)))
     arena.work += ranking.work
+    return ranking
+
+
+def _short_list(arena: Arena, ranking: Ranking) -> Ints:
+    """Zones worth trying first, ascending: of least reduced cost, of the first plan, and some of every domain."""
     listed = ranking.zones[: LISTED_CAPACITATED if arena.is_capacitated else LISTED]
-    near = ranking.zones if arena.domains else listed
-    picked = [listed, ranking.cheapest]
-    picked += [near[_first_of_each(labels[near])] for labels in arena.domains]
-    return np.unique(np.concatenate(picked)), ranking.cheapest
+    near = ranking.zones
+    picked = [listed, ranking.cheapest, *(near[_first_of_each(labels[near])] for labels in arena.domains)]
+    return np.unique(np.concatenate(picked))
 
 
 def relaxed_of(arena: Arena, zones: Ints) -> Relaxed:
