@@ -21,7 +21,7 @@ from hansa_control.domain.joint_problem import Bools, Floats, Ints
 FINE_ZONES_MAX = 160
 """So many targets at most have bounds with a price of their own, which take several times as long."""
 
-SCORING_WORK, SCORING_WORK_CAPACITATED, SPREAD_WORK, COSTS_PER_WORK = 1_400, 3_100, 500, 150
+SCORING_WORK, SCORING_WORK_CAPACITATED, SPREAD_WORK, COSTS_PER_WORK = 1_400, 2_900, 500, 150
 """Work of a scoring and of choosing from it, of a spread, and how many costs are one more: measured."""
 
 

@@ -119,7 +119,7 @@ def _replicas_for(arena: Arena, zones: Ints) -> Ints:
         return np.ones(len(zones), dtype=np.int64)
     room, free, cost = arena.room[zones], arena.free[zones], arena.replica_cost[zones]
     load = np.bincount(arena.cost[:, zones].argmin(axis=1), arena.demand, len(zones))
-    held = np.clip((room < load[:, None]).sum(axis=1), 1, free)
+    held: Ints = np.clip((room < load[:, None]).sum(axis=1), 1, free)
     each = np.arange(len(zones))
     while room[each, held].sum() < arena.demand_sum and held.sum() < arena.bounds.replicas_max:
         gained = room[each, np.minimum(held + 1, free)] - room[each, held]
