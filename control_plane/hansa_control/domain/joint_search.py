@@ -74,10 +74,14 @@ def search(arena: Arena, limits: SearchLimits) -> tuple[Search, Stop]:
 
 
 def _stop(state: Search) -> Stop | None:
-    if state.arena.work >= state.limits.work_max:
+    if _is_spent(state):
         return Stop.WORK
     asked = state.limits.should_stop is not None and state.limits.should_stop()
     return Stop.ASKED if asked else None
+
+
+def _is_spent(state: Search) -> bool:
+    return state.arena.work >= state.limits.work_max
 
 
 def _restart(state: Search) -> bool:
@@ -188,7 +192,7 @@ def _choose(state: Search, moves: Moves) -> tuple[Position, tuple[int, ...]] | N
     tries = TRIES
     best: tuple[Position, tuple[int, ...]] | None = None
     for candidate in _promising(state, moves):
-        if tries == 0 or (best and candidate.bound >= best[0].total):
+        if tries == 0 or (best and (candidate.bound >= best[0].total or _is_spent(state))):
             break
         if candidate.key not in state.known:
             tries -= 1
