@@ -22,7 +22,7 @@ import difflib
 import re
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from cel_expr_python import cel
 
@@ -42,6 +42,9 @@ MACROS_MAX = 4
 PATTERN_LENGTH_MAX = 100
 PATTERN_WEIGHT_MAX = 100
 COMPILED_MAX = 1_024
+OUTCOMES_MAX = 65_536
+
+_Plain: TypeAlias = str | float | tuple[str, ...] | None
 
 MACROS = frozenset({"all", "exists", "exists_one", "filter"})
 FUNCTIONS = frozenset(
@@ -104,10 +107,27 @@ def compile_predicate(text: str) -> Predicate | str:
 
 
 def evaluate(text: str, values: known.Values) -> Outcome:
-    """What the predicate in ``text`` says of a zone with these values (``attributes.values_of``)."""
+    """What the predicate in ``text`` says of a zone with these values (``attributes.values_of``).
+
+    It is worked out once for each set of values that it reads: whoever filters and whoever explains ask the same.
+    """
     predicate = compile_predicate(text)
     if isinstance(predicate, str):
         return Outcome(Reason.PREDICATE_FAILED, f"not a predicate, {predicate}")
+    return _outcome(text, tuple(_plain(values.get(name)) for name in predicate.reads))
+
+
+def _plain(value: known.Value | None) -> _Plain:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=OUTCOMES_MAX, typed=True)
+def _outcome(text: str, read: tuple[_Plain, ...]) -> Outcome:
+    predicate = compile_predicate(text)
+    if isinstance(predicate, str):
+        raise TypeError(f"no predicate: {text}")
+    named = zip(predicate.reads, read, strict=True)
+    values = {name: list(v) if isinstance(v, tuple) else v for name, v in named if v is not None}
     try:
         result = predicate.program.eval(data={"zone": values})
         kind, value = result.type().name(), result.plain_value()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from deciding_world import H100, L4, NOW_MS, fact, facts, zone
 from hansa_control.domain import attributes as known
+from hansa_control.domain import predicates
 from hansa_control.domain.model import Fact, FactKind, Reason
 from hansa_control.domain.predicates import (
     COMPILED_MAX,
@@ -259,3 +260,27 @@ def test_compiled_expressions_are_kept_and_bounded() -> None:
 def test_countries_of_site_headquarters_and_parents_are_told_apart() -> None:
     found = values_of(ATTRIBUTES, facts(site="NO", headquarters="SE", parent="FI"), NOW_MS)
     assert (found["country"], found["headquarters_country"], found["parent_countries"]) == ("NO", "SE", ["FI"])
+
+
+def test_what_was_worked_out_for_one_zone_is_not_said_of_another() -> None:
+    text = 'zone.country in ["NO", "SE"] && zone.models.exists(m, m == "L4")'
+    said = [
+        predicates.evaluate(text, values).measured
+        for values in (
+            {"country": "NO", "models": ["L4"]},
+            {"country": "DE", "models": ["L4"]},
+            {"country": "NO", "models": []},
+            {"models": ["L4"]},
+            {"country": "NO", "models": ["L4"]},
+        )
+    ]
+    assert said[0] == said[4] == "true"
+    assert said[1] == said[2] == "false"
+    assert said[3].startswith("failed: ")
+
+
+def test_a_predicate_is_worked_out_once_for_the_values_that_it_reads() -> None:
+    predicates._outcome.cache_clear()
+    for price in range(50):
+        predicates.evaluate('zone.country == "NO"', {"country": "NO", "price_eur_per_hour": price / 10})
+    assert predicates._outcome.cache_info().misses == 1
