@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import isclose
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 from hansa_control.domain.model import AccessLatency, Choice, Decision, TransitRule, Zone, ZoneId
 from hansa_control.domain.placement import decide
 from oracle_law import Fault
+from oracle_passed import PLACE, holding
 from oracle_paths import ATTACHED_US, ENDLESS, Graph, Paths, kbps_of, up
 from oracle_worlds import World
 from oracle_zones import Verdict, expected
@@ -80,6 +82,9 @@ def _choices(world: World, decision: Decision, known: Answers) -> Iterator[str]:
                 yield f"{choice.zone}: term {name} is {told.get(name)}, not {value}"
         if not isclose(choice.score, verdict.score, abs_tol=CLOSE, rel_tol=1e-9):
             yield f"{choice.zone}: score {choice.score}, not {verdict.score}"
+        told_to_hold = Counter(x.constraint for x in choice.passed if x.constraint != PLACE)
+        if told_to_hold != holding(world, zones[choice.zone], paths):
+            yield f"{choice.zone}: passed {told_to_hold}, not {holding(world, zones[choice.zone], paths)}"
         yield from _latencies(world, paths, zones[choice.zone], choice)
 
 
