@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from deciding_world import ARTEFACT, DAY_MS, H100, L4, LINKS, NODES, NOW_MS, SLICE, facts, link, spec, zone
-from hansa_control.domain.feasibility import FilterOutcome, filter_zone, filter_zones
+from hansa_control.domain.feasibility import FilterOutcome, filter_zone, filter_zones, judge_zones
 from hansa_control.domain.model import (
     AcceleratorNeed,
     AccessDemand,
@@ -224,3 +225,21 @@ def test_remembered_verdicts_follow_a_change_of_facts_and_of_place() -> None:
         later = snapshot.with_zones(13, [changed], NOW_MS)
         (outcome,) = filter_zones(wanted, later, later.zones, NOW_MS)
         assert outcome == filter_zone(wanted, world(changed), changed, NOW_MS)
+
+
+@pytest.mark.parametrize("first", [NOW_MS, NOW_MS + 20, NOW_MS - 20])
+def test_each_zone_is_judged_at_the_time_that_is_asked_for_whatever_was_asked_before(first: int) -> None:
+    short, long = facts(), facts()
+    span = replace(short[0].evidence, valid_from_ms=NOW_MS - 10, valid_until_ms=NOW_MS + 10)
+    brief = zone("nordavind/oslo-1", facts=(replace(short[0], evidence=span), *short[1:]))
+    snapshot = world(zone("nordavind/oslo-0", facts=long), brief, zone("nordavind/oslo-2", facts=long))
+    wanted = spec(residency=STRICT)
+    judge_zones(wanted, snapshot, first)
+    for now_ms, refused in (
+        (NOW_MS + 20, [1]),
+        (NOW_MS, []),
+        (NOW_MS - 20, [1]),
+        (NOW_MS - 10, []),
+        (NOW_MS + 10, [1]),
+    ):
+        assert np.flatnonzero(judge_zones(wanted, snapshot, now_ms).failing).tolist() == refused
