@@ -56,7 +56,7 @@ class Mutant(NamedTuple):
 
 
 def mutants_of(source: str) -> list[Mutant]:
-    """Every mutant of a module, by line. Annotations, decorators, docstrings and zip's strict stay as they are."""
+    """Every mutant of a module, by line. Annotations, decorators, zip's strict and weights of what is kept stay as they are."""
     tree = ast.parse(source)
     left_out = {id(inner) for node in ast.walk(tree) for part in _left_out(node) for inner in ast.walk(part)}
     choices = [(at, n) for at, x in enumerate(ast.walk(tree)) if id(x) not in left_out for n in range(len(_changes(x)))]
@@ -74,7 +74,7 @@ def mutants_of(source: str) -> list[Mutant]:
 def _left_out(node: ast.AST) -> list[ast.AST]:
     """What of a node changes nothing that runs, or nothing but a check on the way."""
     parts = [getattr(node, "annotation", None), getattr(node, "returns", None), *getattr(node, "decorator_list", ())]
-    parts += [node] if isinstance(node, ast.keyword) and node.arg == "strict" else []
+    parts += [node] if isinstance(node, ast.keyword) and node.arg in ("strict", "weight") else []
     return [part for part in parts if part is not None]
 
 
@@ -182,22 +182,29 @@ def _drop_statement(node: ast.FunctionDef, at: int) -> str:
 def main() -> int:
     """0 if every mutant was killed, 1 if one survived, 2 if the tests fail on the tree as it is."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("modules", nargs="+", help="names of modules of the domain, such as residency or residency:57")
+    parser.add_argument("modules", nargs="+", help="modules of the domain: residency, residency:57, residency:57-80")
     parser.add_argument("--limit", type=int, default=1_000_000, help="mutants of each module at most, evenly over it")
     options = parser.parse_args()
     trial, lived = Trial(), 0
     for asked in options.modules:
-        name, _, line = asked.partition(":")
+        name, first, last = _part(asked)
         source = (ROOT / DOMAIN / f"{name}.py").read_text()
         if trial.lives(name, source) != LIVED:
             print(f"{name}: its tests fail without any mutant", file=sys.stderr)
             return 2
-        found = [mutant for mutant in mutants_of(source) if line in ("", str(mutant.line))]
+        found = [mutant for mutant in mutants_of(source) if first <= mutant.line <= last]
         found = found[:: max(1, -(-len(found) // options.limit))]
         survivors = sum(_survives(trial, name, mutant) for mutant in found)
         print(f"{name}: {len(found)} mutants, {survivors} survived", flush=True)
         lived += survivors
     return 1 if lived else 0
+
+
+def _part(asked: str) -> tuple[str, int, int]:
+    """A module and its first and last line that are asked for."""
+    name, _, lines = asked.partition(":")
+    first, is_span, last = lines.partition("-")
+    return name, int(first or 0), int((last if is_span else first) or 1_000_000)
 
 
 def _survives(trial: Trial, name: str, mutant: Mutant) -> bool:
