@@ -56,7 +56,7 @@ class Mutant(NamedTuple):
 
 
 def mutants_of(source: str) -> list[Mutant]:
-    """Every mutant of a module, by line. Annotations, decorators, zip's strict and weights of what is kept stay as they are."""
+    """Every mutant of a module, by line; annotations, decorators, zip's strict and weights of what is kept stay."""
     tree = ast.parse(source)
     left_out = {id(inner) for node in ast.walk(tree) for part in _left_out(node) for inner in ast.walk(part)}
     choices = [(at, n) for at, x in enumerate(ast.walk(tree)) if id(x) not in left_out for n in range(len(_changes(x)))]

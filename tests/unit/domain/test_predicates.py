@@ -161,7 +161,7 @@ def test_a_text_that_is_no_predicate_rejects_every_zone() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "empty"),
+        ("", "at character 1: the expression is empty"),
         (" \n", "empty"),
         ("zone.contry == 'NO'", "character 1: zone.contry is not an attribute; did you mean zone.country?"),
         ("has(zone.contry)", "character 5: zone.contry is not an attribute"),
@@ -222,6 +222,20 @@ HOSTILE = {
 def test_a_hostile_expression_is_refused_before_it_runs(kind: str) -> None:
     assert refusal(HOSTILE[kind])
     assert evaluate(HOSTILE[kind], VALUES).reason is Reason.PREDICATE_FAILED
+
+
+def test_the_bounds_of_an_expression_are_those_that_are_documented_to_the_character() -> None:
+    within = ("true" + " " * 996, "(" * 12 + "true" + ")" * 12, f'zone.name.matches("{"a" * 100}")')
+    for text in (*within, " && ".join(["[1].all(a, true)"] * 4), "([1, 2][0] + (1)) > (0)"):
+        assert isinstance(compile_predicate(text), Predicate), text
+    assert (
+        refusal("true" + " " * 997) == "at character 1001: the expression has 1001 characters; at most 1000 are taken"
+    )
+    assert refusal(HOSTILE["deep brackets"]) == "at character 13: brackets are more than 12 deep"
+    assert refusal(HOSTILE["long pattern"]) == "at character 19: a pattern has at most 100 characters"
+    words = "at most 4 of all, exists, exists_one, filter, none in another"
+    assert refusal(HOSTILE["five macros"]) == f"at character 85: {words}"
+    assert refusal(HOSTILE["macro in macro"]) == f"at character 16: {words}"
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from deciding_world import LINKS, NODES, NOW_MS, link, node, zone
 from hansa_control.domain import route_tree
-from hansa_control.domain.model import NetworkLink, NetworkNode, Reason, TransitRule
+from hansa_control.domain.model import LatencyBasis, NetworkLink, NetworkNode, Reason, TransitRule
+from hansa_control.domain.network import NetworkChange
 from hansa_control.domain.route_reasons import bandwidth_along, explain_no_route, find_bottleneck
 from hansa_control.domain.routing import (
     NO_PATH_US,
@@ -185,6 +187,18 @@ def test_between_two_zones_the_network_says_the_sum_of_links_and_one_attachment(
     assert fastest_between(snapshot, zone(), zone(at="atlantis")) is None
 
 
+def test_between_two_zones_the_network_is_physical_only_where_every_link_is() -> None:
+    physical = [replace(x, rtt=replace(x.rtt, basis=LatencyBasis.PHYSICAL)) for x in LINKS]
+    for links, basis in (
+        (physical, LatencyBasis.PHYSICAL),
+        ([*physical[:-1], LINKS[-1]], LatencyBasis.MODELLED),
+        (LINKS, LatencyBasis.MODELLED),
+    ):
+        found = fastest_between(build_snapshot(1, [zone(), BODO], NODES, links, NOW_MS), zone(), BODO)
+        assert found is not None
+        assert found.basis is basis
+
+
 def test_strictness_widens_what_may_be_crossed_step_by_step() -> None:
     links = (
         link("oslo", "bodo", 1_000, name="1", countries=("RU",)),
@@ -247,6 +261,45 @@ def test_a_one_way_link_alone_leads_nowhere_and_back() -> None:
     assert find_latency(net, key(), BODO) is None
     assert explain_no_route(net, key(), BODO) == (Reason.UNREACHABLE, ())
     assert find_latency(net, key(start="bodo"), zone(at="oslo")) is None
+
+
+@pytest.mark.parametrize("changed", ["there", "back"])
+def test_the_round_trip_follows_a_change_of_either_way_alone(changed: str) -> None:
+    ways = {
+        "there": link("oslo", "bodo", name="there", one_way=True),
+        "back": link("bodo", "oslo", name="back", one_way=True),
+    }
+    before = network(*ways.values())
+    former = find_latency(before, key(), BODO)
+    slower = link(ways[changed].node_a, ways[changed].node_b, 3_000, name=changed, one_way=True)
+    after = find_latency(before.with_changes(13, NetworkChange(links=(slower,))), key(), BODO)
+    assert former is not None
+    assert after is not None
+    assert after.rtt_us == former.rtt_us + 1_200  # half of what the link and a fifth of its spread add
+
+
+def test_the_way_back_is_told_only_where_it_is_not_the_way_there() -> None:
+    found = find_latency(network(*(replace(x, forward_permille=300) for x in LINKS)), key(), BODO)
+    assert found is not None
+    assert (len(found.path), found.return_path) == (5, ())
+    aside = link("bodo", "oslo", 100, name="aside", one_way=True)
+    apart = find_latency(network(*LINKS, aside), key(), BODO)
+    assert apart is not None
+    assert (apart.path, apart.return_path) == (found.path, ("bodo", "oslo"))
+
+
+@pytest.mark.parametrize("one_way", [False, True])
+@pytest.mark.parametrize("changed", ["goteborg--umea", "umea--bodo", "bodo--helsinki", "helsinki--oslo"])
+def test_a_path_that_takes_as_long_as_before_is_told_as_it_is_now(changed: str, one_way: bool) -> None:
+    ring = ("oslo", "goteborg", "umea", "bodo", "helsinki", "oslo")
+    links = {x.name: x for x in (link(a, b, one_way=one_way) for a, b in pairwise(ring))}
+    before = network(*links.values())
+    find_latency(before, key(), BODO)
+    after = before.with_changes(13, NetworkChange(links=(replace(links[changed], countries=("DK",)),)))
+    found, anew = (find_latency(x, key(), BODO) for x in (after, network(*after.links)))
+    assert found == anew
+    assert found is not None
+    assert ("DK" in found.countries) is (one_way or changed in ("bodo--helsinki", "helsinki--oslo"))
 
 
 def test_both_ways_have_to_be_lawful_and_both_are_told() -> None:
