@@ -184,8 +184,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="+", help="modules of the domain: residency, residency:57, residency:57-80")
     parser.add_argument("--limit", type=int, default=1_000_000, help="mutants of each module at most, evenly over it")
+    parser.add_argument("--more", action="append", default=[], help="a test file to run, too; may be given again")
     options = parser.parse_args()
-    trial, lived = Trial(), 0
+    trial, lived = Trial(options.more), 0
     for asked in options.modules:
         name, first, last = _part(asked)
         source = (ROOT / DOMAIN / f"{name}.py").read_text()

@@ -29,7 +29,7 @@ SEEDS = 3_000
 MEETINGS = 3
 WALKS, STEPS = 6, 8
 CPU_SECONDS_MAX, BYTES_MAX = 20, 6 << 30
-KILLED, LIVED, LIVED_IN_OTHER_WORDS = 1, 0, 3
+KILLED, LIVED, KILLED_BY_TESTS, LIVED_IN_OTHER_WORDS = 1, 0, 2, 3
 UNIT = "tests/unit/domain/test_"
 LAW = tuple(f"{UNIT}{name}.py" for name in ("residency", "law", "assurance", "merging"))
 WAYS = tuple(f"{UNIT}{name}.py" for name in ("routing", "transit", "measured_paths", "locations", "snapshot"))
@@ -60,7 +60,8 @@ class Case(NamedTuple):
 class Trial:
     """The parent's side; ``lives`` tries one mutant."""
 
-    def __init__(self) -> None:
+    def __init__(self, more: Sequence[str] = ()) -> None:
+        """more are test files to run beside those of the module."""
         sys.path[:0] = [str(ROOT / home) for home in HOMES]
         os.chdir(ROOT)
         for name in LIBRARIES:
@@ -68,6 +69,7 @@ class Trial:
         importlib.import_module("hansa_control.domain.model")
         self._values = set(sys.modules)
         self._cases = [*_worlds(), *_walks()]
+        self._tests_first, self._more = False, tuple(more)
         self._words = list(_decisions(self._cases))
         gc.collect()
         gc.freeze()
@@ -80,22 +82,25 @@ class Trial:
             _end_with(self, name, source)
         _, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
+        # What killed the last is likely to kill the next one.
+        self._tests_first = code == KILLED_BY_TESTS or (self._tests_first and code != KILLED)
         return code if code in (LIVED, LIVED_IN_OTHER_WORDS) else KILLED
 
     def result(self, name: str, source: str) -> int:
         """The same, in the child."""
         for module in [x for x in sys.modules if x not in self._values and _is_ours(sys.modules[x])]:
             del sys.modules[module]
-        gc.disable()
         sys.meta_path.insert(0, _InPlace(f"hansa_control.domain.{name}", source))
+        tests = (*TESTS.get(name, FOUND), *self._more)
+        if self._tests_first and not _passes(tests):
+            return KILLED_BY_TESTS
         words, differ = [], importlib.import_module("oracle_compare").differences
         for case, decision in zip(self._cases, _decisions(self._cases), strict=True):
             words.append(decision)
             if differ(case.world, decision, case.known):
                 return KILLED
-        gc.enable()
-        if not _passes(TESTS.get(name, FOUND)):
-            return KILLED
+        if not self._tests_first and not _passes(tests):
+            return KILLED_BY_TESTS
         return LIVED if list(map(repr, words)) == list(map(repr, self._words)) else LIVED_IN_OTHER_WORDS
 
 
