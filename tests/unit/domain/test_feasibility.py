@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from deciding_world import ARTEFACT, DAY_MS, H100, L4, LINKS, NODES, NOW_MS, SLICE, facts, link, spec, zone
-from hansa_control.domain.feasibility import FilterOutcome, filter_zone, filter_zones, judge_zones
+from hansa_control.domain.feasibility import FilterOutcome, filter_zone, filter_zones, judge_zones, unlawful
 from hansa_control.domain.model import (
     AcceleratorNeed,
     AccessDemand,
     ArtefactRef,
     Capacity,
+    DataClass,
+    DataSource,
     LatencyBudget,
     LegalRule,
     NetworkLink,
@@ -243,3 +245,28 @@ def test_each_zone_is_judged_at_the_time_that_is_asked_for_whatever_was_asked_be
         (NOW_MS + 10, [1]),
     ):
         assert np.flatnonzero(judge_zones(wanted, snapshot, now_ms).failing).tolist() == refused
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted", "expected"),
+    [
+        ({}, {}, []),
+        ({"free": Capacity(), "state": ZoneState.LOST}, {}, []),
+        ({"at": "umea"}, {"latency": LatencyBudget(95, 1)}, []),
+        ({"facts": facts(parent="US")}, {}, ["LegalControl"]),
+        ({"facts": facts(site="SE")}, {}, ["Location"]),
+        ({"at": "helsinki"}, {}, ["SiteResidency", "TransitResidency", "LatencyBound"]),
+        ({}, {"data_sources": (DataSource("x", "helsinki", "SE", DataClass.INPUT),)}, ["TransitResidency"]),
+        ({}, {"data_sources": (DataSource("x", "oslo", "FI", DataClass.INPUT),)}, ["SiteResidency"]),
+    ],
+)
+def test_the_law_alone_says_of_what_runs_what_the_filters_say_of_it(
+    changes: dict[str, Any], wanted: dict[str, Any], expected: list[str]
+) -> None:
+    one, asked = zone(**changes), spec(residency=STRICT, **wanted)
+    snapshot = world(zone("nordavind/oslo-0"), one)
+    row = snapshot.index[one.id]
+    found = unlawful(asked, snapshot, row, NOW_MS)
+    assert [x.result.constraint for x in found] == expected
+    assert {x.zone for x in found} <= {one.id}
+    assert set(found) <= set(filter_zone(asked, snapshot, one, NOW_MS).rejections)
