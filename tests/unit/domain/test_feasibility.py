@@ -247,6 +247,20 @@ def test_each_zone_is_judged_at_the_time_that_is_asked_for_whatever_was_asked_be
         assert np.flatnonzero(judge_zones(wanted, snapshot, now_ms).failing).tolist() == refused
 
 
+@pytest.mark.parametrize("first", [NOW_MS, NOW_MS + 20, NOW_MS - 20])
+def test_a_claim_that_contradicts_the_place_counts_while_it_is_valid_whatever_was_asked_before(first: int) -> None:
+    true = facts()
+    brief = replace(true[0].evidence, valid_from_ms=NOW_MS - 10, valid_until_ms=NOW_MS + 10)
+    false = zone("nordavind/oslo-1", facts=(replace(true[0], value="DE", evidence=brief), *true))
+    snapshot = world(zone("nordavind/oslo-0"), false, zone("nordavind/oslo-2"))
+    wanted = spec(residency=ResidencyPolicy(transit=TransitRule(NORDIC)))
+    judge_zones(wanted, snapshot, first)
+    for now_ms, refused in ((NOW_MS + 20, []), (NOW_MS, [1]), (NOW_MS - 20, []), (NOW_MS - 10, [1]), (NOW_MS + 10, [])):
+        verdicts = judge_zones(wanted, snapshot, now_ms)
+        assert np.flatnonzero(verdicts.failing).tolist() == refused
+        assert {x.result.constraint for x in verdicts.rejections()} == ({"Location"} if refused else set())
+
+
 @pytest.mark.parametrize(
     ("changes", "wanted", "expected"),
     [

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 from deciding_world import LINKS, NODES, NOW_MS, link, node, zone
-from hansa_control.domain import route_tree
+from hansa_control.domain import lineage, route_tree
 from hansa_control.domain.model import LatencyBasis, NetworkLink, NetworkNode, Reason, TransitRule
 from hansa_control.domain.network import NetworkChange
 from hansa_control.domain.route_reasons import bandwidth_along, explain_no_route, find_bottleneck
@@ -300,6 +300,27 @@ def test_a_path_that_takes_as_long_as_before_is_told_as_it_is_now(changed: str, 
     assert found == anew
     assert found is not None
     assert ("DK" in found.countries) is (one_way or changed in ("bodo--helsinki", "helsinki--oslo"))
+
+
+@pytest.mark.parametrize("one_way", [False, True])
+def test_paths_from_a_node_whose_country_changes_end_and_begin_again(one_way: bool) -> None:
+    links = (*LINKS, link("oslo", "bodo", 90_000, one_way=True)) if one_way else LINKS
+    net = network(*links)
+    former = costs(net, key(NORDIC)).rtt_us
+    for country, is_open in (("RU", False), ("SE", True), (None, False), ("NO", True)):
+        net = net.with_changes(13, NetworkChange(nodes=(replace(NODES[0], country=country),)))
+        found = costs(net, key(NORDIC)).rtt_us
+        assert found.tolist() == (former.tolist() if is_open else [NO_PATH_US] * len(former))
+
+
+@pytest.mark.parametrize("one_way", [False, True])
+def test_paths_are_found_after_more_changes_than_are_remembered(one_way: bool) -> None:
+    away = link("bodo", "umea", 1_000, name="away", one_way=one_way)
+    net = network(*LINKS, away)
+    find_latency(net, key(NORDIC), BODO)
+    for changed in [*range(1_000, 1_000 + lineage.CHANGES_KEPT_MAX + 5), 1]:
+        net = net.with_changes(13, NetworkChange(links=(replace(away, rtt=link("a", "b", changed).rtt),)))
+    assert find_latency(net, key(NORDIC), BODO) == find_latency(network(*net.links), key(NORDIC), BODO)
 
 
 def test_both_ways_have_to_be_lawful_and_both_are_told() -> None:
