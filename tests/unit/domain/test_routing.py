@@ -313,6 +313,18 @@ def test_paths_from_a_node_whose_country_changes_end_and_begin_again(one_way: bo
         assert found.tolist() == (former.tolist() if is_open else [NO_PATH_US] * len(former))
 
 
+@pytest.mark.parametrize("p50_us", [500, 1_500])
+@pytest.mark.parametrize("length", [10, 40])
+def test_a_change_at_the_near_end_of_a_chain_reaches_the_far_end(length: int, p50_us: int) -> None:
+    names = [f"n{at:02}" for at in range(length)]
+    chain, nodes = [link(a, b) for a, b in pairwise(names)], tuple(node(name, "NO") for name in names)
+    net = network(*chain, nodes=nodes)
+    costs(net, key(start="n00"))
+    changed = link("n00", "n01", p50_us)
+    after = costs(net.with_changes(13, NetworkChange(links=(changed,))), key(start="n00")).rtt_us
+    assert after.tolist() == costs(network(changed, *chain[1:], nodes=nodes), key(start="n00")).rtt_us.tolist()
+
+
 @pytest.mark.parametrize("one_way", [False, True])
 def test_paths_are_found_after_more_changes_than_are_remembered(one_way: bool) -> None:
     away = link("bodo", "umea", 1_000, name="away", one_way=one_way)
