@@ -171,7 +171,9 @@ def test_a_text_that_is_no_predicate_rejects_every_zone() -> None:
         ('zone["country"] == "NO"', "zone stands for nothing by itself"),
         ("[1].all(zone, zone > 1)", "zone stands for nothing by itself"),
         (".zone.country == 'NO'", "zone stands for nothing by itself"),
-        ("zone.country", "comes to string"),
+        ("zone.country", "at character 1: the expression comes to string"),
+        ("true && has(zone.country) && zone.country + 1 == 2", "character 43: found no matching overload"),
+        ("true &&\n\n other == 1", "at character 11: undeclared reference to 'other'"),
         ("zone.price_eur_per_hour", "comes to dyn"),
         ("zone.country + 1 == 2", "character 14: found no matching overload"),
         ("zone.carbon_gco2_per_kwh == '30'", "character 26: found no matching overload"),
@@ -229,7 +231,7 @@ def test_a_hostile_expression_is_refused_before_it_runs(kind: str) -> None:
 
 def test_the_bounds_of_an_expression_are_those_that_are_documented_to_the_character() -> None:
     within = ("true" + " " * 996, "(" * 12 + "true" + ")" * 12, f'zone.name.matches("{"a" * 100}")')
-    for text in (*within, " && ".join(["[1].all(a, true)"] * 4), "([1, 2][0] + (1)) > (0)"):
+    for text in (*within, " && ".join(["[1].all(a, true)"] * 4), "([1, 2][0] + (1)) > (0)", "has(zone.name)&&true"):
         assert isinstance(compile_predicate(text), Predicate), text
     assert (
         refusal("true" + " " * 997) == "at character 1001: the expression has 1001 characters; at most 1000 are taken"
