@@ -367,6 +367,17 @@ def test_a_link_that_is_known_to_carry_too_little_is_avoided_and_one_of_unknown_
         assert bandwidth_along(net, route) == ((1_000, ()) if name == "thin" else (0, ("unknown",)))
 
 
+def test_a_link_that_has_become_too_narrow_is_avoided_and_one_that_has_become_wide_is_taken() -> None:
+    first = link("oslo", "bodo", 1_000, name="first", bandwidth_kbps=1_000)
+    second = link("oslo", "bodo", 2_000, name="second", bandwidth_kbps=5_000)
+    net, wanted = network(first, second), key()._replace(kbps_min=800)
+    for kbps, name in ((1_000, "first"), (500, "second"), (900, "first"), (799, "second"), (0, "first")):
+        net = net.with_changes(13, NetworkChange(links=(replace(first, bandwidth_kbps=kbps),)))
+        route = find_route(net, wanted, "bodo")
+        assert route is not None
+        assert [net.links[at].name for at in route.links] == [name]
+
+
 def test_where_bandwidth_alone_is_missing_the_narrowest_link_of_the_fastest_lawful_path_is_named() -> None:
     links = (
         link("oslo", "umea", bandwidth_kbps=5_000),
