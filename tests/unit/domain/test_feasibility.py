@@ -26,6 +26,7 @@ from hansa_control.domain.model import (
     Zone,
     ZoneState,
 )
+from hansa_control.domain.network import NetworkChange
 from hansa_control.domain.snapshot import Snapshot, build_snapshot
 
 NORDIC = frozenset({"NO", "SE"})
@@ -284,3 +285,18 @@ def test_the_law_alone_says_of_what_runs_what_the_filters_say_of_it(
     assert [x.result.constraint for x in found] == expected
     assert {x.zone for x in found} <= {one.id}
     assert set(found) <= set(filter_zone(asked, snapshot, one, NOW_MS).rejections)
+
+
+@pytest.mark.parametrize("changed", [link("umea", "bodo", 9_000), link("goteborg", "helsinki", 1_000)])
+@pytest.mark.parametrize("sources", [(), (DataSource("x", "goteborg", "SE", DataClass.INPUT),)])
+def test_remembered_verdicts_follow_a_change_of_links(changed: NetworkLink, sources: tuple[DataSource, ...]) -> None:
+    """The first changes no round trip to the zones, so that what was found of them stays; the second does."""
+    zones = (zone(), zone("skargard/helsinki-1", at="helsinki"), zone("skargard/umea-1", at="umea"))
+    wanted = spec(residency=ResidencyPolicy(transit=TransitRule(NORDIC | {"FI"})), data_sources=sources)
+    before = world(*zones)
+    judge_zones(wanted, before, NOW_MS).rejections()
+    network = before.network.with_changes(13, NetworkChange(links=(changed,)))
+    after = judge_zones(wanted, before.updated(13, zones, NOW_MS, network), NOW_MS)
+    links = [changed if x.name == changed.name else x for x in LINKS]
+    anew = judge_zones(wanted, build_snapshot(13, zones, NODES, links, NOW_MS), NOW_MS)
+    assert [after.outcome(row) for row in range(3)] == [anew.outcome(row) for row in range(3)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from deciding_world import ARTEFACT, H100, L4, LINKS, NODES, NOW_MS, SLICE, spec, zone
-from hansa_control.domain.feasibility import FilterOutcome, filter_zone
+from hansa_control.domain.feasibility import FilterOutcome, filter_zone, judge_zones
 from hansa_control.domain.model import (
     AcceleratorNeed,
     ArtefactRef,
@@ -13,6 +14,7 @@ from hansa_control.domain.model import (
     DataClass,
     DataSource,
     LegalRule,
+    Reason,
     ResidencyPolicy,
     SiteRule,
     TransitRule,
@@ -117,6 +119,15 @@ def test_models_that_are_there_are_told_where_none_is_acceptable() -> None:
     ]
 
 
+def test_of_several_zones_each_is_told_its_own_models() -> None:
+    held = {"a": (L4,), "b": (H100, SLICE), "c": ()}
+    zones = [zone(f"nordavind/{name}", pools=pools) for name, pools in held.items()]
+    wanted = spec(accelerator=AcceleratorNeed(("B200",), 1, 0))
+    verdicts = judge_zones(wanted, build_snapshot(12, zones, NODES, LINKS, NOW_MS), NOW_MS)
+    told = [x.result.measured for x in verdicts.rejections() if x.reason is Reason.GPU_MODEL_MISSING]
+    assert told == ["nvidia/L4", "nvidia/H100/mig-1g.10gb, nvidia/H100", "no accelerator"]
+
+
 def test_the_largest_device_is_told_where_all_are_too_small() -> None:
     outcome = judge(spec(accelerator=AcceleratorNeed((), 2, 100_000)), pools=(L4, H100))
     assert refused(outcome) == [
@@ -134,8 +145,15 @@ def test_every_pool_that_would_do_is_told_where_none_has_enough_free() -> None:
     assert refused(exhausted) == [("GPU_EXHAUSTED", "GpuCapacity", words, ">= 8 (4 x 2 replicas)")]
 
 
-def test_a_zone_that_may_be_one_of_several_is_asked_for_one_replica() -> None:
-    wanted = spec(accelerator=AcceleratorNeed((), 3, 9_000), zones=ZoneBounds(1, 3))
+def test_the_least_price_bound_is_a_bound() -> None:
+    assert refused(judge(spec(accelerator=None, price_millieur_per_hour_max=1))) == [
+        ("PRICE_EXCEEDED", "PriceBound", "EUR 2.00 an hour", "<= EUR 0.001 an hour")
+    ]
+
+
+@pytest.mark.parametrize("most", [2, 3])
+def test_a_zone_that_may_be_one_of_several_is_asked_for_one_replica(most: int) -> None:
+    wanted = spec(accelerator=AcceleratorNeed((), 3, 9_000), zones=ZoneBounds(1, most))
     assert refused(judge(wanted, pools=())) == [
         ("GPU_MODEL_MISSING", "GpuModel", "no accelerator", "any model"),
         ("NOT_EVALUATED", "GpuMemory", "no such model", ">= 9000 MiB"),

@@ -4,9 +4,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from deciding_world import L4, LINKS, NODES, NOW_MS, spec, zone
+from deciding_world import H100, L4, LINKS, NODES, NOW_MS, spec, zone
 from hansa_control.domain.feasibility import FilterOutcome, filter_zone
-from hansa_control.domain.model import AccessDemand, LatencyBudget, Reason, ServiceProfile, ServiceTime, WorkloadSpec
+from hansa_control.domain.model import (
+    AcceleratorNeed,
+    AccessDemand,
+    Capacity,
+    LatencyBudget,
+    Reason,
+    ServiceProfile,
+    ServiceTime,
+    WorkloadSpec,
+)
 from hansa_control.domain.service import times_for
 from hansa_control.domain.snapshot import build_snapshot
 from hansa_control.domain.units import format_ms
@@ -110,3 +119,11 @@ def test_a_wait_that_uses_up_what_the_way_and_the_service_leave_is_in_time_and_a
     assert passed.measured == f"{total} = {parts} + 150 ms service, 2 replicas on nvidia/L4"
     less = replace(wanted, latency=LatencyBudget(95, 60_000, way + wait + 150_000 - 1))
     assert ", 3 replicas on" in {x.constraint: x for x in judge(less).passed}["ResponseBound"].measured
+
+
+def test_devices_that_would_serve_in_time_are_exhausted_although_slower_ones_are_free() -> None:
+    profile = ServiceProfile((*timed("L4", 400_000).times, *timed("H100", 5_000).times))
+    wanted = serving(service=profile, accelerator=AcceleratorNeed((), 1, 0), latency=LatencyBudget(95, 60_000, 60_000))
+    slow_free, fast_free = (Capacity(64_000, 262_144, ((pool.key, 2),)) for pool in (L4, H100))
+    assert reasons(judge(wanted, pools=(L4, H100), free=slow_free)) == [("GpuCapacity", Reason.GPU_EXHAUSTED)]
+    assert judge(wanted, pools=(L4, H100), free=fast_free).pool == "nvidia/H100"
