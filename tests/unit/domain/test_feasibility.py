@@ -15,11 +15,14 @@ from hansa_control.domain.model import (
     Capacity,
     DataClass,
     DataSource,
+    LatencyBasis,
     LatencyBudget,
     LegalRule,
     NetworkLink,
+    ProbeResult,
     Reason,
     ResidencyPolicy,
+    RoundTrip,
     SiteRule,
     TransitRule,
     WorkloadSpec,
@@ -27,7 +30,7 @@ from hansa_control.domain.model import (
     ZoneState,
 )
 from hansa_control.domain.network import NetworkChange
-from hansa_control.domain.snapshot import Snapshot, build_snapshot
+from hansa_control.domain.snapshot import Measured, Snapshot, build_snapshot
 
 NORDIC = frozenset({"NO", "SE"})
 STRICT = ResidencyPolicy(SiteRule(NORDIC), LegalRule(NORDIC, frozenset({"US-CLOUD-ACT"})), TransitRule(NORDIC))
@@ -294,9 +297,44 @@ def test_remembered_verdicts_follow_a_change_of_links(changed: NetworkLink, sour
     zones = (zone(), zone("skargard/helsinki-1", at="helsinki"), zone("skargard/umea-1", at="umea"))
     wanted = spec(residency=ResidencyPolicy(transit=TransitRule(NORDIC | {"FI"})), data_sources=sources)
     before = world(*zones)
-    judge_zones(wanted, before, NOW_MS).rejections()
+    first = judge_zones(wanted, before, NOW_MS)
+    assert [len(first.outcome(row).latencies) for row in range(3)] == [1, 1, 1]
     network = before.network.with_changes(13, NetworkChange(links=(changed,)))
     after = judge_zones(wanted, before.updated(13, zones, NOW_MS, network), NOW_MS)
     links = [changed if x.name == changed.name else x for x in LINKS]
     anew = judge_zones(wanted, build_snapshot(13, zones, NODES, links, NOW_MS), NOW_MS)
     assert [after.outcome(row) for row in range(3)] == [anew.outcome(row) for row in range(3)]
+
+
+def test_remembered_verdicts_follow_new_measurements_and_depend_on_whose_they_are() -> None:
+    nodes = tuple(
+        replace(x, latitude_deg=lat, longitude_deg=lon)
+        for x, (lat, lon) in zip(
+            NODES, ((59.9, 10.7), (57.7, 12.0), (63.8, 20.3), (67.3, 14.4), (60.2, 24.9)), strict=True
+        )
+    )
+    ours, theirs = zone(), zone("skargard/bodo-1", at="bodo")
+    wanted = spec(residency=ResidencyPolicy(SiteRule(NORDIC)))
+    before = build_snapshot(12, (ours, theirs), nodes, LINKS, NOW_MS)
+    assert not judge_zones(wanted, before, NOW_MS, "nordavind").failing.any()
+    rtt = RoundTrip(1_000, 1_000, 1_000, LatencyBasis.MEASURED, 10, NOW_MS)
+    probes = (ProbeResult(ours.id, theirs.id, rtt, 1_000, 10, 0),)
+    measured = Measured.between(probes, (ours, theirs))
+    after = before.updated(13, before.zones, NOW_MS, measured=measured)
+    for own, refused in (("nordavind", [1]), ("skargard", [0]), ("nordavind", [1])):
+        verdicts = judge_zones(wanted, after, NOW_MS, own)
+        assert np.flatnonzero(verdicts.failing).tolist() == refused
+        assert {x.reason for x in verdicts.rejections()} == {Reason.LOCATION_IMPLAUSIBLE}
+    slow = ProbeResult(ours.id, theirs.id, replace(rtt, p50_us=90_000, p95_us=90_000, p99_us=90_000), 90_000, 10, 0)
+    later = after.updated(14, after.zones, NOW_MS, measured=Measured.between((slow,), (ours, theirs)))
+    assert [x.reason for x in judge_zones(wanted, later, NOW_MS, "nordavind").rejections()] == [Reason.LATENCY_EXCEEDED]
+
+
+def test_remembered_verdicts_follow_a_change_of_a_nodes_country() -> None:
+    wanted = spec(residency=ResidencyPolicy(SiteRule(NORDIC)))
+    snapshot = world(zone())
+    for country, constraints in (("NO", []), ("DE", ["Location"]), ("NO", [])):
+        network = snapshot.network.with_changes(13, NetworkChange(nodes=(replace(NODES[0], country=country),)))
+        snapshot = snapshot.updated(13, snapshot.zones, NOW_MS, network)
+        found = judge_zones(wanted, snapshot, NOW_MS).rejections()
+        assert [x.result.constraint for x in found] == constraints

@@ -16,7 +16,8 @@ from hansa_control.domain.model import (
     ServiceTime,
     WorkloadSpec,
 )
-from hansa_control.domain.service import times_for
+from hansa_control.domain.queueing import Station
+from hansa_control.domain.service import station_of, times_for
 from hansa_control.domain.snapshot import build_snapshot
 from hansa_control.domain.units import format_ms
 
@@ -89,6 +90,8 @@ def test_the_replicas_that_are_told_are_the_fewest_that_serve_in_time_or_the_mos
     wanted = serving(service=timed("", 150_000), replicas=1, replicas_max=4, latency=LatencyBudget(95, 60_000, 200_000))
     passed = {x.constraint: x.measured for x in judge(wanted).passed}
     assert passed["ResponseBound"].endswith(", 3 replicas on nvidia/L4")
+    bounds = {x.constraint: x.bound for x in judge(wanted).passed}
+    assert (bounds["CpuCapacity"], bounds["GpuCapacity"]) == (">= 6000 millicores", ">= 3 (1 x 3 replicas)")
     late = judge(replace(wanted, latency=LatencyBudget(95, 60_000, 156_000))).rejections[0]
     assert late.result.measured.endswith(", 4 replicas on nvidia/L4")
     assert late.result.bound == "<= 156 ms"
@@ -127,3 +130,9 @@ def test_devices_that_would_serve_in_time_are_exhausted_although_slower_ones_are
     slow_free, fast_free = (Capacity(64_000, 262_144, ((pool.key, 2),)) for pool in (L4, H100))
     assert reasons(judge(wanted, pools=(L4, H100), free=slow_free)) == [("GpuCapacity", Reason.GPU_EXHAUSTED)]
     assert judge(wanted, pools=(L4, H100), free=fast_free).pool == "nvidia/H100"
+
+
+def test_replicas_serve_side_by_side_and_a_profile_without_concurrency_one_at_a_time() -> None:
+    time = ServiceTime("", 5_000, 6_000, 7_000, 1_000)
+    assert station_of(ServiceProfile((time,), 4), time, 3) == Station(5_000, 12, 1.0)
+    assert station_of(ServiceProfile((time,), 0), time, 3) == Station(5_000, 3, 1.0)
