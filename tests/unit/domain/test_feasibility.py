@@ -274,6 +274,7 @@ def test_a_claim_that_contradicts_the_place_counts_while_it_is_valid_whatever_wa
         ({"facts": facts(parent="US")}, {}, ["LegalControl"]),
         ({"facts": facts(site="SE")}, {}, ["Location"]),
         ({"at": "helsinki"}, {}, ["SiteResidency", "TransitResidency", "LatencyBound"]),
+        ({}, {"access": (AccessDemand("oslo", 1), AccessDemand("helsinki", 1))}, ["TransitResidency", "LatencyBound"]),
         ({}, {"data_sources": (DataSource("x", "helsinki", "SE", DataClass.INPUT),)}, ["TransitResidency"]),
         ({}, {"data_sources": (DataSource("x", "oslo", "FI", DataClass.INPUT),)}, ["SiteResidency"]),
     ],
