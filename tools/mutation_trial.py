@@ -89,6 +89,9 @@ class Trial:
         """The same, in the child."""
         for module in [x for x in sys.modules if x not in self._values and _is_ours(sys.modules[x])]:
             del sys.modules[module]
+            package, _, leaf = module.rpartition(".")
+            if package in sys.modules:  # else "from package import module" would find it
+                vars(sys.modules[package]).pop(leaf, None)
         sys.meta_path.insert(0, _InPlace(f"hansa_control.domain.{name}", source))
         tests = (*(f"tests/unit/domain/test_{unit}.py" for unit in UNITS.get(name, ())), *FOUND, *self._more)
         if self._tests_first and not _passes(tests):

@@ -136,3 +136,9 @@ def test_replicas_serve_side_by_side_and_a_profile_without_concurrency_one_at_a_
     time = ServiceTime("", 5_000, 6_000, 7_000, 1_000)
     assert station_of(ServiceProfile((time,), 4), time, 3) == Station(5_000, 12, 1.0)
     assert station_of(ServiceProfile((time,), 0), time, 3) == Station(5_000, 3, 1.0)
+
+
+def test_of_several_pools_that_serve_one_is_told() -> None:
+    wanted = serving(accelerator=AcceleratorNeed((), 1, 0), latency=LatencyBudget(95, 60_000))
+    told = [x.measured for x in judge(wanted, pools=(L4, H100)).passed if x.constraint == "QueueStability"]
+    assert [words.endswith("2 replicas on nvidia/L4") for words in told] == [True]
