@@ -190,7 +190,8 @@ def test_claims_stand_in_the_order_of_value_version_level_and_issuer_whatever_or
     ordered = tuple(
         Fact(FactKind.CERTIFICATION, value, replace(proof, issuer=issuer), version, level)
         for value, version, level, issuer in (
-            ("C5", "", "", "a"), ("C5", "", "", "b"), ("C5", "", "high", "a"), ("C5", "2", "", "a"), ("EUCS", "", "", "a"),
+            ("C5", "", "", "a"), ("C5", "", "", "b"), ("C5", "", "high", "a"), ("C5", "2", "", "a"),
+            ("EUCS", "", "", "a"),
         )
     )  # fmt: skip
     for given in (ordered, ordered[::-1], ordered[2:] + ordered[:2]):
