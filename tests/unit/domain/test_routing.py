@@ -405,3 +405,21 @@ def test_a_path_beyond_what_can_be_counted_exactly_is_none() -> None:
     net = network(link("oslo", "umea", far), link("umea", "bodo", 1_000), link("oslo", "goteborg", 1_000))
     assert find_route(net, key(), "umea") is None
     assert find_route(net, key(), "goteborg") is not None
+
+
+def test_the_least_bandwidth_along_a_path_is_that_of_its_narrowest_link() -> None:
+    net = network(link("oslo", "umea", bandwidth_kbps=5_000), link("umea", "bodo", bandwidth_kbps=3_000))
+    route = find_route(net, key(), "bodo")
+    assert route is not None
+    assert bandwidth_along(net, route) == (3_000, ())
+
+
+def test_each_fault_along_a_path_is_told_once_with_the_link_that_has_it() -> None:
+    nodes = (node("oslo", "NO"), node("umea", "SE"), node("bodo", "RU"))
+    ends = (("oslo", "umea"), ("umea", "bodo"), ("bodo", "oslo"))
+    ways = [link(a, b, one_way=True) for a, b in ends]
+    ways[1] = replace(ways[1], countries=("DK",))
+    reason, faults = explain_no_route(network(*ways, nodes=nodes), key(NORDIC), BODO)
+    assert reason is Reason.TRANSIT_DENIED
+    place = "link umea--bodo, carrier nordnett"
+    assert [(fault.countries, fault.place) for fault in faults] == [(("DK",), place), (("RU",), place)]
