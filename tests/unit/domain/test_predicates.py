@@ -162,7 +162,7 @@ def test_a_text_that_is_no_predicate_rejects_every_zone() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "empty"),
+        ("", "at character 1: the expression is empty"),
         (" \n", "empty"),
         ("zone.contry == 'NO'", "character 1: zone.contry is not an attribute; did you mean zone.country?"),
         ("has(zone.contry)", "character 5: zone.contry is not an attribute"),
@@ -172,7 +172,9 @@ def test_a_text_that_is_no_predicate_rejects_every_zone() -> None:
         ('zone["country"] == "NO"', "zone stands for nothing by itself"),
         ("[1].all(zone, zone > 1)", "zone stands for nothing by itself"),
         (".zone.country == 'NO'", "zone stands for nothing by itself"),
-        ("zone.country", "comes to string"),
+        ("zone.country", "at character 1: the expression comes to string"),
+        ("true && has(zone.country) && zone.country + 1 == 2", "character 43: found no matching overload"),
+        ("true &&\n\n other == 1", "at character 11: undeclared reference to 'other'"),
         ("zone.price_eur_per_hour", "comes to dyn"),
         ("zone.country + 1 == 2", "character 14: found no matching overload"),
         ("zone.carbon_gco2_per_kwh == '30'", "character 26: found no matching overload"),
@@ -181,6 +183,9 @@ def test_a_text_that_is_no_predicate_rejects_every_zone() -> None:
         ("true ||", "character 8: Syntax error"),
         ("has(zone.models[0])", "has() takes one attribute"),
         ("has(true)", "has() takes one attribute"),
+        ("has(zone.name", "has() takes one attribute"),
+        ("zone.name.matches(", "character 11: matches() takes a literal pattern"),
+        ("zone.name.matches('a'", "character 11: matches() takes a literal pattern"),
         ("has", "undeclared"),
         ("{1: 2}[1] == 2", "'{' is not taken here"),
         ("true // all is well", "'/' is not taken here"),
@@ -229,6 +234,20 @@ HOSTILE = {
 def test_a_hostile_expression_is_refused_before_it_runs(kind: str) -> None:
     assert refusal(HOSTILE[kind])
     assert evaluate(HOSTILE[kind], VALUES).reason is Reason.PREDICATE_FAILED
+
+
+def test_the_bounds_of_an_expression_are_those_that_are_documented_to_the_character() -> None:
+    within = ("true" + " " * 996, "(" * 12 + "true" + ")" * 12, f'zone.name.matches("{"a" * 100}")')
+    for text in (*within, " && ".join(["[1].all(a, true)"] * 4), "([1, 2][0] + (1)) > (0)", "has(zone.name)&&true"):
+        assert isinstance(compile_predicate(text), Predicate), text
+    assert (
+        refusal("true" + " " * 997) == "at character 1001: the expression has 1001 characters; at most 1000 are taken"
+    )
+    assert refusal(HOSTILE["deep brackets"]) == "at character 13: brackets are more than 12 deep"
+    assert refusal(HOSTILE["long pattern"]) == "at character 19: a pattern has at most 100 characters"
+    words = "at most 4 of all, exists, exists_one, filter, none in another"
+    assert refusal(HOSTILE["five macros"]) == f"at character 85: {words}"
+    assert refusal(HOSTILE["macro in macro"]) == f"at character 16: {words}"
 
 
 @pytest.mark.parametrize(
