@@ -8,9 +8,9 @@ from deciding_world import H100, L4, NOW_MS, fact, facts, zone
 from hansa_control.domain import attributes as known
 from hansa_control.domain import predicates
 from hansa_control.domain.model import Fact, FactKind, Reason
+from hansa_control.domain.predicate_grammar import LENGTH_MAX
 from hansa_control.domain.predicates import (
     COMPILED_MAX,
-    LENGTH_MAX,
     Predicate,
     attributes_of,
     check_predicates,
