@@ -114,6 +114,27 @@ class Limits(_Part):
     concurrent_calls_max: Count = 4_096
 
 
+class StoreConfig(_Part):
+    """Where records are kept: in a file of ``data_dir``, or in a PostgreSQL database that several replicas share.
+
+    ``postgres`` is a libpq URL without a password (name a file: ``passfile=``); a host that is not this one needs
+    ``sslmode=verify-full``. ``replica`` is this process's name among those of the operator, different in each.
+    """
+
+    postgres: str = ""
+    replica: Name | None = None
+    lease_ms: Annotated[int, Field(ge=500, le=60_000)] = 3_000
+    patience_ms: Annotated[int, Field(ge=1_000, le=600_000)] = 30_000
+
+    @model_validator(mode="after")
+    def _replica_is_named(self) -> Self:
+        if self.postgres and self.replica is None:
+            raise ValueError("postgres needs replica: the name of this process, another one in each replica")
+        if not self.postgres and self.replica is not None:
+            raise ValueError("replica goes with postgres: a file has one process")
+        return self
+
+
 class Config(BaseSettings):
     """Everything that an operator decides. Paths are absolute once it is read."""
 
@@ -127,6 +148,7 @@ class Config(BaseSettings):
     network: Path
     law: Path | None = None
     places_checked: bool = True
+    store: StoreConfig = StoreConfig()
     listen: Listen = Listen()
     tls: Tls
     partners: tuple[Partner, ...] = ()
