@@ -16,6 +16,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from hansa.targets import target_of
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
@@ -43,6 +45,14 @@ def _host_port(value: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_host_port)]
+
+
+def _endpoint(value: str) -> str:
+    target_of(value)
+    return value
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Name = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
 TrustDomain = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,253}[a-z0-9])?$")]
 Milliseconds = Annotated[int, Field(ge=10, le=3_600_000)]
@@ -71,10 +81,11 @@ class Tls(_Part):
 
 
 class Partner(_Part):
-    """An operator with whom a federation is agreed. ``trust_domain`` defaults to ``<operator>.hansa.example``."""
+    """An operator with whom a federation is agreed. ``endpoint`` may list the addresses of its replicas;
+    ``trust_domain`` defaults to ``<operator>.hansa.example``."""
 
     operator: Name
-    endpoint: Address
+    endpoint: Endpoint
     ca: Path
     trust_domain: TrustDomain = ""
 

@@ -123,6 +123,18 @@ async def test_a_writer_that_was_followed_is_told_by_whom(url: str) -> None:
     await second.close()
 
 
+async def test_an_idle_writer_that_was_followed_hears_of_it(url: str) -> None:
+    first = PostgresStore(url, Leadership("op-0", lease_ms=300), SystemClock())
+    await first.load()
+    second = PostgresStore(url, Leadership("op-0", lease_ms=300), SystemClock())
+    await second.load()
+    async with asyncio.timeout(20):
+        with pytest.raises(StoreFailed, match="op-0 has taken over the writing"):
+            await first.keep()
+    await first.close()
+    await second.close()
+
+
 async def test_a_store_that_is_closed_lets_the_next_one_in_at_once(url: str) -> None:
     first = PostgresStore(url, Leadership("op-0", lease_ms=3_600_000), SystemClock())
     await first.commit(one("a"))

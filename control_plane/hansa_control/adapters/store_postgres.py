@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import psycopg
+import structlog
 from psycopg import conninfo
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
@@ -27,6 +28,8 @@ from hansa_control.adapters.store_sql import Patience, SqlStore
 from hansa_control.application.ports import Clock, Record, StoreFailed, Table
 
 DUTY = "write"
+
+log = structlog.get_logger(__name__)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _MIGRATION_LOCK = 0x68616E7361
 _PAUSE_S, _PAUSE_S_MAX = 0.05, 1.0
@@ -86,6 +89,7 @@ class NotLeader(StoreFailed):
 
     def __init__(self, holder: str, left_ms: int) -> None:
         super().__init__(f"{holder} writes to this database, for another {left_ms / 1_000:.1f} s at least")
+        self.holder = holder
         self.left_ms = left_ms
 
 
@@ -121,13 +125,23 @@ class PostgresStore(SqlStore):
         self._renewing: asyncio.Task[None] | None = None
 
     async def load(self) -> Mapping[Table, Mapping[str, Record]]:
-        left_ms = await self.persisting(self._follows)
-        while left_ms is not None:
-            await self._clock.sleep_ms(min(self._interval_ms, left_ms + 10))
-            left_ms = await self.persisting(self._follows)
+        other = await self.persisting(self._follows)
+        if other is not None:
+            log.info("store_follows", leader=other.holder, left_ms=other.left_ms)
+        while other is not None:
+            await self._clock.sleep_ms(min(self._interval_ms, other.left_ms + 10))
+            other = await self.persisting(self._follows)
+        log.info("store_leads", epoch=self._postgres.epoch)
         if self._renewing is None:
             self._renewing = asyncio.create_task(self._keep_renewing())
+            self._renewing.add_done_callback(_told_elsewhere)
         return await super().load()
+
+    async def keep(self) -> None:
+        """StoreFailed as soon as another replica has taken over, or the database was away for too long."""
+        if self._renewing is None:
+            raise StoreFailed(f"{self._postgres.name}: nothing is loaded")
+        await asyncio.shield(self._renewing)
 
     async def close(self) -> None:
         if self._renewing is not None:
@@ -137,20 +151,18 @@ class PostgresStore(SqlStore):
         await super().close()
 
     async def _keep_renewing(self) -> None:
-        # A renewal that fails is the store's failure: the next commit says so.
-        with suppress(StoreFailed):
-            while True:
-                await self._clock.sleep_ms(self._interval_ms)
-                await self.persisting(self._renew)
+        while True:
+            await self._clock.sleep_ms(self._interval_ms)
+            await self.persisting(self._renew)
 
     # On the store's thread.
 
-    def _follows(self) -> int | None:
-        """For how long another replica leads at least, in milliseconds; None once this one does."""
+    def _follows(self) -> NotLeader | None:
+        """Which other replica leads; None once this one does."""
         try:
             self.in_transaction(self._postgres.renew)
         except NotLeader as other:
-            return max(other.left_ms, 0)
+            return other
         return None
 
     def _renew(self) -> None:
@@ -243,6 +255,12 @@ class PostgresDatabase:
         # A connection that is broken may fail to close, and there is nothing more to say about it.
         with suppress(Exception):
             connection.close()
+
+
+def _told_elsewhere(renewing: asyncio.Task[None]) -> None:
+    """A failure is the store's: whoever commits or keeps hears of it. Asking for it here keeps asyncio quiet."""
+    if not renewing.cancelled():
+        renewing.exception()
 
 
 def _columns(rows: Sequence[Row] | Sequence[RowKey]) -> dict[str, list[object]]:

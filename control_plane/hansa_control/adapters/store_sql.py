@@ -86,6 +86,10 @@ class SqlStore:
         self._waiting.append(tuple(changes))
         await self.persisting(self._write_waiting)
 
+    async def keep(self) -> None:
+        """Waits for ever: of what nobody writes to, nothing is known."""
+        await asyncio.get_running_loop().create_future()
+
     async def close(self) -> None:
         """Waits for the commits before it. Closing twice is harmless."""
         if self._closed:
