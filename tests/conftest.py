@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from postgres_server import PostgresServer
+from hansa_demo.postgres_server import PostgresServer
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from hansa_control.adapters.store_sqlite import SqliteStore
 from hansa_control.adapters.system import SystemClock
 from hansa_control.application.ports import Counter, Put, Store, StoreFailed, Table
 from hansa_control.domain.model import Claim, ClaimState, Workload
-from postgres_server import PostgresServer
+from hansa_demo.postgres_server import PostgresServer
 from sqlalchemy import create_engine, inspect
 
 RELEASE = json.loads((Path(__file__).parent / "release_0_1_0.json").read_text(encoding="utf-8"))

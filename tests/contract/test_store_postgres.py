@@ -13,7 +13,7 @@ import pytest
 from hansa_control.adapters.store_postgres import Leadership, PostgresStore, check_url
 from hansa_control.adapters.system import SystemClock
 from hansa_control.application.ports import Counter, Put, StoreFailed, Table
-from postgres_server import PostgresServer
+from hansa_demo.postgres_server import PostgresServer
 
 COMMITTER = """
 import asyncio, sys

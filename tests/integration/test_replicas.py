@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from control_harness import Operator, authority_of
 from hansa_control.adapters.authority import KeyPair, Role, control_plane_host
-from postgres_server import PostgresServer
+from hansa_demo.postgres_server import PostgresServer
 from real_command import DIGEST, SPEC
 
 from hansa.client import Client

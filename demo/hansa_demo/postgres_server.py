@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the distribution's package for tests: a port, a folder and databases of its own."""
+"""A PostgreSQL server of the distribution's package for tests and demonstrations, with port, folder and databases."""
 
 from __future__ import annotations
 
