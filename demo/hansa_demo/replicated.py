@@ -62,11 +62,12 @@ def prepare_replicated(folder: Path, now_ms: int, postgres_url: str) -> Prepared
     for operator, zones in CAST.items():
         for zone in zones:
             _change(prepared.operator(operator) / "agents" / f"{zone}.yaml", with_tiny_artefact)
+
+    def point_agent(document: dict[str, Any]) -> None:
+        document["operator"]["endpoints"] = of_all("agents").split(",")
+
     for zone in CAST[HOME]:
-        endpoints = of_all("agents").split(",")
-        _change(
-            home / "agents" / f"{zone}.yaml", lambda document, e=endpoints: document["operator"].update(endpoints=e)
-        )
+        _change(home / "agents" / f"{zone}.yaml", point_agent)
     return prepared
 
 
