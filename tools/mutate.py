@@ -1,30 +1,21 @@
 """Breaks one module of the domain in one place at a time and sees whether tests notice: python tools/mutate.py NAME...
 
 Each mutant is the module with one change (a comparison turned, a condition negated, "and" for "or", a number off by
-one, a result emptied, a statement dropped, another Reason), written into a copy of the tree, on which commands run, the
-quickest first, until one fails. Those that no command kills are listed. See docs/testing.md.
+one, a result emptied, a statement dropped, another Reason, "min" for "max", "any" for "all"). The oracle's answers on a
+corpus of worlds are held against it, and the unit tests of the module are run on it. Those that neither kills are
+listed; a * marks those with which a decision in the corpus reads otherwise. See docs/testing.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import os
-import shlex
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import NamedTuple
 
-ROOT = Path(__file__).parent.parent
-DOMAIN = Path("control_plane/hansa_control/domain")
-HOMES = (".", "control_plane", "agents", "simulations", "demo")
-QUICK = ("python tests/oracle/long_run.py --worlds 250 --seconds 60 --terse",)
-"""On worlds as on a decision: 250 of the oracle's find most of what is wrong, in seconds."""
-SECONDS_MAX = 120
+from mutation_trial import DOMAIN, KILLED, LIVED, LIVED_IN_OTHER_WORDS, ROOT, Trial
+
 TURNED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -36,6 +27,22 @@ TURNED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.NotIn: ast.In,
     ast.Is: ast.IsNot,
     ast.IsNot: ast.Is,
+}
+OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+}
+OPPOSITES = {
+    "min": "max",
+    "max": "min",
+    "any": "all",
+    "all": "any",
+    "minimum": "maximum",
+    "maximum": "minimum",
+    "logical_and": "logical_or",
+    "logical_or": "logical_and",
 }
 REASONS = ("FACT_EXPIRED", "INTERNAL")
 
@@ -49,26 +56,26 @@ class Mutant(NamedTuple):
 
 
 def mutants_of(source: str) -> list[Mutant]:
-    """Every mutant of a module, by line. Annotations and docstrings stay as they are."""
-    count = sum(1 for _ in ast.walk(ast.parse(source)))
-    found = []
-    for at in range(count):
-        for choice in range(2):
-            tree = ast.parse(source)
-            node = _node_at(tree, at)
-            change = _changes(node)[choice : choice + 1]
-            if change:
-                words = change[0]()
-                found.append(Mutant(getattr(node, "lineno", 0), words, ast.unparse(ast.fix_missing_locations(tree))))
-    plain = ast.unparse(ast.parse(source))
-    return sorted({mutant for mutant in found if mutant.source != plain})
+    """Every mutant of a module, by line; annotations, decorators, zip's strict and weights of what is kept stay."""
+    tree = ast.parse(source)
+    left_out = {id(inner) for node in ast.walk(tree) for part in _left_out(node) for inner in ast.walk(part)}
+    choices = [(at, n) for at, x in enumerate(ast.walk(tree)) if id(x) not in left_out for n in range(len(_changes(x)))]
+    plain, found = ast.unparse(tree), set()
+    for at, choice in choices:
+        changed = ast.parse(source)
+        node = next(x for number, x in enumerate(ast.walk(changed)) if number == at)
+        words = _changes(node)[choice]()
+        mutant = Mutant(getattr(node, "lineno", 0), words, ast.unparse(ast.fix_missing_locations(changed)))
+        if mutant.source != plain:
+            found.add(mutant)
+    return sorted(found)
 
 
-def _node_at(tree: ast.Module, at: int) -> ast.AST:
-    for number, node in enumerate(ast.walk(tree)):
-        if number == at:
-            return node
-    raise IndexError(at)
+def _left_out(node: ast.AST) -> list[ast.AST]:
+    """What of a node changes nothing that runs, or nothing but a check on the way."""
+    parts = [getattr(node, "annotation", None), getattr(node, "returns", None), *getattr(node, "decorator_list", ())]
+    parts += [node] if isinstance(node, ast.keyword) and node.arg in ("strict", "weight") else []
+    return [part for part in parts if part is not None]
 
 
 def _changes(node: ast.AST) -> list[Callable[[], str]]:
@@ -85,8 +92,10 @@ def _changes(node: ast.AST) -> list[Callable[[], str]]:
         return [lambda: _flip(node)]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.Invert):
         return [lambda: _drop_sign(node)]
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd | ast.BitOr | ast.Add | ast.Sub):
-        return [] if ast.unparse(node.right) == "None" else [lambda: _other_operator(node)]
+    if isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in OPERATORS:
+        return [lambda: _other_operator(node)]
+    if isinstance(node, ast.Name | ast.Attribute) and _name(node) in OPPOSITES:
+        return [lambda: _opposite(node)]
     if isinstance(node, ast.Return) and node.value is not None:
         return [lambda: _empty(node)]
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Reason":
@@ -127,15 +136,22 @@ def _drop_sign(node: ast.UnaryOp) -> str:
     return f"not dropped: {ast.unparse(node.operand)}"
 
 
-def _other_operator(node: ast.BinOp) -> str:
-    others: dict[type[ast.operator], type[ast.operator]] = {
-        ast.BitAnd: ast.BitOr,
-        ast.BitOr: ast.BitAnd,
-        ast.Add: ast.Sub,
-        ast.Sub: ast.Add,
-    }
-    node.op = others[type(node.op)]()
+def _other_operator(node: ast.BinOp | ast.AugAssign) -> str:
+    node.op = OPERATORS[type(node.op)]()
     return f"operator: {ast.unparse(node)}"
+
+
+def _name(node: ast.Name | ast.Attribute) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr
+
+
+def _opposite(node: ast.Name | ast.Attribute) -> str:
+    other = OPPOSITES[_name(node)]
+    if isinstance(node, ast.Name):
+        node.id = other
+    else:
+        node.attr = other
+    return f"opposite: {ast.unparse(node)}"
 
 
 def _empty(node: ast.Return) -> str:
@@ -163,55 +179,41 @@ def _drop_statement(node: ast.FunctionDef, at: int) -> str:
     return f"dropped: {was}"
 
 
-def survivors(module: Path, commands: Sequence[str], limit: int, tree: Path) -> Iterator[tuple[Mutant, bool]]:
-    """The mutants of a module, evenly over it and no more than the limit, each with whether it survived."""
-    source = (ROOT / module).read_text()
-    found = mutants_of(source)
-    step = max(1, -(-len(found) // limit))
-    try:
-        for mutant in found[::step]:
-            (tree / module).write_text(mutant.source)
-            yield mutant, all(_passes(command, tree) for command in commands)
-    finally:
-        (tree / module).write_text(source)
-
-
-def _passes(command: str, tree: Path) -> bool:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(tree / home) for home in HOMES)}  # noqa: TID251
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    try:
-        done = subprocess.run(
-            shlex.split(command), cwd=tree, env=environment, capture_output=True, timeout=SECONDS_MAX, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
-
-
 def main() -> int:
-    """0 if every mutant was killed, 1 if one survived, 2 if the commands fail on the tree as it is."""
+    """0 if every mutant was killed, 1 if one survived, 2 if the tests fail on the tree as it is."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("modules", nargs="+", help="names of modules of the domain, such as residency")
-    parser.add_argument("--limit", type=int, default=1_000_000, help="mutants of each module at most")
-    parser.add_argument("--command", action="append", help="what must fail; several are tried in order")
+    parser.add_argument("modules", nargs="+", help="modules of the domain: residency, residency:57, residency:57-80")
+    parser.add_argument("--limit", type=int, default=1_000_000, help="mutants of each module at most, evenly over it")
+    parser.add_argument("--more", action="append", default=[], help="a test file to run, too; may be given again")
     options = parser.parse_args()
-    commands, lived = options.command or QUICK, 0
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "tree"
-        left_out = shutil.ignore_patterns(".git", "*_cache", "__pycache__", ".venv", "build", "dist", ".hypothesis")
-        shutil.copytree(ROOT, tree, ignore=left_out)
-        if not all(_passes(command, tree) for command in commands):
-            print("the commands fail without any mutant", file=sys.stderr)
+    trial, lived = Trial(options.more), 0
+    for asked in options.modules:
+        name, first, last = _part(asked)
+        source = (ROOT / DOMAIN / f"{name}.py").read_text()
+        if trial.lives(name, source) != LIVED:
+            print(f"{name}: its tests fail without any mutant", file=sys.stderr)
             return 2
-        for name in options.modules:
-            results = []
-            for mutant, survived in survivors(DOMAIN / f"{name}.py", commands, options.limit, tree):
-                results.append(survived)
-                if survived:
-                    print(f"  {name}.py:{mutant.line} {mutant.words}", flush=True)
-            lived += sum(results)
-            print(f"{name}: {len(results)} mutants, {sum(results)} survived", flush=True)
+        found = [mutant for mutant in mutants_of(source) if first <= mutant.line <= last]
+        found = found[:: max(1, -(-len(found) // options.limit))]
+        survivors = sum(_survives(trial, name, mutant) for mutant in found)
+        print(f"{name}: {len(found)} mutants, {survivors} survived", flush=True)
+        lived += survivors
     return 1 if lived else 0
+
+
+def _part(asked: str) -> tuple[str, int, int]:
+    """A module and its first and last line that are asked for."""
+    name, _, lines = asked.partition(":")
+    first, is_span, last = lines.partition("-")
+    return name, int(first or 0), int((last if is_span else first) or 1_000_000)
+
+
+def _survives(trial: Trial, name: str, mutant: Mutant) -> bool:
+    """Tries a mutant, and says so if it lives; with a * if a decision in the corpus reads otherwise."""
+    result = trial.lives(name, mutant.source)
+    if result != KILLED:
+        print(f" {' *'[result == LIVED_IN_OTHER_WORDS]} {name}.py:{mutant.line} {mutant.words}", flush=True)
+    return result != KILLED
 
 
 if __name__ == "__main__":

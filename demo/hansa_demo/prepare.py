@@ -39,6 +39,7 @@ from hansa_control.domain.model import LinkKind, NetworkLink, NetworkNode
 from hansa_control.domain.units import modelled_link_rtt
 from hansa_sim.topology import Segment, operator_segments, write_network_file
 
+from hansa.errors import HansaError
 from hansa_demo.scenario import (
     ARTEFACT,
     HOME,
@@ -107,10 +108,10 @@ def artefact_files() -> tuple[Path, ...]:
 
 
 def prepare(directory: Path, addressing: Addressing, now_ms: int) -> Prepared:
-    """Writes the whole world into ``directory``, which must be new or empty; raises FileExistsError if it is not."""
+    """Writes the whole world into ``directory``, which must be new or empty; HansaError if it is not."""
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.iterdir()):
-        raise FileExistsError(f"{directory} is not empty")
+        raise HansaError("INVALID_FIELD", f"{directory} is not empty; name a new one", field="--directory")
     directory.chmod(0o700)
     digest = artefact_digest(artefact_files())
     valid = Validity.of_days(now_ms, CERTIFICATE_DAYS)

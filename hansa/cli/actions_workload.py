@@ -41,6 +41,9 @@ async def plan(session: Session, path: Path, supposed: Supposed, record: Path | 
     change = feasible and not await _is_as_planned(session, file, response)
     data = {"feasible": feasible, "change": change, **message_data(response)}
     session.emit(data, _plan_document(session, file, response, change=change))
+    if change:
+        generation = response.decision.snapshot_generation
+        note(f"planned on generation {generation}; to submit just this: hansa submit --expect-generation {generation}")
     return exits.INFEASIBLE if not feasible else exits.CHANGE if change else exits.OK
 
 

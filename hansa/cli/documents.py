@@ -104,18 +104,32 @@ def _joined(cells: Sequence[Cell]) -> Text:
 def _laid_out(table: Table, width_columns: int) -> RichTable:
     widths = _natural_widths(table)
     shown = _shown_columns(table, widths, width_columns)
+    least = _wrapped_least(table, [(index, widths[index]) for index in shown], width_columns)
     rich = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold dim")
     for index in shown:
         rich.add_column(
             table.headers[index],
             justify="right" if index in table.right else "left",
-            no_wrap=index in table.fixed or index in table.right,
+            no_wrap=_stays_whole(table, index),
             overflow="fold",
-            min_width=min(widths[index], WRAPPED_COLUMNS_MIN),
+            min_width=min(widths[index], WRAPPED_COLUMNS_MIN if _stays_whole(table, index) else least),
         )
     for row in table.rows:
         rich.add_row(*(_text(row[index]) for index in shown))
     return rich
+
+
+def _stays_whole(table: Table, index: int) -> bool:
+    return index in table.fixed or index in table.right
+
+
+def _wrapped_least(table: Table, shown: Sequence[tuple[int, int]], width_columns: int) -> int:
+    """How wide a column is at least that goes on in the next line: less where all of them would not fit otherwise, as
+    what does not fit is cut off."""
+    whole = sum(width for index, width in shown if _stays_whole(table, index))
+    wrapped = [index for index, _ in shown if not _stays_whole(table, index)]
+    room = width_columns - whole - GAP * (len(shown) - 1)
+    return max(1, min(WRAPPED_COLUMNS_MIN, room // max(len(wrapped), 1)))
 
 
 def _shown_columns(table: Table, widths: list[int], width_columns: int) -> list[int]:

@@ -86,7 +86,8 @@ def submit(
     *,
     file: of.File,
     expect_generation: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Refuse if a plan on this network generation is outdated.")
+        int,
+        typer.Option(metavar="N", min=0, max=2**63 - 1, help="Refuse if the plan made on generation N is outdated."),
     ] = 0,
     wait: of.Wait = False,
     timeout_s: of.TimeoutS = 120,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import isclose
-from typing import Any
+from typing import Any, NamedTuple
 
 from hansa_control.domain.model import AccessLatency, Choice, Decision, TransitRule, Zone, ZoneId
 from hansa_control.domain.placement import decide
 from oracle_law import Fault
+from oracle_passed import PLACE, holding
 from oracle_paths import ATTACHED_US, ENDLESS, Graph, Paths, kbps_of, up
 from oracle_worlds import World
 from oracle_zones import Verdict, expected
@@ -17,16 +19,31 @@ from oracle_zones import Verdict, expected
 CLOSE = 1e-7
 
 
+class Answers(NamedTuple):
+    """What the oracle says of a world. The paths that were looked for are kept, so that asking again costs little."""
+
+    verdicts: dict[ZoneId, Verdict]
+    paths: Paths
+
+
+def answers(world: World) -> Answers:
+    """The oracle's verdicts on the zones that take part."""
+    verdicts = expected(world)
+    return Answers({zone: verdict for zone, verdict in verdicts.items() if zone not in world.exclude}, Paths(world))
+
+
 def disagreements(world: World) -> list[str]:
     """Everything in which the engine's decision differs from the oracle's, in words."""
-    decision = decide(world.request(), world.snapshot(), world.now_ms)
-    verdicts = expected(world)
-    left = {zone: verdict for zone, verdict in verdicts.items() if zone not in world.exclude}
+    return differences(world, decide(world.request(), world.snapshot(), world.now_ms), answers(world))
+
+
+def differences(world: World, decision: Decision, known: Answers) -> list[str]:
+    """Everything in which a decision differs from what is known to be right."""
     return [
-        *_faults(decision, left),
-        *_choices(world, decision, left),
-        *_order(decision, left),
-        *_plan(world, decision, left),
+        *_faults(decision, known.verdicts),
+        *_choices(world, decision, known),
+        *_order(decision, known.verdicts),
+        *_plan(world, decision, known),
     ]
 
 
@@ -46,12 +63,13 @@ def _faults(decision: Decision, verdicts: dict[ZoneId, Verdict]) -> Iterator[str
         yield f"{decision.zones_evaluated} zones evaluated, not {len(verdicts)}"
 
 
-def _choices(world: World, decision: Decision, verdicts: dict[ZoneId, Verdict]) -> Iterator[str]:
+def _choices(world: World, decision: Decision, known: Answers) -> Iterator[str]:
+    verdicts, paths = known
     feasible = {zone for zone, verdict in verdicts.items() if not verdict.faults}
     if {choice.zone for choice in decision.choices} != feasible or len(decision.choices) != len(feasible):
         yield f"chosen {sorted(str(x.zone) for x in decision.choices)}, feasible {sorted(map(str, feasible))}"
         return
-    paths, zones = Paths(world), {zone.id: zone for zone in reversed(world.zones)}
+    zones = {zone.id: zone for zone in reversed(world.zones)}
     for choice in decision.choices:
         verdict = verdicts[choice.zone]
         if choice.pool != verdict.pool:
@@ -64,6 +82,9 @@ def _choices(world: World, decision: Decision, verdicts: dict[ZoneId, Verdict]) 
                 yield f"{choice.zone}: term {name} is {told.get(name)}, not {value}"
         if not isclose(choice.score, verdict.score, abs_tol=CLOSE, rel_tol=1e-9):
             yield f"{choice.zone}: score {choice.score}, not {verdict.score}"
+        told_to_hold = Counter(x.constraint for x in choice.passed if x.constraint != PLACE)
+        if told_to_hold != holding(world, zones[choice.zone], paths):
+            yield f"{choice.zone}: passed {told_to_hold}, not {holding(world, zones[choice.zone], paths)}"
         yield from _latencies(world, paths, zones[choice.zone], choice)
 
 
@@ -114,8 +135,8 @@ def _order(decision: Decision, verdicts: dict[ZoneId, Verdict]) -> Iterator[str]
             yield f"margin {decision.margin}, not {margin}"
 
 
-def _plan(world: World, decision: Decision, verdicts: dict[ZoneId, Verdict]) -> Iterator[str]:
-    plan, spec = decision.plan, world.spec
+def _plan(world: World, decision: Decision, known: Answers) -> Iterator[str]:
+    (verdicts, paths), plan, spec = known, decision.plan, world.spec
     if plan is None:
         if decision.choices and spec.zones.maximum == 1:
             yield "no plan for one zone, although there is a choice"
@@ -135,7 +156,6 @@ def _plan(world: World, decision: Decision, verdicts: dict[ZoneId, Verdict]) -> 
         shares = {part.zone: part.share_permille[n] for part in plan.assignments}
         if sum(shares.values()) != 1_000 or min(shares.values()) < 0:
             yield f"plan: shares of {at.access_point} are {shares}"
-        paths = Paths(world)
         for zone, share in shares.items():
             rtt_us = paths.rtt_us(at, zones[zone])
             if share and (rtt_us is None or rtt_us > spec.latency.rtt_us_max):

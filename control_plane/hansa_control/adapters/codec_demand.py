@@ -28,7 +28,7 @@ PERCENTILE_US_MAX = 1000 * SERVICE_US_MAX
 SCV_PERMILLE_MAX = 100_000
 CONCURRENCY_MAX = 10_000
 SERVERS_MAX = 10_000
-"""Requests at once in all replicas. Waiting takes 40 us to work out for each, and nobody is answered meanwhile."""
+"""Requests at once in all replicas. Loads for so many take 50 ms to work out, and nobody is answered meanwhile."""
 MESSAGE_BYTES_MAX = 2**40
 TIER_COUNT_MAX = 16
 WISH_COUNT_MAX = 32

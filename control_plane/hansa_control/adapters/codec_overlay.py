@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -9,18 +10,24 @@ from hansa.v1 import overlay_pb2
 from hansa_control.adapters import codec_fields as fields
 from hansa_control.adapters.codec_network import link_in, node_in
 from hansa_control.adapters.codec_residency import policy_in
-from hansa_control.adapters.codec_zone import FACT_KINDS, fact_in, zone_in
+from hansa_control.adapters.codec_zone import FACT_COUNT_MAX, FACT_KINDS, fact_in, zone_in
+from hansa_control.domain.model import ZoneId
 from hansa_control.domain.overlay import FactGiven, FactTaken, Overlay
 
 COUNT_MAX = 1_000
+BYTES_MAX = 256 * 1024
+"""Of a whole overlay: to read, apply and seal it takes a fifth of a second, and nobody else is served meanwhile."""
 
 T = TypeVar("T")
 
 
 def overlay_in(wire: overlay_pb2.Overlay, path: str) -> Overlay:
     """An overlay that changes something and names nothing twice; whether it fits the world is for the core to say."""
-    if not wire.ByteSize():
+    size = wire.ByteSize()
+    if not size:
         raise fields.refused(path, "changes nothing; leave it out to plan in the world as it is")
+    if size > BYTES_MAX:
+        raise fields.refused(path, f"has {size} bytes; at most {BYTES_MAX} are taken, so suppose less at a time")
     return Overlay(
         links=_each(wire.links, link_in, f"{path}.links"),
         links_removed=_names(wire.links_removed, fields.network_name_in, f"{path}.links_removed"),
@@ -28,7 +35,7 @@ def overlay_in(wire: overlay_pb2.Overlay, path: str) -> Overlay:
         nodes_removed=_names(wire.nodes_removed, fields.network_name_in, f"{path}.nodes_removed"),
         zones=_each(wire.zones, zone_in, f"{path}.zones"),
         zones_removed=_names(wire.zones_removed, fields.zone_id_in, f"{path}.zones_removed"),
-        facts=_all(wire.facts, _given_in, f"{path}.facts"),
+        facts=_facts_in(wire.facts, f"{path}.facts"),
         facts_removed=_all(wire.facts_removed, _taken_in, f"{path}.facts_removed"),
         policy=policy_in(wire.policy, f"{path}.policy") if wire.HasField("policy") else None,
     )
@@ -50,6 +57,16 @@ def _names(values: Sequence[str], read: Callable[[str, str], T], path: str) -> t
     found = _all(values, read, path)
     fields.distinct(values, path)
     return found
+
+
+def _facts_in(wires: Sequence[overlay_pb2.FactGiven], path: str) -> tuple[FactGiven, ...]:
+    """No more for one zone than a zone may advertise."""
+    given, count = _all(wires, _given_in, path), Counter[ZoneId]()
+    for index, one in enumerate(given):
+        count[one.zone] += 1
+        if count[one.zone] > FACT_COUNT_MAX:
+            raise fields.refused(f"{path}[{index}].zone", f"{one.zone} gets more than {FACT_COUNT_MAX} facts")
+    return given
 
 
 def _given_in(wire: overlay_pb2.FactGiven, path: str) -> FactGiven:

@@ -32,7 +32,8 @@ from hansa_control.domain.predicates import compile_predicate
 
 RULE_COUNT_MAX = 300
 SET_COUNT_MAX = 32
-PREDICATE_COUNT_MAX = 16
+PREDICATE_COUNT_MAX = 64
+"""Of a policy as an owner is asked, with what the home operator's law adds to the app team's, who have fewer."""
 PRESET_COUNT_MAX = 16
 
 ON_CHANGES = fields.EnumCodec(OnChange, residency_pb2.OnChange, "ON_CHANGE")

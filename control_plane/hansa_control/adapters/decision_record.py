@@ -10,6 +10,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from functools import cache
+from math import isfinite
 from types import GenericAlias
 from typing import Any
 
@@ -78,9 +79,16 @@ def _bounded_integer(digits: str) -> int:
     return value
 
 
+def _finite_number(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(f"{text[:20]} is no number that a record can hold")
+    return value
+
+
 def _require_format(body: bytes) -> None:
     try:
-        tree = json.loads(body, parse_int=_bounded_integer)
+        tree = json.loads(body, parse_int=_bounded_integer, parse_float=_finite_number, parse_constant=_finite_number)
     except (ValueError, RecursionError) as error:
         raise RecordUnreadable(f"not JSON: {error}") from error
     number = tree.get("format") if isinstance(tree, Mapping) else None
@@ -97,6 +105,8 @@ def _require_complete(given: Any, read: Any, place: str) -> None:
                 raise RecordUnreadable(f"{where}: is missing")
             _require_complete(given[name], read[name], where)
     elif isinstance(given, list) and isinstance(read, list):
+        if len(given) != len(read):
+            raise RecordUnreadable(f"{place}: names something twice")
         for index, (left, right) in enumerate(zip(given, read, strict=False)):
             _require_complete(left, right, f"{place}[{index}]")
 

@@ -1,7 +1,8 @@
 """The law from files: presets and country groups as hansa ships them, and the operator's own law file.
 
-The file is looked at again when it has changed; one that cannot be read then leaves the law as it was and says so, so
-that a slip of the pen neither opens nor stops anything.
+The file is looked at again when it has changed; one that cannot be read then leaves the law as it was and says so once,
+so that a slip of the pen neither opens nor stops anything. A change is told by length, times and inode: the time of the
+last change of the inode is nobody's to set, so that an edit that keeps length and date is seen, too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from hansa_control.domain.model import ResidencyPolicy
 
 log = structlog.get_logger(__name__)
 
-Stamp = tuple[str, int, int]
+Stamp = tuple[str, int, int, int, int]
+
+RETRY_MS = 5_000
+"""After so long a file that could not be read is tried again though it looks the same."""
 
 
 class LawFiles:
@@ -34,6 +38,8 @@ class LawFiles:
         self._path = path
         self._tried: Stamp | None = None
         self._read: Stamp | None = None
+        self._failure = ""
+        self._retry_at_ms: int | None = None
         self._book = LawBook()
         self._look(now_ms, first=True)
 
@@ -61,20 +67,30 @@ class LawFiles:
             return
         try:
             stamp = self._stamp(self._path, now_ms)
-            if stamp == self._tried:
+            waited = self._retry_at_ms is not None and now_ms >= self._retry_at_ms
+            if stamp == self._tried and not waited:
                 return
             self._tried = stamp
             self._book = _book(load_law_file(self._path, utc_date(now_ms)))
-            self._read = stamp
         except (HansaError, RefusalError, OSError) as error:
             if first:
                 raise
-            log.error("law_not_read", path=str(self._path), error=str(error))
+            self._fail(str(error), now_ms)
+            return
+        self._failure, self._retry_at_ms, self._read = "", None, stamp
+        if not first:
+            log.info("law_read", path=str(self._path))
+
+    def _fail(self, failure: str, now_ms: int) -> None:
+        self._retry_at_ms = now_ms + RETRY_MS
+        if failure != self._failure:
+            log.error("law_not_read", path=str(self._path), error=failure)
+        self._failure = failure
 
     @staticmethod
     def _stamp(path: Path, now_ms: int) -> Stamp:
         status = path.stat()
-        return (str(utc_date(now_ms)), status.st_mtime_ns, status.st_size)
+        return (str(utc_date(now_ms)), status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
 def _book(file: LawFile) -> LawBook:

@@ -18,6 +18,7 @@ from hansa_control.domain.model import (
     PlacementState,
     Reason,
     Rejection,
+    ResidencyPolicy,
     Workload,
     WorkloadSpec,
     Zone,
@@ -101,16 +102,33 @@ class Decider:
 
     def unlawful(self, workload: Workload, placement: Placement) -> tuple[Rejection, ...]:
         """Which parts of the residency policy a placement fails now; none when its zone is not seen at all."""
+        spec = self.laws.enforced(workload.spec, workload.id.tenant)
+        if placement.zone.operator == self._settings.operator:
+            spec = self.laws.owned(spec)
+        return self._unlawful_under(spec.residency, workload, placement)
+
+    def whose(self, workload: Workload, placement: Placement) -> dict[str, str]:
+        """Whose rules a placement fails, in words by constraint: each author's rules are taken alone.
+
+        A constraint that it fails under nobody's is not in it: there the rules together allow nothing.
+        """
+        is_own = placement.zone.operator == self._settings.operator
+        found: dict[str, list[str]] = {}
+        for author, policy in self.laws.authors(workload.spec, workload.id.tenant, is_own=is_own):
+            for constraint in {at.result.constraint for at in self._unlawful_under(policy, workload, placement)}:
+                found.setdefault(constraint, []).append(author)
+        return {constraint: f"rule of {' and '.join(authors)}" for constraint, authors in found.items()}
+
+    def _unlawful_under(
+        self, policy: ResidencyPolicy, workload: Workload, placement: Placement
+    ) -> tuple[Rejection, ...]:
         snapshot = self._world.snapshot()
         row = snapshot.index.get(placement.zone)
         if row is None:
             return ()
-        spec = self.laws.enforced(workload.spec, workload.id.tenant)
-        if placement.zone.operator == self._settings.operator:
-            spec = self.laws.owned(spec)
         served = {latency.access_point for latency in placement.latencies}
-        access = tuple(at for at in spec.access if at.access_point in served) or spec.access
-        asked = replace(spec, access=access, zones=ZoneBounds())
+        access = tuple(at for at in workload.spec.access if at.access_point in served) or workload.spec.access
+        asked = replace(workload.spec, residency=policy, access=access, zones=ZoneBounds())
         rejections = unlawful(asked, snapshot, row, self._clock.wall_ms())
         return tuple(rejection for rejection in rejections if rejection.reason in LAW)
 

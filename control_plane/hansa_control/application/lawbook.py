@@ -17,6 +17,8 @@ from hansa_control.domain.merging import merge
 from hansa_control.domain.model import Reason, ResidencyPolicy, SiteRule, WorkloadSpec
 
 POLICIES_KEPT_MAX = 10_000
+PREDICATES_MAX, PREDICATE_CHARACTERS_MAX = 16, 2_000
+"""Of one app team's policy: two thousand characters cost about a millisecond a zone that is like no other."""
 NOTHING_ALLOWED = ResidencyPolicy(site=SiteRule(frozenset()))
 
 
@@ -62,6 +64,15 @@ class NoLaw:
         raise PresetUnknown(f"{preset!r}: this control plane has no presets")
 
 
+def _check_predicates(predicates: Sequence[str]) -> None:
+    characters = sum(map(len, predicates))
+    if len(predicates) > PREDICATES_MAX or characters > PREDICATE_CHARACTERS_MAX:
+        message = f"{len(predicates)} predicates with {characters} characters in all; at most {PREDICATES_MAX} with "
+        raise RefusalError(
+            Reason.LIMIT_EXCEEDED, f"{message}{PREDICATE_CHARACTERS_MAX} are taken", "spec.residency.predicates"
+        )
+
+
 class LawDesk:
     """Merges policies, and keeps what was merged until the law changes."""
 
@@ -73,8 +84,9 @@ class LawDesk:
 
     def checked(self, spec: WorkloadSpec, tenant: str) -> WorkloadSpec:
         """The request under the law that applies to a tenant's workload. RefusalError INVALID_FIELD on a preset that
-        cannot be expanded.
+        cannot be expanded, LIMIT_EXCEEDED on more predicates than an app team may have judged of every zone.
         """
+        _check_predicates(spec.residency.predicates)
         try:
             return replace(spec, residency=self._effective(spec.residency, tenant))
         except PresetUnknown as unknown:
@@ -86,6 +98,24 @@ class LawDesk:
             return replace(spec, residency=self._effective(spec.residency, tenant))
         except PresetUnknown:
             return replace(spec, residency=merge([_explicit(spec.residency), NOTHING_ALLOWED]))
+
+    def authors(self, spec: WorkloadSpec, tenant: str, *, is_own: bool) -> tuple[tuple[str, ResidencyPolicy], ...]:
+        """Whose rules apply, in words, each as it stands alone; is_own says that the zone is this operator's."""
+        now_ms = self._clock.wall_ms()
+        book = self._source.book(now_ms)
+        given = (
+            ("the workload", spec.residency),
+            (f"the contract of {tenant}", book.tenants.get(tenant)),
+            ("the nation", book.nation),
+            ("the zone's owner", book.owner if is_own else None),
+        )
+        return tuple((name, self._alone(policy, now_ms)) for name, policy in given if policy is not None)
+
+    def _alone(self, policy: ResidencyPolicy, now_ms: int) -> ResidencyPolicy:
+        try:
+            return merge(self._expanded([policy], now_ms))
+        except PresetUnknown:
+            return merge([_explicit(policy), NOTHING_ALLOWED])
 
     def owned(self, spec: WorkloadSpec) -> WorkloadSpec:
         """A request, perhaps a partner's, under what this operator demands of workloads in its own zones.

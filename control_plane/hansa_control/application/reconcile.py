@@ -317,12 +317,20 @@ class Reconciler:
     ) -> Workload:
         if not broken:
             return self._condition(workload, "Lawful", ConditionStatus.TRUE, "PolicyHolds", _zones(live))
-        results = [rejection.result for found in broken.values() for rejection in found]
-        what = "; ".join(f"{result.constraint}: {result.measured}, {result.bound}" for result in results)
+        what = "; ".join(self._law_told(workload, placement, broken) for placement in live if placement.claim in broken)
         if self._status_of(workload, "Lawful") is not ConditionStatus.FALSE:
             zones = _zones([placement for placement in live if placement.claim in broken])
             self._journal.warning(workload.id, "PolicyBroken", f"{zones}: {what}")
         return self._condition(workload, "Lawful", ConditionStatus.FALSE, "PolicyBroken", what)
+
+    def _law_told(self, workload: Workload, placement: Placement, broken: Mapping[str, tuple[Rejection, ...]]) -> str:
+        """What a placement fails, what is asked, and by whom: what its users ask first."""
+        whose = self._decider.whose(workload, placement)
+        return "; ".join(
+            f"{result.constraint}: {result.measured}, bound {result.bound}"
+            f" ({whose.get(result.constraint, 'the rules together')})"
+            for result in (rejection.result for rejection in broken[placement.claim])
+        )
 
     async def _terminate(self, workload: Workload, broken: Mapping[str, tuple[Rejection, ...]]) -> Workload:
         """Stops at once where the law is broken; what that leaves of a batch goes on until it is replaced."""
@@ -368,9 +376,14 @@ class Reconciler:
         return workload
 
     async def _place(self, workload: Workload, kept: list[Placement], avoid: tuple[ZoneId, ...]) -> Workload:
+        explained = self._state.decisions.get(str(workload.id))
         placed = await self._placer.place(workload, self._excluded(workload, avoid))
         workload = self._accepted(placed)
-        return workload if placed.granted else self._nothing_fits(workload, placed.decision, kept)
+        if placed.granted:
+            return workload
+        if kept and explained is not None:  # it stays where it is, and ``why`` goes on to say why
+            self._state.put(Table.DECISION, str(workload.id), explained)
+        return self._nothing_fits(workload, placed.decision, kept)
 
     def _accepted(self, placed: Placed) -> Workload:
         """The workload as placing left it, with its claims known."""
@@ -418,10 +431,13 @@ class Reconciler:
         ):
             self._journal.warning(workload.id, reason, line)
         whole = any(not batch.is_torn for batch in batches_of(kept))
-        placed = ConditionStatus.TRUE if whole else ConditionStatus.FALSE
-        workload = self._condition(workload, "Placed", placed, reason, line)
-        if stranded:
-            workload = self._condition(workload, "Stranded", ConditionStatus.TRUE, reason, line)
+        if whole:  # it stays where it is: what is wrong with that, Stranded says
+            workload = self._condition(workload, "Placed", ConditionStatus.TRUE, "Placed", _zones(kept))
+        else:
+            workload = self._condition(workload, "Placed", ConditionStatus.FALSE, reason, line)
+        if stranded or self._status_of(workload, "Stranded") is not None:
+            status = ConditionStatus.TRUE if stranded else ConditionStatus.FALSE
+            workload = self._condition(workload, "Stranded", status, reason, line if stranded else "it runs nowhere")
         workload = self._advance(workload, WorkloadEvent.NOTHING_FITS)
         self._retry_later(workload, "")
         return workload

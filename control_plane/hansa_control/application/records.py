@@ -17,6 +17,9 @@ from hansa_control.domain.record import Afterwards, DecisionInputs, DecisionReco
 RECENT_MAX = 64
 """Decisions of any kind, for a record that is asked for at once."""
 
+SUPPOSED_MAX = 4
+"""Decisions in supposed worlds, of which each may bring zones of its own, megabytes of them."""
+
 STORED_MAX = 256
 """Decisions that placed a workload."""
 
@@ -33,12 +36,14 @@ class Records:
     def __init__(self) -> None:
         self._digests = Digests()
         self._recent: OrderedDict[str, _Made] = OrderedDict()
+        self._supposed: OrderedDict[str, _Made] = OrderedDict()
         self._stored: OrderedDict[str, _Made] = OrderedDict()
 
     def sealed(self, inputs: DecisionInputs, decision: Decision) -> Decision:
         """The decision with the digest of its inputs, which are kept."""
         digest = self._digests.of(inputs)
-        _keep(self._recent, digest, _Made(inputs, len(decision.rejections), decision.zones_evaluated), RECENT_MAX)
+        kept, most = (self._supposed, SUPPOSED_MAX) if inputs.hypothetical else (self._recent, RECENT_MAX)
+        _keep(kept, digest, _Made(inputs, len(decision.rejections), decision.zones_evaluated), most)
         return replace(decision, digest=digest)
 
     def stored(self, digest: str) -> None:
@@ -49,7 +54,8 @@ class Records:
 
     def record(self, decision: Decision) -> DecisionRecord:
         """The record of a decision. RefusalError UNAVAILABLE if what it was made of is not kept any more."""
-        made = self._stored.get(decision.digest) or self._recent.get(decision.digest)
+        kept = (self._stored, self._recent, self._supposed)
+        made = next((found for table in kept if (found := table.get(decision.digest)) is not None), None)
         if made is None:
             message = "what this decision was made of is not kept any more (too many since, or a restart); only its"
             raise RefusalError(Reason.UNAVAILABLE, f"{message} digest can be compared: {decision.digest or 'none'}")

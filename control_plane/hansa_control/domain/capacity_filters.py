@@ -62,76 +62,93 @@ class _Words(NamedTuple):
 class _Suited(NamedTuple):
     """What a need finds in zones, whatever is free: rows of pools of an acceptable model, and of those large enough.
 
-    rows are those that are large enough, all zones together; models_in and pools_in are by zone, without empty ones.
+    rows are those that are large enough, all zones together; in_zone says which zones have one; models_in and pools_in
+    are by zone, without empty ones.
     """
 
     rows: Ints
+    in_zone: Mask
     models_in: dict[int, list[int]]
     pools_in: dict[int, list[int]]
     words: _Words
 
 
-class Accelerators:
-    """Model, then memory of those models, then free devices in one pool of those that suffice.
+class Wanted:
+    """What would serve a need, whatever is free, and how many devices each of those pools must have free for it.
 
     replicas is how many are to run, by row of the pools (a pool of faster devices may need fewer), and sufficient
-    whether so many serve in time. pool_row is the pool that would be used, the smallest that serves; ``NO_POOL`` where
-    there is none or none is needed.
+    whether so many serve in time. rows are the pools that are left, from the last to the first; devices and zones are
+    by those.
     """
 
     def __init__(self, question: Question, replicas: Ints, sufficient: Mask) -> None:
+        standing, need = question.columns.standing, question.spec.accelerator
+        self.replicas, self.sufficient = replicas, sufficient
+        self.all_suffice = bool(sufficient.all())
+        self.rows: Ints = np.zeros(0, dtype=np.int64)
+        if need is not None:
+            self.suited = _suited(standing, need)
+            rows = self.suited.rows
+            self.rows = (rows if self.all_suffice else rows[sufficient[rows]])[::-1].copy()
+        self.devices: Ints = (need.count if need is not None else 0) * replicas[self.rows]
+        self.zones: Ints = standing.pools.zone[self.rows]
+
+
+class Accelerators:
+    """Model, then memory of those models, then free devices in one pool of those that suffice.
+
+    pool_row is the pool that would be used, the smallest that serves; ``NO_POOL`` where there is none or none is
+    needed.
+    """
+
+    def __init__(self, question: Question, wanted: Wanted) -> None:
         self._columns = question.columns
         self._need = question.spec.accelerator
         self._least = 1 if question.spec.zones.maximum > 1 else question.spec.replicas
-        self._replicas = replicas
-        self._sufficient = sufficient
-        self._all_suffice = bool(sufficient.all())
+        self._wanted = wanted
+        self._bounds: dict[int, str] = {}
         self.pool_row = np.full(len(self._columns), NO_POOL, dtype=np.int64)
-        self.failing: Mask = np.zeros(len(self._columns), dtype=np.bool_)
         if self._need is not None:
-            self._suited = _suited(self._columns.standing, self._need)
-            self._evaluate(self._need, self._suited.rows)
-
-    def _evaluate(self, need: AcceleratorNeed, rows: Ints) -> None:
-        wanted = need.count * self._replicas[rows]
-        serving = rows[(self._columns.devices_free[rows] >= wanted) & self._sufficient[rows]]
-        # Written from the last to the first, so that the first pool of each zone stays.
-        self.pool_row[self._columns.standing.pools.zone[serving[::-1]]] = serving[::-1]
-        self.failing = self.pool_row < 0
+            serving = (self._columns.devices_free[wanted.rows] >= wanted.devices).nonzero()[0]
+            # Written from the last to the first, so that the first pool of each zone stays.
+            self.pool_row[wanted.zones[serving]] = wanted.rows[serving]
+            self.failing: Mask = self.pool_row < 0
+        else:
+            self.failing = np.zeros(len(self._columns), dtype=np.bool_)
 
     def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
         """Every reason for which the zones of these rows lack accelerators."""
         if self._need is None:
             return
-        zones = self._columns.zones
+        need, zones = self._need, self._columns.zones
         for row in rows:
             zone_id = zones[row].id
-            for reason, result in self._lacking(row, self._need):
+            for reason, result in self._lacking(row, need):
                 yield row, Rejection(zone_id, reason, result)
 
     def passed(self, row: int) -> Iterable[ConstraintResult]:
         """What holds of the zone's accelerators."""
-        if self._need is None or row not in self._suited.models_in:
+        if self._need is None or row not in self._wanted.suited.models_in:
             return []
-        words, evidence = self._suited.words, inventory_of(self._columns, row)
+        words, evidence = self._wanted.suited.words, inventory_of(self._columns, row)
         found = [ConstraintResult(GPU_MODEL, words.models[row], words.model_bound, evidence)]
-        if row in self._suited.pools_in:
+        if row in self._wanted.suited.pools_in:
             found.append(ConstraintResult(GPU_MEMORY, words.memory[row], words.memory_bound, evidence))
         if self.pool_row[row] >= 0:
             found.append(self._devices(row, [int(self.pool_row[row])], self._need))
         return found
 
     def _lacking(self, row: int, need: AcceleratorNeed) -> tuple[tuple[Reason, ConstraintResult], ...]:
-        words = self._suited.words
-        rows = self._suited.pools_in.get(row)
+        suited = self._wanted.suited
+        words, rows = suited.words, suited.pools_in.get(row)
         if rows is not None:
             found = self._devices(row, rows, need)
-            if self._all_suffice or self._sufficient[rows].any():
+            if self._wanted.all_suffice or self._wanted.sufficient[rows].any():
                 return ((Reason.GPU_EXHAUSTED, found),)
             # The service filter says why; how many devices would do is not known.
             return ((Reason.NOT_EVALUATED, found._replace(measured="no number serves in time")),)
         evidence, no_device = inventory_of(self._columns, row), self._no_device(row, need)
-        if row in self._suited.models_in:
+        if row in suited.models_in:
             memory = ConstraintResult(GPU_MEMORY, words.memory[row], words.memory_bound, evidence)
             return ((Reason.GPU_MEMORY_TOO_SMALL, memory), no_device)
         model = ConstraintResult(GPU_MODEL, words.models[row], words.model_bound, evidence)
@@ -147,15 +164,17 @@ class Accelerators:
     def _devices(self, row: int, rows: list[int], need: AcceleratorNeed) -> ConstraintResult:
         free, replicas, names = self._lists
         shown = ", ".join([f"{free[at]} free of {names[at]}" for at in rows])
-        return ConstraintResult(
-            GPU_CAPACITY, shown, _device_bound(need, replicas[rows[-1]]), free_in(self._columns, row)
-        )
+        count = replicas[rows[-1]]
+        bound = self._bounds.get(count)
+        if bound is None:
+            bound = self._bounds[count] = _device_bound(need, count)
+        return ConstraintResult(GPU_CAPACITY, shown, bound, free_in(self._columns, row))
 
     @cached_property
     def _lists(self) -> tuple[list[int], list[int], list[str]]:
         """Devices free, replicas needed and key, by row of the pools: lists are read faster than arrays."""
         free: list[int] = self._columns.devices_free.tolist()
-        replicas: list[int] = self._replicas.tolist()
+        replicas: list[int] = self._wanted.replicas.tolist()
         return free, replicas, pool_keys(self._columns.standing)
 
 
@@ -209,6 +228,11 @@ def pools_suited(standing: Standing, need: AcceleratorNeed) -> Ints:
     return _suited(standing, need).rows
 
 
+def zones_suited(standing: Standing, need: AcceleratorNeed) -> Mask:
+    """The zones that have such a pool."""
+    return _suited(standing, need).in_zone
+
+
 def _suited(standing: Standing, need: AcceleratorNeed) -> _Suited:
     key = ("suited", need)
     known: _Suited | None = standing.kept.get(key)
@@ -219,7 +243,9 @@ def _suited(standing: Standing, need: AcceleratorNeed) -> _Suited:
     model_rows = np.flatnonzero(is_acceptable[pools.kind]) if len(pools.kind) else np.zeros(0, dtype=np.int64)
     rows = model_rows[pools.memory_mib[model_rows] >= need.memory_mib_min]
     models_in = _by_zone(pools, model_rows)
-    found = _Suited(rows, models_in, _by_zone(pools, rows), _words(standing, need, models_in))
+    in_zone = np.zeros(len(standing.zones), dtype=np.bool_)
+    in_zone[pools.zone[rows]] = True
+    found = _Suited(rows, in_zone, models_in, _by_zone(pools, rows), _words(standing, need, models_in))
     standing.kept.keep(key, found)
     return found
 

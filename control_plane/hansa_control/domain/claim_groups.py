@@ -1,8 +1,8 @@
 """Zones by what is claimed of them, so that a policy that was never seen is judged once a group, not once a zone.
 
-Whether a zone passes a part of a policy depends on the claims of the kinds that the part reads and on the standing of
-each (valid, lapsed, without validity), not on who issued the proof. So every part has groups of its own, few even where
-every zone has documents of its own, and a part that two policies share is judged once for both.
+Whether a zone passes a part of a policy depends on the claims of the kinds that the part reads and on whether each is
+proved now, not on who issued the proof, nor on why it does not hold. So every part has groups of its own, few even
+where every zone has documents of its own, and a part that two policies share is judged once for both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOREVER_MS = 1 << 62
 POLICIES_KEPT_MAX = 2_000
 GROUPS_KEPT_MAX = 4_000
 
-Claim: TypeAlias = tuple[str, str, str, str, str]
+Claim: TypeAlias = tuple[str, str, str, str, bool]
 Claims: TypeAlias = tuple[Claim, ...]
 
 PARTS: tuple[frozenset[FactKind], ...] = (
@@ -169,12 +169,7 @@ def _claims(facts: tuple[Fact, ...], kinds: frozenset[FactKind], now_ms: int) ->
 
 
 def _claim(fact: Fact, now_ms: int) -> Claim:
-    proof = fact.evidence
-    if proof.is_valid(now_ms):
-        standing = "valid"
-    else:
-        standing = "lapsed" if proof.valid_from_ms > 0 and proof.valid_until_ms > 0 else "unproved"
-    return (fact.kind.value, fact.value, fact.version, fact.level, standing)
+    return (fact.kind.value, fact.value, fact.version, fact.level, fact.evidence.is_valid(now_ms))
 
 
 def steady_between(facts: tuple[Fact, ...], now_ms: int) -> tuple[int, int]:

@@ -7,8 +7,8 @@ patches those rows. Rows are in the order of the zones' ids, so the first of sev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,23 +99,38 @@ def patch_columns(columns: Columns, changed: dict[int, Zone]) -> Columns:
         zones[row] = zone
     if any(not _stands_alike(columns.zones[row], zone) for row, zone in changed.items()):
         return build_columns(zones)
-    state, cpu = columns.state.copy(), columns.cpu_free_millis.copy()
-    memory, devices = columns.memory_free_mib.copy(), columns.devices_free.copy()
-    first = columns.standing.pools.first
-    for row, zone in changed.items():
-        state[row] = STATES.index(zone.state)
-        cpu[row], memory[row] = zone.free.cpu_millis, zone.free.memory_mib
-        devices[first[row] : first[row + 1]] = _devices_free(zone)
-    for array in (state, cpu, memory, devices):
-        array.setflags(write=False)
-    return replace(
-        columns,
-        zones=tuple(zones),
-        state=state,
-        cpu_free_millis=cpu,
-        memory_free_mib=memory,
-        devices_free=devices,
+    values = changed.values()
+    return Columns(
+        columns.standing,
+        tuple(zones),
+        _patched(columns.state, changed, [STATES.index(zone.state) for zone in values]),
+        _patched(columns.cpu_free_millis, changed, [zone.free.cpu_millis for zone in values]),
+        _patched(columns.memory_free_mib, changed, [zone.free.memory_mib for zone in values]),
+        _with_devices(columns, changed),
+        columns.cordoned,
     )
+
+
+def _with_devices(columns: Columns, changed: Mapping[int, Zone]) -> NDArray[np.int64]:
+    """The free devices after some zones have changed that have the pools that they had."""
+    pools, rows, counts = columns.standing.pools, [], []
+    for row, zone in changed.items():
+        free = dict(zone.free.accelerators)
+        for at in range(pools.first.item(row), pools.first.item(row + 1)):
+            rows.append(at)
+            counts.append(free.get(pools.at(at).key, 0))
+    return _patched(columns.devices_free, rows, counts)
+
+
+def _patched(array: NDArray[np.int64], rows: Iterable[int], values: list[int]) -> NDArray[np.int64]:
+    """The array with other values in some rows; itself where they are the same, so that what follows from it stays."""
+    if [array.item(row) for row in rows] == values:
+        return array
+    other = array.copy()
+    for row, value in zip(rows, values, strict=True):
+        other[row] = value
+    other.setflags(write=False)
+    return other
 
 
 def changed_rows(columns: Columns, zones: Sequence[Zone]) -> dict[int, Zone] | None:

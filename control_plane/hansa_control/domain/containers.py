@@ -31,12 +31,15 @@ class Memo:
 
     def keep(self, key: Hashable, value: Any, weight: int = 1) -> None:
         """Keeps ``value`` under ``key``, in the place of what was there."""
-        if key not in self._entries:
-            if self._weight + weight > self.weight_max:
-                self._entries.clear()
-                self._weight = 0
-            self._weight += weight
-        self._entries[key] = value
+        entries, known = self._entries, len(self._entries)
+        entries[key] = value  # at once: keys are costly to look up
+        if len(entries) == known:
+            return
+        if self._weight + weight > self.weight_max:
+            entries.clear()
+            entries[key] = value
+            self._weight = 0
+        self._weight += weight
 
     def table(self, key: Hashable, entries_max: int) -> Memo:
         """The memo kept under ``key`` in this one, made if need be: for results that share one costly key."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from hansa_control.domain.capacity_filters import GPU_CAPACITY as GPU_CAPACITY
 from hansa_control.domain.capacity_filters import GPU_MEMORY as GPU_MEMORY
 from hansa_control.domain.capacity_filters import GPU_MODEL as GPU_MODEL
 from hansa_control.domain.capacity_filters import MEMORY_CAPACITY as MEMORY_CAPACITY
-from hansa_control.domain.capacity_filters import Accelerators, Machine, Price, pool_keys
+from hansa_control.domain.capacity_filters import Accelerators, Machine, Price, Wanted, pool_keys
 from hansa_control.domain.claim_groups import groups_of
 from hansa_control.domain.columns import build_columns
 from hansa_control.domain.filters import Filter, Ints, Mask, Question
@@ -40,7 +41,10 @@ from hansa_control.domain.place_filters import Artefact, State
 from hansa_control.domain.reach import Reach, Sources
 from hansa_control.domain.round_trips import CUT_OFF, lawful_trips, round_trips
 from hansa_control.domain.service import Service
-from hansa_control.domain.snapshot import Snapshot
+from hansa_control.domain.snapshot import Network, Snapshot
+
+REFUSAL_WEIGHT = 25
+"""What a refusal in words weighs in a memo, as words of memory."""
 
 
 class FilterOutcome(NamedTuple):
@@ -58,7 +62,8 @@ class FilterOutcome(NamedTuple):
 
 class Standpoint(NamedTuple):
     """What the filters say of zones whatever is free in them: it stays until the network, a measurement or a fact does
-    not. refused is by zone; scores keeps, by home operator, terms of scores that stay as long.
+    not. wanted is what would serve if it were free, refused is by zone; scores keeps, by home operator, terms of scores
+    that stay as long, and their sum. mark is its own as long as its words stay.
     """
 
     question: Question
@@ -68,8 +73,15 @@ class Standpoint(NamedTuple):
     reach: Reach
     sources: Sources
     service: Service
+    wanted: Wanted
     refused: Mask
-    scores: dict[str, Mapping[str, NDArray[np.float64]]]
+    scores: dict[str, tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]]
+    mark: object
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        """Those whose words stay as long, too, but for those on paths, which stay with the network."""
+        return (self.law, self.location, self.reach, self.sources)
 
     def is_of(self, question: Question) -> bool:
         return self.question.network is question.network and self.is_timely(question)
@@ -85,7 +97,8 @@ class Standpoint(NamedTuple):
             return None
         if round_trips(question) is not self.reach.rtt_us:
             return None
-        return self._replace(question=question, reach=self.reach.on(question), sources=Sources(question))
+        # A request without data sources has nothing to say of them, whatever the network.
+        return self._replace(question=question, reach=self.reach.on(question), mark=object())
 
 
 class Verdicts:
@@ -100,32 +113,31 @@ class Verdicts:
         self.columns = question.columns
         self.standpoint = standpoint = _standpoint(question)
         self.reach, self.service = standpoint.reach, standpoint.service
-        self.accelerators = Accelerators(question, self.service.replicas, self.service.sufficient)
+        self.accelerators = Accelerators(question, standpoint.wanted)
         self.replicas = self._replicas()
         self.price = Price(question, self.replicas)
         state, artefact, machine = State(question), Artefact(question), Machine(question, self.replicas)
         self.filters: tuple[Filter, ...] = (
             state,
-            standpoint.law,
-            standpoint.location,
-            standpoint.reach,
-            standpoint.sources,
+            *standpoint.filters,
             artefact,
             standpoint.service,
             self.accelerators,
             machine,
             self.price,
         )
-        changing = (state.failing, artefact.failing, self.accelerators.failing, machine.failing, self.price.failing)
-        self.failing: Mask = np.logical_or.reduce((standpoint.refused, *changing))
+        self.failing: Mask = standpoint.refused | state.failing
+        for at in (self.accelerators, machine, self.price):
+            self.failing |= at.failing
 
     def rejections(self) -> tuple[Rejection, ...]:
         """Every reason for every refused zone: by zone, and for each in the order of the filters."""
-        by_row: dict[int, list[Rejection]] = {row: [] for row in np.flatnonzero(self.failing).tolist()}
-        for at in self.filters:
-            for row, rejection in at.refuse(np.flatnonzero(at.failing).tolist()):
-                by_row[row].append(rejection)
-        return tuple(chain.from_iterable(by_row.values()))
+        lasting = self.standpoint.filters
+        found = _refused(self.filters[:1])
+        found += _lasting_refusals(self.standpoint, self.question.network)
+        found += _refused(self.filters[1 + len(lasting) :])
+        found.sort(key=itemgetter(0))  # of each row they stay in the order of the filters
+        return tuple([rejection for _, rejection in found])
 
     def rejections_of(self, row: int) -> tuple[Rejection, ...]:
         """Every reason for one zone; empty if it is feasible."""
@@ -146,7 +158,8 @@ class Verdicts:
 
     def _replicas(self) -> Ints:
         """Replicas by zone: those that the pool which would be used needs, or the zone where none is needed."""
-        if self.question.spec.accelerator is None or not len(self.service.replicas):
+        is_same = self.question.spec.accelerator is None or self.service.is_least
+        if is_same or not len(self.service.replicas):
             return self.service.by_zone
         return np.where(
             self.accelerators.pool_row >= 0, self.service.replicas[self.accelerators.pool_row], self.service.by_zone
@@ -167,8 +180,26 @@ def _viewed(question: Question) -> Standpoint:
     reach = Reach(question)
     law, location, sources = Law(question), Location(question), Sources(question)
     service = Service(question, reach.rtt_us)
-    refused = np.logical_or.reduce([at.failing for at in (law, location, reach, sources, service)])
-    return Standpoint(question, groups_of(question).until_ms, law, location, reach, sources, service, refused, {})
+    wanted = Wanted(question, service.replicas, service.sufficient)
+    refused = law.failing | location.failing | reach.failing | sources.failing | service.failing
+    refused |= Artefact(question).failing
+    until_ms = groups_of(question).until_ms
+    return Standpoint(question, until_ms, law, location, reach, sources, service, wanted, refused, {}, object())
+
+
+def _refused(filters: Iterable[Filter]) -> list[tuple[int, Rejection]]:
+    """Every reason of some filters with its row, filter by filter."""
+    return list(chain.from_iterable([at.refuse(np.flatnonzero(at.failing).tolist()) for at in filters]))
+
+
+def _lasting_refusals(standpoint: Standpoint, network: Network) -> list[tuple[int, Rejection]]:
+    """What the filters of a standpoint say, which takes longest to put into words; kept with the network."""
+    key = ("refused", standpoint.mark)
+    known: list[tuple[int, Rejection]] | None = network.routes.get(key)
+    if known is None:
+        known = _refused(standpoint.filters)
+        network.routes.keep(key, known, weight=REFUSAL_WEIGHT * len(known) + 1)
+    return known
 
 
 def judge_zones(spec: WorkloadSpec, snapshot: Snapshot, now_ms: int, own: str = "") -> Verdicts:

@@ -13,9 +13,11 @@ import numpy as np
 from hansa_control.domain.joint_problem import Floats, Ints, JointProblem
 from hansa_control.domain.transport import EPSILON, Flows, Start, cheapest_shares
 
-EVALUATION_WORK = 500
-STEP_WORK = 500
-"""Work of one evaluation and of one push of its shares, in moves whose bound is computed instead: measured."""
+EVALUATION_WORK, EVALUATION_WORK_CAPACITATED, STEP_WORK = 350, 1_900, 140
+"""Work of one evaluation, where room is not and is scarce, and of one push of its shares: measured."""
+
+BEGINNING_WORK, COSTS_PER_WORK = 3_000, 25
+"""Work before and after a search, and how many costs are one more: measured."""
 
 REPAIRS_MAX = 4
 
@@ -45,7 +47,8 @@ class Arena:
     """The problem as the search sees it; ``work`` counts what was done."""
 
     def __init__(self, problem: JointProblem) -> None:
-        self.problem, self.bounds, self.work = problem, problem.bounds, 0
+        self.problem, self.bounds = problem, problem.bounds
+        self.work = BEGINNING_WORK + problem.cost_of_share.size // COSTS_PER_WORK
         self.demand = problem.demand_millirps.astype(np.float64)
         self.demand_sum = float(self.demand.sum())
         highest = max(int(problem.demand_millirps.sum()), 1) * 2
@@ -57,7 +60,6 @@ class Arena:
         self.domain_counts = tuple(int(labels.max(initial=0)) + 1 for labels in self.domains)
         self.usable = (self.free > 0) & problem.admissible.any(axis=0) & np.isfinite(self.fixed)
         self.is_capacitated = bool((self.room[self.usable, 1] < self.demand_sum).any())
-        self.has_replicas = self.bounds.replicas_min > 1 or self.is_capacitated
         self._price_missing()
 
     def _price_missing(self) -> None:
@@ -102,7 +104,7 @@ class Arena:
 
         A position nearby lends its prices, which saves steps and changes nothing else.
         """
-        replicas = self._fill(replicas)
+        replicas = self._fill(self.without_fill(replicas))
         position = self._weigh(replicas, near)
         for _ in range(REPAIRS_MAX if self.is_capacitated else 0):
             more = self._repair(position)
@@ -114,7 +116,8 @@ class Arena:
     def _weigh(self, replicas: Ints, near: Position | None) -> Position:
         zones = np.flatnonzero(replicas)
         flows = self.shares_within(zones, self.room[zones, replicas[zones]], near)
-        self.work += EVALUATION_WORK + STEP_WORK * flows.steps
+        once = EVALUATION_WORK_CAPACITATED if self.is_capacitated else EVALUATION_WORK
+        self.work += once + STEP_WORK * flows.steps
         lacking = self._lacking(replicas)
         total = flows.cost + self.set_cost(replicas) + self.weight * lacking
         served = bool((flows.shares[:, -1] < EPSILON).all())
@@ -122,14 +125,19 @@ class Arena:
 
     def shares_within(self, zones: Ints, room: Floats, near: Position | None = None) -> Flows:
         """The cheapest shares of zones (k,) with so much room (k,), and of the unserved in the last column."""
-        cost = np.empty((len(self.demand), len(zones) + 1))
-        cost[:, :-1], cost[:, -1] = self.cost[:, zones], self.unserved
+        cost = self.cost_with_unserved(zones)
         room = np.concatenate((room, (np.inf,)))
         if not self.is_capacitated:
             return cheapest_shares(cost, self.demand, room)
         if near is None:
             return cheapest_shares(cost, self.demand, room, Start(np.zeros(len(room)), np.zeros(cost.shape)))
         return cheapest_shares(cost, self.demand, room, self._start_near(near, zones, (cost, room)))
+
+    def cost_with_unserved(self, zones: Ints) -> Floats:
+        """Costs of zones (k,) and of the unserved in the last column (A, k + 1), to write on."""
+        cost = np.empty((len(self.demand), len(zones) + 1))
+        cost[:, :-1], cost[:, -1] = self.cost.take(zones, axis=1), self.unserved
+        return cost
 
     def _start_near(self, near: Position, zones: Ints, table: tuple[Floats, Floats]) -> Start:
         """Prices and shares to start from: those of the position nearby, and in a zone it lacks what fills it."""
@@ -151,6 +159,15 @@ class Arena:
         zones = np.flatnonzero(replicas)
         return float((self.fixed[zones] + self.replica_cost[zones] * replicas[zones]).sum())
 
+    def cost_of_count(self, zones: Ints, count: int) -> float:
+        """What so many zones lack or have too many; without scarce room also replicas, as cheap as in any of zones."""
+        bounds = self.bounds
+        if count > bounds.zones_max:
+            return float("inf")
+        cost = max(bounds.zones_min - count, 0) * self.weight
+        missing = 0 if self.is_capacitated else max(bounds.replicas_min - count, 0)
+        return cost + missing * float(self.replica_cost[zones].min(initial=np.inf)) if missing and len(zones) else cost
+
     def _lacking(self, replicas: Ints) -> int:
         """How many zones, replicas and domains are missing."""
         if self.bounds.zones_min <= 1 and self.bounds.replicas_min <= 1 and not self.domains:
@@ -160,6 +177,12 @@ class Arena:
         for spread, zones in zip(self.problem.spreads, shape.zones_of, strict=True):
             missing += max(0, spread.domains_min - int((zones > 0).sum()))
         return missing
+
+    def without_fill(self, replicas: Ints) -> Ints:
+        """One replica a zone where room is not scarce: more of them only fill up to the least number."""
+        if self.is_capacitated or self.bounds.replicas_min <= 1:
+            return replicas
+        return np.minimum(replicas, 1)
 
     def _fill(self, replicas: Ints) -> Ints:
         """Replicas up to replicas_min, each where it is cheapest among open zones."""

@@ -22,8 +22,8 @@ SHARE_UNITS = 1_000
 UNLIMITED_MILLIRPS = 1 << 50
 """Stands in ``load_max_millirps`` for a zone whose replicas have no service profile."""
 
-WORK_MAX = 65_000
-"""Default budget of a search, in evaluated moves: about 20 ms for 50 access points and 1,000 zones."""
+WORK_MAX = 40_000
+"""Default budget of a search, in parts of about 0.25 us: about 10 ms, with what comes before and after."""
 
 
 @dataclass(frozen=True, slots=True)

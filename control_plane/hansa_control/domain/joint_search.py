@@ -8,15 +8,20 @@ that of costs, ties go to the lower index.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 
 from hansa_control.domain.joint_arena import Arena, Position, filling_price
-from hansa_control.domain.joint_moves import FINE_ZONES_MAX, Moves, Targets, score_moves, targets_of
+from hansa_control.domain.joint_bounds import tighten
+from hansa_control.domain.joint_moves import Moves, Targets, score_moves, targets_of
+from hansa_control.domain.joint_pairs import better_exchanges
 from hansa_control.domain.joint_problem import Bools, Floats, Ints, SearchLimits, Stop
+from hansa_control.domain.joint_relaxation import Ranking, Relaxed, rank_zones
 
-TRIES_CAPACITATED = 6
+TRIES = 4
+TIGHTENED_MAX = 12
 TENURE = 4
 PATIENCE = 16
 RESTARTS_MAX = 5
@@ -26,31 +31,41 @@ KEPT = 4
 PRICED_IN = 12
 TOLERANCE = 1e-9
 RANKED_MAX = 64
+LISTED = 40
+LISTED_CAPACITATED = 64
 INFINITE = float("inf")
 
 
 @dataclass(slots=True)
 class Search:
-    """What a search knows at a time; ``best`` holds feasible positions, cheapest first."""
+    """What a search knows at a time.
+
+    ``best`` holds feasible positions, cheapest first, ``tabu`` (Z,) up to which step a zone is not to be touched.
+    """
 
     arena: Arena
     limits: SearchLimits
     position: Position
     targets: Targets
+    tabu: Ints
+    ranked: Ints
     best: list[Position] = field(default_factory=list)
     known: dict[bytes, Position] = field(default_factory=dict)
     visited: set[bytes] = field(default_factory=set)
-    tabu: dict[int, int] = field(default_factory=dict)
     steps: int = 0
     restarts: int = 0
     idle: int = 0
     priced_at: float = np.inf
+    exchanged_at: float = np.inf
 
 
 def search(arena: Arena, limits: SearchLimits) -> tuple[Search, Stop]:
     """Climbs from no zone until the work is spent or it is told to stop; starts anew when nothing improves."""
-    targets = targets_of(arena, _short_list(arena))
-    state = Search(arena, limits, arena.evaluate(_first_zones(arena, targets)), targets)
+    ranking = _ranking(arena)
+    listed, cheapest = _short_list(arena, ranking), ranking.cheapest
+    targets = targets_of(arena, listed)
+    tabu = np.zeros(len(arena.fixed), dtype=np.int64)
+    state = Search(arena, limits, _first_position(arena, cheapest, targets), targets, tabu, ranking.zones)
     _record(state, state.position)
     while (stop := _stop(state)) is None:
         if (not _advance(state) or state.idle >= PATIENCE) and not _restart(state):
@@ -59,10 +74,14 @@ def search(arena: Arena, limits: SearchLimits) -> tuple[Search, Stop]:
 
 
 def _stop(state: Search) -> Stop | None:
-    if state.arena.work >= state.limits.work_max:
+    if _is_spent(state):
         return Stop.WORK
     asked = state.limits.should_stop is not None and state.limits.should_stop()
     return Stop.ASKED if asked else None
+
+
+def _is_spent(state: Search) -> bool:
+    return state.arena.work >= state.limits.work_max
 
 
 def _restart(state: Search) -> bool:
@@ -71,13 +90,47 @@ def _restart(state: Search) -> bool:
         return False
     state.restarts += 1
     known = [*state.best[:1], state.position]
-    avoided = {int(zone) for position in known for zone in position.open_zones}
-    state.tabu |= dict.fromkeys(avoided, state.steps + RESTART_TENURE)
-    kept = state.targets.zones[~np.isin(state.targets.zones, sorted(avoided))]
+    avoided = np.unique(np.concatenate([position.open_zones for position in known]))
+    state.tabu[avoided] = state.steps + RESTART_TENURE
+    kept = state.targets.zones[~np.isin(state.targets.zones, avoided)]
     state.position = state.arena.evaluate(_first_zones(state.arena, targets_of(state.arena, kept)))
     _record(state, state.position)
-    state.idle, state.priced_at = 0, np.inf
+    state.idle, state.priced_at, state.exchanged_at = 0, np.inf, np.inf
     return True
+
+
+def _first_position(arena: Arena, cheapest: Ints, targets: Targets) -> Position:
+    """The cheapest plan that the relaxation met, or where that lacks room one made a zone at a time if it is better."""
+    relaxed = arena.evaluate(_within_bounds(arena, cheapest, _replicas_for(arena, cheapest)))
+    if relaxed.feasible or not arena.is_capacitated:
+        return relaxed
+    grown = arena.evaluate(_first_zones(arena, targets))
+    return grown if grown.total < relaxed.total else relaxed
+
+
+def _within_bounds(arena: Arena, zones: Ints, wanted: Ints) -> Ints:
+    """Replicas (Z,) as wanted (k,), the first zones first, as far as spread and the most replicas allow."""
+    replicas = np.zeros(len(arena.fixed), dtype=np.int64)
+    for zone, count in zip(zones.tolist(), wanted.tolist(), strict=True):
+        spare = arena.bounds.replicas_max - int(replicas.sum())
+        replicas[zone] = max(0, min(count, spare, int(arena.domain_room(replicas)[zone])))
+    return replicas
+
+
+def _replicas_for(arena: Arena, zones: Ints) -> Ints:
+    """Replicas of zones (k,) for who is nearest to each, and more where room is cheapest until all have room."""
+    if not arena.is_capacitated:
+        return np.ones(len(zones), dtype=np.int64)
+    room, free, cost = arena.room[zones], arena.free[zones], arena.replica_cost[zones]
+    load = np.bincount(arena.cost[:, zones].argmin(axis=1), arena.demand, len(zones))
+    held: Ints = np.clip((room < load[:, None]).sum(axis=1), 1, free)
+    each = np.arange(len(zones))
+    while room[each, held].sum() < arena.demand_sum and held.sum() < arena.bounds.replicas_max:
+        gained = room[each, np.minimum(held + 1, free)] - room[each, held]
+        if not gained.any():
+            break
+        held[np.where(gained > 0, cost / np.maximum(gained, 1e-9), np.inf).argmin()] += 1
+    return held
 
 
 def _first_zones(arena: Arena, targets: Targets) -> Ints:
@@ -108,7 +161,7 @@ def _advance(state: Search) -> bool:
     """One move; False where there is none left."""
     moves = score_moves(state.arena, state.position, state.targets)
     chosen = _choose(state, moves)
-    if (chosen is None or not _improves(chosen[0], state.position)) and _price_in(state):
+    if (chosen is None or not _improves(chosen[0], state.position)) and (_price_in(state) or _exchange(state)):
         return True
     if chosen is None:
         return False
@@ -118,38 +171,70 @@ def _advance(state: Search) -> bool:
     climbs = _improves(following, state.position)
     state.idle = 0 if improved or climbs else state.idle + 1
     state.position = following
-    state.tabu |= dict.fromkeys(touched, state.steps + TENURE)
+    state.tabu[list(touched)] = state.steps + TENURE
     if not state.best and state.idle >= INFEASIBLE_PATIENCE:
         _raise_stakes(state)
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A move that may be made: what it costs at least, the zones it touches, the replicas (Z,) after it."""
+
+    bound: float
+    touched: tuple[int, ...]
+    after: Ints
+    key: bytes
+
+
 def _choose(state: Search, moves: Moves) -> tuple[Position, tuple[int, ...]] | None:
     """The first evaluated move that improves the position, else the best of those tried; and the zones it touched."""
-    tries = TRIES_CAPACITATED if state.arena.is_capacitated else 1
-    aspired = _best_total(state) - TOLERANCE
+    tries = TRIES
     best: tuple[Position, tuple[int, ...]] | None = None
-    for at, bound in _ranked(moves.bound):
-        if tries == 0 or bound == INFINITE or (best and bound >= best[0].total):
+    for candidate in _promising(state, moves):
+        if tries == 0 or (best and (candidate.bound >= best[0].total or _is_spent(state))):
             break
-        touched = moves.zones_of(at)
-        if bound >= aspired and any(state.tabu.get(zone, 0) > state.steps for zone in touched):
-            continue
-        after = moves.apply(at, state.position.replicas)
-        key = after.tobytes()
-        if key in state.visited:
-            continue
-        if key not in state.known:
+        if candidate.key not in state.known:
             tries -= 1
-            state.known[key] = state.arena.evaluate(after, state.position)
-        found = state.known[key]
+            state.known[candidate.key] = state.arena.evaluate(candidate.after, state.position)
+        found = state.known[candidate.key]
         if found.replicas.tobytes() in state.visited:
             continue
         if best is None or found.total < best[0].total:
-            best = (found, touched)
+            best = (found, candidate.touched)
         if _improves(found, state.position):
             break
     return best
+
+
+def _promising(state: Search, moves: Moves) -> Iterator[Candidate]:
+    """Moves by their bound, lowest first; where room is scarce by a bound with prices of their own."""
+    if not state.arena.is_capacitated:
+        return _allowed(state, moves)
+    few = list(islice(_allowed(state, moves), TIGHTENED_MAX))
+    fresh = [at for at, candidate in enumerate(few) if candidate.key not in state.known]
+    if len(fresh) > 1:
+        bounds = tighten(state.arena, state.position, [few[at].after for at in fresh])
+        for at, bound in zip(fresh, bounds.tolist(), strict=True):
+            few[at] = replace(few[at], bound=max(bound, few[at].bound))
+    return iter(sorted(few, key=lambda candidate: candidate.bound))
+
+
+def _allowed(state: Search, moves: Moves) -> Iterator[Candidate]:
+    """Moves that are not tabu, unless they may lead to the best plan yet, and do not lead back."""
+    tabu = state.tabu > state.steps
+    if tabu.any():
+        sources = tabu[moves.sources.zones]
+        sources[0] = False
+        touched = sources[:, None] | np.append(tabu[moves.targets.zones], False)
+        moves.bound[touched & (moves.bound >= _best_total(state) - TOLERANCE)] = INFINITE
+    for at, bound in _ranked(moves.bound):
+        if bound == INFINITE:
+            return
+        after = moves.apply(at)
+        key = after.tobytes()
+        if key not in state.visited:
+            yield Candidate(bound, moves.zones_of(at), after, key)
 
 
 def _ranked(bound: Floats) -> Iterator[tuple[int, float]]:
@@ -199,6 +284,20 @@ def _price_in(state: Search) -> bool:
     return True
 
 
+def _exchange(state: Search) -> bool:
+    """At a local optimum without scarce room, goes where two zones for two others lead, if that is better."""
+    if state.arena.is_capacitated or state.position.total >= state.exchanged_at:
+        return False
+    state.exchanged_at = state.position.total
+    for replicas in better_exchanges(state.arena, state.position, state.ranked)[:TRIES]:
+        found = state.arena.evaluate(replicas)
+        if _improves(found, state.position):
+            state.position, state.idle = found, 0
+            _record(state, found)
+            return True
+    return False
+
+
 def _raise_stakes(state: Search) -> None:
     state.arena.make_missing_dearer()
     state.known.clear()
@@ -206,34 +305,37 @@ def _raise_stakes(state: Search) -> None:
     state.position = state.arena.evaluate(state.position.replicas)
 
 
-def _short_list(arena: Arena) -> Ints:
-    """Zones worth trying first: near for somebody, good for all, cheap, roomy, and some of every domain."""
-    zones = np.flatnonzero(arena.usable)
-    if len(zones) <= FINE_ZONES_MAX // 2:
-        return zones
-    cost = arena.cost[:, zones]
-    own = arena.fixed[zones] + arena.replica_cost[zones]
-    fairly = cost.sum(axis=0) + own
-    shared = cost + own / max(len(cost), 1)
-    picked = [shared.argmin(axis=1), _lowest(fairly, 24), _lowest(own, 6)]
+def _ranking(arena: Arena) -> Ranking:
+    ranking = rank_zones(relaxed_of(arena, np.flatnonzero(arena.usable)))
+    arena.work += ranking.work
+    return ranking
+
+
+def _short_list(arena: Arena, ranking: Ranking) -> Ints:
+    """Zones worth trying first, ascending: of least reduced cost, of the first plan, and some of every domain."""
+    listed = ranking.zones[: LISTED_CAPACITATED if arena.is_capacitated else LISTED]
+    near = ranking.zones
+    picked = [listed, ranking.cheapest, *(near[_first_of_each(labels[near])] for labels in arena.domains)]
+    return np.unique(np.concatenate(picked))
+
+
+def relaxed_of(arena: Arena, zones: Ints) -> Relaxed:
+    """The problem as the relaxation sees it: where room is scarce replicas come in fractions."""
+    bounds, own, cost, room = arena.bounds, arena.fixed[zones], arena.cost.take(zones, axis=1), None
     if arena.is_capacitated:
-        widest = arena.room[zones, np.maximum(arena.free[zones], 1)]
-        picked += [_lowest(fairly / np.maximum(widest, 1.0), 12), _lowest(-widest, 6)]
-    for labels in arena.domains:
-        picked.append(_first_of_each(labels[zones], fairly))
-    listed: Ints = zones[np.unique(np.concatenate(picked))]
-    return listed
+        room = arena.room[zones, arena.free[zones]]
+        each = arena.replica_cost[zones] * arena.free[zones] / np.maximum(room, 1.0)
+        cost += arena.demand[:, None] * each
+        own = own + 0.5 * arena.replica_cost[zones]
+    else:
+        own = own + arena.replica_cost[zones]
+    return Relaxed(zones, cost, own, room, arena.demand, bounds.zones_min, bounds.zones_max)
 
 
-def _lowest(key: Floats, count: int) -> Ints:
-    return np.argsort(key, kind="stable")[:count]
-
-
-def _first_of_each(labels: Ints, key: Floats) -> Ints:
-    """The two lowest of every domain, of at most 16 domains."""
-    order = np.lexsort((key, labels))
+def _first_of_each(labels: Ints) -> Ints:
+    """The first two of every domain, of at most 16 domains."""
+    order = np.argsort(labels, kind="stable")
     ranked = labels[order]
     start: Bools = np.ones(len(ranked), dtype=np.bool_)
     start[2:] = ranked[2:] != ranked[:-2]
-    first = order[start]
-    return first[np.argsort(key[first], kind="stable")][:32]
+    return np.sort(order[start])[:32]

@@ -52,10 +52,10 @@ class Law:
     def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
         """Every reason for which the law refuses the zones of these rows."""
         table, zones = self._table, self._question.columns.zones
+        at_sources = [(reason, result) for reason, result in self._sources if reason is not None]
         for row in rows:
-            for reason, result in self._sources:
-                if reason is not None:
-                    yield row, Rejection(zones[row].id, reason, result)
+            for reason, result in at_sources:
+                yield row, Rejection(zones[row].id, reason, result)
             for rejection in self._judged(row, table).rejections:
                 yield row, rejection
 
@@ -92,8 +92,10 @@ class _Judgement(NamedTuple):
     def is_of(self, zone: Zone, now_ms: int) -> bool:
         if not self.since_ms <= now_ms < self.until_ms:
             return False
+        if self.zone is zone:
+            return True
         alike = self.facts is zone.facts or self.facts == zone.facts
-        return self.zone is zone or (alike and self.attributes == attributes_of(zone))
+        return alike and self.attributes == attributes_of(zone)
 
 
 def holds(question: Question, predicate: str) -> Mask:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from hansa_control.domain.columns import STATES
-from hansa_control.domain.filters import Mask, Question, inventory_of, rejected
+from hansa_control.domain.columns import STATES, Columns
+from hansa_control.domain.filters import Ints, Mask, Question, inventory_of, rejected
 from hansa_control.domain.model import (
     ConstraintResult,
     Reason,
@@ -27,8 +27,7 @@ class State:
 
     def __init__(self, question: Question) -> None:
         self._columns = question.columns
-        self._gone: Mask = _IS_GONE[self._columns.state]
-        self.failing: Mask = self._gone | self._columns.cordoned
+        self._gone, self.failing = _gone(self._columns)
 
     def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
         """Why the zones of these rows take nothing new."""
@@ -51,6 +50,17 @@ class State:
     def _heard(self, row: int) -> str:
         zone = self._columns.zones[row]
         return f"generation {zone.generation} of {zone.id}"
+
+
+def _gone(columns: Columns) -> tuple[Mask, Mask]:
+    """Zones that are not heard, and those that take nothing new; kept while no zone's state changes."""
+    kept = columns.standing.kept
+    known: tuple[Ints, Mask, Mask, Mask] | None = kept.get("states")
+    if known is None or known[0] is not columns.state or known[1] is not columns.cordoned:
+        gone: Mask = _IS_GONE[columns.state]
+        known = (columns.state, columns.cordoned, gone, gone | columns.cordoned)
+        kept.keep("states", known)
+    return known[2:]
 
 
 class Artefact:

@@ -82,7 +82,8 @@ class Judgement:
     def _choices(self, rows: list[int], evidenced: int) -> tuple[Choice, ...]:
         """Choices of some rows, the first of them with what the filters measured."""
         verdicts, zones, names = self.verdicts, self.verdicts.columns.zones, tuple(self.scores.terms)
-        columns = [self.scores.terms[name][rows].tolist() for name in names]
+        at = np.array(rows, dtype=np.int64)
+        columns = [self.scores.terms[name][at].tolist() for name in names]
         terms = [tuple(map(ScoreTerm, names, values)) for values in zip(*columns, strict=True)]
         return tuple(
             Choice(
@@ -94,7 +95,7 @@ class Judgement:
                 verdicts.passed(row) if n < evidenced else (),
                 int(verdicts.replicas[row]),
             )
-            for n, (row, score) in enumerate(zip(rows, self.scores.total[rows].tolist(), strict=True))
+            for n, (row, score) in enumerate(zip(rows, self.scores.total[at].tolist(), strict=True))
         )
 
     def explained(self) -> Decision:

@@ -153,13 +153,15 @@ def build_problem(verdicts: Verdicts, scores: Scores, candidates: _Candidates) -
     if "carbon" in scores.terms:
         replica_cost = replica_cost - scores.terms["carbon"][rows]
     once = [values[rows] for name, values in scores.terms.items() if name not in {"latency", "price", "carbon"}]
-    loads, admissible = _loads(verdicts, candidates, most)
+    free = np.minimum(_replicas_free(verdicts, candidates), most)
+    # Nothing asks what more replicas would carry than fit into the roomiest zone.
+    loads, admissible = _loads(verdicts, candidates, max(spec.replicas, int(free.max(initial=1))))
     return JointProblem(
         cost_of_share=np.where(rtt_us == CUT_OFF, 0.0, demand[:, None] * rtt_us * weight),
         admissible=verdicts.reach.admissible[:, rows] & admissible,
         demand_millirps=np.array([at.demand_millirps for at in spec.access], dtype=np.int64),
         load_max_millirps=loads,
-        replicas_free=np.minimum(_replicas_free(verdicts, candidates), most),
+        replicas_free=free,
         replica_cost=replica_cost,
         open_cost=-np.add.reduce(once),
         bounds=Bounds(spec.replicas, most, spec.zones.minimum, spec.zones.maximum),
@@ -206,13 +208,17 @@ def _load_table(verdicts: Verdicts, pool: AcceleratorPool | None, most: int) -> 
 
 
 def _load_max_table(verdicts: Verdicts, replica: Station, asked: tuple[WaitBound, int]) -> Ints:
-    """The loads of so many replicas, kept with what zones are: many requests and kinds of pool share one."""
-    kept, key = verdicts.columns.standing.kept, ("loads", replica, *asked)
+    """The loads of so many replicas, kept with what zones are: many requests and kinds of pool share one, worked out
+    for the next power of two, so that room that comes and goes does not have it worked out anew.
+    """
+    bound, most = asked
+    size = 1 << (most - 1).bit_length()
+    kept, key = verdicts.columns.standing.kept, ("loads", replica, bound, size)
     known: Ints | None = kept.get(key)
     if known is None:
-        known = load_max_table(replica, *asked)
+        known = load_max_table(replica, bound, size)
         kept.keep(key, known)
-    return known
+    return known[: most + 1]
 
 
 def _replicas_free(verdicts: Verdicts, candidates: _Candidates) -> Ints:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
 
+from hansa_control.domain.hashed import Hashed
+
 
 class DataClass(StrEnum):
     """What a rule applies to: the kinds of data that a workload moves or leaves behind."""
@@ -94,7 +96,7 @@ class LegalRule:
 
 
 @dataclass(frozen=True, slots=True)
-class TransitRule:
+class TransitRule(Hashed):
     """Where traffic may pass, who may carry it, and whether every link must be encrypted on its own."""
 
     countries_allowed: frozenset[str] | None
@@ -102,6 +104,8 @@ class TransitRule:
     countries_denied: frozenset[str] = frozenset()
     encryption_required: bool = False
     unknown_paths: UnknownPaths = UnknownPaths.REJECT
+
+    __hash__ = Hashed.__hash__
 
     @property
     def countries(self) -> Countries:
@@ -162,7 +166,7 @@ def widened(rule: CountryRule, countries: frozenset[str]) -> CountryRule:
 
 
 @dataclass(frozen=True, slots=True)
-class ResidencyPolicy:
+class ResidencyPolicy(Hashed):
     """The rule about law and place.
 
     predicates are CEL expressions that must be true of a zone (see ``predicates``). applies_to names the kinds of data
@@ -180,3 +184,5 @@ class ResidencyPolicy:
     predicates: tuple[str, ...] = ()
     applies_to: frozenset[DataClass] = ALL_DATA
     presets: tuple[str, ...] = ()
+
+    __hash__ = Hashed.__hash__

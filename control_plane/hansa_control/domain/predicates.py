@@ -7,7 +7,8 @@ that costs little whatever it says. An expression comes from strangers and is ju
 - names: ``zone`` with an attribute of ``attributes``, variables of macros, and the functions in ``FUNCTIONS``;
 - ``all``, ``exists``, ``exists_one`` and ``filter`` at most ``MACROS_MAX`` times and never within one another, so that
   the work grows with the length of the expression times that of one list; ``map`` is not taken, as it builds values;
-- ``matches`` takes a literal pattern of at most ``PATTERN_LENGTH_MAX`` characters (RE2: time linear in the text);
+- ``matches`` takes a literal pattern (RE2: time linear in the text). The patterns of an expression, their counts
+  written out, have at most ``PATTERN_WEIGHT_MAX`` characters together, as the library reads them anew for every zone;
 - types are checked, and the result must be true or false.
 
 The library has bounds of its own beneath these (recursion, iterations). What goes wrong while an expression runs, an
@@ -21,7 +22,7 @@ import difflib
 import re
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from cel_expr_python import cel
 
@@ -31,6 +32,7 @@ from hansa_control.domain.attributes import attributes_of as attributes_of
 from hansa_control.domain.attributes import values_of as values_of
 from hansa_control.domain.findings import Finding, finding
 from hansa_control.domain.model import Fact, Reason
+from hansa_control.domain.patterns import weight_of
 
 PREDICATE = "Predicate"
 
@@ -38,7 +40,11 @@ LENGTH_MAX = 1_000
 DEPTH_MAX = 12
 MACROS_MAX = 4
 PATTERN_LENGTH_MAX = 100
+PATTERN_WEIGHT_MAX = 100
 COMPILED_MAX = 1_024
+OUTCOMES_MAX = 65_536
+
+_Plain: TypeAlias = str | float | tuple[str, ...] | None
 
 MACROS = frozenset({"all", "exists", "exists_one", "filter"})
 FUNCTIONS = frozenset(
@@ -101,10 +107,27 @@ def compile_predicate(text: str) -> Predicate | str:
 
 
 def evaluate(text: str, values: known.Values) -> Outcome:
-    """What the predicate in ``text`` says of a zone with these values (``attributes.values_of``)."""
+    """What the predicate in ``text`` says of a zone with these values (``attributes.values_of``).
+
+    It is worked out once for each set of values that it reads: whoever filters and whoever explains ask the same.
+    """
     predicate = compile_predicate(text)
     if isinstance(predicate, str):
         return Outcome(Reason.PREDICATE_FAILED, f"not a predicate, {predicate}")
+    return _outcome(text, tuple(_plain(values.get(name)) for name in predicate.reads))
+
+
+def _plain(value: known.Value | None) -> _Plain:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=OUTCOMES_MAX, typed=True)
+def _outcome(text: str, read: tuple[_Plain, ...]) -> Outcome:
+    predicate = compile_predicate(text)
+    if isinstance(predicate, str):
+        raise TypeError(f"no predicate: {text}")
+    named = zip(predicate.reads, read, strict=True)
+    values = {name: list(v) if isinstance(v, tuple) else v for name, v in named if v is not None}
     try:
         result = predicate.program.eval(data={"zone": values})
         kind, value = result.type().name(), result.plain_value()
@@ -167,7 +190,7 @@ def _tokens(text: str) -> list[_Token]:
 
 def _judge(tokens: list[_Token]) -> tuple[str, ...]:
     """Refuses what could cost much or reads what is not documented; the attributes that are read."""
-    depth, macros, macro_depth = 0, 0, 0
+    depth, macros, macro_depth, pattern_weight = 0, 0, 0, 0
     reads: set[str] = set()
     for index, token in enumerate(tokens):
         if token.text in ("(", "["):
@@ -180,7 +203,7 @@ def _judge(tokens: list[_Token]) -> tuple[str, ...]:
         elif token.kind == "name" and token.text == "zone":
             reads.add(_attribute(tokens, index))
         elif token.kind == "name" and _text(tokens, index + 1) == "(" and token.text not in _KEYWORDS:
-            _judge_call(tokens, index)
+            pattern_weight = _judge_call(tokens, index, pattern_weight)
             if token.text in MACROS:
                 macros += 1
                 if macro_depth or macros > MACROS_MAX:
@@ -207,27 +230,37 @@ def _nearest(name: str) -> str:
     return f"; did you mean zone.{near[0]}?" if near else f"; attributes are {', '.join(sorted(known.TYPES))}"
 
 
-def _judge_call(tokens: list[_Token], index: int) -> None:
+def _judge_call(tokens: list[_Token], index: int, pattern_weight: int) -> int:
+    """Refuses a call that is not taken; what all patterns weigh so far."""
     token = tokens[index]
     if token.text not in FUNCTIONS:
         raise _FaultError(token.at, f"{token.text}() is not taken; functions are {', '.join(sorted(FUNCTIONS))}")
     inside = [one.text for one in tokens[index + 2 : index + 6]]
     if token.text == "has" and not (inside[:2] == ["zone", "."] and inside[3:] == [")"]):
         raise _FaultError(token.at, "has() takes one attribute, for example has(zone.country)")
-    if token.text == "matches":
-        pattern = tokens[index + 2] if index + 2 < len(tokens) else token
-        if pattern.kind != "string" or inside[1:2] != [")"]:
-            raise _FaultError(token.at, "matches() takes a literal pattern")
-        _judge_pattern(pattern)
+    if token.text != "matches":
+        return pattern_weight
+    pattern = tokens[index + 2] if index + 2 < len(tokens) else token
+    if pattern.kind != "string" or inside[1:2] != [")"]:
+        raise _FaultError(token.at, "matches() takes a literal pattern")
+    return pattern_weight + _judge_pattern(pattern, PATTERN_WEIGHT_MAX - pattern_weight)
 
 
-def _judge_pattern(pattern: _Token) -> None:
+def _judge_pattern(pattern: _Token, weight_left: int) -> int:
+    """Refuses what is no pattern or would cost more than is left; what it weighs."""
     if len(pattern.text) - 2 > PATTERN_LENGTH_MAX:
         raise _FaultError(pattern.at, f"a pattern has at most {PATTERN_LENGTH_MAX} characters")
+    weight = weight_of(str(_environment().compile(pattern.text).eval(data={"zone": {}}).plain_value()))
+    if weight.uses_unrestricted:
+        raise _FaultError(pattern.at, "\\p, \\P and \\Q are not taken in a pattern; list the characters instead")
+    if weight.characters > weight_left:
+        most = f"the patterns of an expression may have {PATTERN_WEIGHT_MAX} together"
+        raise _FaultError(pattern.at, f"with its counts written out it has {weight.characters} characters; {most}")
     # The library reads patterns when an expression runs; an empty text makes it read this one now.
     result = _environment().compile(f'"".matches({pattern.text})').eval(data={"zone": {}})
     if result.type().name() != "BOOL":
         raise _FaultError(pattern.at, " ".join(str(result.plain_value()).split()))
+    return weight.characters
 
 
 def _check_types(text: str, tokens: list[_Token]) -> None:

@@ -12,9 +12,10 @@ M/G/1 (Pollaczek-Khinchine); elsewhere it is an approximation, in the mean withi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, exp, log
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ _Erlang = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]
 
 MILLIRPS_US = 1_000_000_000
 """Thousandths of a request a second, times microseconds, that keep one server busy."""
+
+SPREADS_BEFORE = 12
+"""The error of beginning there is at most ``exp(-12**2 / 2)``, far below what a float can hold."""
 
 EXPONENTIAL_SCV = 1.0
 """Squared coefficient of variation of exponential service: M/M/c."""
@@ -81,18 +85,32 @@ def is_stable(arrival_millirps: int, station: Station) -> bool:
 
 
 def erlang_b(load_erlangs: float, servers: int) -> float:
-    """Share of requests lost when none may wait (Erlang 1917), by the recursion that never forms a factorial."""
+    """Share of requests lost when none may wait (Erlang 1917), by the recursion that never forms a factorial.
+
+    Every step towards as many servers as the load shrinks an error by servers over load, so that ``SPREADS_BEFORE``
+    standard deviations of the load below it nothing of where the recursion began is left: there it begins.
+    """
+    first = min(int(_recursion_start(np.float64(load_erlangs))), servers) if load_erlangs < servers else 0
     blocked = 1.0
-    for busy in range(1, servers + 1):
+    for busy in range(first + 1, servers + 1):
         blocked = load_erlangs * blocked / (busy + load_erlangs * blocked)
     return blocked
+
+
+def _recursion_start(load_erlangs: Any) -> Any:
+    """Servers, elementwise, from which Erlang's recursion may begin with 1 for any load below its servers."""
+    return np.maximum(np.floor(load_erlangs - SPREADS_BEFORE * np.sqrt(load_erlangs)), 0.0)
 
 
 def erlang_c(load_erlangs: float, servers: int) -> float:
     """Share of requests that wait at all in M/M/c (Erlang 1917; Kleinrock 1975, 3.4); 1 where it is unstable."""
     if load_erlangs >= servers:
         return 1.0
-    blocked = erlang_b(load_erlangs, servers)
+    return _delayed(erlang_b(load_erlangs, servers), load_erlangs, servers)
+
+
+def _delayed(blocked: float, load_erlangs: float, servers: int) -> float:
+    """Erlang C of Erlang B."""
     return blocked / (1.0 - load_erlangs / servers * (1.0 - blocked))
 
 
@@ -100,7 +118,11 @@ def mean_wait_us(arrival_millirps: int, station: Station) -> int:
     """Mean time in the queue, microseconds (Allen-Cunneen). Raises ValueError where it is unstable."""
     _check(arrival_millirps, station)
     load = offered_load(arrival_millirps, station.service_us)
-    return ceil(erlang_c(load, station.servers) * _waiting_mean_us(load, station))
+    return _mean_us(load, station, erlang_c(load, station.servers))
+
+
+def _mean_us(load_erlangs: float, station: Station, waits: float) -> int:
+    return ceil(waits * _waiting_mean_us(load_erlangs, station))
 
 
 def wait_percentile_us(arrival_millirps: int, station: Station, percentile: float) -> int:
@@ -110,10 +132,35 @@ def wait_percentile_us(arrival_millirps: int, station: Station, percentile: floa
     tail with the Allen-Cunneen mean otherwise. Raises ValueError where it is unstable or on a bad percentile.
     """
     _check(arrival_millirps, station)
-    bound = WaitBound(percentile, 0)
     load = offered_load(arrival_millirps, station.service_us)
-    waits, late = erlang_c(load, station.servers), 1.0 - bound.percentile / 100
-    return ceil(_waiting_mean_us(load, station) * log(waits / late)) if waits > late else 0
+    return _percentile_us(load, station, erlang_c(load, station.servers), WaitBound(percentile, 0))
+
+
+def _percentile_us(load_erlangs: float, station: Station, waits: float, bound: WaitBound) -> int:
+    late = 1.0 - bound.percentile / 100
+    return ceil(_waiting_mean_us(load_erlangs, station) * log(waits / late)) if waits > late else 0
+
+
+def waits_us(arrival_millirps: int, stations: Sequence[Station], percentile: float | None) -> list[int | None]:
+    """The wait at each of several stations, which differ in their servers alone and have ever more of them, under the
+    same load: the percentile, or the mean where that is None; None where it is unstable. In one recursion for all.
+    """
+    bound = WaitBound(percentile, 0) if percentile is not None else None
+    waits: list[int | None] = []
+    blocked, busy = 1.0, -1
+    for station in stations:
+        load = offered_load(arrival_millirps, station.service_us)
+        if not is_stable(arrival_millirps, station):
+            waits.append(None)
+            continue
+        busy = int(_recursion_start(np.float64(load))) if busy < 0 else busy
+        for more in range(busy + 1, station.servers + 1):
+            blocked = load * blocked / (more + load * blocked)
+        busy = station.servers
+        share = _delayed(blocked, load, station.servers) if load < station.servers else 1.0
+        us = _mean_us(load, station, share) if bound is None else _percentile_us(load, station, share, bound)
+        waits.append(us)
+    return waits
 
 
 def late_share(arrival_millirps: int, station: Station, wait_us: int) -> float:
@@ -168,9 +215,11 @@ def _erlang_c_closed(load_erlangs: NDArray[np.float64], servers: NDArray[np.int6
 def erlang_c_each(load_erlangs: NDArray[np.float64], servers: NDArray[np.int64]) -> NDArray[np.float64]:
     """Erlang C of many stations at once: loads (N,) and servers (N,) to shares (N,); 1 where unstable."""
     blocked = np.ones(len(load_erlangs))
-    for busy in range(1, int(servers.max(initial=0)) + 1):
-        following = load_erlangs * blocked / (busy + load_erlangs * blocked)
-        blocked = np.where(busy <= servers, following, blocked)
+    busy = np.where(load_erlangs < servers, np.minimum(_recursion_start(load_erlangs), servers), servers)
+    for _ in range(int((servers - busy).max(initial=0))):
+        busy += 1
+        carried = load_erlangs * blocked
+        blocked = np.where(busy <= servers, carried / (busy + carried), blocked)
     use = np.divide(load_erlangs, servers, out=np.ones(len(load_erlangs)), where=servers > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = blocked / (1.0 - use * (1.0 - blocked))

@@ -7,7 +7,6 @@ for the zones that somebody asks about.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -38,12 +37,14 @@ from hansa_control.domain.path_words import (
 )
 from hansa_control.domain.residency import Finding, format_transit_rule
 from hansa_control.domain.round_trips import CUT_OFF as CUT_OFF
-from hansa_control.domain.round_trips import USER_DATA, floors_of, round_trips, route_key, to_zones, transit_rule
+from hansa_control.domain.round_trips import USER_DATA, floors_of, round_trips, route_keys, to_zones, transit_rule
 from hansa_control.domain.routing import (
+    Paths,
     Route,
     RouteKey,
-    find_latency,
     find_route,
+    latency_along,
+    paths_of,
     round_trips_us,
 )
 from hansa_control.domain.units import PERCENTILES
@@ -60,33 +61,35 @@ class Reach:
     def __init__(self, question: Question) -> None:
         self._question = question
         self._spec, self._columns = question.spec, question.columns
-        self._keys = tuple(route_key(self._spec, at.access_point) for at in self._spec.access)
-        self._words: dict[int, _Words] = {}
+        self._keys = route_keys(question)
+        self._ways = _ways_of(question, self._keys)
         self.rtt_us: Ints = round_trips(question)
         cut_off = self.rtt_us < 0
         self._slow: Mask = self.rtt_us > self._spec.latency.rtt_us_max
         self.admissible: Mask = ~(cut_off | self._slow)
         is_spread = self._spec.zones.maximum > 1
-        reached: Mask = np.asarray(self.admissible.any(axis=0) if is_spread else self.admissible.all(axis=0))
+        fold = np.logical_or if is_spread else np.logical_and
+        reached: Mask = fold.reduce(self.admissible, axis=0)
         self.failing: Mask = ~reached
 
     def on(self, question: Question) -> Reach:
-        """The same times on another network, which has its own words on paths."""
-        other = copy(self)
-        other._question, other._words = question, {}
+        """The same times on another network, which has its own paths."""
+        other = Reach.__new__(Reach)
+        other.__dict__.update(self.__dict__)
+        other._question, other._ways = question, _ways_of(question, self._keys)
         return other
 
     def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
         """Why users do not get to the zones of these rows, by access point, or not in time."""
         zones = self._columns.zones
         for at in self._cut_off(rows):
-            whys = self._words_of(at.point).whys
+            whys = self._table("whys", at.key)
             for row in at.rows:
                 found = why_cut_off(self._question.network, at.key, zones[row], whys)
                 yield row, Rejection(zones[row].id, found.reason or Reason.UNREACHABLE, found.result)
         bound = budget_text(self._spec.latency)
         for at in self._too_slow(rows):
-            texts = self._words_of(at.point).texts
+            texts = self._table("texts", at.key)
             for row, rtt_us in zip(at.rows, self.rtt_us[at.point, at.rows].tolist(), strict=True):
                 known: tuple[str, str] | None = texts.get((zones[row].inventory.node, rtt_us))
                 measured, evidence = known or self._path_text(at.point, row, texts)
@@ -111,6 +114,10 @@ class Reach:
             if found:
                 yield _From(point, self._keys[point], found)
 
+    def _table(self, name: str, key: RouteKey) -> Memo:
+        """What was put into words before of the paths of a key, by place; kept with the network."""
+        return self._question.network.routes.table((name, key), 2 * len(self._columns) + 16)
+
     def _path_text(self, point: int, row: int, texts: Memo) -> tuple[str, str]:
         """What was found of a path and on what it rests, for people; kept with the network."""
         zone = self._columns.zones[row]
@@ -121,19 +128,6 @@ class Reach:
         texts.keep((zone.inventory.node, found.rtt_us), text)
         return text
 
-    def _words_of(self, point: int) -> _Words:
-        """What was put into words before of the paths from an access point; kept with the network."""
-        known = self._words.get(point)
-        if known is None:
-            key, entries_max = self._keys[point], 2 * len(self._columns) + 16
-            by_network, by_standing = self._question.network.routes, self._columns.standing.asked
-            known = self._words[point] = _Words(
-                by_standing.table(("latencies", key), entries_max),
-                by_network.table(("texts", key), entries_max),
-                by_network.table(("whys", key), entries_max),
-            )
-        return known
-
     def passed(self, row: int) -> Iterable[ConstraintResult]:
         """What holds of the paths to a zone."""
         return [found.result for found in self._holding(row)]
@@ -142,8 +136,8 @@ class Reach:
         """The paths to a zone, in the order of the spec, of access points that have one; of some where points says."""
         zone = self._columns.zones[row]
         wanted = range(len(self._keys)) if points is None else points
-        found = (self._latency(point, row, zone) for point in wanted)
-        return tuple(latency for latency in found if latency is not None)
+        found = [self._latency(point, row, zone) for point in wanted]
+        return tuple([latency for latency in found if latency is not None])
 
     def rtts_along(self, point: int, row: int) -> dict[int, int]:
         """Round trips of the path that is used from an access point, by percentile, microseconds.
@@ -163,7 +157,7 @@ class Reach:
         return found
 
     def _latency(self, point: int, row: int, zone: Zone) -> AccessLatency | None:
-        rtt_us = int(self.rtt_us[point, row])
+        rtt_us: int = self.rtt_us.item(point, row)
         if rtt_us == CUT_OFF:
             return None
         found = self._along(point, row, zone)
@@ -173,16 +167,17 @@ class Reach:
 
     def _along(self, point: int, row: int, zone: Zone) -> AccessLatency | None:
         """The path as the network has it; kept while it is the same path."""
-        network, key = self._question.network, self._keys[point]
-        route = find_route(network, key, zone.inventory.node)
-        kept = self._words_of(point).latencies
-        known: tuple[Route, AccessLatency] | None = kept.get(row)
+        ways = self._ways[point]
+        route = ways.paths.to(self._question.network, zone.inventory.node)
+        if route is None:
+            return None
+        known: tuple[Route, AccessLatency] | None = ways.latencies.get(row)
         if known is None or known[0] is not route:
-            found = find_latency(network, key, zone)
-            if route is None or found is None:
+            found = latency_along(route, self._keys[point], zone)
+            if found is None:
                 return None
             known = (route, found)
-            kept.keep(row, known)
+            ways.latencies.keep(row, known)
         return known[1]
 
     def _holding(self, row: int) -> Iterator[Finding]:
@@ -231,12 +226,24 @@ class Sources:
         return [ConstraintResult(TRANSIT, f"lawful paths of {names}", bound, view(self._question.network))]
 
 
-class _Words(NamedTuple):
-    """Paths from one access point by zone's row, and what was said of them by zone's place."""
+class _Ways(NamedTuple):
+    """Paths from one access point, and by zone's row what was said of them."""
 
+    paths: Paths
     latencies: Memo
-    texts: Memo
-    whys: Memo
+
+
+def _ways_of(question: Question, keys: tuple[RouteKey, ...]) -> tuple[_Ways, ...]:
+    """By access point, the paths of a network; kept with it."""
+    network, standing = question.network, question.columns.standing
+    known: tuple[_Ways, ...] | None = network.routes.get(("ways", standing, keys))
+    if known is None:
+        entries_max = 2 * len(question.columns) + 16
+        known = tuple(
+            _Ways(paths_of(network, key), standing.asked.table(("latencies", key), entries_max)) for key in keys
+        )
+        network.routes.keep(("ways", standing, keys), known)
+    return known
 
 
 class _From(NamedTuple):

@@ -3,8 +3,10 @@
 Generalised assignment with opening costs. Construction by regret (Martello and Toth, "Knapsack Problems", 1990, 7.4),
 then shifts, swaps and ejections, then ruin and recreate (Schrimpf et al., "Record breaking optimization results using
 the ruin and recreate principle", 2000) that closes a zone, opens one, or clears the zones a workload would like; what
-is a little worse than the best is accepted at first, less and less towards the end. No chance and no clock: choices
-walk through all indexes in a fixed order, and the budget is work.
+is a little worse than the best is accepted at first, less and less towards the end of a round. After each round a
+packing is put together of what zones held in all packings seen and of what prices propose (``zone_patterns``). It ends
+early where prices say that nothing better can be put together. No chance and no clock: choices walk through all indexes
+in a fixed order, and the budget is work.
 """
 
 from __future__ import annotations
@@ -24,11 +26,15 @@ from hansa_control.domain.repacking_problem import (
     Unplaced,
     repacking_objective,
 )
+from hansa_control.domain.zone_patterns import Pool, Tables
 
 __all__ = ["Repacking", "RepackingLimits", "RepackingProblem", "Unplaced", "repack", "repacking_objective"]
 
-WORK_MAX = 14_000
-"""Default budget, in workloads put anew: below 2 s for 200 workloads on 200 zones on two cores."""
+WORK_MAX = 16_000
+"""Default budget, in workloads put anew or what takes as long: below 2 s for 200 workloads on 200 zones."""
+
+SEARCHED = 1_500
+"""Work between two recombinations of what the search has seen."""
 
 TOLERANCE = 1e-9
 GOLDEN = 0.618_033_988_749_894_8
@@ -55,6 +61,10 @@ class RepackingLimits:
     work_max: int = WORK_MAX
     should_stop: Callable[[], bool] | None = None
 
+    def stops(self) -> bool:
+        """Whether whoever asked wants no more."""
+        return self.should_stop is not None and self.should_stop()
+
 
 def repack(problem: RepackingProblem, limits: RepackingLimits | None = None) -> Repacking:
     """The best packing found: fewest workloads without a zone first, then least cost."""
@@ -62,27 +72,11 @@ def repack(problem: RepackingProblem, limits: RepackingLimits | None = None) -> 
     packing = _Packing(problem)
     packing.insert(np.arange(len(problem.cost)))
     packing.improve()
-    best = _search(packing, asked)
-    return _answer(problem, best, packing.work)
-
-
-def _search(packing: _Packing, limits: RepackingLimits) -> Ints:
-    """Ruin and recreate until the work is spent; the best zones (W,) seen."""
-    best, best_total = packing.zone.copy(), packing.total
-    turn = 0
-    while packing.work < limits.work_max and not (limits.should_stop is not None and limits.should_stop()):
-        kept, kept_total = packing.zone.copy(), packing.total
-        packing.ruin_and_recreate(turn)
-        turn += 1
-        if packing.total < best_total - TOLERANCE * (1 + abs(best_total)):
-            best, best_total = packing.zone.copy(), packing.total
-        left = 1.0 - packing.work / limits.work_max
-        if packing.total > max(kept_total, best_total + packing.slack * max(left, 0.0)):
-            packing.restore(kept)
-        packing.work += 1
-    packing.restore(best)
-    packing.improve()
-    return packing.zone
+    while packing.work < asked.work_max and not asked.stops():
+        packing.search(min(asked.work_max, packing.work + SEARCHED), asked)
+        if packing.work < asked.work_max and packing.recombine(asked):
+            break
+    return _answer(problem, packing.zone, packing.work)
 
 
 def _answer(problem: RepackingProblem, zones: Ints, work: int) -> Repacking:
@@ -118,8 +112,9 @@ class _Packing:
         self.opening = np.concatenate((problem.open_cost, (0.0,)))
         self.count = np.zeros(len(self.opening), dtype=np.int64)
         self.zone = np.full(len(cost), len(self.opening) - 1, dtype=np.int64)
-        self.total, self.work = 0.0, 0
+        self.total, self.work, self.turn = 0.0, 0, 0
         self.cost[~_fit(self.demand, self.free[:, None])] = np.inf
+        self.pool = Pool(Tables(self.cost, self.demand, self.free[:, :-1].copy(), self.opening))
         self._sequence: Floats = np.asarray(
             (np.arange(1, 64 * len(self.opening) + 8_192) * GOLDEN) % 1.0, dtype=np.float64
         )
@@ -181,6 +176,37 @@ class _Packing:
         begin = _walk(turn, max(len(self._sequence) - count, 1))
         window: Floats = self._sequence[begin : begin + count].reshape(shape)
         return window
+
+    def search(self, work_max: int, limits: RepackingLimits) -> None:
+        """Ruins and recreates until so much work is done in all, and ends with the best packing seen."""
+        best, best_total, begin = self.zone.copy(), self.total, self.work
+        self.pool.learn(best, np.unique(best))
+        while self.work < work_max and not limits.stops():
+            kept, kept_total = self.zone.copy(), self.total
+            self.ruin_and_recreate(self.turn)
+            self.turn += 1
+            self.pool.learn(self.zone, np.unique(self.zone[self.zone != kept]))
+            if self.total < best_total - TOLERANCE * (1 + abs(best_total)):
+                best, best_total = self.zone.copy(), self.total
+            left = 1.0 - (self.work - begin) / (work_max - begin)
+            if self.total > max(kept_total, best_total + self.slack * max(left, 0.0)):
+                self.restore(kept)
+            self.work += 1
+        self.restore(best)
+        self.improve()
+        self.pool.learn(self.zone, np.unique(self.zone))
+
+    def recombine(self, limits: RepackingLimits) -> bool:
+        """Takes the packing put together of patterns, if it is better; whether patterns allow no better one."""
+        before, before_total = self.zone.copy(), self.total
+        self.pool.work = self.work
+        found, is_best = self.pool.improve(before, limits.work_max, limits.stops)
+        self.work = self.pool.work
+        self.restore(found)
+        self.improve()
+        if self.total > before_total:
+            self.restore(before)
+        return is_best
 
     def ruin_and_recreate(self, turn: int) -> None:
         """Empties a few zones that are near one another, one of them for good every other time; then puts back."""

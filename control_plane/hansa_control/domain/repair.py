@@ -25,14 +25,16 @@ class Repair:
     problem", Journal of Algorithms 21 (1996), 267-305, with the saving of D* Lite: of the nodes behind one that became
     dearer only those are looked at anew whose best way led over it. It takes any number of dearer and cheaper arcs at
     once, and needs all costs above zero. Sequences of the standard library are read one by one faster than arrays.
+    steps holds the nodes that were given another cost on the way; some of them may have their old one again.
     """
 
     def __init__(self, network: Network, ways: Ways, source: int, cost: NDArray[np.float64]) -> None:
         self.source = source
         self.cost = cost
-        self._arcs_of, self._target = _arc_lists(network)
-        self._out, self._into = (_items(way) for way in ways)
-        self._now = _items(self.cost)
+        self._arcs_of, self._target = arc_lists(network)
+        self._out, self._into = (items_of(way) for way in ways)
+        self._now = items_of(self.cost)
+        self.steps: list[int] = []
         self._best: dict[int, float] = {}
         self._heap: list[tuple[float, int]] = []
 
@@ -43,16 +45,15 @@ class Repair:
         if not self._heap:
             return True
         self.cost = self.cost.copy()
-        self._now = _items(self.cost)
-        steps = 0
+        self._now = items_of(self.cost)
         while self._heap:
             cost, node = heappop(self._heap)
             best, former = self._best.get(node), self._now[node]
             if best is None or cost != (best if best < former else former):
                 continue
-            steps += 1
-            if steps > steps_max:
+            if len(self.steps) == steps_max:
                 return False
+            self.steps.append(node)
             if best < former:
                 self._lower(node, best)
             else:
@@ -99,12 +100,12 @@ class Repair:
             heappush(self._heap, (best if best < former else former, node))
 
 
-def _items(array: NDArray[np.float64]) -> MutableSequence[float]:
+def items_of(array: NDArray[np.float64]) -> MutableSequence[float]:
     """The array's own items as plain floats."""
     return cast("MutableSequence[float]", array.data)
 
 
-def _arc_lists(network: Network) -> tuple[list[range], list[int]]:
+def arc_lists(network: Network) -> tuple[list[range], list[int]]:
     """The arcs that leave each node, and the node that each arc enters."""
     known: tuple[list[range], list[int]] | None = network.searches.get("arc lists")
     if known is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import is_
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from hansa_control.domain.columns import Columns, Standing
 from hansa_control.domain.filters import Ints, Mask, Question
 from hansa_control.domain.model import (
     DataClass,
+    NetworkLink,
     TransitRule,
     WorkloadSpec,
 )
@@ -32,6 +35,16 @@ def route_key(spec: WorkloadSpec, access_point: str) -> RouteKey:
     return RouteKey(rule, spec.latency.percentile, access_point, kbps_min=_kbps(spec, access_point))
 
 
+def route_keys(question: Question) -> tuple[RouteKey, ...]:
+    """``route_key`` of every access point of a request, in its order; kept with what zones are."""
+    kept, key = question.columns.standing.asked, ("route keys", question.spec)
+    known: tuple[RouteKey, ...] | None = kept.get(key)
+    if known is None:
+        known = tuple(route_key(question.spec, at.access_point) for at in question.spec.access)
+        kept.keep(key, known, weight=len(known))
+    return known
+
+
 def transit_rule(spec: WorkloadSpec, *data: DataClass) -> TransitRule | None:
     """The transit rule if it applies to one of some kinds of data, else none."""
     return spec.residency.transit if spec.residency.applies_to & set(data) else None
@@ -48,11 +61,11 @@ def _kbps(spec: WorkloadSpec, access_point: str) -> int:
 
 def lawful_trips(question: Question) -> Ints:
     """Round trips over lawful paths alone, whatever was measured; (access points, zones), ``CUT_OFF`` without one."""
-    keys = tuple(route_key(question.spec, at.access_point) for at in question.spec.access)
+    keys = route_keys(question)
     key = ("zones", question.columns.standing, keys)
     known: Ints | None = question.network.routes.get(key)
     if known is None:
-        known = _as_before(question, keys, to_zones(question, keys, only_access_points=True))
+        known = _as_before(question, keys)
         question.network.routes.keep(key, known, weight=known.size)
     return known
 
@@ -68,44 +81,53 @@ def round_trips(question: Question) -> Ints:
     return np.where(known < 0, known, np.maximum(known, floors))
 
 
-def _as_before(question: Question, keys: tuple[RouteKey, ...], table: Ints) -> Ints:
+class _Table(NamedTuple):
+    """Round trips of some keys to all zones, and what they were made of: times at nodes by key, places of zones."""
+
+    at_node: Ints
+    times_us: list[Ints | None]
+    rtt_us: Ints
+
+
+def _as_before(question: Question, keys: tuple[RouteKey, ...]) -> Ints:
     """The table that was found for these keys before if it says the same, so that what follows from it stays."""
-    kept = question.columns.standing.asked
-    former: Ints | None = kept.get(("zones", keys))
-    if former is not None and np.array_equal(former, table):
-        return former
-    kept.keep(("zones", keys), table, weight=table.size)
-    return table
+    kept, at_node = question.columns.standing.asked, _at_nodes(question.network, question.columns.standing)
+    former: _Table | None = kept.get(("zones", keys))
+    times_us = _at_all_nodes(question.network, keys, only_access_points=True)
+    if former is not None and former.at_node is at_node and all(map(is_, times_us, former.times_us)):
+        return former.rtt_us
+    rtt_us = _at_zones(question, keys, times_us)
+    if former is not None and np.array_equal(former.rtt_us, rtt_us):
+        rtt_us = former.rtt_us
+    kept.keep(("zones", keys), _Table(at_node, times_us, rtt_us), weight=rtt_us.size)
+    return rtt_us
 
 
 def to_zones(question: Question, keys: Sequence[RouteKey], *, only_access_points: bool) -> Ints:
     """Round trips over the network and the zones' attachments; (keys, zones)."""
-    network, standing = question.network, question.columns.standing
-    usable = [
-        key for key in dict.fromkeys(keys) if not only_access_points or is_access_point(network, key.access_point)
-    ]
+    return _at_zones(question, keys, _at_all_nodes(question.network, keys, only_access_points=only_access_points))
+
+
+def _at_all_nodes(network: Network, keys: Sequence[RouteKey], *, only_access_points: bool) -> list[Ints | None]:
+    """By key the round trips to all nodes; None where it starts from nowhere that it may start from."""
+    start = is_access_point if only_access_points else _is_known
+    usable = [key for key in dict.fromkeys(keys) if start(network, key.access_point)]
     found = dict(zip(usable, costs_for(network, usable), strict=True))
-    table = np.full((len(keys), len(standing.zones)), CUT_OFF, dtype=np.int64)
-    for n, key in enumerate(keys):
-        if key in found and key.access_point in network.node_index:
-            table[n] = _row(question, key, found[key].rtt_us)
-    table.setflags(write=False)
-    return table
+    return [found[key].rtt_us if key in found else None for key in keys]
 
 
-def _row(question: Question, key: RouteKey, rtt_us: Ints) -> Ints:
-    """Round trips to all zones from those to all nodes; kept while these and the places of zones stay the same."""
+def _at_zones(question: Question, keys: Sequence[RouteKey], times_us: Sequence[Ints | None]) -> Ints:
+    """Round trips to all zones from those to all nodes; (keys, zones)."""
     columns = question.columns
     at_node = _at_nodes(question.network, columns.standing)
-    kept = columns.standing.asked
-    known: tuple[Ints, Ints, Ints] | None = kept.get(("row", key))
-    if known is None or known[0] is not rtt_us or known[1] is not at_node:
-        times = rtt_us[at_node]
-        reached = (at_node >= 0) & _lawful_attachments(key.rule, columns) & (times < NO_PATH_US)
-        row = np.where(reached, times + ATTACHMENT_RTT.at(key.percentile), CUT_OFF)
-        known = (rtt_us, at_node, row)
-        kept.keep(("row", key), known, weight=len(row))
-    return known[2]
+    table = np.full((len(keys), len(columns)), CUT_OFF, dtype=np.int64)
+    for n, (key, at_nodes_us) in enumerate(zip(keys, times_us, strict=True)):
+        if at_nodes_us is not None:
+            times = at_nodes_us[at_node]
+            reached = (at_node >= 0) & _lawful_attachments(key.rule, columns) & (times < NO_PATH_US)
+            table[n] = np.where(reached, times + ATTACHMENT_RTT.at(key.percentile), CUT_OFF)
+    table.setflags(write=False)
+    return table
 
 
 def _at_nodes(network: Network, standing: Standing) -> Ints:
@@ -125,10 +147,19 @@ def _lawful_attachments(rule: TransitRule | None, columns: Columns) -> Mask:
     standing = columns.standing
     known: Mask | None = standing.kept.get(("attachments", rule))
     if known is None:
-        sample = {zone.id.operator: zone for zone in standing.zones}
-        lawful = np.array([not link_faults(rule, attachment_of(sample[name])) for name in standing.owners], np.bool_)
+        lawful = np.array([not link_faults(rule, attachment) for attachment in _attachments(standing)], np.bool_)
         known = lawful[standing.operator_of]
         standing.kept.keep(("attachments", rule), known)
+    return known
+
+
+def _attachments(standing: Standing) -> list[NetworkLink]:
+    """An attachment of each owner, which a rule tells apart by its carrier alone; kept with what zones are."""
+    known: list[NetworkLink] | None = standing.kept.get("attachments")
+    if known is None:
+        sample = {zone.id.operator: zone for zone in standing.zones}
+        known = [attachment_of(sample[name]) for name in standing.owners]
+        standing.kept.keep("attachments", known)
     return known
 
 
@@ -149,6 +180,10 @@ def floors_of(measured: Measured, columns: Columns, points: tuple[str, ...], per
                     known[column[node], row] = rtt.at(percentile)
         measured.kept.keep(key, known, weight=known.size)
     return known
+
+
+def _is_known(network: Network, name: str) -> bool:
+    return name in network.node_index
 
 
 def is_access_point(network: Network, name: str) -> bool:

@@ -11,6 +11,7 @@ from it, where the costs of changed links are put in when it is next asked for.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -92,19 +93,19 @@ def _bandwidth_class(network: Network, kbps_min: int) -> int:
     if kbps_min <= 0:
         return 0
     steps = _bandwidth_steps(network)
-    at = int(np.searchsorted(steps, kbps_min))
-    known_below = at - int(steps[:1].sum() == 0 and len(steps) > 0)
+    at = bisect_left(steps, kbps_min)
+    known_below = at - int(bool(steps) and steps[0] == 0)
     if known_below <= 0:
         return 0
-    return int(steps[at]) if at < len(steps) else BANDWIDTH_MAX_KBPS
+    return steps[at] if at < len(steps) else BANDWIDTH_MAX_KBPS
 
 
-def _bandwidth_steps(network: Network) -> NDArray[np.int64]:
+def _bandwidth_steps(network: Network) -> list[int]:
     """The bandwidths that links have, ascending; kept for as long as none changes."""
     each = network.columns.bandwidth_kbps
-    known: tuple[NDArray[np.int64], NDArray[np.int64]] | None = network.searches.get("bandwidth steps")
+    known: tuple[NDArray[np.int64], list[int]] | None = network.searches.get("bandwidth steps")
     if known is None or known[0] is not each:
-        known = (each, np.unique(each))
+        known = (each, np.unique(each).tolist())
         network.searches.keep("bandwidth steps", known, weight=len(each))
     return known[1]
 
@@ -123,9 +124,11 @@ def graph_of(network: Network, key: GraphKey) -> Graph:
 def _build(network: Network, key: GraphKey) -> Graph:
     node_ok = _nodes_allowed(network, key)
     there, back = _link_costs(network, key, node_ok, slice(None))
-    pair = network.arcs.pair
-    by_arc = np.concatenate([there, back])[pair]
-    by_turned = by_arc if network.is_symmetric else np.concatenate([back, there])[pair]
+    if network.is_symmetric:
+        by_arc = by_turned = there.take(network.arcs.link)
+    else:
+        pair = network.arcs.pair
+        by_arc, by_turned = np.concatenate([there, back])[pair], np.concatenate([back, there])[pair]
     return Graph(network.lineage.epoch, node_ok, by_arc, by_turned)
 
 

@@ -6,7 +6,7 @@ changed, its costs are repaired from the changed arcs outwards; where much is af
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from hansa_control.domain.lineage import Touched
 from hansa_control.domain.network import Network
-from hansa_control.domain.repair import Repair
+from hansa_control.domain.repair import Repair, arc_lists, items_of
 from hansa_control.domain.route_graph import COST_MAX, Graph, GraphKey, graph_of
 
 REPAIR_STEPS_PERCENT = 4
@@ -26,6 +25,19 @@ REPAIR_STEPS_PERCENT = 4
 
 Measured at 10,000 nodes: 400 steps take about as long as the search, so giving up costs at most twice the better way.
 """
+
+
+DISTURBED_STEPS_MAX = 64
+"""A repair of more steps than this leaves so little as it was that finding out what costs more than it saves."""
+
+
+class Disturbance(NamedTuple):
+    """Nodes at which something has changed: the ends of changed links, and changed nodes, which are among them where
+    they have links.
+    """
+
+    ends: frozenset[int]
+    nodes: frozenset[int]
 
 
 class TreeKey(NamedTuple):
@@ -40,12 +52,24 @@ class TreeKey(NamedTuple):
 class Tree:
     """Least cost from the source to each node, infinite where there is no path. hops holds, by node, the arc that
     leads back from it, as far as somebody asked.
+
+    mark is the same exactly while the costs are. Of a tree that was mended, mended_from is the mark of the one before,
+    and disturbed the nodes from which another way may lead back; None where that are too many to tell.
     """
 
     epoch: int
     source: int
     cost: NDArray[np.float64]
     hops: dict[int, int] = field(default_factory=dict, repr=False)
+    mark: object = field(default_factory=object, repr=False)
+    mended_from: object = field(default=None, repr=False)
+    disturbed: Set[int] | None = None
+
+    def disturbed_since(self, former: Tree) -> Set[int] | None:
+        """The nodes from which, besides the ends of changed links, another way may lead back than before."""
+        if self.mark is former.mark:
+            return frozenset()
+        return self.disturbed if self.mended_from is former.mark else None
 
 
 def trees_of(network: Network, keys: Sequence[TreeKey]) -> Mapping[TreeKey, Tree]:
@@ -66,21 +90,23 @@ def trees_of(network: Network, keys: Sequence[TreeKey]) -> Mapping[TreeKey, Tree
     return trees
 
 
-def arc_before(network: Network, graph: Graph, tree: Tree, node: int, *, is_turned: bool) -> int:
-    """The arc that leads from a node back towards the source, which has the neighbour first by name, then the link.
+def walk_back(network: Network, graph: Graph, tree: Tree, node: int, *, is_turned: bool) -> tuple[list[int], list[int]]:
+    """Nodes and links from a node that has a path back to the source.
 
-    Call it only for a node that has a path and is not the source.
+    Each arc is the one that has the neighbour first by name, then the link.
     """
-    known = tree.hops.get(node)
-    if known is not None:
-        return known
-    into, target = graph.ways(is_turned=is_turned)[1], network.arcs.target
-    cost = tree.cost[node]
-    for arc in network.arcs.leaving(node):
-        if tree.cost[target[arc]] + into[arc] == cost:
-            tree.hops[node] = arc
-            return arc
-    raise AssertionError(f"node {node} has no path to it, or is the source")
+    into, cost, hops = items_of(graph.ways(is_turned=is_turned)[1]), items_of(tree.cost), tree.hops
+    arcs_of, target = arc_lists(network)
+    nodes, arcs = [node], []
+    while node != tree.source:
+        arc = hops.get(node)
+        if arc is None:
+            here = cost[node]
+            arc = hops[node] = next(arc for arc in arcs_of[node] if cost[target[arc]] + into[arc] == here)
+        arcs.append(arc)
+        node = target[arc]
+        nodes.append(node)
+    return nodes, network.arcs.link[arcs].tolist() if arcs else []
 
 
 def _search(network: Network, graph: Graph, sources: Sequence[int], *, is_turned: bool) -> list[Tree]:
@@ -104,7 +130,7 @@ def _current(network: Network, key: TreeKey) -> Tree | None:
     known: Tree | None = network.searches.get(key)
     if known is None or known.epoch == network.lineage.epoch:
         return known
-    touched = network.lineage.since(known.epoch)
+    touched = touched_since(network, known.epoch)
     if touched is None or key.source in touched.nodes:
         return None
     graph = graph_of(network, key.graph)
@@ -114,14 +140,44 @@ def _current(network: Network, key: TreeKey) -> Tree | None:
     return mended
 
 
-def _mended(network: Network, graph: Graph, tree: Tree, touched: Touched, *, is_turned: bool) -> Tree | None:
+def touched_since(network: Network, epoch: int) -> Disturbance | None:
+    """What has changed since an earlier epoch, for all trees of that epoch; None if that is too long ago."""
+    key = ("touched", epoch)
+    known: Disturbance | None = network.routes.get(key)
+    if known is None and (touched := network.lineage.since(epoch)) is not None:
+        ends = frozenset(network.arcs.ends[list(touched.links)].ravel().tolist())
+        known = Disturbance(ends, frozenset(touched.nodes))
+        network.routes.keep(key, known, weight=len(ends) + 1)
+    return known
+
+
+def _mended(network: Network, graph: Graph, tree: Tree, touched: Disturbance, *, is_turned: bool) -> Tree | None:
     """The tree after links have changed; None if a search is faster."""
     epoch = network.lineage.epoch
     if not graph.node_ok[tree.source]:
-        return Tree(epoch, tree.source, tree.cost)
-    heads = network.arcs.ends[list(touched.links)].ravel().tolist()
+        return Tree(epoch, tree.source, tree.cost, mark=tree.mark)
     repair = Repair(network, graph.ways(is_turned=is_turned), tree.source, tree.cost)
     steps_max = max(16, len(network.nodes) * REPAIR_STEPS_PERCENT // 100)
-    if not repair.run(set(heads), steps_max):
+    if not repair.run(touched.ends, steps_max):
         return None
-    return Tree(epoch, tree.source, repair.cost)
+    if repair.cost is tree.cost:
+        return Tree(epoch, tree.source, tree.cost, _hops_beyond(tree, touched.ends), tree.mark)
+    disturbed = _disturbed(network, repair.steps)
+    hops = {} if disturbed is None else _hops_beyond(tree, disturbed | touched.ends)
+    return Tree(epoch, tree.source, repair.cost, hops, mended_from=tree.mark, disturbed=disturbed)
+
+
+def _disturbed(network: Network, steps: Sequence[int]) -> frozenset[int] | None:
+    """Nodes whose costs have changed, and their neighbours, for whom another way may now be as fast."""
+    if len(steps) > DISTURBED_STEPS_MAX:
+        return None
+    arcs_of, target = arc_lists(network)
+    return frozenset(steps).union(*([target[arc] for arc in arcs_of[node]] for node in set(steps)))
+
+
+def _hops_beyond(tree: Tree, disturbed: Set[int]) -> dict[int, int]:
+    """The arcs back that are still true: those of nodes that are not disturbed."""
+    hops = tree.hops.copy()
+    for node in disturbed:
+        hops.pop(node, None)
+    return hops

@@ -38,12 +38,13 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.residency import link_faults
 from hansa_control.domain.route_graph import GraphKey, Strictness, graph_key, graph_of, scale_of
-from hansa_control.domain.route_tree import Tree, TreeKey, arc_before, trees_of
+from hansa_control.domain.route_tree import Tree, TreeKey, touched_since, trees_of, walk_back
 from hansa_control.domain.snapshot import Network, Snapshot, attachment_of
 from hansa_control.domain.units import PERCENTILES
 
 __all__ = [
     "NO_PATH_US",
+    "Paths",
     "Route",
     "RouteCosts",
     "RouteKey",
@@ -53,6 +54,8 @@ __all__ = [
     "fastest_between",
     "find_latency",
     "find_route",
+    "latency_along",
+    "paths_of",
     "round_trips_us",
 ]
 
@@ -119,8 +122,11 @@ def costs_for(network: Network, keys: Sequence[RouteKey]) -> list[RouteCosts]:
 def find_latency(network: Network, key: RouteKey, zone: Zone) -> AccessLatency | None:
     """The fastest allowed path to a zone and its round-trip time, attachment included; None if there is none."""
     route = find_route(network, key, zone.inventory.node)
-    if route is None:
-        return None
+    return None if route is None else latency_along(route, key, zone)
+
+
+def latency_along(route: Route, key: RouteKey, zone: Zone) -> AccessLatency | None:
+    """The path to a zone over a route to its node; None if the rule forbids the zone's attachment."""
     attachment = attachment_of(zone)
     if key.strictness is Strictness.LAWFUL and key.rule is not None and link_faults(key.rule, attachment):
         return None
@@ -131,14 +137,34 @@ def find_latency(network: Network, key: RouteKey, zone: Zone) -> AccessLatency |
 
 def find_route(network: Network, key: RouteKey, node: str) -> Route | None:
     """The fastest allowed path from the key's access point to a node; None if there is none or either is unknown."""
-    found = _found_for(network, (key,))[0]
-    at = network.node_index.get(node)
-    if found is None or at is None or found.costs.rtt_us[at] == NO_PATH_US:
-        return None
-    route = found.routes.get(at)
-    if route is None:
-        route = found.routes[at] = _route(network, _graph_key(network, key), found, at)
-    return route
+    return paths_of(network, key).to(network, node)
+
+
+def paths_of(network: Network, key: RouteKey) -> Paths:
+    """The fastest allowed paths from the key's access point, for whoever asks for many of them."""
+    return Paths(key, _found_for(network, (key,))[0])
+
+
+class Paths:
+    """The fastest allowed paths of one key in one network, each read back when it is first asked for.
+
+    It is kept with the network and so does not hold it.
+    """
+
+    __slots__ = ("_found", "_key")
+
+    def __init__(self, key: RouteKey, found: _Found | None) -> None:
+        self._key, self._found = key, found
+
+    def to(self, network: Network, node: str) -> Route | None:
+        """The path to a node of that network; None if there is none or the node or the access point is unknown."""
+        found, at = self._found, network.node_index.get(node)
+        if found is None or at is None:
+            return None
+        route = found.routes.get(at)
+        if route is None and found.costs.rtt_us[at] != NO_PATH_US:
+            route = found.routes[at] = _route(network, _graph_key(network, self._key), found, at)
+        return route
 
 
 def fastest_between(snapshot: Snapshot, source: Zone, target: Zone) -> RoundTrip | None:
@@ -184,21 +210,22 @@ def _found(network: Network, key: TreeKey, there: Tree, back: Tree) -> _Found:
     """What follows from two trees; the costs are kept while those of the trees stay the same arrays."""
     kept, epoch = ("found", key), network.lineage.epoch
     former: _Found | None = network.searches.get(kept)
+    routes = {} if former is None else _untouched(network, former, there, back)
     if former is not None and former.there.cost is there.cost and former.back.cost is back.cost:
-        found = _Found(there, back, former.costs, _untouched(network, former), epoch)
+        found = _Found(there, back, former.costs, routes, epoch)
     else:
-        found = _Found(there, back, _route_costs(network, there, back), {}, epoch)
+        found = _Found(there, back, _route_costs(network, there, back), routes, epoch)
     network.searches.keep(kept, found, weight=len(network.nodes) + 100)
     return found
 
 
-def _untouched(network: Network, former: _Found) -> dict[int, Route]:
-    """Paths that stay as they were found: no link at a node of theirs, nor such a node, has changed since."""
-    touched = network.lineage.since(former.epoch)
-    if touched is None:
+def _untouched(network: Network, former: _Found, there: Tree, back: Tree) -> dict[int, Route]:
+    """Paths that stay as they were found: at none of their nodes has a link, a cost, or a neighbour's cost changed."""
+    touched = touched_since(network, former.epoch)
+    on_the_way, returning = there.disturbed_since(former.there), back.disturbed_since(former.back)
+    if touched is None or on_the_way is None or returning is None:
         return {}
-    ends = network.arcs.ends[list(touched.links)].ravel().tolist()
-    changed = {*ends, *touched.nodes}
+    changed = touched.ends | touched.nodes | on_the_way | returning
     return {
         node: route
         for node, route in former.routes.items()
@@ -223,13 +250,14 @@ def _route_costs(network: Network, there: Tree, back: Tree) -> RouteCosts:
 
 def _route(network: Network, key: GraphKey, found: _Found, node: int) -> Route:
     """The path to a node and back, and its sum in whole microseconds."""
-    nodes, links = _walk(network, key, found.there, node, is_turned=False)
+    graph = graph_of(network, key)
+    nodes, links = walk_back(network, graph, found.there, node, is_turned=False)
     nodes.reverse()
     links.reverse()
     back_nodes: list[int] = []
     back_links: list[int] = []
     if found.back is not found.there:
-        back_nodes, back_links = _walk(network, key, found.back, node, is_turned=True)
+        back_nodes, back_links = walk_back(network, graph, found.back, node, is_turned=True)
         if back_links == links[::-1]:
             back_nodes, back_links = [], []
     crossed = [network.links[at] for at in dict.fromkeys((*links, *back_links))]
@@ -246,18 +274,6 @@ def _route(network: Network, key: GraphKey, found: _Found, node: int) -> Route:
         back_links=tuple(back_links),
         back_names=tuple(network.nodes[at].name for at in back_nodes),
     )
-
-
-def _walk(network: Network, key: GraphKey, tree: Tree, node: int, *, is_turned: bool) -> tuple[list[int], list[int]]:
-    """Nodes and links from a node to the tree's source."""
-    graph = graph_of(network, key)
-    nodes, links = [node], []
-    while node != tree.source:
-        arc = arc_before(network, graph, tree, node, is_turned=is_turned)
-        links.append(int(network.arcs.link[arc]))
-        node = int(network.arcs.target[arc])
-        nodes.append(node)
-    return nodes, links
 
 
 def round_trips_us(network: Network, route: Route) -> tuple[int, ...]:

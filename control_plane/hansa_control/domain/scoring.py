@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from hansa_control.domain.claim_groups import facts_memo
 from hansa_control.domain.claims import claims_of
-from hansa_control.domain.columns import STATES, owned_by
+from hansa_control.domain.columns import STATES, Columns, owned_by
 from hansa_control.domain.feasibility import Verdicts
 from hansa_control.domain.figures import whole_number
 from hansa_control.domain.filters import Ints
-from hansa_control.domain.model import FactKind, WorkloadSpec, Zone, ZoneId, ZoneState
+from hansa_control.domain.model import AcceleratorNeed, FactKind, WorkloadSpec, Zone, ZoneId, ZoneState
 from hansa_control.domain.reach import CUT_OFF
 from hansa_control.domain.selectors import picked
 
@@ -54,14 +54,14 @@ class Scores:
     """
 
     def __init__(self, verdicts: Verdicts, home: str, current: frozenset[ZoneId]) -> None:
-        terms = dict(_lasting_terms(verdicts, home))
-        terms["pool_fit"] = -WASTE_WEIGHT * _waste(verdicts)
-        terms["heard"] = np.where(verdicts.columns.state == _SILENT, -SILENCE_PENALTY, 0.0)
+        lasting, summed = _lasting_terms(verdicts, home)
+        changing = {"pool_fit": _pool_fit(verdicts), "heard": _heard(verdicts.columns)}
         if current:
-            terms["stay"] = _staying(verdicts, current)
-        self.terms: Mapping[str, Floats] = terms
-        summed = np.round(np.add.reduce(list(terms.values())), 9)
-        self.total: Floats = np.where(verdicts.failing, -np.inf, summed)
+            changing["stay"] = _staying(verdicts, current)
+        self.terms: Mapping[str, Floats] = {**lasting, **changing}
+        for term in changing.values():
+            summed = summed + term
+        self.total: Floats = np.where(verdicts.failing, -np.inf, summed.round(9))
 
     def best(self, count: int) -> list[int]:
         """The rows of the best zones, best first, ties by zone id; fewer where fewer are feasible."""
@@ -83,8 +83,10 @@ class Scores:
         return rows
 
 
-def _lasting_terms(verdicts: Verdicts, home: str) -> Mapping[str, Floats]:
-    """The terms that do not change with what is free or heard; kept with the verdicts that they follow from."""
+def _lasting_terms(verdicts: Verdicts, home: str) -> tuple[Mapping[str, Floats], Floats]:
+    """The terms that do not change with what is free or heard, and what they add up to, in their order; kept with the
+    verdicts that they follow from.
+    """
     kept = verdicts.standpoint.scores
     if home not in kept:
         spec = verdicts.question.spec
@@ -100,7 +102,7 @@ def _lasting_terms(verdicts: Verdicts, home: str) -> Mapping[str, Floats]:
             terms["wishes"] = -_unfulfilled(verdicts)
         if wishes.ordered:
             terms["tier"] = -TIER_PENALTY * tiers(verdicts)
-        kept[home] = terms
+        kept[home] = (terms, np.add.reduce(list(terms.values())))
     return kept[home]
 
 
@@ -190,12 +192,30 @@ def demand_of(spec: WorkloadSpec) -> Floats:
     return demand if demand.any() else np.ones(len(demand))
 
 
-def _waste(verdicts: Verdicts) -> Floats:
-    """Share of the device's memory that the need leaves idle; 0 where no accelerator is needed."""
-    need = verdicts.question.spec.accelerator
-    pool_row = verdicts.accelerators.pool_row
-    if need is None or not len(verdicts.columns.standing.pools.memory_mib):
-        return np.zeros(len(pool_row))
-    memory_mib = verdicts.columns.standing.pools.memory_mib[pool_row]
+def _pool_fit(verdicts: Verdicts) -> Floats:
+    """What the device's memory that the need leaves idle costs each zone; nothing where no accelerator is needed."""
+    need, standing = verdicts.question.spec.accelerator, verdicts.columns.standing
+    key = ("pool fit", need)
+    by_pool: Floats | None = standing.kept.get(key)
+    if by_pool is None:
+        by_pool = -WASTE_WEIGHT * np.append(_waste(standing.pools.memory_mib, need), 0.0)
+        standing.kept.keep(key, by_pool)
+    return by_pool[verdicts.accelerators.pool_row]  # no pool is the last of them
+
+
+def _waste(memory_mib: Ints, need: AcceleratorNeed | None) -> Floats:
+    """Share of the device's memory that a need leaves idle, by pool."""
+    if need is None:
+        return np.zeros(len(memory_mib))
     share = np.minimum(need.memory_mib_min / np.maximum(memory_mib, 1), 1.0)
-    return np.where((pool_row >= 0) & (memory_mib > 0), 1.0 - share, 0.0)
+    return np.where(memory_mib > 0, 1.0 - share, 0.0)
+
+
+def _heard(columns: Columns) -> Floats:
+    """What silence costs each zone; kept while no zone's state changes."""
+    kept = columns.standing.kept
+    known: tuple[Ints, Floats] | None = kept.get("heard")
+    if known is None or known[0] is not columns.state:
+        known = (columns.state, np.where(columns.state == _SILENT, -SILENCE_PENALTY, 0.0))
+        kept.keep("heard", known)
+    return known[1]

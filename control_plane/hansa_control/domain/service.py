@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from hansa_control.domain.capacity import is_acceptable_model
-from hansa_control.domain.capacity_filters import pools_suited
+from hansa_control.domain.capacity_filters import pools_suited, zones_suited
 from hansa_control.domain.filters import Ints, Mask, Question
 from hansa_control.domain.model import (
     AcceleratorNeed,
@@ -27,7 +27,7 @@ from hansa_control.domain.model import (
     ServiceTime,
     WorkloadSpec,
 )
-from hansa_control.domain.queueing import Station, is_stable, mean_wait_us, wait_percentile_us
+from hansa_control.domain.queueing import Station, is_stable, mean_wait_us, wait_percentile_us, waits_us
 from hansa_control.domain.reach import CUT_OFF
 from hansa_control.domain.units import format_ms, format_ms_exact
 
@@ -56,7 +56,8 @@ class Times:
 class Service:
     """Replicas that each pool (each zone, where no accelerator is needed) must run, and zones where none are enough.
 
-    replicas is by row of the pools, by_zone by zone; sufficient and sufficient_zone say where they suffice.
+    replicas is by row of the pools, by_zone by zone, and is_least says that it is the least that is allowed wherever an
+    accelerator is needed; sufficient says where they suffice.
     """
 
     def __init__(self, question: Question, rtt_us: Ints) -> None:
@@ -68,8 +69,10 @@ class Service:
         self.by_zone: Ints = np.full(len(question.columns), least, dtype=np.int64)
         self.sufficient: Mask = np.ones(len(self._pools.zone), dtype=np.bool_)
         self.failing: Mask = np.zeros(len(question.columns), dtype=np.bool_)
+        self.is_least = True
         if self.is_asked:
-            self._slowest_us = np.where((rtt_us == CUT_OFF).any(axis=0), 0, rtt_us.max(axis=0, initial=0))
+            is_cut_off = np.minimum.reduce(rtt_us, axis=0, initial=0) == CUT_OFF
+            self._slowest_us = np.where(is_cut_off, 0, np.maximum.reduce(rtt_us, axis=0, initial=0))
             self._evaluate()
 
     def _evaluate(self) -> None:
@@ -77,15 +80,55 @@ class Service:
             self.by_zone, enough = self._needed(self.times_of(None), self._slowest_us)
             self.failing = ~enough
             return
-        slowest = self._slowest_us[self._pools.zone]
-        for kind, pool in enumerate(self._pools.kinds):
-            rows = np.flatnonzero(self._pools.kind == kind)
-            self.replicas[rows], self.sufficient[rows] = self._needed(self.times_of(pool), slowest[rows])
-        suited = pools_suited(self._question.columns.standing, self._spec.accelerator)
-        has_pool, has_enough = np.zeros_like(self.failing), np.zeros_like(self.failing)
-        has_pool[self._pools.zone[suited]] = True
+        self.is_least = False
+        if not self._is_even():
+            slowest = self._slowest_us[self._pools.zone]
+            for rows, times in zip(self._rows_by_kind(), self._times_by_kind(), strict=True):
+                self.replicas[rows], self.sufficient[rows] = self._needed(times, slowest[rows])
+        if self.sufficient.all():
+            return
+        standing = self._question.columns.standing
+        suited = pools_suited(standing, self._spec.accelerator)
+        has_enough = np.zeros_like(self.failing)
         has_enough[self._pools.zone[suited[self.sufficient[suited]]]] = True
-        self.failing = has_pool & ~has_enough
+        self.failing = zones_suited(standing, self._spec.accelerator) & ~has_enough
+
+    def _is_even(self) -> bool:
+        """Whether the nearest and the farthest zone need equally many replicas of every kind, and so all zones do; if
+        so, they are filled in.
+        """
+        ends = np.array([self._slowest_us.min(initial=NEVER_US), self._slowest_us.max(initial=0)])
+        needed: set[tuple[int, bool]] = set()
+        for times in {id(times): times for times in self._times_by_kind()}.values():
+            replicas, enough = self._needed(times, ends)
+            needed |= set(zip(replicas.tolist(), enough.tolist(), strict=True))
+        if len(needed) != 1:
+            return False
+        each, suffices = needed.pop()
+        self.replicas.fill(each)
+        self.sufficient.fill(suffices)
+        self.is_least = each == self._spec.replicas
+        return True
+
+    def _times_by_kind(self) -> list[Times]:
+        """``times_of`` every kind of pool; kept with what zones are. Kinds that are alike share one."""
+        kept, key = self._question.columns.standing.kept, ("times by kind", self._spec)
+        known: list[Times] | None = kept.get(key)
+        if known is None:
+            by_value: dict[tuple[ServiceTime | None, bytes], Times] = {}
+            each = [self.times_of(pool) for pool in self._pools.kinds]
+            known = [by_value.setdefault((times.service, times.wait_us.tobytes()), times) for times in each]
+            kept.keep(key, known)
+        return known
+
+    def _rows_by_kind(self) -> list[Ints]:
+        """The rows of the pools of each kind; kept with what zones are."""
+        kept = self._question.columns.standing.kept
+        known: list[Ints] | None = kept.get("rows by kind")
+        if known is None:
+            known = [np.flatnonzero(self._pools.kind == kind) for kind in range(len(self._pools.kinds))]
+            kept.keep("rows by kind", known)
+        return known
 
     def _needed(self, times: Times, slowest_us: Ints) -> tuple[Ints, Mask]:
         """The least replicas that keep every wait within what the slowest path leaves, and where there are such.
@@ -182,11 +225,11 @@ def times_for(spec: WorkloadSpec, pool: AcceleratorPool | None) -> Times:
     most = min(max(spec.replicas_max, spec.replicas), spec.replicas + REPLICAS_TRIED_MAX)
     if service is None or spec.service is None:
         return Times(None, 0, np.full(1, NEVER_US, dtype=np.int64))
-    waits = [
-        wait_us(station_of(spec.service, service, replicas), _demand_millirps(spec), spec.latency.percentile)
-        for replicas in range(spec.replicas, most + 1)
-    ]
-    return Times(service, service_us_at(service, spec.latency.percentile), np.array(waits, dtype=np.int64))
+    percentile = spec.latency.percentile
+    stations = [station_of(spec.service, service, replicas) for replicas in range(spec.replicas, most + 1)]
+    found = waits_us(_demand_millirps(spec), stations, HALF_TAIL.get(percentile))
+    waits = [NEVER_US if wait is None else wait for wait in found]
+    return Times(service, service_us_at(service, percentile), np.array(waits, dtype=np.int64))
 
 
 def matching_time(profile: ServiceProfile, pool: AcceleratorPool | None) -> ServiceTime | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hansa_control.domain.hashed import Hashed
 from hansa_control.domain.policy import DataClass, ResidencyPolicy
 from hansa_control.domain.zones import AcceleratorNeed, ArtefactRef, ZoneId
 
@@ -44,13 +45,15 @@ class ServiceTime:
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceProfile:
+class ServiceProfile(Hashed):
     """Requests as they load replicas and links; concurrency is how many requests one replica serves at once."""
 
     times: tuple[ServiceTime, ...]
     concurrency: int = 1
     request_bytes: int = 0
     response_bytes: int = 0
+
+    __hash__ = Hashed.__hash__
 
 
 class SpreadLevel(StrEnum):
@@ -132,7 +135,7 @@ class DataSource:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkloadSpec:
+class WorkloadSpec(Hashed):
     """What an app team wants to run. Capacity figures are per replica.
 
     replicas is the least; replicas_max the most, 0 the same.
@@ -154,3 +157,5 @@ class WorkloadSpec:
     objective: Objective = Objective()
     data_sources: tuple[DataSource, ...] = ()
     price_millieur_per_hour_max: int = 0
+
+    __hash__ = Hashed.__hash__

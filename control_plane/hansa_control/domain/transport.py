@@ -87,17 +87,18 @@ class _Push:
         finite = np.append(room[:-1], demand.sum())
         empty = finite.sum() - demand.sum()
         self.demand = np.append(demand[busy], empty)
-        unit = np.concatenate((cost[busy] / demand[busy, None], np.zeros((1, len(room))))).T
-        self._detour = unit[None] - unit[:, None]
+        unit = np.concatenate((cost[busy] / demand[busy, None], np.zeros((1, len(room)))))
         load = demand @ shares
         slack = np.where(price > 0, 0.0, np.maximum(finite - load, 0.0))
         slack *= min(1.0, empty / max(float(slack.sum()), EPSILON))
         slack[-1] += max(0.0, empty - float(slack.sum()))
         begun = np.concatenate((shares[busy], slack[None] / max(empty, EPSILON)))
-        self._possible = np.where(begun.T[:, None] > 0, self._detour, INFINITE)
-        self._columns = np.arange(len(room))
-        self._mover: list[list[int]] = self._possible.argmin(axis=2).tolist()
-        self._hop: list[list[float]] = self._possible.min(axis=2).tolist()
+        self._unit: list[list[float]] = unit.tolist()
+        self._users: list[list[int]] = [[] for _ in room]
+        self._mover: list[list[int]] = [[-1] * len(room) for _ in room]
+        self._hop: list[list[float]] = [[INFINITE] * len(room) for _ in room]
+        for a, zone in np.argwhere(begun > 0).tolist():
+            self._join(zone, a)
         self._held: list[list[float]] = begun.tolist()
         self._weight: list[float] = self.demand.tolist()
         self.over: list[float] = (load + slack - finite).tolist()
@@ -118,10 +119,9 @@ class _Push:
         return steps
 
     def prices(self) -> Floats:
-        """What each zone's room is worth: the best chain that would end there."""
-        distance, _ = _chains([0.0] * len(self.over), self._hop)
-        prices: Floats = np.maximum(-np.array(distance), 0.0)
-        return prices
+        """What each zone's room is worth: the potentials that the last chain left, over those of zones with room."""
+        prices = np.array(self._price)
+        return np.asarray(prices - prices.min())
 
     def _step(self) -> None:
         chain = self._cheapest_chain()
@@ -158,40 +158,34 @@ class _Push:
             shares = self._held[a]
             left = shares[u] - amount / self._weight[a]
             moved = left if left > EPSILON else 0.0
-            if not shares[v]:
-                self._possible[v, :, a] = self._detour[v, :, a]
+            joins, leaves = not shares[v], not moved
             shares[v] += shares[u] - moved
             shares[u] = moved
-            if not moved:
-                self._possible[u, :, a] = INFINITE
+            if joins:
+                self._join(v, a)
+            if leaves:
+                self._leave(u, a)
         self.over[first] -= amount
         self.over[last] += amount
-        for zone in {zone for hop in hops for zone in hop}:
-            self._look_from(zone)
 
-    def _look_from(self, zone: int) -> None:
-        """Finds the cheapest hop from a zone to every other, per millirps, and whose demand makes it."""
-        mover = self._possible[zone].argmin(axis=1)
-        self._mover[zone] = mover.tolist()
-        self._hop[zone] = self._possible[zone, self._columns, mover].tolist()
+    def _join(self, zone: int, a: int) -> None:
+        """An access point that a zone now serves may be the cheapest to move from there."""
+        self._users[zone].append(a)
+        unit, hop, mover = self._unit[a], self._hop[zone], self._mover[zone]
+        here = unit[zone]
+        for other, there in enumerate(unit):
+            if there - here < hop[other]:
+                hop[other], mover[other] = there - here, a
 
-
-def _chains(distance: list[float], hop: list[list[float]]) -> tuple[list[float], list[int]]:
-    """Bellman-Ford over zones, by a queue: distances (k,) and the zone before each, -1 at a start."""
-    before = [-1] * len(distance)
-    queue = [z for z, start in enumerate(distance) if start < INFINITE]
-    rounds = len(distance) ** 2
-    for u in queue:
-        base = distance[u]
-        for v, further in enumerate(hop[u]):
-            reached = base + further
-            # The first comparison is implied by the second; it is there because it nearly always settles it.
-            if reached < distance[v] and reached < distance[v] - EPSILON * (1.0 + abs(reached)) and v != u:
-                distance[v] = reached
-                before[v] = u
-                if len(queue) < rounds:
-                    queue.append(v)
-    return distance, before
+    def _leave(self, zone: int, a: int) -> None:
+        """One that it no longer serves is not: the next cheapest is looked for among those that stay."""
+        users, hop, mover = self._users[zone], self._hop[zone], self._mover[zone]
+        users.remove(a)
+        units = [self._unit[user] for user in users]
+        for other in [other for other, mover_there in enumerate(mover) if mover_there == a]:
+            costs = [unit[other] - unit[zone] for unit in units]
+            hop[other] = min(costs, default=INFINITE)
+            mover[other] = users[costs.index(hop[other])] if costs else -1
 
 
 def round_shares(shares: Floats, cost: Floats, demand: Ints, room: Ints) -> Ints | None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from hansa_control.domain.hashed import Hashed
+
 
 class ZoneId(NamedTuple):
     """Identity of a zone. Two operators may each have a zone of the same name."""
@@ -93,12 +95,14 @@ class AcceleratorPool:
 
 
 @dataclass(frozen=True, slots=True)
-class AcceleratorNeed:
+class AcceleratorNeed(Hashed):
     """What each replica needs; an empty any_of accepts every model."""
 
     any_of: tuple[str, ...]
     count: int
     memory_mib_min: int
+
+    __hash__ = Hashed.__hash__
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +115,11 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
-class ArtefactRef:
+class ArtefactRef(Hashed):
     name: str
     digest: str
+
+    __hash__ = Hashed.__hash__
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,21 @@ def test_submit_hands_the_spec_in_under_a_request_id(hansa: Hansa, workload_file
     assert "hansa watch yard-ocr" in answer.err
 
 
+def test_a_plan_that_changes_something_names_the_generation_to_expect(
+    hansa: Hansa, workload_file: Path, service: FakeService
+) -> None:
+    service.plan.decision.snapshot_generation = 8812
+    assert "hansa submit --expect-generation 8812" in hansa("plan", "-f", workload_file).err
+
+
+def test_a_generation_beyond_all_numbers_is_refused_before_it_is_sent(
+    hansa: Hansa, workload_file: Path, service: FakeService
+) -> None:
+    answer = hansa("submit", "-f", workload_file, "--expect-generation", "9" * 26)
+    assert (answer.code, service.called("SubmitWorkload")) == (255, [])
+    assert "less than or equal to 9223372036854775807" in answer.err
+
+
 def test_submit_says_on_which_generation_it_was_planned(
     hansa: Hansa, workload_file: Path, service: FakeService
 ) -> None:

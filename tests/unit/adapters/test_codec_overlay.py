@@ -93,6 +93,12 @@ REFUSED = [
     ),
     (overlay_pb2.Overlay(links_removed=[f"l{n}" for n in range(1_001)]), "overlay.links_removed", "at most 1000"),
     (overlay_pb2.Overlay(nodes_removed=[f"l{n}" for n in range(1_001)]), "overlay.nodes_removed", "at most 1000"),
+    (overlay_pb2.Overlay(links_removed=["l" * 262_200]), "overlay", "at most 262144 are taken"),
+    (
+        overlay_pb2.Overlay(facts=[overlay_pb2.FactGiven(zone=ZONE, fact=supposed_fact("SITE_COUNTRY", "NO"))] * 101),
+        "overlay.facts[100].zone",
+        "more than 100 facts",
+    ),
 ]
 
 

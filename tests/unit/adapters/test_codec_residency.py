@@ -90,7 +90,7 @@ def test_a_good_policy_is_taken_in_full() -> None:
         (lambda p: setattr(p.energy, "renewable_percent_min", 101), "energy.renewable_percent_min", "is 100"),
         (lambda p: setattr(p.energy, "carbon_gco2_per_kwh_max", -1), "energy.carbon_gco2_per_kwh_max", "is 0"),
         (lambda p: p.predicates.append("zone.contry == 'NO'"), "predicates[1]", "character 1: zone.contry"),
-        (lambda p: p.predicates.extend(["true"] * 16), "predicates", "at most 16"),
+        (lambda p: p.predicates.extend(["true"] * 64), "predicates", "at most 64"),
         (lambda p: p.applies_to.append(0), "applies_to[0]", "WEIGHTS"),
         (lambda p: p.presets.append("GDPR"), "presets[1]", "name@YYYY-MM-DD"),
         (lambda p: p.presets.append("gdpr-eea@2026-11-01"), "presets[1]", "named twice"),

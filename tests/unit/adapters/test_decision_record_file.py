@@ -91,6 +91,10 @@ def changed(path: str, value: Any) -> bytes:
         (changed("inputs.request.spec.replicas_max", 10**9), "spec.replicas_max: "),
         (changed("inputs.request.spec.zones.maximum", 10**6), "spec.zones.maximum: "),
         (changed("inputs.request.spec.service", slow_service()), "spec.service.concurrency: "),
+        (changed("decision.choices.0.score", float("inf")), "Infinity is no number"),
+        (changed("decision.choices.0.score", float("nan")), "NaN is no number"),
+        (changed("decision.choices.0.score", 1.5).replace(b"1.5", b"1e999"), "1e999 is no number"),
+        (changed("inputs.request.spec.residency.applies_to", ["INPUT", "INPUT"]), "applies_to: names something twice"),
     ],
 )
 def test_what_is_no_record_is_refused_with_its_place(body: bytes, message: str) -> None:

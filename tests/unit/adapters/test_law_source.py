@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hansa_control.adapters import law_source
 from hansa_control.adapters.law_source import LawFiles
 from hansa_control.application.lawbook import LawBook, PresetUnknown
+from structlog.testing import capture_logs
 
 from hansa.errors import HansaError
 
@@ -68,6 +70,58 @@ def test_a_change_counts_at_once_and_a_slip_of_the_pen_changes_nothing(tmp_path:
     rewrite(path, "kind: Lwa\n")
     assert laws.book(NOW_MS) == changed
     assert laws.version(NOW_MS) == second
+
+
+def test_an_edit_that_keeps_length_and_date_counts(tmp_path: Path) -> None:
+    path = law_file(tmp_path, "kind: Law\nnation: {data: {deny: [RU]}}\n")
+    laws, before = LawFiles(path, NOW_MS), path.stat()
+    path.write_text("kind: Law\nnation: {data: {deny: [US]}}\n", encoding="utf-8")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    nation = laws.book(NOW_MS).nation
+    assert nation is not None and nation.site is not None
+    assert not nation.site.countries.allows("US")
+
+
+def test_a_file_of_the_same_length_and_date_in_its_place_counts(tmp_path: Path) -> None:
+    path = law_file(tmp_path, "kind: Law\nnation: {data: {deny: [RU]}}\n")
+    laws, before = LawFiles(path, NOW_MS), path.stat()
+    other = tmp_path / "other.yaml"
+    other.write_text("kind: Law\nnation: {data: {deny: [US]}}\n", encoding="utf-8")
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+    nation = laws.book(NOW_MS).nation
+    assert nation is not None and nation.site is not None
+    assert not nation.site.countries.allows("US")
+
+
+def test_a_file_that_is_gone_is_told_once_and_read_when_it_is_back(tmp_path: Path) -> None:
+    path = law_file(tmp_path, "kind: Law\nnation: {data: {deny: [RU]}}\n")
+    laws = LawFiles(path, NOW_MS)
+    kept = laws.book(NOW_MS)
+    path.rename(tmp_path / "away.yaml")
+    with capture_logs() as told:
+        for later_ms in range(0, 60_000, 1_000):
+            assert laws.book(NOW_MS + later_ms) == kept
+        law_file(tmp_path, "kind: Law\n")
+        assert laws.book(NOW_MS + 60_000) == LawBook()
+    assert [entry["event"] for entry in told] == ["law_not_read", "law_read"]
+
+
+def test_a_file_that_could_not_be_read_is_tried_again_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = law_file(tmp_path, "kind: Law\n")
+    laws = LawFiles(path, NOW_MS)
+    rewrite(path, "kind: Law\nnation: {data: {deny: [RU]}}\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(law_source, "load_law_file", out_of_files)
+        assert laws.book(NOW_MS) == LawBook()
+    assert laws.book(NOW_MS + 4_999) == LawBook()
+    assert laws.book(NOW_MS + 5_000).nation is not None
+
+
+def out_of_files(path: Path, as_of: object) -> None:
+    raise OSError(24, "Too many open files")
 
 
 def test_another_day_is_another_version(tmp_path: Path) -> None:

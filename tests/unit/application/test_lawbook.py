@@ -73,6 +73,26 @@ def test_an_unknown_preset_is_refused_at_submission_by_its_field() -> None:
     assert (refused.value.reason, refused.value.field) == (Reason.INVALID_FIELD, "spec.residency.presets")
 
 
+@pytest.mark.parametrize(
+    ("predicates", "said"),
+    [
+        (("true",) * 17, "17 predicates with 68 characters in all; at most 16 with 2000 are taken"),
+        (("true" + " " * 996,) * 3, "3 predicates with 3000 characters in all; at most 16 with 2000 are taken"),
+    ],
+)
+def test_an_app_team_has_only_so_many_predicates(predicates: tuple[str, ...], said: str) -> None:
+    with pytest.raises(RefusalError, match=said) as caught:
+        LawDesk(Laws(), HandClock()).checked(asked(replace(NORDIC, predicates=predicates)), "havneby")
+    assert (caught.value.reason, caught.value.field) == (Reason.LIMIT_EXCEEDED, "spec.residency.predicates")
+
+
+def test_what_the_nation_adds_to_the_most_that_an_app_team_may_ask_still_holds() -> None:
+    most = tuple(f"zone.name != 'z-{n}'" for n in range(16))
+    book = LawBook(nation=replace(NORDIC, predicates=("has(zone.country)",)))
+    checked = LawDesk(Laws(book), HandClock()).checked(asked(replace(NORDIC, predicates=most)), "havneby")
+    assert len(checked.residency.predicates) == 17
+
+
 def test_a_preset_that_is_gone_allows_nothing_for_what_was_accepted() -> None:
     enforced = LawDesk(Laws(), HandClock()).enforced(asked(replace(NORDIC, presets=("gone",))), "havneby")
     assert sites(enforced) == set()

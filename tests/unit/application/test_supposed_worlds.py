@@ -152,6 +152,26 @@ async def test_plans_do_not_crowd_out_the_decisions_that_placed_workloads(monkey
         stage.plane.workloads.record(first)
 
 
+async def test_supposed_worlds_are_not_hoarded_and_crowd_out_nothing_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "SUPPOSED_MAX", 2)
+    monkeypatch.setattr(records, "RECENT_MAX", 4)
+    stage = await placed_stage()
+    real, _ = await stage.plane.workloads.plan(YARD, spec(1_001))
+    found = [
+        await stage.plane.workloads.plan_under(Overlay(policy=denying(country)), YARD, spec(1_001))
+        for country in ("RU", "CN", "IR")
+    ]
+    for supposed in found[1:]:
+        assert verify(stage.plane.workloads.record(supposed.decision)) == ()
+    with pytest.raises(RefusalError, match="not kept any more"):
+        stage.plane.workloads.record(found[0].decision)
+    assert verify(stage.plane.workloads.record(real)) == ()
+
+
+def denying(country: str) -> ResidencyPolicy:
+    return ResidencyPolicy(site=SiteRule(None, frozenset({country})))
+
+
 async def test_a_workload_without_a_decision_has_no_record() -> None:
     stage = await home_stage()
     await stage.submit()

@@ -40,6 +40,15 @@ def test_a_narrow_terminal_wraps_words_and_never_the_zone(capsys: pytest.Capture
     assert len(lines) > 3
 
 
+def test_five_columns_of_sentences_lose_no_word_at_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = ("blueridge/stockholm-2", "TransitResidency", "crosses DK, SE from hamburg", "none of {US-CLOUD-ACT}", LONG)
+    headers = ("ZONE", "CONSTRAINT", "MEASURED", "BOUND", "EVIDENCE")
+    Screen(width_columns=80).show([Table(headers, (cells,), fixed=frozenset({0, 1}))])
+    out = capsys.readouterr().out
+    assert max(len(text) for text in out.splitlines()) <= 80
+    assert sorted("".join(out.split())) == sorted("".join((*headers, *cells)).replace(" ", ""))
+
+
 def test_a_wide_terminal_shows_every_column(capsys: pytest.CaptureFixture[str]) -> None:
     assert "CARRIER" in shown(capsys, 200)[0]
 

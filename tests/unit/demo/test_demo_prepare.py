@@ -22,6 +22,7 @@ from hansa_demo.prepare import Prepared, artefact_files, prepare, remove, trust_
 from hansa_demo.scenario import ARTEFACT, HOME, OPERATORS, TENANT, DemoOperator, DemoZone
 from prepared_world import NOW_MS, agent_config, network_of, places, zone_of
 
+from hansa.errors import HansaError
 from hansa.profile import load_profile
 from hansa.spec_file import load_workload
 
@@ -45,7 +46,7 @@ def hosts_of(path: Path) -> set[str]:
 
 def test_a_folder_with_anything_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="is not empty"):
+    with pytest.raises(HansaError, match="is not empty"):
         prepare(tmp_path, LoopbackAddressing(), NOW_MS)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 

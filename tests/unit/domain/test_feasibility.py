@@ -4,26 +4,33 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from deciding_world import ARTEFACT, DAY_MS, H100, L4, LINKS, NODES, NOW_MS, SLICE, facts, link, spec, zone
-from hansa_control.domain.feasibility import FilterOutcome, filter_zone, filter_zones
+from hansa_control.domain.feasibility import FilterOutcome, filter_zone, filter_zones, judge_zones, unlawful
 from hansa_control.domain.model import (
     AcceleratorNeed,
     AccessDemand,
     ArtefactRef,
     Capacity,
+    DataClass,
+    DataSource,
+    LatencyBasis,
     LatencyBudget,
     LegalRule,
     NetworkLink,
+    ProbeResult,
     Reason,
     ResidencyPolicy,
+    RoundTrip,
     SiteRule,
     TransitRule,
     WorkloadSpec,
     Zone,
     ZoneState,
 )
-from hansa_control.domain.snapshot import Snapshot, build_snapshot
+from hansa_control.domain.network import NetworkChange
+from hansa_control.domain.snapshot import Measured, Snapshot, build_snapshot
 
 NORDIC = frozenset({"NO", "SE"})
 STRICT = ResidencyPolicy(SiteRule(NORDIC), LegalRule(NORDIC, frozenset({"US-CLOUD-ACT"})), TransitRule(NORDIC))
@@ -224,3 +231,111 @@ def test_remembered_verdicts_follow_a_change_of_facts_and_of_place() -> None:
         later = snapshot.with_zones(13, [changed], NOW_MS)
         (outcome,) = filter_zones(wanted, later, later.zones, NOW_MS)
         assert outcome == filter_zone(wanted, world(changed), changed, NOW_MS)
+
+
+@pytest.mark.parametrize("first", [NOW_MS, NOW_MS + 20, NOW_MS - 20])
+def test_each_zone_is_judged_at_the_time_that_is_asked_for_whatever_was_asked_before(first: int) -> None:
+    short, long = facts(), facts()
+    span = replace(short[0].evidence, valid_from_ms=NOW_MS - 10, valid_until_ms=NOW_MS + 10)
+    brief = zone("nordavind/oslo-1", facts=(replace(short[0], evidence=span), *short[1:]))
+    snapshot = world(zone("nordavind/oslo-0", facts=long), brief, zone("nordavind/oslo-2", facts=long))
+    wanted = spec(residency=STRICT)
+    judge_zones(wanted, snapshot, first)
+    for now_ms, refused in (
+        (NOW_MS + 20, [1]),
+        (NOW_MS, []),
+        (NOW_MS - 20, [1]),
+        (NOW_MS - 10, []),
+        (NOW_MS + 10, [1]),
+    ):
+        assert np.flatnonzero(judge_zones(wanted, snapshot, now_ms).failing).tolist() == refused
+
+
+@pytest.mark.parametrize("first", [NOW_MS, NOW_MS + 20, NOW_MS - 20])
+def test_a_claim_that_contradicts_the_place_counts_while_it_is_valid_whatever_was_asked_before(first: int) -> None:
+    true = facts()
+    brief = replace(true[0].evidence, valid_from_ms=NOW_MS - 10, valid_until_ms=NOW_MS + 10)
+    false = zone("nordavind/oslo-1", facts=(replace(true[0], value="DE", evidence=brief), *true))
+    snapshot = world(zone("nordavind/oslo-0"), false, zone("nordavind/oslo-2"))
+    wanted = spec(residency=ResidencyPolicy(transit=TransitRule(NORDIC)))
+    judge_zones(wanted, snapshot, first)
+    for now_ms, refused in ((NOW_MS + 20, []), (NOW_MS, [1]), (NOW_MS - 20, []), (NOW_MS - 10, [1]), (NOW_MS + 10, [])):
+        verdicts = judge_zones(wanted, snapshot, now_ms)
+        assert np.flatnonzero(verdicts.failing).tolist() == refused
+        assert {x.result.constraint for x in verdicts.rejections()} == ({"Location"} if refused else set())
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted", "expected"),
+    [
+        ({}, {}, []),
+        ({"free": Capacity(), "state": ZoneState.LOST}, {}, []),
+        ({"at": "umea"}, {"latency": LatencyBudget(95, 1)}, []),
+        ({"facts": facts(parent="US")}, {}, ["LegalControl"]),
+        ({"facts": facts(site="SE")}, {}, ["Location"]),
+        ({"at": "helsinki"}, {}, ["SiteResidency", "TransitResidency", "LatencyBound"]),
+        ({}, {"access": (AccessDemand("oslo", 1), AccessDemand("helsinki", 1))}, ["TransitResidency", "LatencyBound"]),
+        ({}, {"data_sources": (DataSource("x", "helsinki", "SE", DataClass.INPUT),)}, ["TransitResidency"]),
+        ({}, {"data_sources": (DataSource("x", "oslo", "FI", DataClass.INPUT),)}, ["SiteResidency"]),
+    ],
+)
+def test_the_law_alone_says_of_what_runs_what_the_filters_say_of_it(
+    changes: dict[str, Any], wanted: dict[str, Any], expected: list[str]
+) -> None:
+    one, asked = zone(**changes), spec(residency=STRICT, **wanted)
+    snapshot = world(zone("nordavind/oslo-0"), one)
+    row = snapshot.index[one.id]
+    found = unlawful(asked, snapshot, row, NOW_MS)
+    assert [x.result.constraint for x in found] == expected
+    assert {x.zone for x in found} <= {one.id}
+    assert set(found) <= set(filter_zone(asked, snapshot, one, NOW_MS).rejections)
+
+
+@pytest.mark.parametrize("changed", [link("umea", "bodo", 9_000), link("goteborg", "helsinki", 1_000)])
+@pytest.mark.parametrize("sources", [(), (DataSource("x", "goteborg", "SE", DataClass.INPUT),)])
+def test_remembered_verdicts_follow_a_change_of_links(changed: NetworkLink, sources: tuple[DataSource, ...]) -> None:
+    """The first changes no round trip to the zones, so that what was found of them stays; the second does."""
+    zones = (zone(), zone("skargard/helsinki-1", at="helsinki"), zone("skargard/umea-1", at="umea"))
+    wanted = spec(residency=ResidencyPolicy(transit=TransitRule(NORDIC | {"FI"})), data_sources=sources)
+    before = world(*zones)
+    first = judge_zones(wanted, before, NOW_MS)
+    assert [len(first.outcome(row).latencies) for row in range(3)] == [1, 1, 1]
+    network = before.network.with_changes(13, NetworkChange(links=(changed,)))
+    after = judge_zones(wanted, before.updated(13, zones, NOW_MS, network), NOW_MS)
+    links = [changed if x.name == changed.name else x for x in LINKS]
+    anew = judge_zones(wanted, build_snapshot(13, zones, NODES, links, NOW_MS), NOW_MS)
+    assert [after.outcome(row) for row in range(3)] == [anew.outcome(row) for row in range(3)]
+
+
+def test_remembered_verdicts_follow_new_measurements_and_depend_on_whose_they_are() -> None:
+    nodes = tuple(
+        replace(x, latitude_deg=lat, longitude_deg=lon)
+        for x, (lat, lon) in zip(
+            NODES, ((59.9, 10.7), (57.7, 12.0), (63.8, 20.3), (67.3, 14.4), (60.2, 24.9)), strict=True
+        )
+    )
+    ours, theirs = zone(), zone("skargard/bodo-1", at="bodo")
+    wanted = spec(residency=ResidencyPolicy(SiteRule(NORDIC)))
+    before = build_snapshot(12, (ours, theirs), nodes, LINKS, NOW_MS)
+    assert not judge_zones(wanted, before, NOW_MS, "nordavind").failing.any()
+    rtt = RoundTrip(1_000, 1_000, 1_000, LatencyBasis.MEASURED, 10, NOW_MS)
+    probes = (ProbeResult(ours.id, theirs.id, rtt, 1_000, 10, 0),)
+    measured = Measured.between(probes, (ours, theirs))
+    after = before.updated(13, before.zones, NOW_MS, measured=measured)
+    for own, refused in (("nordavind", [1]), ("skargard", [0]), ("nordavind", [1])):
+        verdicts = judge_zones(wanted, after, NOW_MS, own)
+        assert np.flatnonzero(verdicts.failing).tolist() == refused
+        assert {x.reason for x in verdicts.rejections()} == {Reason.LOCATION_IMPLAUSIBLE}
+    slow = ProbeResult(ours.id, theirs.id, replace(rtt, p50_us=90_000, p95_us=90_000, p99_us=90_000), 90_000, 10, 0)
+    later = after.updated(14, after.zones, NOW_MS, measured=Measured.between((slow,), (ours, theirs)))
+    assert [x.reason for x in judge_zones(wanted, later, NOW_MS, "nordavind").rejections()] == [Reason.LATENCY_EXCEEDED]
+
+
+def test_remembered_verdicts_follow_a_change_of_a_nodes_country() -> None:
+    wanted = spec(residency=ResidencyPolicy(SiteRule(NORDIC)))
+    snapshot = world(zone())
+    for country, constraints in (("NO", []), ("DE", ["Location"]), ("NO", [])):
+        network = snapshot.network.with_changes(13, NetworkChange(nodes=(replace(NODES[0], country=country),)))
+        snapshot = snapshot.updated(13, snapshot.zones, NOW_MS, network)
+        found = judge_zones(wanted, snapshot, NOW_MS).rejections()
+        assert [x.result.constraint for x in found] == constraints

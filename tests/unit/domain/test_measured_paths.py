@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from deciding_world import LINKS, NODES, NOW_MS, spec, zone
-from hansa_control.domain.feasibility import filter_zone, filter_zones
-from hansa_control.domain.model import LatencyBasis, ProbeResult, Reason, RoundTrip, Zone, ZoneId
+from hansa_control.domain.feasibility import filter_zone, filter_zones, judge_zones
+from hansa_control.domain.model import AccessDemand, LatencyBasis, ProbeResult, Reason, RoundTrip, Zone, ZoneId
 from hansa_control.domain.snapshot import Measured, Snapshot, assemble_snapshot, build_network
 
 NETWORK = build_network(1, NODES, LINKS)
@@ -67,3 +67,27 @@ def test_zones_elsewhere_are_no_measure_of_an_access_point() -> None:
     (found,) = filter_zone(spec(), snapshot, FAR, NOW_MS).latencies
     assert found.rtt_us == rtt_us(world())
     assert snapshot.zone(ZoneId(elsewhere.id.operator, "elsewhere")) is elsewhere
+
+
+def test_the_round_trips_of_a_path_are_those_of_its_links_or_what_was_measured_of_its_ends() -> None:
+    wanted = spec(access=(AccessDemand("oslo", 1), AccessDemand("umea", 3)))
+    modelled = judge_zones(wanted, world(), NOW_MS).reach
+    assert modelled.rtts_along(0, 1) == {50: 5_400, 95: 7_128, 99: 7_560}
+    assert modelled.rtts_along(1, 0) == {50: 13_800, 95: 21_128, 99: 28_560}
+    measured = judge_zones(wanted, world(probe(NEAR, FAR, (9_000, 8_000, 8_500), 2_000)), NOW_MS).reach
+    assert measured.rtts_along(0, 1) == {50: 9_000, 95: 8_000, 99: 8_500}
+    assert measured.rtts_along(1, 0) == {50: 13_800, 95: 21_128, 99: 28_560}
+
+
+def test_a_path_that_is_not_there_has_no_round_trips() -> None:
+    reach = judge_zones(spec(access=(AccessDemand("atlantis", 1),)), world(), NOW_MS).reach
+    with pytest.raises(ValueError, match="no path from atlantis to nordavind/far"):
+        reach.rtts_along(0, 0)
+
+
+def test_of_several_access_points_the_slowest_is_the_one_that_is_told() -> None:
+    wanted = spec(access=(AccessDemand("oslo", 9), AccessDemand("umea", 1), AccessDemand("goteborg", 1)))
+    told = [x for x in judge_zones(wanted, world(), NOW_MS).passed(0) if x.constraint == "LatencyBound"]
+    assert [(x.measured, x.evidence) for x in told] == [
+        ("p95 21.2 ms from umea", "path umea > helsinki > goteborg > oslo, modelled")
+    ]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from deciding_world import H100, L4, NOW_MS, fact, facts, zone
 from hansa_control.domain import attributes as known
+from hansa_control.domain import predicates
 from hansa_control.domain.model import Fact, FactKind, Reason
 from hansa_control.domain.predicates import (
     COMPILED_MAX,
@@ -161,7 +162,7 @@ def test_a_text_that_is_no_predicate_rejects_every_zone() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "empty"),
+        ("", "at character 1: the expression is empty"),
         (" \n", "empty"),
         ("zone.contry == 'NO'", "character 1: zone.contry is not an attribute; did you mean zone.country?"),
         ("has(zone.contry)", "character 5: zone.contry is not an attribute"),
@@ -171,7 +172,9 @@ def test_a_text_that_is_no_predicate_rejects_every_zone() -> None:
         ('zone["country"] == "NO"', "zone stands for nothing by itself"),
         ("[1].all(zone, zone > 1)", "zone stands for nothing by itself"),
         (".zone.country == 'NO'", "zone stands for nothing by itself"),
-        ("zone.country", "comes to string"),
+        ("zone.country", "at character 1: the expression comes to string"),
+        ("true && has(zone.country) && zone.country + 1 == 2", "character 43: found no matching overload"),
+        ("true &&\n\n other == 1", "at character 11: undeclared reference to 'other'"),
         ("zone.price_eur_per_hour", "comes to dyn"),
         ("zone.country + 1 == 2", "character 14: found no matching overload"),
         ("zone.carbon_gco2_per_kwh == '30'", "character 26: found no matching overload"),
@@ -180,6 +183,9 @@ def test_a_text_that_is_no_predicate_rejects_every_zone() -> None:
         ("true ||", "character 8: Syntax error"),
         ("has(zone.models[0])", "has() takes one attribute"),
         ("has(true)", "has() takes one attribute"),
+        ("has(zone.name", "has() takes one attribute"),
+        ("zone.name.matches(", "character 11: matches() takes a literal pattern"),
+        ("zone.name.matches('a'", "character 11: matches() takes a literal pattern"),
         ("has", "undeclared"),
         ("{1: 2}[1] == 2", "'{' is not taken here"),
         ("true // all is well", "'/' is not taken here"),
@@ -214,6 +220,12 @@ HOSTILE = {
     "long pattern": f'zone.name.matches("{"a" * 101}")',
     "bad pattern": 'zone.name.matches("(")',
     "huge repetition": 'zone.name.matches("((a{1000}){1000}){1000}")',
+    "repetition that takes milliseconds": 'zone.name.matches("a{1,101}")',
+    "class of Unicode": r'zone.name.matches("\\pL{1,20}")',
+    "class of Unicode, spelt": r'zone.name.matches("\u005cpL{1,20}")',
+    "repetition, spelt": r'zone.name.matches("a\x7b1,101}")',
+    "repetition after a quote": r'zone.name.matches("\\Q[\\E(a{50}){50}]")',
+    "many patterns": " || ".join(['zone.name.matches("a{1,30}b")'] * 4),
     "null byte outside of a string": "true\x00",
 }
 
@@ -222,6 +234,20 @@ HOSTILE = {
 def test_a_hostile_expression_is_refused_before_it_runs(kind: str) -> None:
     assert refusal(HOSTILE[kind])
     assert evaluate(HOSTILE[kind], VALUES).reason is Reason.PREDICATE_FAILED
+
+
+def test_the_bounds_of_an_expression_are_those_that_are_documented_to_the_character() -> None:
+    within = ("true" + " " * 996, "(" * 12 + "true" + ")" * 12, f'zone.name.matches("{"a" * 100}")')
+    for text in (*within, " && ".join(["[1].all(a, true)"] * 4), "([1, 2][0] + (1)) > (0)", "has(zone.name)&&true"):
+        assert isinstance(compile_predicate(text), Predicate), text
+    assert (
+        refusal("true" + " " * 997) == "at character 1001: the expression has 1001 characters; at most 1000 are taken"
+    )
+    assert refusal(HOSTILE["deep brackets"]) == "at character 13: brackets are more than 12 deep"
+    assert refusal(HOSTILE["long pattern"]) == "at character 19: a pattern has at most 100 characters"
+    words = "at most 4 of all, exists, exists_one, filter, none in another"
+    assert refusal(HOSTILE["five macros"]) == f"at character 85: {words}"
+    assert refusal(HOSTILE["macro in macro"]) == f"at character 16: {words}"
 
 
 @pytest.mark.parametrize(
@@ -253,3 +279,27 @@ def test_compiled_expressions_are_kept_and_bounded() -> None:
 def test_countries_of_site_headquarters_and_parents_are_told_apart() -> None:
     found = values_of(ATTRIBUTES, facts(site="NO", headquarters="SE", parent="FI"), NOW_MS)
     assert (found["country"], found["headquarters_country"], found["parent_countries"]) == ("NO", "SE", ["FI"])
+
+
+def test_what_was_worked_out_for_one_zone_is_not_said_of_another() -> None:
+    text = 'zone.country in ["NO", "SE"] && zone.models.exists(m, m == "L4")'
+    said = [
+        predicates.evaluate(text, values).measured
+        for values in (
+            {"country": "NO", "models": ["L4"]},
+            {"country": "DE", "models": ["L4"]},
+            {"country": "NO", "models": []},
+            {"models": ["L4"]},
+            {"country": "NO", "models": ["L4"]},
+        )
+    ]
+    assert said[0] == said[4] == "true"
+    assert said[1] == said[2] == "false"
+    assert said[3].startswith("failed: ")
+
+
+def test_a_predicate_is_worked_out_once_for_the_values_that_it_reads() -> None:
+    predicates._outcome.cache_clear()
+    for price in range(50):
+        predicates.evaluate('zone.country == "NO"', {"country": "NO", "price_eur_per_hour": price / 10})
+    assert predicates._outcome.cache_info().misses == 1

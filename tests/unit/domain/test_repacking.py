@@ -92,3 +92,18 @@ def test_shapes_and_negative_costs_are_refused_by_name() -> None:
         replace(random_packing(0), open_cost=np.full(6, -1.0))
     with pytest.raises(ValueError, match="current holds zones 0 to 5"):
         replace(random_packing(0), current=np.full(12, 6))
+
+
+def test_patterns_put_together_the_optimum_where_the_search_alone_misses_it() -> None:
+    asked = random_packing(11, workloads=24, zones=10)
+    exact = solve_repacking(asked)
+    found = repack(asked, RepackingLimits(8_000))
+    check(asked, found.zones)
+    assert found.objective == pytest.approx(exact.objective, rel=2e-3)
+
+
+def test_who_is_out_for_lack_of_room_does_not_stop_the_others_from_being_packed_well() -> None:
+    asked = replace(random_packing(2), capacity=np.array([[9, 9]] * 4 + [[0, 0]] * 2))
+    found, exact = repack(asked, RepackingLimits(3_000)), solve_repacking(asked)
+    check(asked, found.zones)
+    assert found.unplaced and len(found.unplaced) == exact.unplaced

@@ -1,8 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from deciding_world import DAY_MS, NOW_MS, fact, facts, link, node
-from hansa_control.domain.model import Fact, FactKind, LegalRule, Reason, SiteRule, TransitRule
+from hansa_control.domain.claims import claims_of
+from hansa_control.domain.model import (
+    Evidence,
+    EvidenceKind,
+    Fact,
+    FactKind,
+    LegalRule,
+    Reason,
+    SiteRule,
+    TransitRule,
+)
 from hansa_control.domain.residency import (
     Finding,
     check_legal,
@@ -171,3 +183,16 @@ def test_a_link_without_a_carrier_is_unknown_only_where_carriers_are_denied() ->
 def test_the_transit_rule_reads_as_countries_then_carriers() -> None:
     assert format_transit_rule(TransitRule(NORDIC)) == "{NO,SE}"
     assert format_transit_rule(TRANSIT) == "{NO,SE} without carriers {cheapnet}"
+
+
+def test_claims_stand_in_the_order_of_value_version_level_and_issuer_whatever_order_they_came_in() -> None:
+    proof = Evidence(EvidenceKind.REGISTER, "b", "register", NOW_MS - 1, NOW_MS + 1, "sha256:0")
+    ordered = tuple(
+        Fact(FactKind.CERTIFICATION, value, replace(proof, issuer=issuer), version, level)
+        for value, version, level, issuer in (
+            ("C5", "", "", "a"), ("C5", "", "", "b"), ("C5", "", "high", "a"), ("C5", "2", "", "a"),
+            ("EUCS", "", "", "a"),
+        )
+    )  # fmt: skip
+    for given in (ordered, ordered[::-1], ordered[2:] + ordered[:2]):
+        assert claims_of(given, FactKind.CERTIFICATION, NOW_MS).valid == ordered

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from deciding_world import LINKS, NODES, NOW_MS, link, node, zone
-from hansa_control.domain import route_tree
-from hansa_control.domain.model import NetworkLink, NetworkNode, Reason, TransitRule
+from hansa_control.domain import lineage, route_tree
+from hansa_control.domain.model import LatencyBasis, NetworkLink, NetworkNode, Reason, TransitRule
+from hansa_control.domain.network import NetworkChange
 from hansa_control.domain.route_reasons import bandwidth_along, explain_no_route, find_bottleneck
 from hansa_control.domain.routing import (
     NO_PATH_US,
@@ -185,6 +187,18 @@ def test_between_two_zones_the_network_says_the_sum_of_links_and_one_attachment(
     assert fastest_between(snapshot, zone(), zone(at="atlantis")) is None
 
 
+def test_between_two_zones_the_network_is_physical_only_where_every_link_is() -> None:
+    physical = [replace(x, rtt=replace(x.rtt, basis=LatencyBasis.PHYSICAL)) for x in LINKS]
+    for links, basis in (
+        (physical, LatencyBasis.PHYSICAL),
+        ([*physical[:-1], LINKS[-1]], LatencyBasis.MODELLED),
+        (LINKS, LatencyBasis.MODELLED),
+    ):
+        found = fastest_between(build_snapshot(1, [zone(), BODO], NODES, links, NOW_MS), zone(), BODO)
+        assert found is not None
+        assert found.basis is basis
+
+
 def test_strictness_widens_what_may_be_crossed_step_by_step() -> None:
     links = (
         link("oslo", "bodo", 1_000, name="1", countries=("RU",)),
@@ -249,6 +263,79 @@ def test_a_one_way_link_alone_leads_nowhere_and_back() -> None:
     assert find_latency(net, key(start="bodo"), zone(at="oslo")) is None
 
 
+@pytest.mark.parametrize(("p50_us", "more_us"), [(3_000, 1_200), (500, -300)])
+@pytest.mark.parametrize("changed", ["there", "back"])
+def test_the_round_trip_follows_a_change_of_either_way_alone(changed: str, p50_us: int, more_us: int) -> None:
+    ways = {
+        "there": link("oslo", "bodo", name="there", one_way=True),
+        "back": link("bodo", "oslo", name="back", one_way=True),
+    }
+    before = network(*ways.values())
+    former = find_latency(before, key(), BODO)
+    slower = link(ways[changed].node_a, ways[changed].node_b, p50_us, name=changed, one_way=True)
+    after = find_latency(before.with_changes(13, NetworkChange(links=(slower,))), key(), BODO)
+    assert former is not None
+    assert after is not None
+    assert after.rtt_us == former.rtt_us + more_us  # half of what the link and a fifth of its spread add
+
+
+def test_the_way_back_is_told_only_where_it_is_not_the_way_there() -> None:
+    found = find_latency(network(*(replace(x, forward_permille=300) for x in LINKS)), key(), BODO)
+    assert found is not None
+    assert (len(found.path), found.return_path) == (5, ())
+    aside = link("bodo", "oslo", 100, name="aside", one_way=True)
+    apart = find_latency(network(*LINKS, aside), key(), BODO)
+    assert apart is not None
+    assert (apart.path, apart.return_path) == (found.path, ("bodo", "oslo"))
+
+
+@pytest.mark.parametrize("one_way", [False, True])
+@pytest.mark.parametrize("changed", ["goteborg--umea", "umea--bodo", "bodo--helsinki", "helsinki--oslo"])
+def test_a_path_that_takes_as_long_as_before_is_told_as_it_is_now(changed: str, one_way: bool) -> None:
+    ring = ("oslo", "goteborg", "umea", "bodo", "helsinki", "oslo")
+    links = {x.name: x for x in (link(a, b, one_way=one_way) for a, b in pairwise(ring))}
+    before = network(*links.values())
+    find_latency(before, key(), BODO)
+    after = before.with_changes(13, NetworkChange(links=(replace(links[changed], countries=("DK",)),)))
+    found, anew = (find_latency(x, key(), BODO) for x in (after, network(*after.links)))
+    assert found == anew
+    assert found is not None
+    assert ("DK" in found.countries) is (one_way or changed in ("bodo--helsinki", "helsinki--oslo"))
+
+
+@pytest.mark.parametrize("one_way", [False, True])
+def test_paths_from_a_node_whose_country_changes_end_and_begin_again(one_way: bool) -> None:
+    links = (*LINKS, link("oslo", "bodo", 90_000, one_way=True)) if one_way else LINKS
+    net = network(*links)
+    former = costs(net, key(NORDIC)).rtt_us
+    for country, is_open in (("RU", False), ("SE", True), (None, False), ("NO", True)):
+        net = net.with_changes(13, NetworkChange(nodes=(replace(NODES[0], country=country),)))
+        found = costs(net, key(NORDIC)).rtt_us
+        assert found.tolist() == (former.tolist() if is_open else [NO_PATH_US] * len(former))
+
+
+@pytest.mark.parametrize("p50_us", [500, 1_500])
+@pytest.mark.parametrize("length", [10, 40])
+def test_a_change_at_the_near_end_of_a_chain_reaches_the_far_end(length: int, p50_us: int) -> None:
+    names = [f"n{at:02}" for at in range(length)]
+    chain, nodes = [link(a, b) for a, b in pairwise(names)], tuple(node(name, "NO") for name in names)
+    net = network(*chain, nodes=nodes)
+    costs(net, key(start="n00"))
+    changed = link("n00", "n01", p50_us)
+    after = costs(net.with_changes(13, NetworkChange(links=(changed,))), key(start="n00")).rtt_us
+    assert after.tolist() == costs(network(changed, *chain[1:], nodes=nodes), key(start="n00")).rtt_us.tolist()
+
+
+@pytest.mark.parametrize("one_way", [False, True])
+def test_paths_are_found_after_more_changes_than_are_remembered(one_way: bool) -> None:
+    away = link("bodo", "umea", 1_000, name="away", one_way=one_way)
+    net = network(*LINKS, away)
+    find_latency(net, key(NORDIC), BODO)
+    for changed in [*range(1_000, 1_000 + lineage.CHANGES_KEPT_MAX + 5), 1]:
+        net = net.with_changes(13, NetworkChange(links=(replace(away, rtt=link("a", "b", changed).rtt),)))
+    assert find_latency(net, key(NORDIC), BODO) == find_latency(network(*net.links), key(NORDIC), BODO)
+
+
 def test_both_ways_have_to_be_lawful_and_both_are_told() -> None:
     there = link("oslo", "bodo", name="there", one_way=True, countries=("SE",))
     back = link("bodo", "oslo", name="back", one_way=True, countries=("RU",))
@@ -281,6 +368,17 @@ def test_a_link_that_is_known_to_carry_too_little_is_avoided_and_one_of_unknown_
         assert bandwidth_along(net, route) == ((1_000, ()) if name == "thin" else (0, ("unknown",)))
 
 
+def test_a_link_that_has_become_too_narrow_is_avoided_and_one_that_has_become_wide_is_taken() -> None:
+    first = link("oslo", "bodo", 1_000, name="first", bandwidth_kbps=1_000)
+    second = link("oslo", "bodo", 2_000, name="second", bandwidth_kbps=5_000)
+    net, wanted = network(first, second), key()._replace(kbps_min=800)
+    for kbps, name in ((1_000, "first"), (500, "second"), (900, "first"), (799, "second"), (0, "first")):
+        net = net.with_changes(13, NetworkChange(links=(replace(first, bandwidth_kbps=kbps),)))
+        route = find_route(net, wanted, "bodo")
+        assert route is not None
+        assert [net.links[at].name for at in route.links] == [name]
+
+
 def test_where_bandwidth_alone_is_missing_the_narrowest_link_of_the_fastest_lawful_path_is_named() -> None:
     links = (
         link("oslo", "umea", bandwidth_kbps=5_000),
@@ -308,3 +406,22 @@ def test_a_path_beyond_what_can_be_counted_exactly_is_none() -> None:
     net = network(link("oslo", "umea", far), link("umea", "bodo", 1_000), link("oslo", "goteborg", 1_000))
     assert find_route(net, key(), "umea") is None
     assert find_route(net, key(), "goteborg") is not None
+
+
+def test_the_least_bandwidth_along_a_path_is_that_of_its_narrowest_link() -> None:
+    net = network(link("oslo", "umea", bandwidth_kbps=5_000), link("umea", "bodo", bandwidth_kbps=3_000))
+    route = find_route(net, key(), "bodo")
+    assert route is not None
+    assert bandwidth_along(net, route) == (3_000, ())
+
+
+def test_each_fault_along_a_path_is_told_once_with_the_link_that_has_it() -> None:
+    nodes = (node("oslo", "NO"), node("umea", "EE"), node("bodo", "RU"))
+    ends = (("oslo", "umea"), ("umea", "bodo"), ("bodo", "oslo"))
+    ways = [link(a, b, one_way=True) for a, b in ends]
+    ways[0] = replace(ways[0], countries=("DK",))
+    reason, faults = explain_no_route(network(*ways, nodes=nodes), key(NORDIC), BODO)
+    assert reason is Reason.TRANSIT_DENIED
+    first, second = "link oslo--umea, carrier nordnett", "link umea--bodo, carrier nordnett"
+    told = [(fault.countries, fault.place) for fault in faults]
+    assert told == [(("DK",), first), (("EE",), first), (("RU",), second)]
