@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint type pytest needs bench stubs docs lock test-containers clean FORCE
+.PHONY: help demo demo-ha test lint type pytest needs bench stubs docs lock test-containers clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,6 +17,9 @@ help: ## Show this list
 
 demo: $(VENV)/.installed-demo ## Set up and run the demo; KEEP=1 leaves it running
 	$(BIN)/hansa demo run $(if $(filter 1,$(KEEP)),--keep)
+
+demo-ha: needs $(VENV)/.installed-dev ## Kill the leading control plane of two under load; needs PostgreSQL
+	$(BIN)/hansa demo ha
 
 test: needs lint type pytest ## Set up all that tests need, check everything, run every test
 

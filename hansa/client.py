@@ -23,6 +23,7 @@ from hansa.errors import HansaError, from_rpc_error
 from hansa.names import parse_workload
 from hansa.profile import Profile
 from hansa.system import Clock, IdSource, SystemClock, SystemIds
+from hansa.targets import target_of
 from hansa.v1 import (
     common_pb2,
     optimization_pb2,
@@ -292,7 +293,7 @@ def open_channel(profile: Profile) -> grpc.aio.Channel:
     options: list[tuple[str, Any]] = list(_CHANNEL_OPTIONS)
     if profile.server_name:
         options.append(("grpc.ssl_target_name_override", profile.server_name))
-    return grpc.aio.secure_channel(profile.endpoint, credentials, options=options)
+    return grpc.aio.secure_channel(target_of(profile.endpoint), credentials, options=options)
 
 
 def _refusal(error: grpc.aio.AioRpcError, request_id: str) -> HansaError:

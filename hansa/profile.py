@@ -1,6 +1,6 @@
 """Who speaks to which operator: endpoint, tenant and certificates, read once from a file.
 
-    endpoint: 127.0.0.1:7443
+    endpoint: 127.0.0.1:7443    # or those of several replicas: 192.0.2.1:7443,192.0.2.2:7443 (with server_name)
     tenant: havneby
     ca: ca.pem                  # vouches for the operator
     certificate: client.pem     # who we are
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from hansa.errors import HansaError
 from hansa.names import checked_id
+from hansa.targets import target_of
 from hansa.yaml_tree import YamlValue, read_yaml_file
 
 PROFILE_VARIABLE = "HANSA_PROFILE"
@@ -58,8 +59,11 @@ def load_profile(given: Path | None = None) -> Profile:
     """Finds and reads the profile; raises HansaError NOT_FOUND or INVALID_FIELD (with line)."""
     path = find_profile(given)
     values = read_yaml_file(path).mapping(("endpoint", "tenant", "ca", "certificate", "key"), ("server_name",))
+    endpoint = _endpoint(values["endpoint"])
+    if "," in endpoint and "server_name" not in values:
+        raise values["endpoint"].error("several addresses need server_name, the name in the operator's certificate")
     return Profile(
-        endpoint=_endpoint(values["endpoint"]),
+        endpoint=endpoint,
         tenant=_tenant(values["tenant"]),
         ca_file=_path(values["ca"], path),
         certificate_file=_path(values["certificate"], path),
@@ -70,9 +74,10 @@ def load_profile(given: Path | None = None) -> Profile:
 
 def _endpoint(value: YamlValue) -> str:
     text = value.text()
-    host, colon, port = text.rpartition(":")
-    if not (host and colon and port.isdigit() and 0 < int(port) < 65536) or "/" in text:
-        raise value.error(f"{text!r} is not HOST:PORT, for example 127.0.0.1:7443")
+    try:
+        target_of(text)
+    except ValueError as error:
+        raise value.error(str(error)) from error
     return text
 
 

@@ -7,7 +7,12 @@ set -eu
 needs="
 bash bash
 sleep coreutils
+runuser util-linux
+initdb postgresql
 "
+
+# Debian keeps the commands of the PostgreSQL server out of the path; this is where they are.
+PATH="$PATH:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)"
 
 missing=
 while read -r command package; do

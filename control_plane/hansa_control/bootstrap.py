@@ -79,6 +79,10 @@ def _tell_defect(workload: str, defect: Exception) -> None:
     log.error("defect", workload=workload, exc_info=defect)
 
 
+async def _wait(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
 class ControlPlaneProcess:
     """One operator's control plane with everything around it: made from a configuration, run once."""
 
@@ -114,9 +118,11 @@ class ControlPlaneProcess:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until ``stop`` is set, then drains; ``ports`` are known once ``ready`` is. StoreFailed, AddressTaken."""
-        await self.application.start()
-        calm_collector()
         try:
+            await first_to_end(self.application.start(), _wait(stop))
+            if stop.is_set():
+                return
+            calm_collector()
             self.ports = await self._listen()
             self.ready.set()
             log.info("ready", ports=self.ports)
@@ -264,7 +270,18 @@ async def _serve(config: Config, credentials: Credentials) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await ControlPlaneProcess(config, credentials, SqliteStore(config.data_dir / STATE_FILE)).run(stop)
+    await ControlPlaneProcess(config, credentials, _store(config)).run(stop)
+
+
+def _store(config: Config) -> Store:
+    """What the configuration asks for. ImportError if it needs an extra that is not installed."""
+    asked = config.store
+    if not asked.postgres:
+        return SqliteStore(config.data_dir / STATE_FILE)
+    from hansa_control.adapters.store_postgres import Leadership, PostgresStore
+
+    leadership = Leadership(asked.replica or "", asked.lease_ms, asked.patience_ms)
+    return PostgresStore(asked.postgres, leadership, SystemClock())
 
 
 def _make_data_dir(path: Path) -> None:
@@ -285,10 +302,25 @@ def _read(path: Path) -> tuple[Config, Credentials]:
             check_authority(credentials.partner_ca_pems[partner.operator], partner.trust_domain, str(partner.ca))
         read_network_file(config.network)
         LawFiles(config.law, SystemClock().wall_ms())
+        _check_store(config)
     except (OSError, ValueError, RefusalError, HansaError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from error
     return config, credentials
+
+
+def _check_store(config: Config) -> None:
+    """ValueError if the database that the configuration names cannot be used as it stands."""
+    if not config.store.postgres:
+        return
+    try:
+        from hansa_control.adapters.store_postgres import check_url
+    except ImportError as error:
+        raise ValueError(f"store.postgres needs the extra: pip install 'hansa[control,postgres]' ({error})") from error
+    try:
+        check_url(config.store.postgres)
+    except ValueError as error:
+        raise ValueError(f"store.postgres: {error}") from error
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from hansa.targets import target_of
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
@@ -43,6 +45,14 @@ def _host_port(value: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_host_port)]
+
+
+def _endpoint(value: str) -> str:
+    target_of(value)
+    return value
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Name = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
 TrustDomain = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,253}[a-z0-9])?$")]
 Milliseconds = Annotated[int, Field(ge=10, le=3_600_000)]
@@ -71,10 +81,11 @@ class Tls(_Part):
 
 
 class Partner(_Part):
-    """An operator with whom a federation is agreed. ``trust_domain`` defaults to ``<operator>.hansa.example``."""
+    """An operator with whom a federation is agreed. ``endpoint`` may list the addresses of its replicas;
+    ``trust_domain`` defaults to ``<operator>.hansa.example``."""
 
     operator: Name
-    endpoint: Address
+    endpoint: Endpoint
     ca: Path
     trust_domain: TrustDomain = ""
 
@@ -114,6 +125,27 @@ class Limits(_Part):
     concurrent_calls_max: Count = 4_096
 
 
+class StoreConfig(_Part):
+    """Where records are kept: in a file of ``data_dir``, or in a PostgreSQL database that several replicas share.
+
+    ``postgres`` is a libpq URL without a password (name a file: ``passfile=``); a host that is not this one needs
+    ``sslmode=verify-full``. ``replica`` is this process's name among those of the operator, different in each.
+    """
+
+    postgres: str = ""
+    replica: Name | None = None
+    lease_ms: Annotated[int, Field(ge=500, le=60_000)] = 3_000
+    patience_ms: Annotated[int, Field(ge=1_000, le=600_000)] = 30_000
+
+    @model_validator(mode="after")
+    def _replica_is_named(self) -> Self:
+        if self.postgres and self.replica is None:
+            raise ValueError("postgres needs replica: the name of this process, another one in each replica")
+        if not self.postgres and self.replica is not None:
+            raise ValueError("replica goes with postgres: a file has one process")
+        return self
+
+
 class Config(BaseSettings):
     """Everything that an operator decides. Paths are absolute once it is read."""
 
@@ -127,6 +159,7 @@ class Config(BaseSettings):
     network: Path
     law: Path | None = None
     places_checked: bool = True
+    store: StoreConfig = StoreConfig()
     listen: Listen = Listen()
     tls: Tls
     partners: tuple[Partner, ...] = ()

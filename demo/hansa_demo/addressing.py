@@ -18,15 +18,15 @@ PORT_MIN, PORT_SPREAD = 11_000, 18_000
 class LoopbackAddressing:
     """Ports that were free a moment ago, below those that the kernel gives to outgoing connections."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", instance_ports: int = INSTANCE_PORTS) -> None:
         self._host = host
         zones = [(op.name, zone.name) for op in OPERATORS for zone in op.zones]
-        tcp_count = len(OPERATORS) * len(LISTENERS) + len(zones) * INSTANCE_PORTS
+        tcp_count = len(OPERATORS) * len(LISTENERS) + len(zones) * instance_ports
         tcp = iter(_free_ports(host, tcp_count, socket.SOCK_STREAM))
         udp = iter(_free_ports(host, len(zones), socket.SOCK_DGRAM))
         self._listeners = {(op.name, name): next(tcp) for op in OPERATORS for name in LISTENERS}
         self._probes = {zone: next(udp) for zone in zones}
-        self._instances = {zone: [next(tcp) for _ in range(INSTANCE_PORTS)] for zone in zones}
+        self._instances = {zone: [next(tcp) for _ in range(instance_ports)] for zone in zones}
 
     def control_plane(self, operator: str, listener: str) -> tuple[str, str]:
         address = f"{self._host}:{self._listeners[operator, listener]}"
@@ -65,6 +65,15 @@ class ComposeAddressing:
 
     def python(self) -> str:
         return interpreter()
+
+
+def free_addresses(count: int, host: str = "127.0.0.1") -> list[str]:
+    """So many addresses, "host:port", at which nobody listened a moment ago; of the kernel's own choice."""
+    with ExitStack() as stack:
+        taken = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in taken:
+            one.bind((host, 0))
+        return [f"{host}:{one.getsockname()[1]}" for one in taken]
 
 
 def _free_ports(host: str, count: int, kind: int) -> list[int]:

@@ -28,6 +28,24 @@ def run(
     raise typer.Exit(0 if play_demo(directory, width, keep=keep) else 1)
 
 
+@app.command("ha")
+def high_availability() -> None:
+    """Kills the leading control plane of two, under load, and shows what app teams saw. Needs PostgreSQL.
+
+    Exits 1 if any promise was not kept, 2 if PostgreSQL is not installed.
+    """
+    from rich.console import Console
+
+    from hansa_demo.high_availability import play_high_availability
+
+    try:
+        kept = play_high_availability(Console())
+    except FileNotFoundError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    raise typer.Exit(0 if kept else 1)
+
+
 @app.command("stop")
 def stop(directory: Annotated[Path, typer.Option(help="The directory of a demonstration left running.")]) -> None:
     """Ends a demonstration that was left running, and its instances."""

@@ -61,6 +61,11 @@ class Processes:
         config = self._prepared.operator(operator) / "control-plane.yaml"
         self._start(operator, [str(BIN / "hansa-control"), "serve", "--config", str(config)])
 
+    def start_replica(self, operator: str, replica: str) -> None:
+        """One of several control planes of an operator; its name here is "operator@replica"."""
+        config = self._prepared.operator(operator) / f"control-plane-{replica}.yaml"
+        self._start(f"{operator}@{replica}", [str(BIN / "hansa-control"), "serve", "--config", str(config)])
+
     def start_agent(self, operator: str, zone: str) -> None:
         config = self._prepared.operator(operator) / "agents" / f"{zone}.yaml"
         self._start(f"{operator}/{zone}", [str(BIN / "hansa-agent"), "serve", "--config", str(config)])
@@ -156,6 +161,23 @@ def instance_pids(prepared: Prepared, zone: str) -> list[int]:
     operator, _, name = zone.partition("/")
     files = sorted((prepared.operator(operator) / "state" / name / "instances").glob("*/process"))
     return [mark.pid for mark in map(_mark_in, files) if lives(mark)]
+
+
+def instance_claims(prepared: Prepared, zone: str) -> list[str]:
+    """The claims of a zone's instances that are alive, whoever knows of them; "" for one that nobody wrote down."""
+    operator, _, name = zone.partition("/")
+    folder = prepared.operator(operator) / "state" / name / "instances"
+    records = [record for file in folder.glob("*/instance.json") if isinstance(record := _json_in(file), dict)]
+    claim_of = {record.get("pid"): str(record.get("claim", "")) for record in records}
+    return [claim_of.get(pid, "") for pid in instance_pids(prepared, zone)]
+
+
+def _json_in(file: Path) -> Any:
+    """What a file holds; None if it was removed between looking and reading."""
+    try:
+        return _parsed(file.read_text(encoding="utf-8"))
+    except OSError:
+        return None
 
 
 def _mark_in(file: Path) -> ProcessMark:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
-import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
 import yaml
 from hansa_agent.artefacts import artefact_digest
-from hansa_demo import addressing
+from hansa_demo.addressing import LoopbackAddressing
 from hansa_demo.check import wait_for
 from hansa_demo.prepare import now_ms, prepare
-from hansa_demo.processes import Processes, instance_pids
+from hansa_demo.processes import Processes, instance_claims, instance_pids
+from hansa_demo.replicated import SCRIPT, with_tiny_artefact
 
 from hansa.client import Client
 from hansa.errors import HansaError
@@ -27,7 +25,6 @@ from hansa.sync import SyncClient
 from hansa.v1 import workload_pb2, zone_pb2
 
 T = TypeVar("T")
-SCRIPT = Path(__file__).with_name("chaos_artefact.py")
 DIGEST = artefact_digest([SCRIPT])
 CAST = {"nordavind": ("oslo-1", "bergen-1"), "waldnetz": ("hamburg-1", "berlin-1")}
 HOME, PARTNER = CAST
@@ -49,14 +46,12 @@ class SmallWorld:
     """The processes, what they are told, and what really runs."""
 
     def __init__(self, folder: Path) -> None:
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(addressing, "INSTANCE_PORTS", INSTANCES_PER_ZONE)
-            self.prepared = prepare(folder, addressing.LoopbackAddressing(), now_ms())
+        self.prepared = prepare(folder, LoopbackAddressing(instance_ports=INSTANCES_PER_ZONE), now_ms())
         self.processes = Processes(self.prepared)
         for operator, zones in CAST.items():
             self._rewrite(self.prepared.operator(operator) / "control-plane.yaml", _fewer_partners)
             for zone in zones:
-                self._rewrite(self.prepared.operator(operator) / "agents" / f"{zone}.yaml", _tiny_artefact)
+                self._rewrite(self.prepared.operator(operator) / "agents" / f"{zone}.yaml", with_tiny_artefact)
 
     @staticmethod
     def _rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -121,36 +116,16 @@ class SmallWorld:
         found: Counter[str] = Counter()
         for operator, zones in CAST.items():
             for zone in zones:
-                found.update(self._claims_in(operator, zone))
+                found.update(instance_claims(self.prepared, f"{operator}/{zone}"))
         return found
-
-    def _claims_in(self, operator: str, zone: str) -> list[str]:
-        folder = self.prepared.operator(operator) / "state" / zone / "instances"
-        records = [record for file in folder.glob("*/instance.json") if (record := _read(file))]
-        claim_of = {record["pid"]: record["claim"] for record in records}
-        return [claim_of.get(pid, f"process {pid} of nobody") for pid in self.pids_in(f"{operator}/{zone}")]
 
     def pids_in(self, zone: str) -> list[int]:
         return instance_pids(self.prepared, zone)
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except OSError:  # removed between looking and reading
-        return {}
-    return record
-
-
 def _fewer_partners(document: dict[str, Any]) -> None:
     document["partners"] = [partner for partner in document["partners"] if partner["operator"] in CAST]
     document["timings"] = {"quiet_after_ms": LOST_AFTER_MS - 1_500, "lost_after_ms": LOST_AFTER_MS}
-
-
-def _tiny_artefact(document: dict[str, Any]) -> None:
-    command = [sys.executable, "-I", "-S", str(SCRIPT)]
-    document["artefacts"] = [{"name": "tiny", "files": [str(SCRIPT)], "command": command}]
-    document["instance"]["stop_grace_s"] = 2.0
 
 
 def spec_in(country: str) -> workload_pb2.WorkloadSpec:

@@ -9,7 +9,9 @@ from typing import Protocol
 
 import pytest
 from hansa_control.adapters.store_memory import MemoryStore
+from hansa_control.adapters.store_postgres import Leadership, PostgresStore
 from hansa_control.adapters.store_sqlite import SqliteStore
+from hansa_control.adapters.system import SystemClock
 from hansa_control.application.ports import (
     Counter,
     Delete,
@@ -105,11 +107,30 @@ class SqliteMedium:
         return self._store
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+class PostgresMedium:
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._store: PostgresStore | None = None
+
+    async def restart(self) -> Store:
+        if self._store is not None:
+            await self._store.close()
+        self._store = PostgresStore(self._url, Leadership("op-0"), SystemClock())
+        return self._store
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def medium(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Medium]:
-    medium: Medium = MemoryMedium() if request.param == "memory" else SqliteMedium(tmp_path / "control.sqlite")
-    yield medium
+    yield (medium := _medium(request, tmp_path))
     await (await medium.restart()).close()
+
+
+def _medium(request: pytest.FixtureRequest, folder: Path) -> Medium:
+    if request.param == "memory":
+        return MemoryMedium()
+    if request.param == "sqlite":
+        return SqliteMedium(folder / "control.sqlite")
+    return PostgresMedium(request.getfixturevalue("postgres").new_database())
 
 
 def count(key: str, value: int) -> Put:

@@ -223,10 +223,17 @@ def test_a_database_of_something_else_is_refused_and_left_alone(path: Path) -> N
     assert sqlite3.connect(path).execute("SELECT name FROM sqlite_master").fetchall() == [("invoice",)]
 
 
-@pytest.mark.parametrize(("version", "age"), [(2, "newer"), (0, "older")])
-def test_another_schema_version_is_refused(filled: Path, version: int, age: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        (3, "schema version 3 is newer than version 2, which this program reads and writes"),
+        (0, "schema version 0 is older than version 1, the first that was released"),
+        (1, "the database says two things of its schema: version 1, revision 0002"),
+    ],
+)
+def test_another_schema_version_is_refused(filled: Path, version: int, said: str) -> None:
     change(filled, "UPDATE hansa_schema SET version = ?", version)
-    assert f"schema version {version} is {age} than version 1" in asyncio.run(refusal(filled))
+    assert said in asyncio.run(refusal(filled))
 
 
 def test_a_schema_without_a_version_is_refused(filled: Path) -> None:
@@ -234,7 +241,8 @@ def test_a_schema_without_a_version_is_refused(filled: Path) -> None:
     assert "does not say of which schema version" in asyncio.run(refusal(filled))
 
 
-@pytest.mark.parametrize("kept_permille", [250, 500, 900])
+# The last page is of a table that is empty: who cuts into its zeros takes nothing away.
+@pytest.mark.parametrize("kept_permille", [250, 500, 800])
 def test_a_torn_file_is_refused(filled: Path, kept_permille: int) -> None:
     content = filled.read_bytes()
     filled.write_bytes(content[: len(content) * kept_permille // 1000])

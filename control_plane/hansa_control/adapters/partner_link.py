@@ -16,6 +16,7 @@ import grpc
 import structlog
 
 from hansa.errors import HansaError, from_rpc_error
+from hansa.targets import target_of
 from hansa.v1 import federation_service_pb2 as federation_pb2
 from hansa.v1 import federation_service_pb2_grpc
 from hansa_control.adapters import codec_federation as codec
@@ -36,7 +37,7 @@ from hansa_control.application.ports import (
 from hansa_control.domain.model import ClaimStatus, Federation, HoldGrant, Manifest, Reason
 
 CALL_TIMEOUT_S = 2.0
-BACKOFF_MS = (200, 5_000)
+BACKOFF_MS = (200, 2_000)
 _SILENT_CODES = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -234,7 +235,7 @@ class PartnerLink:
             certificate = self._home.certificate
             credentials = grpc.ssl_channel_credentials(self._partner.ca_pem, certificate.key_pem, certificate.cert_pem)
             options = channel_options(control_plane_host(self._partner.trust_domain))
-            self._channel = grpc.aio.secure_channel(self._partner.endpoint, credentials, options=options)
+            self._channel = grpc.aio.secure_channel(target_of(self._partner.endpoint), credentials, options=options)
         return federation_service_pb2_grpc.FederationServiceStub(self._channel)
 
 

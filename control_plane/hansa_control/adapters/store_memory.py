@@ -39,6 +39,9 @@ class MemoryStore:
                 self._apply(change)
             await self._pause()
 
+    async def keep(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
     async def close(self) -> None:
         self._failure = self._failure or "the store is closed"
 

@@ -6,14 +6,23 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypedDict
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, MetaData, String, inspect, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    bindparam,
+    delete,
+    select,
+)
 from sqlalchemy import Table as SqlTable
 
 from hansa_control.adapters import record_codec
 from hansa_control.application.ports import Change, Put, Record, StoreFailed, Table
-
-SCHEMA_VERSION = 1
-"""Grows with every change of the tables or of a record's form that an older process would not understand."""
 
 METADATA = MetaData()
 
@@ -32,6 +41,19 @@ RECORDS = SqlTable(
     Column("checksum", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+LEADERS = SqlTable(
+    "hansa_leader",
+    METADATA,
+    Column("duty", String, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("holder", String, nullable=False),
+    Column("until", DateTime(timezone=True), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Who writes to a database that several processes reach, until when by its own clock; ``epoch`` grows with each."""
+
+DELETE = delete(RECORDS).where(RECORDS.c.kind == bindparam("kind"), RECORDS.c.key == bindparam("key"))
 
 
 class Row(TypedDict):
@@ -74,20 +96,6 @@ def keys_deleted(net: Net) -> list[RowKey]:
     return [RowKey(kind=table.value, key=key) for (table, key), row in net.items() if row is None]
 
 
-def prepare(connection: Connection) -> None:
-    """Makes the tables in an empty database, else checks whose they are and of which version; StoreFailed."""
-    names = inspect(connection).get_table_names()
-    if not names:
-        METADATA.create_all(connection)
-        connection.execute(SCHEMA.insert(), {"version": SCHEMA_VERSION})
-        return
-    if SCHEMA.name not in names or RECORDS.name not in names:
-        raise StoreFailed("this database holds something else than records of hansa")
-    version = connection.execute(select(SCHEMA.c.version)).scalar_one_or_none()
-    if version != SCHEMA_VERSION:
-        raise StoreFailed(_version_refusal(version))
-
-
 def read_all(connection: Connection) -> Mapping[Table, Mapping[str, Record]]:
     """Every record by table and key, ordered by key, every table named; StoreFailed if one is not what was written."""
     statement = select(RECORDS.c.kind, RECORDS.c.key, RECORDS.c.body, RECORDS.c.checksum)
@@ -110,10 +118,3 @@ def _records(rows: Iterable[tuple[str, str, bytes, int]]) -> Mapping[Table, Mapp
 
 def _checksum(table: Table, key: str, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(f"{table.value}\0{key}\0".encode()))
-
-
-def _version_refusal(version: int | None) -> str:
-    if version is None:
-        return "the database does not say of which schema version it is"
-    age = "newer" if version > SCHEMA_VERSION else "older"
-    return f"schema version {version} is {age} than version {SCHEMA_VERSION}, which this program reads and writes"

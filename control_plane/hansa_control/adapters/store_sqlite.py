@@ -2,125 +2,83 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, bindparam, create_engine, delete, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
-from hansa_control.adapters.store_schema import (
-    RECORDS,
-    keys_deleted,
-    net_of,
-    prepare,
-    read_all,
-    rows_put,
-)
-from hansa_control.application.ports import Change, Record, StoreFailed, Table
-
-ResultT = TypeVar("ResultT")
+from hansa_control.adapters.store_migrations import bring_up
+from hansa_control.adapters.store_schema import DELETE, RECORDS, Net, keys_deleted, rows_put
+from hansa_control.adapters.store_sql import SqlStore
+from hansa_control.application.ports import StoreFailed
 
 _INSERT = insert(RECORDS)
 _UPSERT = _INSERT.on_conflict_do_update(
     index_elements=[RECORDS.c.kind, RECORDS.c.key],
     set_={"body": _INSERT.excluded.body, "checksum": _INSERT.excluded.checksum},
 )
-_DELETE = delete(RECORDS).where(RECORDS.c.kind == bindparam("kind"), RECORDS.c.key == bindparam("key"))
 
 _IN_USE = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
 
 
-class SqliteStore:
-    """A Store in a file that this process alone may open. It is opened by the first ``load`` or ``commit``.
-
-    One thread does all the work, in the order of the calls. Commits that wait while another is written are written
-    together, in one transaction. After the first failure every call fails: later changes must not survive a gap.
-    Cancelling a caller does not cancel its commit.
-    """
+class SqliteStore(SqlStore):
+    """A Store in a file that this process alone may open; see ``SqlStore``."""
 
     def __init__(self, path: Path, busy_timeout_ms: int = 1000) -> None:
+        super().__init__(SqliteDatabase(path, busy_timeout_ms))
+
+
+class SqliteDatabase:
+    """One file, opened for this process alone; see ``store_sql.Database``."""
+
+    def __init__(self, path: Path, busy_timeout_ms: int) -> None:
         self._path = path
         self._busy_timeout_ms = busy_timeout_ms
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._connection: Connection | None = None
-        self._waiting: deque[Sequence[Change]] = deque()
-        self._failure = ""
-        self._closed = False
 
-    async def load(self) -> Mapping[Table, Mapping[str, Record]]:
-        return await self._on_thread(self._load)
+    @property
+    def name(self) -> str:
+        return str(self._path)
 
-    async def commit(self, changes: Sequence[Change]) -> None:
-        self._waiting.append(tuple(changes))
-        await self._on_thread(self._write_waiting)
-
-    async def close(self) -> None:
-        """Waits for the commits before it. Closing twice is harmless."""
-        if self._closed:
-            return
-        self._closed = True
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect))
-        self._thread.shutdown(wait=False)
-
-    async def _on_thread(self, job: Callable[[], ResultT]) -> ResultT:
-        if self._closed:
-            raise StoreFailed(f"{self._path}: the store is closed")
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, job))
-
-    # From here on everything runs on the store's thread.
-
-    def _guarded(self, job: Callable[[], ResultT]) -> ResultT:
-        if self._failure:
-            raise StoreFailed(self._failure)
+    def open(self) -> Connection:
+        _make_private(self._path)
+        connection = _engine(self._path, self._busy_timeout_ms).connect()
         try:
-            return job()
-        except (StoreFailed, SQLAlchemyError, sqlite3.Error, OSError) as error:
-            self._failure = f"{self._path}: {_explanation(error)}"
-            raise StoreFailed(self._failure) from error
+            with connection.begin():
+                bring_up(connection)
+        except BaseException:
+            self.close(connection)
+            raise
+        return connection
 
-    def _load(self) -> Mapping[Table, Mapping[str, Record]]:
-        connection = self._opened()
-        with connection.begin():
-            findings = connection.exec_driver_sql("PRAGMA quick_check(1)").scalars().all()
-            if findings != ["ok"]:
-                raise StoreFailed(f"the file is corrupt: {findings[0]}")
-            return read_all(connection)
+    def check(self, connection: Connection) -> None:
+        findings = connection.exec_driver_sql("PRAGMA quick_check(1)").scalars().all()
+        if findings != ["ok"]:
+            raise StoreFailed(f"the file is corrupt: {findings[0]}")
 
-    def _write_waiting(self) -> None:
-        changes: list[Change] = []
-        while self._waiting:
-            changes.extend(self._waiting.popleft())
-        if not changes:
-            return
-        net = net_of(changes)
-        puts, deletes = rows_put(net), keys_deleted(net)
-        connection = self._opened()
-        with connection.begin():
-            if puts:
-                connection.execute(_UPSERT, puts)
-            if deletes:
-                connection.execute(_DELETE, deletes)
+    def write(self, connection: Connection, net: Net) -> None:
+        if puts := rows_put(net):
+            connection.execute(_UPSERT, puts)
+        if deletes := keys_deleted(net):
+            connection.execute(DELETE, deletes)
 
-    def _opened(self) -> Connection:
-        if self._connection is None:
-            _make_private(self._path)
-            self._connection = _engine(self._path, self._busy_timeout_ms).connect()
-            with self._connection.begin():
-                prepare(self._connection)
-        return self._connection
+    def may_pass(self, error: Exception) -> bool:
+        """Never: what a file refuses, it refuses because of what it is or because the disk is full."""
+        return False
 
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection.engine.dispose()
-            self._connection = None
+    def explained(self, error: Exception) -> str:
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        if getattr(cause, "sqlite_errorname", "") in _IN_USE:
+            return "in use by another process; each control plane needs a file of its own"
+        if isinstance(cause, OSError):
+            return cause.strerror or str(cause)
+        return str(cause)
+
+    def close(self, connection: Connection) -> None:
+        connection.close()
+        connection.engine.dispose()
 
 
 def _make_private(path: Path) -> None:
@@ -149,12 +107,3 @@ def _configure(connection: sqlite3.Connection, _record: object) -> None:
 
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN EXCLUSIVE")
-
-
-def _explanation(error: Exception) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    if getattr(cause, "sqlite_errorname", "") in _IN_USE:
-        return "in use by another process; each control plane needs a file of its own"
-    if isinstance(cause, OSError):
-        return cause.strerror or str(cause)
-    return str(cause)

@@ -137,6 +137,7 @@ class ControlPlane:
             group.create_task(self.reconciler.run())
             group.create_task(self._pass_time())
             group.create_task(self._stop_on_store_failure())
+            group.create_task(self._store.keep())
 
     async def _pass_time(self) -> None:
         while True:

@@ -176,6 +176,10 @@ class Store(Protocol):
         """All or nothing, in order; StoreFailed if not durable."""
         ...
 
+    async def keep(self) -> None:
+        """Never returns; StoreFailed as soon as the store is known to have failed, though nothing was committed."""
+        ...
+
     async def close(self) -> None: ...
 
 

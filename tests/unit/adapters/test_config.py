@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from hansa_control.config import ConfigError, read_config
+from hansa_control.config import ConfigError, StoreConfig, read_config
 
 REPOSITORY = Path(__file__).parents[3]
 EXAMPLE = REPOSITORY / "control_plane" / "control-plane.example.yaml"
@@ -45,10 +46,25 @@ def test_the_example_is_a_good_configuration() -> None:
     assert config.timings.drain_ms == 5_000
 
 
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        ("store: {postgres: 'postgresql://127.0.0.1/hansa'}", "store: postgres needs replica"),
+        ("store: {replica: op-0}", "store: replica goes with postgres"),
+        ("store: {lease_ms: 10}", "store.lease_ms: "),
+    ],
+)
+def test_a_store_that_does_not_fit_together_is_refused(tmp_path: Path, store: str, said: str) -> None:
+    path = tmp_path / "control-plane.yaml"
+    path.write_text(EXAMPLE.read_text() + f"\n{store}\n")
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        read_config(path)
+
+
 def test_the_example_shows_every_key() -> None:
     text = EXAMPLE.read_text()
     config = read_config(EXAMPLE)
-    parts = (config, config.listen, config.tls, config.partners[0], config.timings, config.limits)
+    parts = (config, config.store, config.listen, config.tls, config.partners[0], config.timings, config.limits)
     for part in parts:
         for key in type(part).model_fields:
             assert f"{key}:" in text, key
@@ -57,8 +73,8 @@ def test_the_example_shows_every_key() -> None:
 def test_the_example_shows_the_defaults() -> None:
     shown = [line.split("#", 1)[1] for line in EXAMPLE.read_text().splitlines() if line.strip().startswith("# ")]
     config = read_config(EXAMPLE)
-    for part in (config.timings, config.limits):
-        for key, default in part.model_dump().items():
+    for part in (config.timings, config.limits, StoreConfig(postgres="x", replica="op-0")):
+        for key, default in part.model_dump(exclude={"postgres", "replica"}).items():
             lines = [line for line in shown if line.strip().startswith(f"{key}:")]
             assert all(line.split(":")[1].split()[0] == str(default) for line in lines), key
 

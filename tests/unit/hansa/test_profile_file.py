@@ -46,9 +46,10 @@ def test_without_a_profile_the_three_ways_are_named(folder: Path) -> None:
     ("old", "new", "message"),
     [
         ("tenant:", "tennant:", r"p\.yaml:2: unknown key 'tennant'; did you mean tenant\?"),
-        ("127.0.0.1:7443", "localhost", "not HOST:PORT"),
-        ("127.0.0.1:7443", "localhost:99999", "not HOST:PORT"),
-        ("127.0.0.1:7443", "https://h:1", "not HOST:PORT"),
+        ("127.0.0.1:7443", "localhost", "is not host:port"),
+        ("127.0.0.1:7443", "localhost:99999", "is not host:port"),
+        ("127.0.0.1:7443", "https://h:1", "is not host:port"),
+        ("127.0.0.1:7443", "192.0.2.1:7443,192.0.2.2:7443", "several addresses need server_name"),
         ("havneby", "Havneby", "nearest valid: havneby"),
         ("key: k.pem\n", "", "key 'key' is missing"),
     ],
