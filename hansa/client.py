@@ -19,11 +19,11 @@ from typing import Any, Self
 
 import grpc
 
+from hansa.channel import open_channel as open_channel
 from hansa.errors import HansaError, from_rpc_error
 from hansa.names import parse_workload
 from hansa.profile import Profile
 from hansa.system import Clock, IdSource, SystemClock, SystemIds
-from hansa.targets import target_of
 from hansa.v1 import (
     common_pb2,
     optimization_pb2,
@@ -41,13 +41,6 @@ _DELAY_MAX_MS = 2_000
 _STREAM_LIFE_MS = 300_000
 _SEARCH_MS = 20_000
 _EXACT_MS = 30_000
-_CHANNEL_OPTIONS = (
-    ("grpc.initial_reconnect_backoff_ms", _DELAY_FIRST_MS),
-    ("grpc.min_reconnect_backoff_ms", _DELAY_FIRST_MS),
-    ("grpc.max_reconnect_backoff_ms", _DELAY_MAX_MS),
-    ("grpc.enable_retries", 0),
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-)
 
 
 class Client:
@@ -284,16 +277,6 @@ class _Retry:
             raise refusal
         self._delay_ms = min(self._delay_ms * 2, _DELAY_MAX_MS)
         await self._clock.sleep(delay_ms)
-
-
-def open_channel(profile: Profile) -> grpc.aio.Channel:
-    """A connection with mutual TLS; raises HansaError INVALID_FIELD if a file of the profile cannot be read."""
-    ca, certificate, key = profile.read_credentials()
-    credentials = grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=certificate)
-    options: list[tuple[str, Any]] = list(_CHANNEL_OPTIONS)
-    if profile.server_name:
-        options.append(("grpc.ssl_target_name_override", profile.server_name))
-    return grpc.aio.secure_channel(target_of(profile.endpoint), credentials, options=options)
 
 
 def _refusal(error: grpc.aio.AioRpcError, request_id: str) -> HansaError:

@@ -31,7 +31,7 @@ from hansa_control.adapters.log_setup import set_up_logs
 from hansa_control.adapters.metrics import Metrics
 from hansa_control.adapters.network_file import read_network_file
 from hansa_control.adapters.partner_link import Home, Partner, PartnerLink
-from hansa_control.adapters.store_sqlite import SqliteStore
+from hansa_control.adapters.stores import check_store, new_store
 from hansa_control.adapters.system import SystemClock, SystemIds, ThreadWorker, calm_collector
 from hansa_control.adapters.task_scope import first_to_end
 from hansa_control.application.control_plane import ControlPlane, Surroundings
@@ -94,17 +94,11 @@ class ControlPlaneProcess:
         self._metrics = Metrics()
         self._guard = CallGuard(self._metrics, self._clock, self._ids)
         self.links = self._partner_links()
+        laws = LawFiles(config.law, self._clock.wall_ms())
         self.application = ControlPlane(
             settings_of(config, credentials),
             read_network_file(config.network),
-            Surroundings(
-                store,
-                self._clock,
-                self._ids,
-                self.links,
-                LawFiles(config.law, self._clock.wall_ms()),
-                ThreadWorker(),
-            ),
+            Surroundings(store, self._clock, self._ids, self.links, laws, ThreadWorker()),
         )
         self.application.reconciler.on_defect = _tell_defect
         for link in self.links.values():
@@ -270,18 +264,7 @@ async def _serve(config: Config, credentials: Credentials) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await ControlPlaneProcess(config, credentials, _store(config)).run(stop)
-
-
-def _store(config: Config) -> Store:
-    """What the configuration asks for. ImportError if it needs an extra that is not installed."""
-    asked = config.store
-    if not asked.postgres:
-        return SqliteStore(config.data_dir / STATE_FILE)
-    from hansa_control.adapters.store_postgres import Leadership, PostgresStore
-
-    leadership = Leadership(asked.replica or "", asked.lease_ms, asked.patience_ms)
-    return PostgresStore(asked.postgres, leadership, SystemClock())
+    await ControlPlaneProcess(config, credentials, new_store(config.data_dir / STATE_FILE, config.store)).run(stop)
 
 
 def _make_data_dir(path: Path) -> None:
@@ -302,25 +285,11 @@ def _read(path: Path) -> tuple[Config, Credentials]:
             check_authority(credentials.partner_ca_pems[partner.operator], partner.trust_domain, str(partner.ca))
         read_network_file(config.network)
         LawFiles(config.law, SystemClock().wall_ms())
-        _check_store(config)
+        check_store(config.store)
     except (OSError, ValueError, RefusalError, HansaError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from error
     return config, credentials
-
-
-def _check_store(config: Config) -> None:
-    """ValueError if the database that the configuration names cannot be used as it stands."""
-    if not config.store.postgres:
-        return
-    try:
-        from hansa_control.adapters.store_postgres import check_url
-    except ImportError as error:
-        raise ValueError(f"store.postgres needs the extra: pip install 'hansa[control,postgres]' ({error})") from error
-    try:
-        check_url(config.store.postgres)
-    except ValueError as error:
-        raise ValueError(f"store.postgres: {error}") from error
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -15,7 +15,6 @@ from rich.table import Table
 from hansa.client import Client
 from hansa.errors import HansaError
 from hansa.profile import load_profile
-from hansa.v1 import workload_pb2
 from hansa_demo.app_teams import ANCHOR, AppTeams
 from hansa_demo.postgres_server import PostgresServer
 from hansa_demo.prepare import Prepared, now_ms, remove
@@ -26,7 +25,7 @@ T = TypeVar("T")
 ROUNDS = 3
 CALM_S = 3.0
 FOLLOWED_WITHIN_S = 5.0
-READY = workload_pb2.PLACEMENT_STATE_READY
+READY = "PLACEMENT_STATE_READY"
 
 
 class Round(NamedTuple):
@@ -97,7 +96,7 @@ class _Play:
         await client.submit(ANCHOR, tiny_spec("NO"))
 
         async def answers() -> bool:
-            return [p.state for p in (await client.get(ANCHOR)).placements] == [READY]
+            return _states(await client.get(ANCHOR)) == [READY]
 
         await self._until("the first workload answers", answers)
 
@@ -156,8 +155,8 @@ class _Play:
 
         async def look() -> dict[str, str]:
             workloads = [workload async for workload in client.workloads()]
-            placed = Counter(p.claim for w in workloads for p in w.placements if p.state == READY)
-            is_settled = all([p.state for p in w.placements] == [READY] for w in workloads)
+            placed = Counter(p.claim for w in workloads for p in w.placements)
+            is_settled = all(_states(workload) == [READY] for workload in workloads)
             running = Counter(
                 claim
                 for operator, zones in CAST.items()
@@ -194,3 +193,11 @@ class _Play:
             if asyncio.get_running_loop().time() > deadline_s:
                 raise DemoFailed(f"not within {timeout_s:g} s: {what}")
             await asyncio.sleep(0.05)
+
+
+def _states(workload: Any) -> list[str]:
+    """The states of a workload's placements, by the names that the contract gives them."""
+    return [
+        placement.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number[placement.state].name
+        for placement in workload.placements
+    ]

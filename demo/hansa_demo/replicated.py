@@ -14,7 +14,6 @@ import yaml
 from hansa_agent.artefacts import artefact_digest
 
 from hansa.spec_file import parse_workload_text
-from hansa.v1 import workload_pb2
 from hansa_demo.addressing import LISTENERS, LoopbackAddressing, free_addresses
 from hansa_demo.prepare import Prepared, prepare
 from hansa_demo.scenario import TENANT
@@ -71,7 +70,7 @@ def prepare_replicated(folder: Path, now_ms: int, postgres_url: str) -> Prepared
     return prepared
 
 
-def tiny_spec(country: str) -> workload_pb2.WorkloadSpec:
+def tiny_spec(country: str) -> Any:
     """A workload that may run in one country only: in Norway at home, in Germany at the partner's."""
     access_point = {"NO": "oslo", "DE": "hamburg"}[country]
     text = SPEC.format(digest=artefact_digest([SCRIPT]), access_point=access_point, country=country)
