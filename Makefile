@@ -31,7 +31,7 @@ lint: $(VENV)/.installed-dev ## Check style, layers and the wire contract
 
 type: $(VENV)/.installed-dev ## Check types, strictly
 	$(BIN)/mypy
-	$(BIN)/mypy $(filter-out tools/make_topology_tables.py tools/topology_corrections.py,$(wildcard tools/*.py))
+	MYPYPATH=tools $(BIN)/mypy $(filter-out tools/make_topology_tables.py tools/topology_corrections.py,$(wildcard tools/*.py))
 
 pytest: $(VENV)/.installed-dev ## Run the tests alone; ARGS="tests/unit -k ledger" runs some of them
 	$(BIN)/python -m pytest $(ARGS)

@@ -151,10 +151,13 @@ def _passes(tests: Sequence[str]) -> bool:
 # --- the corpus ------------------------------------------------------------------------------------------------------
 
 
-def _worlds() -> list[Case]:
-    from oracle_compare import answers
-    from oracle_worlds import random_world
+def _oracle(module: str) -> Any:
+    """A module of tests/oracle, which is on the path only here."""
+    return importlib.import_module(module)
 
+
+def _worlds() -> list[Case]:
+    answers, random_world = _oracle("oracle_compare").answers, _oracle("oracle_worlds").random_world
     met, kept = Counter[object](), list[Case]()
     for seed in range(SEEDS):
         world = random_world(seed)
@@ -170,13 +173,10 @@ def _worlds() -> list[Case]:
 
 def _walks() -> list[Case]:
     """Worlds as they were after each step, so that what is kept between decisions is used."""
-    from living_world import LivingWorld
-    from oracle_compare import answers
-    from oracle_worlds import Stream, random_world
-
+    answers, worlds = _oracle("oracle_compare").answers, _oracle("oracle_worlds")
     found = []
     for seed in range(WALKS):
-        living = LivingWorld(random_world(seed), Stream(seed))
+        living = _oracle("living_world").LivingWorld(worlds.random_world(seed), worlds.Stream(seed))
         for step in range(1, STEPS + 1):
             living.step()
             found.append(Case(living.world, answers(living.world), seed, step))
@@ -185,11 +185,8 @@ def _walks() -> list[Case]:
 
 def _decisions(cases: Sequence[Case]) -> Any:
     """The engine's decision in each case, by the modules that are imported now."""
-    worlds, placement = (
-        importlib.import_module("oracle_worlds"),
-        importlib.import_module("hansa_control.domain.placement"),
-    )
-    living = importlib.import_module("living_world")
+    worlds, living = _oracle("oracle_worlds"), _oracle("living_world")
+    placement = importlib.import_module("hansa_control.domain.placement")
     for case in cases:
         world = worlds.World(**vars(case.world))
         if not case.step:
