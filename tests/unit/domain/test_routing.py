@@ -326,6 +326,39 @@ def test_a_change_at_the_near_end_of_a_chain_reaches_the_far_end(length: int, p5
     assert after.tolist() == costs(network(changed, *chain[1:], nodes=nodes), key(start="n00")).rtt_us.tolist()
 
 
+@pytest.mark.parametrize("is_mixed", [False, True])
+@pytest.mark.parametrize(("p50_us", "path"), [(3_000, "adcy"), (5_000, "axy"), (200_000, "axy")])
+def test_a_known_path_gives_way_to_a_shortcut_that_opens_beside_it(p50_us: int, path: str, is_mixed: bool) -> None:
+    nodes = tuple(node(name, "NO") for name in "axydc")
+    steady = [link("a", "x", 5_000), link("x", "y", 5_000), link("a", "d", 3_000), link("c", "y", 2_000)]
+    steady += [link("y", "a", 90_000, name="aside", one_way=True)] if is_mixed else []
+    at_y = zone("skargard/y-1", at="y")
+    net = network(*steady, link("d", "c", 100_000), nodes=nodes)
+    assert find_latency(net, key(start="a"), at_y) is not None
+    for changed in (p50_us, 100_000, p50_us):
+        net = net.with_changes(13, NetworkChange(links=(link("d", "c", changed),)))
+        found = find_latency(net, key(start="a"), at_y)
+        assert found == find_latency(network(*net.links, nodes=nodes), key(start="a"), at_y)
+        assert found is not None
+        assert "".join(found.path) == (path if changed == p50_us else "axy")
+
+
+def test_a_change_that_many_nodes_feel_leaves_no_path_as_it_was() -> None:
+    length = 2_400
+    names = [f"n{at:04}" for at in range(length)]
+    chain, nodes = [link(a, b) for a, b in pairwise(names)], tuple(node(name, "NO") for name in names)
+    beside = [link(names[-80], names[-78], 9_000, name="beside")]
+    net, last = network(*chain, *beside, nodes=nodes), zone("skargard/last-1", at=names[-1])
+    assert find_latency(net, key(start=names[0]), last) is not None
+    for changed in (500, 60_000):
+        slower = link(names[-80], names[-79], changed)
+        net = net.with_changes(13, NetworkChange(links=(slower,)))
+        found = find_latency(net, key(start=names[0]), last)
+        assert found == find_latency(network(*net.links, nodes=nodes), key(start=names[0]), last)
+        assert found is not None
+        assert len(found.path) == (length if changed == 500 else length - 1)
+
+
 @pytest.mark.parametrize("one_way", [False, True])
 def test_paths_are_found_after_more_changes_than_are_remembered(one_way: bool) -> None:
     away = link("bodo", "umea", 1_000, name="away", one_way=one_way)
