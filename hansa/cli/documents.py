@@ -144,14 +144,18 @@ def _shown_columns(table: Table, widths: list[int], width_columns: int) -> list[
 
 def _natural_widths(table: Table) -> list[int]:
     rows = (table.headers, *table.rows)
-    return [max(_text(row[index]).cell_len for row in rows) for index in range(len(table.headers))]
+    return [
+        max(line.cell_len for row in rows for line in _text(row[index]).split("\n", allow_blank=True))
+        for index in range(len(table.headers))
+    ]
 
 
 def _columns(table: Table) -> list[Text]:
     """Rows as single lines, each column as wide as its widest cell, without blanks at the end."""
     rows = [tuple(Styled(header, "bold dim") for header in table.headers), *table.rows]
-    cells = [[_text(cell) for cell in row] for row in rows]
-    return [_row(row, _natural_widths(table), table.right) for row in cells]
+    cells = [[Text(", ").join(_text(cell).split("\n", allow_blank=True)) for cell in row] for row in rows]
+    widths = [max(row[index].cell_len for row in cells) for index in range(len(table.headers))]
+    return [_row(row, widths, table.right) for row in cells]
 
 
 def _row(cells: list[Text], widths: list[int], right: frozenset[int]) -> Text:

@@ -187,18 +187,18 @@ def _placement_table(workload: workload_pb2.Workload) -> Table:
     )
     share = ("SHARE",) if shared else ()
     headers = ("ZONE", "STATE", "REPLICAS", *share, "ENDPOINTS", "CLAIM", "MESSAGE")
-    return Table(headers, rows, right=frozenset({2}))
+    return Table(headers, rows, right=frozenset({2}), fixed=frozenset({0, 1, *([3] if shared else [])}))
 
 
 def share_text(placement: workload_pb2.Placement) -> str:
-    """What a placement was planned to get of the users at each access point that it serves."""
+    """What a placement was planned to get of the users at each access point that it serves, one a line."""
     shares = [share for share in placement.share_permille if share]
     if not placement.share_permille:
         return "all"
     if not shares:
         return "standby"
     names = [latency.access_point for latency in placement.latencies]
-    return ", ".join(f"{name} {percent(share)}" for name, share in zip(names, shares, strict=False))
+    return "\n".join(f"{name} {percent(share)}" for name, share in zip(names, shares, strict=False))
 
 
 def endpoint_document(found: workload_service_pb2.FindEndpointResponse) -> Document:

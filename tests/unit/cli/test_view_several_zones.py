@@ -62,7 +62,7 @@ def test_a_part_that_is_lost_is_missing_in_the_count(capsys: Capsys) -> None:
 
 
 def test_shares_are_named_by_access_point() -> None:
-    assert [share_text(part) for part in parts()] == ["oslo 100 %, bergen 40 %", "bergen 60 %", "standby"]
+    assert [share_text(part) for part in parts()] == ["oslo 100 %\nbergen 40 %", "bergen 60 %", "standby"]
     assert share_text(placement("nordavind/oslo-1", "READY")) == "all"
 
 
@@ -75,8 +75,14 @@ def test_a_description_shows_the_share_of_each_zone_and_keeps_to_the_terminal(co
     words = " ".join(lines).split()
     for word in ("SHARE", "standby", *ZONES):
         assert word in words
-    table = lines[next(n for n, line in enumerate(lines) if line.startswith("Placements")) :]
-    assert any("100 %" in line for line in table)
+    text = "\n".join(lines)
+    for share in ("oslo 100 %", "bergen 40 %", "bergen 60 %"):
+        assert share in text
+
+
+def test_where_no_terminal_is_every_placement_is_one_line(capsys: Capsys) -> None:
+    lines = shown(capsys, describe_document(workload("RUNNING", *parts()), [], NOW_MS))
+    assert [line for line in lines if "https://10.0.0.1:8443" in line and "oslo 100 %, bergen 40 %" in line]
 
 
 def test_paths_to_a_zone_are_shown_once_while_it_moves(capsys: Capsys) -> None:
