@@ -18,7 +18,7 @@ from hansa_control.domain.scoring import (
     carbon_gco2_per_kwh,
     devices_per_replica,
 )
-from hansa_control.domain.service import Times, service_us_at, station_of, wait_us
+from hansa_control.domain.service import service_us_at, station_of, wait_us
 from hansa_control.domain.units import PERCENTILES
 
 
@@ -66,13 +66,12 @@ def _predictions(verdicts: Verdicts, sites: Sequence[Site]) -> tuple[PredictedLa
     mixture of zones is slower. Round trips other than at the budget's percentile are of the same path.
     """
     spec = verdicts.question.spec
-    loads = [_load(verdicts, site) for site in sites]
-    times = [verdicts.service.times_of(pool_at(verdicts, site.row)) if spec.service else None for site in sites]
+    queues = [_queue(verdicts, site) for site in sites]
     found = []
     for point, access in enumerate(spec.access):
         parts = [
-            _parts(verdicts, (point, site), load, time)
-            for site, load, time in zip(sites, loads, times, strict=True)
+            _parts(verdicts.reach.rtts_along(point, site.row), queue)
+            for site, queue in zip(sites, queues, strict=True)
             if site.share_permille[point]
         ]
         at = {p: max(sum(part[p]) for part in parts) for p in PERCENTILES}
@@ -86,17 +85,19 @@ def _load(verdicts: Verdicts, site: Site) -> int:
     return -(-sum(d * share for d, share in zip(demand, site.share_permille, strict=True)) // SHARE_UNITS)
 
 
-def _parts(
-    verdicts: Verdicts, at: tuple[int, Site], load_millirps: int, times: Times | None
-) -> dict[int, tuple[int, int, int]]:
-    """Way, wait and service of an access point in a zone, by percentile."""
-    point, site = at
+def _queue(verdicts: Verdicts, site: Site) -> dict[int, tuple[int, int]]:
+    """Wait and service in a zone, by percentile: the same for whoever is served there."""
     spec = verdicts.question.spec
-    way = verdicts.reach.rtts_along(point, site.row)
-    if times is None or times.service is None or spec.service is None:
-        return {p: (way[p], 0, 0) for p in PERCENTILES}
-    station = station_of(spec.service, times.service, site.replicas)
-    return {p: (way[p], wait_us(station, load_millirps, p), service_us_at(times.service, p)) for p in PERCENTILES}
+    service = verdicts.service.times_of(pool_at(verdicts, site.row)).service if spec.service else None
+    if service is None or spec.service is None:
+        return dict.fromkeys(PERCENTILES, (0, 0))
+    station, load_millirps = station_of(spec.service, service, site.replicas), _load(verdicts, site)
+    return {p: (wait_us(station, load_millirps, p), service_us_at(service, p)) for p in PERCENTILES}
+
+
+def _parts(way_us: dict[int, int], queue_us: dict[int, tuple[int, int]]) -> dict[int, tuple[int, int, int]]:
+    """Way, wait and service of an access point in a zone, by percentile."""
+    return {p: (way_us[p], *queue_us[p]) for p in PERCENTILES}
 
 
 def pool_at(verdicts: Verdicts, row: int) -> AcceleratorPool | None:

@@ -42,7 +42,6 @@ from hansa_control.domain.routing import (
     Paths,
     Route,
     RouteKey,
-    find_route,
     latency_along,
     paths_of,
     round_trips_us,
@@ -144,10 +143,10 @@ class Reach:
 
         ValueError where there is no path.
         """
-        network, key = self._question.network, self._keys[point]
-        route = find_route(network, key, self._columns.standing.nodes[row])
+        network = self._question.network
+        route = self._ways[point].paths.to(network, self._columns.standing.nodes[row])
         if route is None:
-            raise ValueError(f"no path from {key.access_point} to {self._columns.zones[row].id}")
+            raise ValueError(f"no path from {self._keys[point].access_point} to {self._columns.zones[row].id}")
         measured, points = self._question.snapshot.measured, tuple(at.access_point for at in self._spec.access)
         along = zip(PERCENTILES, round_trips_us(network, route), strict=True)
         found = {p: time_us + ATTACHMENT_RTT.at(p) for p, time_us in along}
