@@ -39,7 +39,7 @@ UNITS = {
     **dict.fromkeys(("place_filters", "capacity_filters"), ("filter_words", "feasibility", "service_filter")),
     **dict.fromkeys(("reach", "round_trips"), ("measured_paths", "feasibility", "filter_words", "routing")),
     **dict.fromkeys(("routing", "route_graph", "route_tree", "route_reasons", "repair"), ("routing", "filter_words")),
-    "feasibility": ("feasibility", "filter_words", "measured_paths", "service_filter"),
+    "feasibility": ("feasibility", "all_reasons", "filter_words", "measured_paths", "service_filter"),
     "service": ("service_filter",),
     "transit": ("transit", "law", "routing"),
     "merging": ("merging", "law"),

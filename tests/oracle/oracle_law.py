@@ -264,6 +264,8 @@ def location_faults(world: World, zone: Zone) -> set[Fault]:
     claimed = of_kind(zone.facts, FactKind.SITE_COUNTRY, world.now_ms)["valid"]
     if node is not None and node.country is not None and any(fact.value != node.country for fact in claimed):
         found.add(("Location", R.SITE_COUNTRY_UNKNOWN))
+    if node is not None and node.at_sea:
+        found.add(("Location", R.SITE_COUNTRY_UNKNOWN))
     zones: dict[ZoneId, Zone] = {}
     for other in world.zones:
         zones.setdefault(other.id, other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 
-from hansa_control.application.deciding import LAW
+from hansa_control.domain.breaches import LAW
 from hansa_control.domain.feasibility import filter_zone, unlawful
 from hansa_control.domain.model import (
     AcceleratorNeed,

@@ -10,8 +10,8 @@ from hansa_control.application.ports import Clock, RefusalError
 from hansa_control.application.records import Records
 from hansa_control.application.settings import Settings
 from hansa_control.application.world import World
+from hansa_control.domain.breaches import breaches
 from hansa_control.domain.capacity import add, amount_for
-from hansa_control.domain.feasibility import unlawful
 from hansa_control.domain.model import (
     Decision,
     Placement,
@@ -29,27 +29,6 @@ from hansa_control.domain.overlay import Overlay, OverlayInvalid, apply_overlay,
 from hansa_control.domain.placement import PlacementRequest, decide, judge
 from hansa_control.domain.record import DecisionInputs, parts_of
 from hansa_control.domain.snapshot import Snapshot
-
-LAW = frozenset(
-    {
-        Reason.SITE_COUNTRY_DENIED,
-        Reason.SITE_COUNTRY_UNKNOWN,
-        Reason.LEGAL_CONTROL_DENIED,
-        Reason.LEGAL_CONTROL_UNKNOWN,
-        Reason.FACT_EXPIRED,
-        Reason.TRANSIT_DENIED,
-        Reason.TRANSIT_UNKNOWN,
-        Reason.LOCATION_IMPLAUSIBLE,
-        Reason.PERSONNEL_DENIED,
-        Reason.PERSONNEL_UNKNOWN,
-        Reason.ATTESTATION_MISSING,
-        Reason.CERTIFICATION_MISSING,
-        Reason.ENERGY_DENIED,
-        Reason.ENERGY_UNKNOWN,
-        Reason.PREDICATE_FALSE,
-        Reason.PREDICATE_FAILED,
-    }
-)
 
 
 class Decider:
@@ -101,7 +80,7 @@ class Decider:
         return self.records.sealed(inputs, replace(decision, elapsed_us=elapsed_us))
 
     def unlawful(self, workload: Workload, placement: Placement) -> tuple[Rejection, ...]:
-        """Which parts of the residency policy a placement fails now; none when its zone is not seen at all."""
+        """Which parts of the residency policy a placement fails now; of a zone that is not seen, nothing is known."""
         spec = self.laws.enforced(workload.spec, workload.id.tenant)
         if placement.zone.operator == self._settings.operator:
             spec = self.laws.owned(spec)
@@ -122,15 +101,10 @@ class Decider:
     def _unlawful_under(
         self, policy: ResidencyPolicy, workload: Workload, placement: Placement
     ) -> tuple[Rejection, ...]:
-        snapshot = self._world.snapshot()
-        row = snapshot.index.get(placement.zone)
-        if row is None:
-            return ()
         served = {latency.access_point for latency in placement.latencies}
         access = tuple(at for at in workload.spec.access if at.access_point in served) or workload.spec.access
         asked = replace(workload.spec, residency=policy, access=access, zones=ZoneBounds())
-        rejections = unlawful(asked, snapshot, row, self._clock.wall_ms())
-        return tuple(rejection for rejection in rejections if rejection.reason in LAW)
+        return breaches(asked, self._world.snapshot(), placement.zone, self._clock.wall_ms())
 
     def _credited(self, snapshot: Snapshot, held: Workload | None) -> Snapshot:
         amounts = self._held_amounts(snapshot, held)

@@ -181,6 +181,8 @@ class PartnerIngest:
             return "name", f"{body.name} is of {self._settings.operator}'s own network"
         if former := [other for other in sorted(others) if offer_key(other, name) in self._state.offers]:
             return "name", f"{body.name} is offered by {former[0]}"
+        if isinstance(body, NetworkNode) and self._settings.places_checked and _is_nowhere(body):
+            return "node.latitude_deg", "0, 0 is no place, so that nothing measured could refute it; say where it is"
         if isinstance(body, NetworkLink) and body.carrier in {self._settings.operator, *others}:
             return "link.carrier", f"{owner} cannot offer what {body.carrier} carries"
         return None
@@ -230,3 +232,8 @@ class PartnerIngest:
     def _partner_changed(self, owner: str) -> None:
         self._world.touch_partners()
         self.on_partner_changed(owner)
+
+
+def _is_nowhere(node: NetworkNode) -> bool:
+    """Whether a node has no coordinates: distances to it are 0, and no round trip is too short."""
+    return (node.latitude_deg, node.longitude_deg) == (0.0, 0.0)

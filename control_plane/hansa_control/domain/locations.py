@@ -140,7 +140,10 @@ def _distance_km(near: NetworkNode, far: NetworkNode) -> int:
 
 
 def _check_country(zone: Zone, node: NetworkNode | None, now_ms: int) -> tuple[Finding, ...]:
-    """The site's country as the zone's facts have it against the country of its network node."""
+    """The site's country as the zone's facts have it against that of its network node, which is nobody's at sea."""
+    if node is not None and node.at_sea:
+        place = f"node {node.name}"
+        return (finding(Reason.SITE_COUNTRY_UNKNOWN, LOCATION, f"{place} is at sea", "a node in a country", place),)
     if node is None or node.country is None:
         return ()
     claimed = claims_of(zone.facts, FactKind.SITE_COUNTRY, now_ms).valid

@@ -191,6 +191,14 @@ class Reach:
             yield latency_finding(self._spec.latency, slowest, None)
 
 
+_SOURCE = "data source "
+
+
+def is_of_source(result: ConstraintResult) -> bool:
+    """Whether a constraint that was evaluated is about the path of a data source."""
+    return result.measured.startswith(_SOURCE)
+
+
 class Sources:
     """Lawful paths between every data source of the kinds that the policy applies to and every zone."""
 
@@ -212,7 +220,7 @@ class Sources:
             for n, source in enumerate(self._sources):
                 if self._cut_off[n, row]:
                     found = no_path(network, self._keys[n], zones[row])
-                    result = found.result._replace(measured=f"data source {source.name}: {found.result.measured}")
+                    result = found.result._replace(measured=f"{_SOURCE}{source.name}: {found.result.measured}")
                     yield row, Rejection(zones[row].id, found.reason or Reason.UNREACHABLE, result)
 
     def passed(self, row: int) -> Iterable[ConstraintResult]:

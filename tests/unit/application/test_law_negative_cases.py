@@ -223,3 +223,75 @@ async def test_a_public_cloud_in_the_right_country_is_under_the_wrong_law() -> N
     await stage.look()
     assert stage.placed == []
     assert reasons(stage, ZONE) == {Reason.LEGAL_CONTROL_DENIED}
+
+
+def link_to_tromso(countries: tuple[str, ...] | None = ()) -> NetworkLink:
+    rtt = RoundTrip(9_000, 9_000, 9_000, LatencyBasis.MODELLED)
+    return NetworkLink("oslo--tromso", "oslo", "tromso", 0, rtt, countries, OWNER, LinkKind.TERRESTRIAL)
+
+
+TROMSO = NetworkNode("tromso", "Tromso", "NO", 69.6, 18.9, access_point=False)
+HERE_AND_ON_THE_WAY = ResidencyPolicy(site=SiteRule(NORDIC), transit=TransitRule(NORDIC), on_change=OnChange.TERMINATE)
+
+
+async def running_in_tromso(policy: ResidencyPolicy) -> Stage:
+    stage = await home_stage()
+    assert await stage.offered(OWNER, "nodes/tromso", TROMSO) == ()
+    assert await stage.offered(OWNER, "links/oslo--tromso", link_to_tromso()) == ()
+    await stage.offer(OWNER, "tromso-1", node="tromso", facts=facts())
+    await stage.submit(asked(policy))
+    await stage.look()
+    await stage.tell(ClaimState.SERVING)
+    await stage.look()
+    assert stage.placed == [f"{OWNER}/tromso-1 READY"]
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("withdrawn", "constraint"),
+    [
+        ("zones/tromso-1", "SiteResidency"),
+        ("links/oslo--tromso", "TransitResidency: no path from oslo to node tromso: unknown"),
+        ("nodes/tromso", "TransitResidency: no path from oslo to node tromso: unknown"),
+    ],
+)
+async def test_who_withdraws_what_he_showed_of_a_running_placement_is_no_better_off_than_who_shows_a_change(
+    withdrawn: str, constraint: str
+) -> None:
+    stage = await running_in_tromso(HERE_AND_ON_THE_WAY)
+    await stage.plane.partners.offered(OWNER, [], [withdrawn])
+    await stage.look()
+    assert stage.placed == []
+    assert stage.conditions()["Lawful"] == "FALSE"
+    assert constraint in stage.event("PolicyBroken")
+
+
+@pytest.mark.parametrize("withdrawn", ["zones/tromso-1", "links/oslo--tromso"])
+async def test_where_no_rule_asks_for_it_nothing_withdrawn_breaks_one(withdrawn: str) -> None:
+    stage = await running_in_tromso(ResidencyPolicy(on_change=OnChange.TERMINATE))
+    await stage.plane.partners.offered(OWNER, [], [withdrawn])
+    await stage.look()
+    assert stage.placed == [f"{OWNER}/tromso-1 READY"]
+
+
+async def test_a_zone_whose_node_goes_to_sea_stands_in_no_country_any_more() -> None:
+    stage = await running_in_tromso(HERE_AND_ON_THE_WAY)
+    at_sea = NetworkNode("tromso", "Tromso", None, 50.1, 8.7, access_point=False, at_sea=True)
+    assert await stage.offered(OWNER, "nodes/tromso", at_sea) == ()
+    await stage.look()
+    assert stage.placed == []
+    assert "node tromso is at sea" in stage.event("PolicyBroken")
+
+
+async def test_a_partners_node_without_coordinates_is_refused_as_nothing_could_refute_it() -> None:
+    stage = await home_stage()
+    nowhere = NetworkNode("tromso", "Tromso", "NO", 0.0, 0.0, access_point=False)
+    ((name, field_name, _),) = await stage.offered(OWNER, "nodes/tromso", nowhere)
+    assert (name, field_name) == ("nodes/tromso", "node.latitude_deg")
+    assert await stage.offered(OWNER, "nodes/tromso", TROMSO) == ()
+
+
+async def test_an_owner_holds_nothing_against_the_law_of_its_own_nation_whatever_the_caller_asks_for() -> None:
+    laws = Laws(LawBook(nation=ResidencyPolicy(site=SiteRule(frozenset({"SE"})))))
+    owned = LawDesk(laws, HandClock()).owned(asked(ResidencyPolicy()))
+    assert owned.residency.site == SiteRule(frozenset({"SE"}))

@@ -166,15 +166,20 @@ def test_each_claim_that_contradicts_the_node_is_in_doubt(at: NetworkNode, claim
     [
         (None, facts()),
         (node("x", None), facts()),
-        (node("x", None, at_sea=True), facts()),
         (OSLO, ()),
         (OSLO, (lapsed(FactKind.SITE_COUNTRY, "SE"),)),
         (OSLO, (fact(FactKind.HEADQUARTERS_COUNTRY, "SE"),)),
     ],
-    ids=["no node", "node's country unknown", "at sea", "no fact", "lapsed", "another kind"],
+    ids=["no node", "node's country unknown", "no fact", "lapsed", "another kind"],
 )
 def test_the_country_is_not_compared_where_either_side_says_nothing(at: NetworkNode | None, claimed: Any) -> None:
     assert check_location(zone(facts=claimed), at, (), NOW_MS) == ()
+
+
+@pytest.mark.parametrize("claimed", [facts(), ()])
+def test_no_zone_stands_at_a_node_at_sea_whatever_it_claims(claimed: Any) -> None:
+    (found,) = check_location(zone(facts=claimed), node("x", None, at_sea=True), (), NOW_MS)
+    assert (found.reason, found.result.measured) == (Reason.SITE_COUNTRY_UNKNOWN, "node x is at sea")
 
 
 def test_a_site_in_its_nodes_country_passes_and_says_so() -> None:
