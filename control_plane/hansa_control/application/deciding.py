@@ -69,7 +69,10 @@ class Decider:
         return self._decide(self._request(spec, exclude, current_zones(held)), snapshot)
 
     def decide_under(self, overlay: Overlay, spec: WorkloadSpec, held: Workload | None = None) -> Decision:
-        """The decision as it would be in a world that is other than it is; RefusalError if the overlay does not fit."""
+        """The decision as it would be in a world that is other than it is; RefusalError if the overlay does not fit.
+
+        Its policy is explicit (``LawDesk.supposed``): one that stands by the name of a preset would demand nothing.
+        """
         try:
             snapshot = apply_overlay(self._credited(self._world.snapshot(), held), overlay)
         except OverlayInvalid as error:

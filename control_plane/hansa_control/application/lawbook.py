@@ -15,6 +15,7 @@ from typing import Protocol
 from hansa_control.application.ports import Clock, RefusalError
 from hansa_control.domain.merging import merge
 from hansa_control.domain.model import Reason, ResidencyPolicy, SiteRule, WorkloadSpec
+from hansa_control.domain.overlay import Overlay
 
 POLICIES_KEPT_MAX = 10_000
 PREDICATES_MAX, PREDICATE_CHARACTERS_MAX = 16, 2_000
@@ -90,7 +91,16 @@ class LawDesk:
         try:
             return replace(spec, residency=self._effective(spec.residency, tenant))
         except PresetUnknown as unknown:
-            raise RefusalError(Reason.INVALID_FIELD, str(unknown), "spec.residency.presets") from unknown
+            raise self._refusal(unknown, spec.residency, "spec.residency.presets") from unknown
+
+    def supposed(self, overlay: Overlay) -> Overlay:
+        """An overlay whose policy is explicit, as it is merged into a request. RefusalError as for ``checked``."""
+        if overlay.policy is None:
+            return overlay
+        try:
+            return replace(overlay, policy=merge(self._expanded([overlay.policy], self._clock.wall_ms())))
+        except PresetUnknown as unknown:
+            raise self._refusal(unknown, overlay.policy, "overlay.policy.presets") from unknown
 
     def enforced(self, spec: WorkloadSpec, tenant: str) -> WorkloadSpec:
         """The same for a workload that was accepted: a preset that cannot be expanded any more allows nothing."""
@@ -131,6 +141,19 @@ class LawDesk:
             return replace(spec, residency=merge([spec.residency, *self._expanded(demanded, now_ms)]))
         except PresetUnknown:
             return replace(spec, residency=merge([spec.residency, NOTHING_ALLOWED]))
+
+    def _refusal(self, unknown: PresetUnknown, policy: ResidencyPolicy, path: str) -> RefusalError:
+        """Names the preset by its place in the policy, or the list where it is another's that cannot be expanded."""
+        unexpandable = (index for index, name in enumerate(policy.presets) if not self._expands(name))
+        index = next(unexpandable, None)
+        return RefusalError(Reason.INVALID_FIELD, str(unknown), path if index is None else f"{path}[{index}]")
+
+    def _expands(self, preset: str) -> bool:
+        try:
+            self._source.expand(preset, self._clock.wall_ms())
+        except PresetUnknown:
+            return False
+        return True
 
     def _effective(self, policy: ResidencyPolicy, tenant: str) -> ResidencyPolicy:
         now_ms = self._clock.wall_ms()

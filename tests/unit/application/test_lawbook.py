@@ -8,6 +8,7 @@ import pytest
 from hansa_control.application.lawbook import LawBook, LawDesk, PresetUnknown
 from hansa_control.application.ports import RefusalError
 from hansa_control.domain.model import LegalRule, Reason, ResidencyPolicy, SiteRule, WorkloadSpec
+from hansa_control.domain.overlay import Overlay
 from home_operator import HandClock, spec
 
 NORDIC = ResidencyPolicy(site=SiteRule(frozenset({"NO", "SE"})))
@@ -70,7 +71,25 @@ def test_a_preset_is_expanded_and_the_others_hold_beside_it() -> None:
 def test_an_unknown_preset_is_refused_at_submission_by_its_field() -> None:
     with pytest.raises(RefusalError) as refused:
         LawDesk(Laws(), HandClock()).checked(asked(replace(NORDIC, presets=("gdrp",))), "havneby")
-    assert (refused.value.reason, refused.value.field) == (Reason.INVALID_FIELD, "spec.residency.presets")
+    assert (refused.value.reason, refused.value.field) == (Reason.INVALID_FIELD, "spec.residency.presets[0]")
+
+
+def test_an_unknown_preset_is_named_by_its_place_among_the_others() -> None:
+    laws = Laws(presets={"only-no": NORDIC})
+    with pytest.raises(RefusalError, match="no preset gdrp") as refused:
+        LawDesk(laws, HandClock()).checked(asked(ResidencyPolicy(presets=("only-no", "gdrp"))), "havneby")
+    assert refused.value.field == "spec.residency.presets[1]"
+
+
+def test_an_overlays_policy_is_made_explicit_like_a_workloads() -> None:
+    laws = Laws(presets={"only-no": ResidencyPolicy(site=SiteRule(frozenset({"NO"})), presets=("only-no@2026-11-01",))})
+    desk = LawDesk(laws, HandClock())
+    explicit = desk.supposed(Overlay(policy=replace(NORDIC, presets=("only-no",)))).policy
+    assert explicit == ResidencyPolicy(site=SiteRule(frozenset({"NO"})), presets=("only-no@2026-11-01",))
+    assert desk.supposed(Overlay(zones_removed=())) == Overlay()
+    with pytest.raises(RefusalError, match="no preset nope") as refused:
+        desk.supposed(Overlay(policy=ResidencyPolicy(presets=("nope",))))
+    assert (refused.value.reason, refused.value.field) == (Reason.INVALID_FIELD, "overlay.policy.presets[0]")
 
 
 @pytest.mark.parametrize(
