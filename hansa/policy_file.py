@@ -50,6 +50,8 @@ DATA_CLASSES: Mapping[str, residency_pb2.DataClass.ValueType] = {
 }
 TECHNOLOGIES = ("amd-sev-snp", "arm-cca", "intel-sgx", "intel-tdx", "nvidia-gpu-cc")
 
+PREDICATE_LENGTH_MAX = 1000
+
 _RULES = ("preset", "data", "control", "transit", "personnel", "attestation", "certification", "energy", "predicates")
 _BESIDE: Mapping[str, tuple[str, ...]] = {
     "deny_laws": ("control",),
@@ -130,7 +132,7 @@ class PolicyReader:
             "attestation": lambda part: _attestation(part, policy.attestation),
             "certification": lambda part: _certification(part, policy.certification),
             "energy": lambda part: _energy(part, policy.energy),
-            "predicates": lambda part: policy.predicates.extend(_texts(part)),
+            "predicates": lambda part: policy.predicates.extend(map(predicate_text, _some(part))),
         }
         for key, part in parts.items():
             if key in readers and not _empty_list(key, part):
@@ -306,6 +308,14 @@ def _some(value: YamlValue) -> list[YamlValue]:
 
 def _texts(value: YamlValue) -> list[str]:
     return [entry.text() for entry in _some(value)]
+
+
+def predicate_text(value: YamlValue) -> str:
+    """An expression as it is written; the control plane says whether it is one."""
+    text = value.text()
+    if len(text) > PREDICATE_LENGTH_MAX or not text.isprintable():
+        raise value.error(f"must be one line of at most {PREDICATE_LENGTH_MAX} characters that can be printed")
+    return text
 
 
 def _one_or_more(value: YamlValue) -> list[str]:

@@ -292,7 +292,9 @@ def _code_of(error: Exception, *, with_traceback: bool) -> int:
 def _report(error: Exception, *, with_traceback: bool) -> None:
     if with_traceback:
         traceback.print_exception(error)
-    print(f"error: {_one_line(error)}", file=sys.stderr)
+    from hansa.printable import printable
+
+    print(printable(f"error: {_one_line(error)}"), file=sys.stderr)
 
 
 def _one_line(error: Exception) -> str:

@@ -104,8 +104,13 @@ def _outcome(text: str, read: tuple[_Plain, ...]) -> Outcome:
         kind, value = "ERROR", str(error)
     if kind != "BOOL":
         words = value if kind == "ERROR" else f"came to {kind.lower()}"
-        return Outcome(Reason.PREDICATE_FAILED, f"failed: {' '.join(str(words).split())}")
+        return Outcome(Reason.PREDICATE_FAILED, f"failed: {_one_line(str(words))}")
     return Outcome(None, "true") if value is True else Outcome(Reason.PREDICATE_FALSE, "false")
+
+
+def _one_line(words: str) -> str:
+    """Words of the library, which may repeat what an expression came to, so that a terminal shows them and no more."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(words.split()))
 
 
 def check_predicates(
