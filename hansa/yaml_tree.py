@@ -88,12 +88,14 @@ class YamlValue:
             yield YamlValue(node, f"{self.path}[{index}]", self.source)
 
     def text(self) -> str:
-        """A scalar as it is written; empty is an error."""
+        """A scalar as it is written; empty is an error, and so is what UTF-8 cannot carry."""
         if not isinstance(self.node, yaml.ScalarNode):
             raise self.error("expected a single value")
         value = str(self.node.value).strip()
         if not value:
             raise self.error("must not be empty")
+        if any("\ud800" <= char <= "\udfff" for char in value):
+            raise self.error(f"{value!a} holds half of a surrogate pair, which is no character")
         return value
 
     def one_of(self, valid: Iterable[str]) -> str:

@@ -125,6 +125,13 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_valid_one() -> No
         ("kind", None, "", "key 'kind' is missing"),
         ("name", "name: Yard_OCR", "name", "nearest valid: yard-ocr"),
         ("name", "name: [a]", "name", "expected a single value"),
+        ("name", 'name: "ocr\\ud800"', "name", "holds half of a surrogate pair"),
+        (
+            "residency",
+            'residency: {transit: [NO], deny_carriers: ["\\udfff"]}',
+            "residency.deny_carriers[0]",
+            "surrogate",
+        ),
         ("artefact", "artefact: {name: ocr, digest: latest}", "artefact.digest", "64 hex digits"),
         ("artefact", "artefact: ocr-server", "artefact", "NAME@sha256"),
         ("accelerators", "accelerators: {ordered: [H100]}", "accelerators.ordered", "unknown key"),
