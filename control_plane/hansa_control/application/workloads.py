@@ -72,7 +72,7 @@ class Workloads:
         """The decision in a world that is other than it is, beside that of this moment. Nothing expects it later."""
         held = self._state.workloads.get(str(workload))
         lawful = self._decider.laws.checked(spec, workload.tenant)
-        explicit = self._decider.laws.supposed(overlay)
+        explicit = self._decider.laws.supposed(overlay, spec)
         return WhatIf(
             self._decider.decide_under(explicit, lawful, held), self._decider.decide(lawful, held), current_of(held)
         )
