@@ -152,6 +152,18 @@ def test_the_negation_of_an_error_is_no_pass_either() -> None:
     assert evaluate('!("X" in zone.laws)', values(without=LAW)).reason is Reason.PREDICATE_FAILED
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('"X" in zone.laws', "failed: zone.laws is not known"),
+        ("1 / 0 == 1", "failed: divide by zero"),
+        ("zone.models[99] == 'H100'", "failed: Index error: index=99 size="),
+    ],
+)
+def test_a_failed_predicate_says_what_is_not_known_and_not_how_the_library_puts_it(text: str, said: str) -> None:
+    assert evaluate(text, values(without=LAW)).measured.startswith(said)
+
+
 def test_a_text_that_is_no_predicate_rejects_every_zone() -> None:
     found = evaluate("zone.nope", VALUES)
     assert found.reason is Reason.PREDICATE_FAILED
