@@ -237,7 +237,12 @@ def endpoint(
 
 @app.command()
 def explain(
-    reason: Annotated[str, typer.Argument(metavar="[REASON]", help="For example LATENCY_EXCEEDED; all without.")] = "",
+    reason: Annotated[
+        str,
+        typer.Argument(
+            metavar="[REASON]", help="For example LATENCY_EXCEEDED, or a constraint as tables name it; all without."
+        ),
+    ] = "",
     output: of.Output = OutputFormat.TABLE,
 ) -> None:
     """Say what a reason means and what to do about it."""
