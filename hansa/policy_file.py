@@ -107,7 +107,7 @@ class PolicyReader:
     def read(self, value: YamlValue) -> residency_pb2.ResidencyPolicy:
         """The policy of a file; ``none`` restricts nothing. Raises HansaError INVALID_FIELD with line and field."""
         if value.is_scalar:
-            value.one_of(("none",))
+            _require_none(value)
             policy = residency_pb2.ResidencyPolicy()
         else:
             policy = self.read_rules(value)
@@ -190,6 +190,15 @@ class PolicyReader:
         if not _LAW.fullmatch(name):
             raise entry.error(f"{name!r} is not the name of a law: capitals, digits and hyphens, as in US-CLOUD-ACT")
         return name
+
+
+def _require_none(value: YamlValue) -> None:
+    """Nothing is written here by leaving it empty: that would be the silent way to run without any rule."""
+    word = str(value.node.value).strip()
+    if word != "none":
+        said = f"{word!r} is no policy" if word else "is empty"
+        rules = f"rules as in {{data: [NO, SE]}} ({', '.join(_RULES)})"
+        raise value.error(f"{said}; expected {rules}, or the word none, which restricts nothing")
 
 
 def _letters(law: str) -> str:

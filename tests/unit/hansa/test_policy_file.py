@@ -148,7 +148,9 @@ def test_an_inner_list_of_technologies_is_any_of_them() -> None:
 @pytest.mark.parametrize(
     ("text", "field", "part"),
     [
-        ("some", "", "not one of none"),
+        ("some", "", "'some' is no policy; expected rules as in {data: [NO, SE]} (preset, data, control, transit, "),
+        ("null", "", "predicates), or the word none, which restricts nothing"),
+        ("''", "", "is empty; expected rules"),
         ("{}", "", "restricts nothing; name preset, data, control"),
         ("{on_change: drain}", "", "restricts nothing"),
         ("{date: [NO]}", "date", "did you mean data?"),

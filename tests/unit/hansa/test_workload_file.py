@@ -125,6 +125,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_valid_one() -> No
         ("kind", None, "", "key 'kind' is missing"),
         ("name", "name: Yard_OCR", "name", "nearest valid: yard-ocr"),
         ("name", "name: [a]", "name", "expected a single value"),
+        ("residency", "residency:", "residency", "is empty; expected rules as in {data: [NO, SE]}"),
         ("name", 'name: "ocr\\ud800"', "name", "holds half of a surrogate pair"),
         (
             "residency",
