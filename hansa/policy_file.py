@@ -26,6 +26,7 @@ plane. What is left out restricts nothing; a policy that restricts nothing at al
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Protocol
@@ -246,6 +247,19 @@ def parse_preset(name: str) -> tuple[str, date | None] | None:
         return None
 
 
+def preset_fault(name: str) -> str:
+    """What is wrong with a name that ``parse_preset`` does not take, and the nearest that it would."""
+    match = _PRESET.fullmatch(name)
+    if not match:
+        return f"{name[:100]!r} is not NAME or NAME@YYYY-MM-DD, for example gdpr-adequate@2026-11-01"
+    year, month, day = map(int, match[2].split("-"))
+    message = f"{name!r}: there is no day {match[2]}"
+    if not (1 <= month <= 12 and year >= 1):
+        return f"{message}; expected NAME@YYYY-MM-DD"
+    nearest_day = min(max(day, 1), monthrange(year, month)[1])
+    return f"{message}; nearest valid: {match[1]}@{date(year, month, nearest_day)}"
+
+
 def _presets(value: YamlValue) -> list[str]:
     entries = [value] if value.is_scalar else list(value.items())
     if not entries:
@@ -254,7 +268,7 @@ def _presets(value: YamlValue) -> list[str]:
     for entry in entries:
         name = entry.text()
         if parse_preset(name) is None:
-            raise entry.error(f"{name!r} is not NAME or NAME@YYYY-MM-DD, for example gdpr-adequate@2026-11-01")
+            raise entry.error(preset_fault(name))
         if name in names:
             raise entry.error(f"preset {name!r} stands twice")
         names.append(name)

@@ -110,7 +110,7 @@ class YamlValue:
         value = self.text()
         digits = value.removeprefix("-")
         if not (digits.isascii() and digits.isdigit()):
-            raise self.error(f"{value!r} is not a whole number")
+            raise self.error(f"{value!r} is not a whole number{_nearest_whole(value, least, most)}")
         number = int(value) if len(digits) <= 18 else most + 1
         if not least <= number <= most:
             bound = least if value.startswith("-") or number < least else most
@@ -136,6 +136,17 @@ class YamlValue:
             near = Decimal(max(math.ceil(product), 1)) / scale
             raise self.error(f"{value} is finer than 1/{scale}; nearest valid: {near.normalize():f}")
         return int(product)
+
+
+def _nearest_whole(value: str, least: int, most: int) -> str:
+    """The whole number next to a decimal one, the even of two, within the bounds; empty for what is no number."""
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return ""
+    if not number.is_finite():
+        return ""
+    return f"; nearest valid: {int(min(max(number, Decimal(least)), Decimal(most)).to_integral_value())}"
 
 
 def _nearest_bound(number: Decimal, scale: int, most: int, least: int | None) -> str:
