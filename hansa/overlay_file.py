@@ -1,7 +1,7 @@
 """What if, as a person writes it: YAML in, Overlay out, strictly.
 
     kind: Overlay
-    links_removed: [oslo--goteborg]                           # cut
+    links_removed: [goteborg--oslo]                           # cut
     links:                                                    # new, or instead of the known one of the same name
       - {name: oslo--bodo, a: oslo, b: bodo, length_km: 820, countries: [], carrier: nordavind, kind: terrestrial,
          rtt_ms: {p50: 9, p95: 10, p99: 12}}                  # and more, as in the network file of a control plane

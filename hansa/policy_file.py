@@ -26,6 +26,7 @@ plane. What is left out restricts nothing; a policy that restricts nothing at al
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Protocol
@@ -49,6 +50,8 @@ DATA_CLASSES: Mapping[str, residency_pb2.DataClass.ValueType] = {
     name.removeprefix("DATA_CLASS_").lower(): number for name, number in residency_pb2.DataClass.items() if number
 }
 TECHNOLOGIES = ("amd-sev-snp", "arm-cca", "intel-sgx", "intel-tdx", "nvidia-gpu-cc")
+
+PREDICATE_LENGTH_MAX = 1000
 
 _RULES = ("preset", "data", "control", "transit", "personnel", "attestation", "certification", "energy", "predicates")
 _BESIDE: Mapping[str, tuple[str, ...]] = {
@@ -105,7 +108,7 @@ class PolicyReader:
     def read(self, value: YamlValue) -> residency_pb2.ResidencyPolicy:
         """The policy of a file; ``none`` restricts nothing. Raises HansaError INVALID_FIELD with line and field."""
         if value.is_scalar:
-            value.one_of(("none",))
+            _require_none(value)
             policy = residency_pb2.ResidencyPolicy()
         else:
             policy = self.read_rules(value)
@@ -130,7 +133,7 @@ class PolicyReader:
             "attestation": lambda part: _attestation(part, policy.attestation),
             "certification": lambda part: _certification(part, policy.certification),
             "energy": lambda part: _energy(part, policy.energy),
-            "predicates": lambda part: policy.predicates.extend(_texts(part)),
+            "predicates": lambda part: policy.predicates.extend(map(predicate_text, _some(part))),
         }
         for key, part in parts.items():
             if key in readers and not _empty_list(key, part):
@@ -190,6 +193,15 @@ class PolicyReader:
         return name
 
 
+def _require_none(value: YamlValue) -> None:
+    """Nothing is written here by leaving it empty: that would be the silent way to run without any rule."""
+    word = str(value.node.value).strip()
+    if word != "none":
+        said = f"{word!r} is no policy" if word else "is empty"
+        rules = f"rules as in {{data: [NO, SE]}} ({', '.join(_RULES)})"
+        raise value.error(f"{said}; expected {rules}, or the word none, which restricts nothing")
+
+
 def _letters(law: str) -> str:
     """A law's name without what is easily left out or changed."""
     return re.sub(r"[^A-Z]", "", law.upper())
@@ -235,6 +247,19 @@ def parse_preset(name: str) -> tuple[str, date | None] | None:
         return None
 
 
+def preset_fault(name: str) -> str:
+    """What is wrong with a name that ``parse_preset`` does not take, and the nearest that it would."""
+    match = _PRESET.fullmatch(name)
+    if not match:
+        return f"{name[:100]!r} is not NAME or NAME@YYYY-MM-DD, for example gdpr-adequate@2026-11-01"
+    year, month, day = map(int, match[2].split("-"))
+    message = f"{name!r}: there is no day {match[2]}"
+    if not (1 <= month <= 12 and year >= 1):
+        return f"{message}; expected NAME@YYYY-MM-DD"
+    nearest_day = min(max(day, 1), monthrange(year, month)[1])
+    return f"{message}; nearest valid: {match[1]}@{date(year, month, nearest_day)}"
+
+
 def _presets(value: YamlValue) -> list[str]:
     entries = [value] if value.is_scalar else list(value.items())
     if not entries:
@@ -243,7 +268,7 @@ def _presets(value: YamlValue) -> list[str]:
     for entry in entries:
         name = entry.text()
         if parse_preset(name) is None:
-            raise entry.error(f"{name!r} is not NAME or NAME@YYYY-MM-DD, for example gdpr-adequate@2026-11-01")
+            raise entry.error(preset_fault(name))
         if name in names:
             raise entry.error(f"preset {name!r} stands twice")
         names.append(name)
@@ -306,6 +331,14 @@ def _some(value: YamlValue) -> list[YamlValue]:
 
 def _texts(value: YamlValue) -> list[str]:
     return [entry.text() for entry in _some(value)]
+
+
+def predicate_text(value: YamlValue) -> str:
+    """An expression as it is written; the control plane says whether it is one."""
+    text = value.text()
+    if len(text) > PREDICATE_LENGTH_MAX or not text.isprintable():
+        raise value.error(f"must be one line of at most {PREDICATE_LENGTH_MAX} characters that can be printed")
+    return text
 
 
 def _one_or_more(value: YamlValue) -> list[str]:

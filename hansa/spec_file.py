@@ -28,7 +28,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from hansa.errors import HansaError
@@ -45,6 +45,7 @@ _CPU = re.compile(r"([0-9]+)m|([0-9]+(?:\.[0-9]{1,3})?)")
 _MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(MiB|GiB|TiB|Mi|Gi|Ti)")
 _MIB_PER_UNIT = {"Mi": 1, "Gi": 1024, "Ti": 1024 * 1024}
 _LOOSE_MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+_CPU_MILLIS_MAX = 1_000_000
 _MEMORY_MIB_MAX = 67_108_864
 
 
@@ -159,10 +160,30 @@ def _accelerator_memory_mib(parts: Mapping[str, YamlValue]) -> int:
 
 def _cpu_millis(value: YamlValue) -> int:
     match = _CPU.fullmatch(value.text())
-    millis = 0 if not match else int(match[1]) if match[1] else int(Decimal(match[2]) * 1000)
-    if not 1 <= millis <= 1_000_000:
-        raise value.error(f"{value.text()!r} is no amount of CPU, for example 500m or 2")
-    return millis
+    if not match:
+        raise value.error(f"{value.text()!r} is no amount of CPU, for example 500m or 2{_nearest_cpu(value.text())}")
+    millis = Decimal(match[1]) if match[1] else Decimal(match[2]) * 1000
+    if not 1 <= millis <= _CPU_MILLIS_MAX:
+        bound = f"between 1m and {_CPU_MILLIS_MAX // 1000}"
+        raise value.error(f"{value.text()} is not {bound}; nearest valid: {_cpu_text(millis)}")
+    return int(millis)
+
+
+def _cpu_text(millis: Decimal) -> str:
+    """The nearest amount within the bounds, a fraction of a thousandth rounded up, as a file would have it."""
+    within = math.ceil(min(max(millis, Decimal(1)), Decimal(_CPU_MILLIS_MAX)))
+    return str(within // 1000) if within % 1000 == 0 else f"{within}m"
+
+
+def _nearest_cpu(text: str) -> str:
+    """The nearest amount of a number that is finer than thousandths, or negative; empty for what is no number."""
+    try:
+        cores = Decimal(text)
+    except InvalidOperation:
+        return ""
+    if not cores.is_finite():
+        return ""
+    return f"; nearest valid: {_cpu_text(min(max(cores, Decimal(0)), Decimal(_CPU_MILLIS_MAX)) * 1000)}"
 
 
 def _memory_mib(value: YamlValue) -> int:

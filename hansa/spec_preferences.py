@@ -19,10 +19,10 @@ from collections.abc import Mapping
 from hansa.countries import country_fault
 from hansa.errors import HansaError
 from hansa.names import checked_id, parse_zone
+from hansa.policy_file import predicate_text
 from hansa.v1 import residency_pb2, workload_pb2
 from hansa.yaml_tree import YamlValue
 
-PREDICATE_LENGTH_MAX = 1000
 _SELECTOR_KEYS = ("operators", "countries", "zones", "predicate")
 _DATA = {name.removeprefix("DATA_CLASS_").lower(): number for name, number in residency_pb2.DataClass.items() if number}
 _WEIGHTS = {"latency": 1_000, "price": 50, "carbon": 0}
@@ -56,7 +56,7 @@ def _selector(place: YamlValue, parts: Mapping[str, YamlValue]) -> workload_pb2.
     if "zones" in parts:
         selector.zones.extend(dict.fromkeys(_zone(entry) for entry in _some(parts["zones"])))
     if "predicate" in parts:
-        selector.predicate = _predicate(parts["predicate"])
+        selector.predicate = predicate_text(parts["predicate"])
     if not selector.ByteSize():
         raise place.error(f"chooses no zones; give {', '.join(_SELECTOR_KEYS[:-1])} or {_SELECTOR_KEYS[-1]}")
     return selector
@@ -67,13 +67,6 @@ def _some(value: YamlValue) -> list[YamlValue]:
     if not entries:
         raise value.error("must name at least one; leave it out to choose any")
     return entries
-
-
-def _predicate(value: YamlValue) -> str:
-    text = value.text()
-    if len(text) > PREDICATE_LENGTH_MAX or not text.isprintable():
-        raise value.error(f"must be one line of at most {PREDICATE_LENGTH_MAX} characters")
-    return text
 
 
 def add_objective(spec: workload_pb2.WorkloadSpec, value: YamlValue) -> None:

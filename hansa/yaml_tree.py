@@ -88,12 +88,14 @@ class YamlValue:
             yield YamlValue(node, f"{self.path}[{index}]", self.source)
 
     def text(self) -> str:
-        """A scalar as it is written; empty is an error."""
+        """A scalar as it is written; empty is an error, and so is what UTF-8 cannot carry."""
         if not isinstance(self.node, yaml.ScalarNode):
             raise self.error("expected a single value")
         value = str(self.node.value).strip()
         if not value:
             raise self.error("must not be empty")
+        if any("\ud800" <= char <= "\udfff" for char in value):
+            raise self.error(f"{value!a} holds half of a surrogate pair, which is no character")
         return value
 
     def one_of(self, valid: Iterable[str]) -> str:
@@ -108,7 +110,7 @@ class YamlValue:
         value = self.text()
         digits = value.removeprefix("-")
         if not (digits.isascii() and digits.isdigit()):
-            raise self.error(f"{value!r} is not a whole number")
+            raise self.error(f"{value!r} is not a whole number{_nearest_whole(value, least, most)}")
         number = int(value) if len(digits) <= 18 else most + 1
         if not least <= number <= most:
             bound = least if value.startswith("-") or number < least else most
@@ -134,6 +136,17 @@ class YamlValue:
             near = Decimal(max(math.ceil(product), 1)) / scale
             raise self.error(f"{value} is finer than 1/{scale}; nearest valid: {near.normalize():f}")
         return int(product)
+
+
+def _nearest_whole(value: str, least: int, most: int) -> str:
+    """The whole number next to a decimal one, the even of two, within the bounds; empty for what is no number."""
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return ""
+    if not number.is_finite():
+        return ""
+    return f"; nearest valid: {int(min(max(number, Decimal(least)), Decimal(most)).to_integral_value())}"
 
 
 def _nearest_bound(number: Decimal, scale: int, most: int, least: int | None) -> str:

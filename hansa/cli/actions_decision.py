@@ -22,8 +22,9 @@ from hansa.cli.view_decision import (
     why_not_document,
 )
 from hansa.cli.view_plan import joined, plan_blocks, planned_zones
+from hansa.constraints import REASONS_OF, canonical_constraint, letters
 from hansa.errors import HansaError, grpc_code
-from hansa.names import hint, parse_zone, short_workload, short_zone
+from hansa.names import hint, nearest, parse_zone, short_workload, short_zone
 from hansa.reasons import EXPLANATIONS, canonical_reason
 from hansa.v1 import common_pb2, workload_pb2, workload_service_pb2
 
@@ -179,10 +180,15 @@ async def _require_zone(session: Session, zone: str) -> None:
 
 
 def explain_reason(text: str, output: OutputFormat) -> int:
-    """What a reason means and what to do about it; needs no server."""
+    """What a reason means and what to do about it, or each reason of a constraint; needs no server."""
     reason = canonical_reason(text)
+    if constraint := canonical_constraint(text):
+        return _explain_constraint(constraint, output)
     if reason not in EXPLANATIONS:
-        raise HansaError("NOT_FOUND", f"there is no reason {text!r}{hint(reason, EXPLANATIONS)}", field="reason")
+        names = {letters(name): name for name in (*EXPLANATIONS, *REASONS_OF)}
+        meant = names.get(nearest(letters(text), names))
+        tail = f"; did you mean {meant}?" if meant else "; hansa explain lists all reasons"
+        raise HansaError("NOT_FOUND", f"there is no reason and no constraint {text!r}{tail}", field="reason")
     meaning, advice = EXPLANATIONS[reason]
     code = grpc_code(reason).name
     if output.for_programs:
@@ -195,6 +201,19 @@ def explain_reason(text: str, output: OutputFormat) -> int:
             line(Styled("what to do: ", "bold"), advice),
         ]
     )
+    return exits.OK
+
+
+def _explain_constraint(constraint: str, output: OutputFormat) -> int:
+    """The reasons with which a constraint refuses."""
+    reasons = REASONS_OF[constraint]
+    if output.for_programs:
+        rows = [{"reason": reason, **EXPLANATIONS[reason]._asdict()} for reason in reasons]
+        print(formatted({"constraint": constraint, "reasons": rows}, output))
+        return exits.OK
+    table = tuple((reason, *EXPLANATIONS[reason]) for reason in reasons)
+    told = line(Styled(constraint, "bold"), f" refuses a zone with {' or '.join(reasons)}")
+    new_screen(output).show([told, Table(("REASON", "MEANING", "WHAT TO DO"), table)])
     return exits.OK
 
 

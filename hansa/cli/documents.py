@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from hansa.printable import printable
+
 GAP = 2
 WRAPPED_COLUMNS_MIN = 14
 
@@ -94,7 +96,10 @@ def terminal_width() -> int:
 
 
 def _text(cell: Cell) -> Text:
-    return Text(cell.text, style=cell.style) if isinstance(cell, Styled) else Text(cell)
+    """A cell as it is shown; what cannot be printed stands as its escape, as partners and app teams wrote it."""
+    if isinstance(cell, Styled):
+        return Text(printable(cell.text), style=cell.style)
+    return Text(printable(cell))
 
 
 def _joined(cells: Sequence[Cell]) -> Text:

@@ -237,7 +237,12 @@ def endpoint(
 
 @app.command()
 def explain(
-    reason: Annotated[str, typer.Argument(metavar="[REASON]", help="For example LATENCY_EXCEEDED; all without.")] = "",
+    reason: Annotated[
+        str,
+        typer.Argument(
+            metavar="[REASON]", help="For example LATENCY_EXCEEDED, or a constraint as tables name it; all without."
+        ),
+    ] = "",
     output: of.Output = OutputFormat.TABLE,
 ) -> None:
     """Say what a reason means and what to do about it."""
@@ -292,7 +297,9 @@ def _code_of(error: Exception, *, with_traceback: bool) -> int:
 def _report(error: Exception, *, with_traceback: bool) -> None:
     if with_traceback:
         traceback.print_exception(error)
-    print(f"error: {_one_line(error)}", file=sys.stderr)
+    from hansa.printable import printable
+
+    print(printable(f"error: {_one_line(error)}"), file=sys.stderr)
 
 
 def _one_line(error: Exception) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from hansa.cli.options import OutputFormat
+from hansa.printable import printable
 
 
 def message_data(message: Message) -> dict[str, Any]:
@@ -29,13 +30,23 @@ def enum_label(message: Message, field: str) -> str:
 
 
 def formatted(data: Any, output: OutputFormat, *, one_line: bool = False) -> str:
-    """Data as JSON (indented, or one line) or as a YAML document, without the last line end."""
+    """Data as JSON (indented, or one line) or as a YAML document, without the last line end.
+
+    Where a text holds what cannot be printed, all that is not ASCII is written as its escape.
+    """
     if output is OutputFormat.JSON:
-        return json.dumps(data, indent=None if one_line else 2, ensure_ascii=False)
+        text = json.dumps(data, indent=None if one_line else 2, ensure_ascii=False)
+        return text if _is_plain(text) else json.dumps(data, indent=None if one_line else 2)
     import yaml
 
     text = str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True)).rstrip()
+    if not _is_plain(text):
+        text = str(yaml.safe_dump(data, sort_keys=False)).rstrip()
     return f"---\n{text}" if one_line else text
+
+
+def _is_plain(text: str) -> bool:
+    return printable(text) == text
 
 
 def _field_data(message: Message, field: Any) -> Any:

@@ -19,6 +19,7 @@ from hansa.client import Client
 from hansa.decision_record import unpacked
 from hansa.errors import HansaError
 from hansa.names import hint, short_workload
+from hansa.printable import printable
 from hansa.profile import load_profile
 from hansa.system import Clock, SystemClock
 from hansa.v1.workload_service_pb2 import ExplainWorkloadResponse, PlanWorkloadResponse
@@ -71,7 +72,7 @@ Action: TypeAlias = Callable[[Session], Awaitable[int]]
 
 def note(text: str) -> None:
     """Says something to the person that is not part of the answer."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 async def keep_record(path: Path | None, answer: PlanWorkloadResponse | ExplainWorkloadResponse) -> None:

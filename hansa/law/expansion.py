@@ -16,7 +16,7 @@ from hansa.errors import HansaError, invalid_field
 from hansa.law.data_files import DataFile, Source, data_files, joint_digest, read_day, read_sources
 from hansa.law.membership import CountryGroup, GroupsOn, country_group, law_names
 from hansa.names import hint
-from hansa.policy_file import PolicyReader, parse_preset
+from hansa.policy_file import PolicyReader, parse_preset, preset_fault
 from hansa.v1 import residency_pb2
 from hansa.yaml_tree import YamlValue
 
@@ -124,8 +124,7 @@ def _for_merging(name: str, as_of: date, path: str) -> residency_pb2.ResidencyPo
 def _name_and_day(name_or_dated: str, as_of: date) -> tuple[str, date]:
     parsed = parse_preset(name_or_dated)
     if parsed is None:
-        shown = name_or_dated[:100]
-        raise invalid_field("preset", f"{shown!r} is not NAME or NAME@YYYY-MM-DD, for example gdpr-eea@2026-11-01")
+        raise invalid_field("preset", preset_fault(name_or_dated))
     name, day = parsed
     if day and day > as_of:
         raise invalid_field(

@@ -91,6 +91,17 @@ async def test_an_overlay_that_does_not_fit_names_field_and_nearest(acme: Any, a
     assert refusal.field == "overlay"
 
 
+async def test_a_preset_in_an_overlay_counts_and_an_unknown_one_is_refused(acme: Any, agent: AgentByHand) -> None:
+    supposed = overlay_pb2.Overlay(policy=residency_pb2.ResidencyPolicy(presets=["secnumcloud"]))
+    found = await acme.PlanWorkload(plan(supposed))
+    assert (zones_of(found.decision), zones_of(found.present)) == ([], [ZONE])
+    assert found.decision.policy.presets[0].startswith("secnumcloud@")
+    supposed.policy.presets[:] = ["gdpr-eae"]
+    refusal = await refusal_of(acme.PlanWorkload(plan(supposed)))
+    assert (refusal.reason, refusal.field) == ("INVALID_FIELD", "overlay.policy.presets[0]")
+    assert "did you mean gdpr-eea?" in refusal.message
+
+
 # --- expected generations ---
 
 

@@ -168,10 +168,12 @@ def _predicates_in(values: Sequence[str], path: str) -> tuple[str, ...]:
 
 
 def predicate_in(value: str, path: str) -> str:
-    """A predicate that compiles; the refusal says what is wrong and at which character."""
+    """A predicate that compiles, on one line; the refusal says what is wrong and at which character."""
     judged = compile_predicate(value)
     if isinstance(judged, str):
         raise fields.refused(path, judged)
+    if not value.isprintable():
+        raise fields.refused(path, "must be one line; put spaces where it has line ends or tabs")
     return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from hansa_control.application.carriers import carriers_of, check_carriers
 from hansa_control.application.lawbook import LawDesk
 from hansa_control.application.ports import Clock, RefusalError
 from hansa_control.application.records import Records
@@ -42,13 +43,23 @@ class Decider:
         self.decision_count = 0
         self.records = Records()
 
+    def check_carriers(self, spec: WorkloadSpec, overlay: Overlay | None = None) -> None:
+        """RefusalError INVALID_FIELD where a spec or an overlay denies a carrier by what looks like a misspelt name."""
+        operators = {self._settings.operator, *self._settings.partners}
+        known = carriers_of(self._world.snapshot(), operators, overlay.links if overlay else ())
+        check_carriers(spec.residency, known, "spec.residency.transit.carriers_denied")
+        check_carriers(overlay.policy if overlay else None, known, "overlay.policy.transit.carriers_denied")
+
     def decide(self, spec: WorkloadSpec, held: Workload | None = None, exclude: Collection[ZoneId] = ()) -> Decision:
         """A decision on a request that is under the law already; what ``held`` occupies now counts as free for it."""
         snapshot = self._credited(self._world.snapshot(), held)
         return self._decide(self._request(spec, exclude, current_zones(held)), snapshot)
 
     def decide_under(self, overlay: Overlay, spec: WorkloadSpec, held: Workload | None = None) -> Decision:
-        """The decision as it would be in a world that is other than it is; RefusalError if the overlay does not fit."""
+        """The decision as it would be in a world that is other than it is; RefusalError if the overlay does not fit.
+
+        Its policy is explicit (``LawDesk.supposed``): one that stands by the name of a preset would demand nothing.
+        """
         try:
             snapshot = apply_overlay(self._credited(self._world.snapshot(), held), overlay)
         except OverlayInvalid as error:

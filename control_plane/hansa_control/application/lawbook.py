@@ -15,10 +15,12 @@ from typing import Protocol
 from hansa_control.application.ports import Clock, RefusalError
 from hansa_control.domain.merging import merge
 from hansa_control.domain.model import Reason, ResidencyPolicy, SiteRule, WorkloadSpec
+from hansa_control.domain.overlay import Overlay
 
 POLICIES_KEPT_MAX = 10_000
 PREDICATES_MAX, PREDICATE_CHARACTERS_MAX = 16, 2_000
-"""Of one app team's policy: two thousand characters cost about a millisecond a zone that is like no other."""
+"""Of one request, with its preferences and what it supposes: two thousand characters cost about a millisecond a zone
+that is like no other."""
 NOTHING_ALLOWED = ResidencyPolicy(site=SiteRule(frozenset()))
 
 
@@ -64,13 +66,27 @@ class NoLaw:
         raise PresetUnknown(f"{preset!r}: this control plane has no presets")
 
 
-def _check_predicates(predicates: Sequence[str]) -> None:
-    characters = sum(map(len, predicates))
-    if len(predicates) > PREDICATES_MAX or characters > PREDICATE_CHARACTERS_MAX:
-        message = f"{len(predicates)} predicates with {characters} characters in all; at most {PREDICATES_MAX} with "
-        raise RefusalError(
-            Reason.LIMIT_EXCEEDED, f"{message}{PREDICATE_CHARACTERS_MAX} are taken", "spec.residency.predicates"
-        )
+def _check_predicates(spec: WorkloadSpec, supposed: ResidencyPolicy | None = None) -> None:
+    """Refuses more than may be judged for one request, wherever they stand: each costs the same for every zone.
+
+    The refusal names the part that is one too many.
+    """
+    tiers, wishes = spec.preferences.ordered, [wish.selector for wish in spec.preferences.soft]
+    parts = (
+        ("spec.residency.predicates", spec.residency.predicates),
+        ("spec.preferences.ordered", [tier.predicate for tier in tiers if tier.predicate]),
+        ("spec.preferences.soft", [wish.predicate for wish in wishes if wish.predicate]),
+        ("overlay.policy.predicates", supposed.predicates if supposed else ()),
+    )
+    count = characters = 0
+    for field_path, predicates in parts:
+        count += len(predicates)
+        characters += sum(map(len, predicates))
+        if count > PREDICATES_MAX or characters > PREDICATE_CHARACTERS_MAX:
+            message = f"{count} predicates with {characters} characters in all; at most {PREDICATES_MAX} with "
+            raise RefusalError(
+                Reason.LIMIT_EXCEEDED, f"{message}{PREDICATE_CHARACTERS_MAX} are taken of a request", field_path
+            )
 
 
 class LawDesk:
@@ -86,11 +102,23 @@ class LawDesk:
         """The request under the law that applies to a tenant's workload. RefusalError INVALID_FIELD on a preset that
         cannot be expanded, LIMIT_EXCEEDED on more predicates than an app team may have judged of every zone.
         """
-        _check_predicates(spec.residency.predicates)
+        _check_predicates(spec)
         try:
             return replace(spec, residency=self._effective(spec.residency, tenant))
         except PresetUnknown as unknown:
-            raise RefusalError(Reason.INVALID_FIELD, str(unknown), "spec.residency.presets") from unknown
+            raise self._refusal(unknown, spec.residency, "spec.residency.presets") from unknown
+
+    def supposed(self, overlay: Overlay, spec: WorkloadSpec) -> Overlay:
+        """An overlay whose policy is explicit, as it is merged into a request. RefusalError as for ``checked``; what a
+        spec and the overlay may have judged of every zone, they have together.
+        """
+        if overlay.policy is None:
+            return overlay
+        _check_predicates(spec, overlay.policy)
+        try:
+            return replace(overlay, policy=merge(self._expanded([overlay.policy], self._clock.wall_ms())))
+        except PresetUnknown as unknown:
+            raise self._refusal(unknown, overlay.policy, "overlay.policy.presets") from unknown
 
     def enforced(self, spec: WorkloadSpec, tenant: str) -> WorkloadSpec:
         """The same for a workload that was accepted: a preset that cannot be expanded any more allows nothing."""
@@ -131,6 +159,19 @@ class LawDesk:
             return replace(spec, residency=merge([spec.residency, *self._expanded(demanded, now_ms)]))
         except PresetUnknown:
             return replace(spec, residency=merge([spec.residency, NOTHING_ALLOWED]))
+
+    def _refusal(self, unknown: PresetUnknown, policy: ResidencyPolicy, path: str) -> RefusalError:
+        """Names the preset by its place in the policy, or the list where it is another's that cannot be expanded."""
+        unexpandable = (index for index, name in enumerate(policy.presets) if not self._expands(name))
+        index = next(unexpandable, None)
+        return RefusalError(Reason.INVALID_FIELD, str(unknown), path if index is None else f"{path}[{index}]")
+
+    def _expands(self, preset: str) -> bool:
+        try:
+            self._source.expand(preset, self._clock.wall_ms())
+        except PresetUnknown:
+            return False
+        return True
 
     def _effective(self, policy: ResidencyPolicy, tenant: str) -> ResidencyPolicy:
         now_ms = self._clock.wall_ms()

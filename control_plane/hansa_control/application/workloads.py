@@ -64,6 +64,7 @@ class Workloads:
     async def plan(self, workload: WorkloadId, spec: WorkloadSpec) -> tuple[Decision, Current]:
         """The decision of this moment, as if the workload's present placements were free; and where it runs."""
         held = self._state.workloads.get(str(workload))
+        self._decider.check_carriers(spec)
         decision = self._decided(workload, spec)
         self._expectations.remember(workload, spec, decision)
         return decision, current_of(held)
@@ -72,8 +73,10 @@ class Workloads:
         """The decision in a world that is other than it is, beside that of this moment. Nothing expects it later."""
         held = self._state.workloads.get(str(workload))
         lawful = self._decider.laws.checked(spec, workload.tenant)
+        explicit = self._decider.laws.supposed(overlay, spec)
+        self._decider.check_carriers(spec, overlay)
         return WhatIf(
-            self._decider.decide_under(overlay, lawful, held), self._decider.decide(lawful, held), current_of(held)
+            self._decider.decide_under(explicit, lawful, held), self._decider.decide(lawful, held), current_of(held)
         )
 
     def _decided(self, workload: WorkloadId, spec: WorkloadSpec) -> Decision:
@@ -110,6 +113,7 @@ class Workloads:
             raise RefusalError(Reason.NOT_FOUND, f"{workload} was accepted under this request id and deleted since")
         if held is not None and held.state is WorkloadState.DELETING:
             raise RefusalError(Reason.ALREADY_EXISTS, f"{workload} is being deleted; try again when it is gone", "name")
+        self._decider.check_carriers(spec)
         accepted = self._change(held, spec) if held else self._accept(caller, workload, spec)
         self._remember(caller, request_id, payload_digest, workload)
         await self._state.commit()

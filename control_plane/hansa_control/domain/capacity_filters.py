@@ -12,6 +12,7 @@ from hansa_control.domain.capacity import is_acceptable_model
 from hansa_control.domain.columns import Columns, Pools, Standing
 from hansa_control.domain.filters import Ints, Mask, Question, free_in, inventory_of, rejected
 from hansa_control.domain.model import AcceleratorNeed, ConstraintResult, Reason, Rejection
+from hansa_control.domain.near_names import NearNames
 from hansa_control.domain.units import format_euro
 
 GPU_MODEL = "GpuModel"
@@ -255,9 +256,17 @@ def _words(standing: Standing, need: AcceleratorNeed, models_in: dict[int, list[
     return _Words(
         models=tuple(_models_text(pools, row, models_in.get(row)) for row in range(len(standing.zones))),
         memory={row: f"{pool.memory_mib} MiB on {pool.key}" for row, pool in largest.items()},
-        model_bound=f"any of {', '.join(need.any_of)}" if need.any_of else "any model",
+        model_bound=f"any of {', '.join(need.any_of)}{_nearest(pools, need)}" if need.any_of else "any model",
         memory_bound=f">= {need.memory_mib_min} MiB",
     )
+
+
+def _nearest(pools: Pools, need: AcceleratorNeed) -> str:
+    """The model that is named most like the first that no zone has, where no zone has any of them."""
+    kinds = [pools.kinds[kind] for kind in np.unique(pools.kind).tolist()]
+    if any(is_acceptable_model(need, pool) for pool in kinds):
+        return ""
+    return NearNames(name for pool in kinds for name in (pool.model, pool.key)).hint(need.any_of[0])
 
 
 def _models_text(pools: Pools, zone: int, suited: list[int] | None) -> str:

@@ -26,8 +26,13 @@ def finding(reason: Reason | None, constraint: str, measured: str, bound: str, e
 
 @lru_cache(maxsize=1_024)
 def format_countries(countries: Countries) -> str:
-    """A set of countries for people: ``{NO,SE}``, ``any but {RU}``, ``{NO,SE} but {SE}``; ``no country`` if empty."""
-    if countries.allowed is not None and not countries.allowed - countries.denied:
+    """A set of countries for people: ``{NO,SE}``, ``any but {RU}``, ``{NO,SE} but not {SE}``; ``no country`` if empty.
+
+    What is denied beside an allow-list is told where the list has it; elsewhere it is not allowed anyhow.
+    """
+    if countries.allowed is None:
+        return f"any but {format_set(countries.denied)}" if countries.denied else "any"
+    if not countries.allowed - countries.denied:
         return NO_COUNTRY
-    allowed = "any" if countries.allowed is None else format_set(countries.allowed)
-    return f"{allowed} but {format_set(countries.denied)}" if countries.denied else allowed
+    denied = countries.allowed & countries.denied
+    return f"{format_set(countries.allowed)} but not {format_set(denied)}" if denied else format_set(countries.allowed)

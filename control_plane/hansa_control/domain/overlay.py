@@ -26,6 +26,9 @@ from hansa_control.domain.model import (
 from hansa_control.domain.network import Network, NetworkChange
 from hansa_control.domain.snapshot import Measured, Snapshot
 
+SLIP_ALIKE_MIN = 0.85
+"""How much alike, of 1, a name is before that of a link with its ends in the other order is thought of."""
+
 
 class OverlayInvalid(ValueError):
     """An overlay that does not fit the world; ``field`` is the path to what is wrong in it."""
@@ -96,18 +99,33 @@ def spec_under(overlay: Overlay, spec: WorkloadSpec) -> WorkloadSpec:
 
 def _network(network: Network, overlay: Overlay, generation: int) -> Network:
     links, nodes = {link.name for link in overlay.links}, {node.name for node in overlay.nodes}
-    _require_known("links_removed", "link", overlay.links_removed, _link_names(network))
+    links_removed = [_as_named(network, name) for name in overlay.links_removed]
+    _require_known("links_removed", "link", links_removed, _link_names(network))
     _require_known("nodes_removed", "node", overlay.nodes_removed, network.node_index)
-    _require_not_both("links_removed", overlay.links_removed, links)
+    _require_not_both("links_removed", links_removed, links)
     _require_not_both("nodes_removed", overlay.nodes_removed, nodes)
-    change = NetworkChange(
-        overlay.nodes, overlay.links, frozenset(overlay.nodes_removed), frozenset(overlay.links_removed)
-    )
+    change = NetworkChange(overlay.nodes, overlay.links, frozenset(overlay.nodes_removed), frozenset(links_removed))
     changed = network.with_changes(generation, change)
     for index, link in enumerate(overlay.links):
         _require_node(f"links[{index}].node_a", link.node_a, changed)
         _require_node(f"links[{index}].node_b", link.node_b, changed)
     return changed
+
+
+def _as_named(network: Network, name: str) -> str:
+    """The link's own name where a person gave its ends in the other order and it carries both ways; else the same."""
+    at = None if name in _link_names(network) else network.link_index.get(_turned(name))
+    if at is None:
+        return name
+    link = network.links[at]
+    is_named_by_ends = set(name.split("--")) == {link.node_a, link.node_b}
+    return link.name if is_named_by_ends and not link.one_way else name
+
+
+def _turned(name: str) -> str:
+    """``goteborg--oslo`` for ``oslo--goteborg``; empty for what is not two names."""
+    first, dashes, second = name.partition("--")
+    return f"{second}--{first}" if dashes and "--" not in second else ""
 
 
 def _link_names(network: Network) -> set[str]:
@@ -132,7 +150,10 @@ def _require_node(field: str, name: str, network: Network) -> None:
 
 
 def _nearest(name: str, valid: Collection[str]) -> str:
-    near = get_close_matches(name, sorted(valid), n=1)
+    """What was meant, in the order in which it is written or, of the two ends of a link, in the other one."""
+    names = sorted(valid)
+    near = get_close_matches(name, names, n=1, cutoff=SLIP_ALIKE_MIN) or get_close_matches(_turned(name), names, n=1)
+    near = near or get_close_matches(name, names, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

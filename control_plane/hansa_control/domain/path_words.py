@@ -13,6 +13,7 @@ from hansa_control.domain.model import (
     TransitRule,
     Zone,
 )
+from hansa_control.domain.near_names import NearNames
 from hansa_control.domain.residency import Finding, TransitFault, finding, format_transit_rule
 from hansa_control.domain.round_trips import is_access_point
 from hansa_control.domain.route_reasons import explain_no_route, find_bottleneck
@@ -48,14 +49,36 @@ def why_cut_off(network: Network, key: RouteKey, zone: Zone, kept: Memo) -> Find
 def _explained(network: Network, key: RouteKey, zone: Zone) -> Finding:
     point = key.access_point
     if not is_access_point(network, point):
-        bound = "an access point in view"
+        bound = f"an access point in view{_nearest(network, point, only_access_points=True)}"
         return finding(Reason.ACCESS_POINT_UNKNOWN, ACCESS_POINT, point, bound, view(network))
     return no_path(network, key, zone)
+
+
+def _nearest(network: Network, name: str, *, only_access_points: bool) -> str:
+    """The node that is named most like it; kept, as it is the same for every zone."""
+    key = ("nearest", name, only_access_points)
+    known: str | None = network.routes.get(key)
+    if known is None:
+        known = _names(network, only_access_points=only_access_points).hint(name)
+        network.routes.keep(key, known)
+    return known
+
+
+def _names(network: Network, *, only_access_points: bool) -> NearNames:
+    key = ("near names", only_access_points)
+    known: NearNames | None = network.routes.get(key)
+    if known is None:
+        known = NearNames(node.name for node in network.nodes if node.access_point or not only_access_points)
+        network.routes.keep(key, known, weight=len(known) + 1)
+    return known
 
 
 def no_path(network: Network, key: RouteKey, zone: Zone) -> Finding:
     """Why no path that may be used leads to a zone, whatever the key starts from."""
     seen, point = view(network), key.access_point
+    if point not in network.node_index:
+        bound = f"a node in view{_nearest(network, point, only_access_points=False)}"
+        return finding(Reason.UNREACHABLE, REACHABLE, f"there is no node {point}", bound, seen)
     narrow = find_bottleneck(network, key, zone)
     if narrow is not None:
         measured = f"{narrow.bandwidth_kbps} kbit/s from {point}"

@@ -14,6 +14,7 @@ from hansa_control.domain.model import (
     Rejection,
     ZoneState,
 )
+from hansa_control.domain.near_names import NearNames
 
 ZONE_STATE = "ZoneState"
 ARTEFACT = "ArtefactAllowed"
@@ -82,12 +83,22 @@ class Artefact:
         for row in rows:
             inventory = self._columns.zones[row].inventory
             same_name = sorted(x.digest for x in inventory.artefacts if x.name == self._wanted.name)
-            measured = f"allowed as {', '.join(same_name)}" if same_name else "not allowed"
+            measured = f"allowed as {', '.join(same_name)}" if same_name else f"not allowed{self._nearest()}"
             yield rejected(self._columns, row, Reason.ARTEFACT_NOT_ALLOWED, self._result(row, measured))
 
     def passed(self, row: int) -> Iterable[ConstraintResult]:
         """That the artefact is allowed."""
         return () if self.failing[row] else (self._result(row, "allowed"),)
+
+    def _nearest(self) -> str:
+        """The artefact that is named most like one that no zone knows."""
+        kept = self._columns.standing.kept
+        known: str | None = kept.get(("nearest artefact", self._wanted.name))
+        if known is None:
+            names = {at.name for zone in self._columns.zones for at in zone.inventory.artefacts}
+            known = "" if self._wanted.name in names else NearNames(names).hint(self._wanted.name)
+            kept.keep(("nearest artefact", self._wanted.name), known)
+        return known
 
     def _result(self, row: int, measured: str) -> ConstraintResult:
         return ConstraintResult(ARTEFACT, measured, self._bound, inventory_of(self._columns, row))

@@ -62,6 +62,8 @@ def tokens_of(text: str) -> list[Token]:
         if found is None or text.startswith("//", at):
             raise FaultError(at, f"{text[at]!r} is not taken here")
         kind = str(found.lastgroup)
+        if kind == "string":
+            _require_printable(found[0], at)
         touches = bool(tokens) and tokens[-1].at + len(tokens[-1].text) == at
         if kind in ("string", "name") and touches and tokens[-1].kind in ("string", "name", "number"):
             raise FaultError(at, "strings are plain, without prefix or triple quotes, and words stand apart")
@@ -69,6 +71,13 @@ def tokens_of(text: str) -> list[Token]:
             tokens.append(Token(kind, found[0], at))
         at = found.end()
     return tokens
+
+
+def _require_printable(string: str, at: int) -> None:
+    """A predicate is shown to people wherever it refuses a zone, so that none may hold what a terminal obeys."""
+    for offset, char in enumerate(string):
+        if not char.isprintable():
+            raise FaultError(at + offset, f"U+{ord(char):04X} cannot be printed; write {ascii(char)[1:-1]}")
 
 
 def judge(tokens: list[Token]) -> tuple[str, ...]:

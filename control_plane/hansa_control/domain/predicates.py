@@ -18,6 +18,7 @@ is true if either is, even if the other fails.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
@@ -38,6 +39,9 @@ from hansa_control.domain.predicate_grammar import (
 )
 
 PREDICATE = "Predicate"
+
+_STATUS = re.compile(r"^[A-Z_]+: ")
+_ABSENT = re.compile(r'^Key not found in map : "(\w+)"$')
 
 COMPILED_MAX = 1_024
 OUTCOMES_MAX = 65_536
@@ -104,8 +108,16 @@ def _outcome(text: str, read: tuple[_Plain, ...]) -> Outcome:
         kind, value = "ERROR", str(error)
     if kind != "BOOL":
         words = value if kind == "ERROR" else f"came to {kind.lower()}"
-        return Outcome(Reason.PREDICATE_FAILED, f"failed: {' '.join(str(words).split())}")
+        return Outcome(Reason.PREDICATE_FAILED, f"failed: {_one_line(str(words))}")
     return Outcome(None, "true") if value is True else Outcome(Reason.PREDICATE_FALSE, "false")
+
+
+def _one_line(words: str) -> str:
+    """Words of the library without its status: on one line, and such that a terminal shows them and no more, for they
+    may repeat what an expression came to. The one map that there is holds the attributes of a zone.
+    """
+    told = _ABSENT.sub(r"zone.\1 is not known", _STATUS.sub("", " ".join(words.split())))
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in told)
 
 
 def check_predicates(

@@ -90,6 +90,8 @@ def test_a_good_policy_is_taken_in_full() -> None:
         (lambda p: setattr(p.energy, "renewable_percent_min", 101), "energy.renewable_percent_min", "is 100"),
         (lambda p: setattr(p.energy, "carbon_gco2_per_kwh_max", -1), "energy.carbon_gco2_per_kwh_max", "is 0"),
         (lambda p: p.predicates.append("zone.contry == 'NO'"), "predicates[1]", "character 1: zone.contry"),
+        (lambda p: p.predicates.append("zone.name != '\x1b[2J'"), "predicates[1]", "character 15: U+001B cannot be"),
+        (lambda p: p.predicates.append("true &&\n\ttrue"), "predicates[1]", "must be one line"),
         (lambda p: p.predicates.extend(["true"] * 64), "predicates", "at most 64"),
         (lambda p: p.applies_to.append(0), "applies_to[0]", "WEIGHTS"),
         (lambda p: p.presets.append("GDPR"), "presets[1]", "name@YYYY-MM-DD"),

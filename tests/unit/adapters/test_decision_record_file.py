@@ -155,9 +155,42 @@ def test_a_changed_fact_shows_in_the_digest_and_in_what_follows(tmp_path: Path) 
 
 
 def test_a_record_of_somebody_else_is_told_by_its_digest(sound: Path) -> None:
-    code, out, _ = run(sound, "--digest", "sha256:" + "0" * 64, "-o", "json")
+    other = "sha256:" + "0" * 64
+    code, out, _ = run(sound, "--digest", other)
     assert code == 1
-    assert [one["field"] for one in json.loads(out)["differences"]] == ["digest"]
+    assert out.startswith("DIFFERENT: the record is sound, but it is not of the decision that was shown\n")
+    assert "not follow" not in out
+    assert f"{other} was shown: this is the record of another decision" in out
+    code, out, _ = run(sound, "--digest", other, "-o", "json")
+    data = json.loads(out)
+    assert code == 1
+    assert (data["same"], data["sound"], data["differences"]) == (False, True, [])
+    assert (data["digest"], data["digest_shown"]) == (sample_record().digest, other)
+
+
+def test_a_record_of_somebody_else_that_is_unsound_is_told_as_both(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_bytes(changed("decision.choices.0.score", 17.5))
+    code, out, _ = run(path, "--digest", "sha256:" + "0" * 64)
+    assert code == 1
+    assert out.startswith("DIFFERENT: 1 field of the record does not follow")
+    assert "this is the record of another decision" in out
+
+
+@pytest.mark.parametrize(
+    ("digest", "hint"),
+    [
+        ("sha256:12", "lower case\n"),
+        ("nonsense", "lower case\n"),
+        ("sha256:" + "A" * 64, f"did you mean sha256:{'a' * 64}?\n"),
+        ("0" * 64, f"did you mean sha256:{'0' * 64}?\n"),
+    ],
+)
+def test_a_digest_that_is_none_is_refused_as_such(sound: Path, digest: str, hint: str) -> None:
+    code, out, err = run(sound, "--digest", digest)
+    assert (code, out) == (255, "")
+    assert err.startswith(f"error: --digest: '{digest}' is not sha256: and 64 hex digits in lower case")
+    assert err.endswith(hint)
 
 
 def test_a_hypothetical_record_says_so(tmp_path: Path) -> None:

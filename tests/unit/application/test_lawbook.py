@@ -7,7 +7,17 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hansa_control.application.lawbook import LawBook, LawDesk, PresetUnknown
 from hansa_control.application.ports import RefusalError
-from hansa_control.domain.model import LegalRule, Reason, ResidencyPolicy, SiteRule, WorkloadSpec
+from hansa_control.domain.model import (
+    LegalRule,
+    Preferences,
+    Reason,
+    ResidencyPolicy,
+    Selector,
+    SiteRule,
+    SoftConstraint,
+    WorkloadSpec,
+)
+from hansa_control.domain.overlay import Overlay
 from home_operator import HandClock, spec
 
 NORDIC = ResidencyPolicy(site=SiteRule(frozenset({"NO", "SE"})))
@@ -70,7 +80,25 @@ def test_a_preset_is_expanded_and_the_others_hold_beside_it() -> None:
 def test_an_unknown_preset_is_refused_at_submission_by_its_field() -> None:
     with pytest.raises(RefusalError) as refused:
         LawDesk(Laws(), HandClock()).checked(asked(replace(NORDIC, presets=("gdrp",))), "havneby")
-    assert (refused.value.reason, refused.value.field) == (Reason.INVALID_FIELD, "spec.residency.presets")
+    assert (refused.value.reason, refused.value.field) == (Reason.INVALID_FIELD, "spec.residency.presets[0]")
+
+
+def test_an_unknown_preset_is_named_by_its_place_among_the_others() -> None:
+    laws = Laws(presets={"only-no": NORDIC})
+    with pytest.raises(RefusalError, match="no preset gdrp") as refused:
+        LawDesk(laws, HandClock()).checked(asked(ResidencyPolicy(presets=("only-no", "gdrp"))), "havneby")
+    assert refused.value.field == "spec.residency.presets[1]"
+
+
+def test_an_overlays_policy_is_made_explicit_like_a_workloads() -> None:
+    laws = Laws(presets={"only-no": ResidencyPolicy(site=SiteRule(frozenset({"NO"})), presets=("only-no@2026-11-01",))})
+    desk = LawDesk(laws, HandClock())
+    explicit = desk.supposed(Overlay(policy=replace(NORDIC, presets=("only-no",))), asked()).policy
+    assert explicit == ResidencyPolicy(site=SiteRule(frozenset({"NO"})), presets=("only-no@2026-11-01",))
+    assert desk.supposed(Overlay(), asked()) == Overlay()
+    with pytest.raises(RefusalError, match="no preset nope") as refused:
+        desk.supposed(Overlay(policy=ResidencyPolicy(presets=("nope",))), asked())
+    assert (refused.value.reason, refused.value.field) == (Reason.INVALID_FIELD, "overlay.policy.presets[0]")
 
 
 @pytest.mark.parametrize(
@@ -84,6 +112,43 @@ def test_an_app_team_has_only_so_many_predicates(predicates: tuple[str, ...], sa
     with pytest.raises(RefusalError, match=said) as caught:
         LawDesk(Laws(), HandClock()).checked(asked(replace(NORDIC, predicates=predicates)), "havneby")
     assert (caught.value.reason, caught.value.field) == (Reason.LIMIT_EXCEEDED, "spec.residency.predicates")
+
+
+def chosen(count: int) -> Preferences:
+    """Two tiers and wishes with so many predicates in all."""
+    picks = [Selector(predicate=f"zone.name != 'p-{n}'") for n in range(count)]
+    wishes = tuple(SoftConstraint(pick, 100) for pick in picks[2:])
+    return Preferences((*picks[:2], Selector(frozenset({"nordavind"}))), wishes)
+
+
+@pytest.mark.parametrize(
+    ("of_policy", "of_preferences", "of_overlay", "field_path"),
+    [
+        (8, 8, 0, None),
+        (6, 5, 5, None),
+        (15, 2, 0, "spec.preferences.ordered"),
+        (8, 9, 0, "spec.preferences.soft"),
+        (8, 8, 1, "overlay.policy.predicates"),
+        (0, 0, 17, "overlay.policy.predicates"),
+    ],
+)
+def test_policy_preferences_and_what_is_supposed_share_the_predicates_of_a_request(
+    of_policy: int, of_preferences: int, of_overlay: int, field_path: str | None
+) -> None:
+    policy = replace(NORDIC, predicates=tuple(f"zone.name != 'r-{n}'" for n in range(of_policy)))
+    wanted = replace(asked(policy), preferences=chosen(of_preferences))
+    overlay = Overlay(policy=replace(NORDIC, predicates=tuple(f"zone.name != 'o-{n}'" for n in range(of_overlay))))
+    desk = LawDesk(Laws(), HandClock())
+    if field_path is None:
+        assert desk.checked(wanted, "havneby") == wanted
+        assert len((desk.supposed(overlay, wanted).policy or NORDIC).predicates) == of_overlay
+        return
+    with pytest.raises(
+        RefusalError, match=r"17 predicates with .* at most 16 with 2000 are taken of a request"
+    ) as caught:
+        desk.checked(wanted, "havneby")
+        desk.supposed(overlay, wanted)
+    assert (caught.value.reason, caught.value.field) == (Reason.LIMIT_EXCEEDED, field_path)
 
 
 def test_what_the_nation_adds_to_the_most_that_an_app_team_may_ask_still_holds() -> None:

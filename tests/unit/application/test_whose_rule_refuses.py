@@ -65,7 +65,7 @@ async def test_a_broken_policy_names_the_nation_whose_rule_it_is() -> None:
     stage, laws = await running(NORDIC)
     laws.pass_law(nation=denying("NO"))
     await stage.look()
-    told = "SiteResidency: site country NO, bound {NO,SE} but {NO} (rule of the nation)"
+    told = "SiteResidency: site country NO, bound {NO,SE} but not {NO} (rule of the nation)"
     assert stage.condition("Lawful").message == told
     assert stage.event("PolicyBroken") == f"{ZONE}: {told}"
 

@@ -4,6 +4,9 @@ import pytest
 
 from hansa.cli.documents import Screen, Styled, Table, line
 from hansa.cli.figures import age, bound_ms, cpu, memory, plural, rtt_ms
+from hansa.cli.main import _report
+from hansa.cli.session import note
+from hansa.errors import HansaError
 
 LONG = "path goteborg > oslo > trondheim > bodo, probed 4 s ago"
 TABLE = Table(
@@ -51,6 +54,32 @@ def test_five_columns_of_sentences_lose_no_word_at_80_columns(capsys: pytest.Cap
 
 def test_a_wide_terminal_shows_every_column(capsys: pytest.CaptureFixture[str]) -> None:
     assert "CARRIER" in shown(capsys, 200)[0]
+
+
+@pytest.mark.parametrize("width_columns", [0, 80])
+def test_what_a_terminal_would_obey_is_shown_and_not_done(
+    capsys: pytest.CaptureFixture[str], width_columns: int
+) -> None:
+    hostile = "a\x1b[2J\x9b1mb\x00\u202ec\ud800\rd\te"
+    table = Table(("CELL", "STYLED"), ((hostile, Styled(hostile, "red")),))
+    Screen(width_columns=width_columns).show([line(hostile), line(Styled(hostile, "red")), table])
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable()
+    assert out.count(r"a\x1b[2J\x9b1mb\x00\u202ec\ud800\rd\te") == 4
+
+
+def test_line_ends_of_a_cell_still_part_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen(width_columns=80).show([Table(("CELL",), (("one\ntwo",),))])
+    assert capsys.readouterr().out.split() == ["CELL", "one", "two"]
+
+
+def test_a_note_and_an_error_are_harmless_too(capsys: pytest.CaptureFixture[str]) -> None:
+    note("refused by \x1b[31mskargard")
+    _report(HansaError("INVALID_FIELD", "no \x1b]0;title\x07", field="spec\u202e"), with_traceback=False)
+    assert capsys.readouterr().err.splitlines() == [
+        r"refused by \x1b[31mskargard",
+        r"error: INVALID_FIELD (spec\u202e): no \x1b]0;title\x07",
+    ]
 
 
 def test_markup_in_a_message_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from hansa.cli.actions_workload import is_ready, outcome
 from hansa.cli.options import OutputFormat, Until
@@ -78,3 +79,8 @@ def test_yaml_quotes_norway() -> None:
     assert formatted({"countries": ["NO"]}, OutputFormat.YAML) == "countries:\n- 'NO'"
     assert formatted({"a": 1}, OutputFormat.YAML, one_line=True) == "---\na: 1"
     assert formatted({"a": "ø"}, OutputFormat.JSON, one_line=True) == '{"a": "ø"}'
+    hostile = {"a": "ø\x7f\x9b\u202e"}
+    for output in (OutputFormat.JSON, OutputFormat.YAML):
+        shown = formatted(hostile, output, one_line=True)
+        assert shown.replace("\n", "").isprintable()
+        assert yaml.safe_load(shown) == hostile

@@ -9,6 +9,7 @@ from deciding_world import ARTEFACT, H100, L4, LINKS, NODES, NOW_MS, SLICE, spec
 from hansa_control.domain.feasibility import FilterOutcome, filter_zone, judge_zones
 from hansa_control.domain.model import (
     AcceleratorNeed,
+    AccessDemand,
     ArtefactRef,
     Capacity,
     DataClass,
@@ -22,6 +23,7 @@ from hansa_control.domain.model import (
     ZoneBounds,
     ZoneState,
 )
+from hansa_control.domain.near_names import NearNames
 from hansa_control.domain.snapshot import build_snapshot
 
 NORDIC = frozenset({"NO", "SE"})
@@ -176,3 +178,52 @@ def test_data_sources_are_named_whether_their_paths_are_lawful_or_not() -> None:
     assert [row for row in passed(unlawful) if row[0] == "TransitResidency"] == [
         ("TransitResidency", "crosses NO", "{NO,SE}")
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "words"),
+    [
+        ("olso", ["oslo", "bodo"], "; nearest known: oslo"),
+        ("slo", ["oslo", "bodo"], "; nearest known: oslo"),
+        ("osloo", ["oslo", "bodo"], "; nearest known: oslo"),
+        ("osla", ["oslo", "bodo"], "; nearest known: oslo"),
+        ("solo", ["oslo", "bodo"], "; nearest known: oslo"),
+        ("H1OO", ["L4", "H100"], "; nearest known: H100"),
+        ("h100", ["H100"], "; nearest known: H100"),
+        ("L", ["L4", "H100"], "; nearest known: L4"),
+        ("oslo-3", ["oslo-2", "oslo-1"], "; nearest known: oslo-1"),
+        ("atlantis", ["oslo"], ""),
+        ("solol", ["oslo"], ""),
+        ("oslo", [], ""),
+        ("node-77x", [f"node-{n}" for n in range(900)], "; nearest known: node-77"),
+    ],
+)
+def test_the_nearest_of_the_names_that_are_known_is_named(name: str, known: list[str], words: str) -> None:
+    assert NearNames(known).hint(name) == NearNames(reversed(known)).hint(name) == words
+
+
+def test_a_misspelt_name_is_told_the_nearest_by_the_constraint_that_it_fails() -> None:
+    need, artefact = AcceleratorNeed(("L44",), 1, 0), ArtefactRef("ocr-servr", ARTEFACT.digest)
+    wanted = spec(access=(AccessDemand("olso", 1),), accelerator=need, artefact=artefact)
+    assert {found[1:] for found in refused(judge(wanted, pools=(L4,)))} >= {
+        ("AccessPointKnown", "olso", "an access point in view; nearest known: oslo"),
+        ("GpuModel", "nvidia/L4", "any of L44; nearest known: L4"),
+        ("ArtefactAllowed", "not allowed; nearest known: ocr-server", f"ocr-servr@{ARTEFACT.digest}"),
+    }
+
+
+def test_a_model_or_an_artefact_that_some_zone_has_is_told_no_other() -> None:
+    theirs, ours = ArtefactRef("ocr-servr", "sha256:x"), ArtefactRef("ocr-servr", ARTEFACT.digest)
+    other = zone("skargard/umea-1", pools=(H100,), inventory={"artefacts": (theirs,)})
+    wanted = spec(accelerator=AcceleratorNeed(("L44", "H100"), 1, 0), artefact=ours)
+    zones = (zone(pools=(L4,)), other)
+    verdicts = judge_zones(wanted, build_snapshot(12, zones, NODES, LINKS, NOW_MS), NOW_MS)
+    assert "nearest known" not in str(verdicts.rejections())
+    assert "any of L44, H100" in str(verdicts.rejections())
+
+
+def test_a_data_source_at_a_misspelt_node_says_so() -> None:
+    source = DataSource("plates", "olso", "NO", DataClass.INPUT)
+    (found,) = refused(judge(spec(residency=STRICT, data_sources=(source,))))
+    bound = "a node in view; nearest known: oslo"
+    assert found == ("UNREACHABLE", "Reachability", "data source plates: there is no node olso", bound)

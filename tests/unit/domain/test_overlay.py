@@ -191,7 +191,23 @@ def test_a_cut_makes_the_workload_infeasible_where_no_other_way_is_fast_enough()
     assert [str(choice.zone) for choice in decided(cut, tight).choices] == ["nordavind/oslo-1"]
 
 
+def test_a_link_is_cut_by_its_ends_in_either_order() -> None:
+    turned = apply_overlay(world(), Overlay(links_removed=("helsinki--goteborg",)))
+    assert turned.links == apply_overlay(world(), Overlay(links_removed=(CUT,))).links
+    assert CUT not in {link.name for link in turned.links}
+
+
+def test_a_link_that_carries_one_way_or_is_named_otherwise_is_not_found_by_its_ends() -> None:
+    one_way = replace(DIRECT, one_way=True)
+    other = replace(DIRECT, name="north--south")
+    for known, name in ((one_way, "bodo--oslo"), (other, "south--north")):
+        with pytest.raises(OverlayInvalid, match=f"there is no link '{name}'; did you mean '{known.name}'"):
+            apply_overlay(world(links=[*LINKS, known]), Overlay(links_removed=(name,)))
+
+
 REFUSED = [
+    (Overlay(links_removed=("helsinky--goteborg",)), "links_removed[0]", "did you mean 'goteborg--helsinki'?"),
+    (Overlay(links=(SLOW,), links_removed=("bodo--umea",)), "links_removed[0]", "'umea--bodo' is removed and given"),
     (Overlay(links_removed=("goteborg--helsink",)), "links_removed[0]", "did you mean 'goteborg--helsinki'?"),
     (Overlay(nodes_removed=("oslo", "osla")), "nodes_removed[1]", "did you mean 'oslo'?"),
     (Overlay(zones_removed=(ZoneId("nordavind", "bodo-2"),)), "zones_removed[0]", "did you mean 'nordavind/bodo-1'?"),

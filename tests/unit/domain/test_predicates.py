@@ -152,6 +152,18 @@ def test_the_negation_of_an_error_is_no_pass_either() -> None:
     assert evaluate('!("X" in zone.laws)', values(without=LAW)).reason is Reason.PREDICATE_FAILED
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('"X" in zone.laws', "failed: zone.laws is not known"),
+        ("1 / 0 == 1", "failed: divide by zero"),
+        ("zone.models[99] == 'H100'", "failed: Index error: index=99 size="),
+    ],
+)
+def test_a_failed_predicate_says_what_is_not_known_and_not_how_the_library_puts_it(text: str, said: str) -> None:
+    assert evaluate(text, values(without=LAW)).measured.startswith(said)
+
+
 def test_a_text_that_is_no_predicate_rejects_every_zone() -> None:
     found = evaluate("zone.nope", VALUES)
     assert found.reason is Reason.PREDICATE_FAILED
@@ -168,6 +180,11 @@ def test_a_text_that_is_no_predicate_rejects_every_zone() -> None:
         ("has(zone.contry)", "character 5: zone.contry is not an attribute"),
         ("zone.xyz", "attributes are attestations, carbon"),
         ("true &&\n zone.xyz", "character 10: "),
+        ('"\x1b[31m" == zone.name', "at character 2: U+001B cannot be printed; write \\x1b"),
+        ("zone.name != 'a\u202eb'", "at character 16: U+202E cannot be printed; write \\u202e"),
+        ("zone.name != '\x00'", "at character 15: U+0000 cannot be printed"),
+        ("zone.name != '\ud800'", "at character 15: U+D800 cannot be printed"),
+        ("true \x1b", "at character 6: '\\x1b' is not taken here"),
         ("zone", "zone stands for nothing by itself"),
         ('zone["country"] == "NO"', "zone stands for nothing by itself"),
         ("[1].all(zone, zone > 1)", "zone stands for nothing by itself"),

@@ -79,7 +79,7 @@ def test_a_country_may_be_denied_without_an_allow_list() -> None:
 def test_the_rule_reads_in_full() -> None:
     full = TransitRule(NORDIC, frozenset({"x"}), frozenset({"SE"}), True, UnknownPaths.ACCEPT_ENCRYPTED)
     assert format_transit_rule(full) == (
-        "{NO,SE} but {SE} without carriers {x}, encrypted links, unknown links if encrypted"
+        "{NO,SE} but not {SE} without carriers {x}, encrypted links, unknown links if encrypted"
     )
     assert format_transit_rule(TransitRule(frozenset())) == "no country"
 

@@ -56,7 +56,7 @@ def test_what_is_left_out_demands_nothing() -> None:
         ("sjoby", "havneby", "tenants.havneby", "stands twice"),
         ("[RU]", "[Russia]", "owner.control.deny[0]", "did you mean RU?"),
         ("sjoby: none", "sjoby: {}", "tenants.sjoby", "restricts nothing"),
-        ("{preset: gdpr-eea}", "gdpr-eea", "nation", "is not one of none"),
+        ("{preset: gdpr-eea}", "gdpr-eea", "nation", "is no policy; expected rules"),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_place(old: str, new: str, field: str, part: str) -> None:

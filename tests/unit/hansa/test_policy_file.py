@@ -148,7 +148,12 @@ def test_an_inner_list_of_technologies_is_any_of_them() -> None:
 @pytest.mark.parametrize(
     ("text", "field", "part"),
     [
-        ("some", "", "not one of none"),
+        ("{preset: [dora, gdpr-eea@2026-02-30]}", "preset[1]", "no day 2026-02-30; nearest valid: gdpr-eea@2026-02-28"),
+        ("{control: [NO], foreign_share_percent_max: 24.5}", "foreign_share_percent_max", "nearest valid: 24"),
+        ("{control: [NO], foreign_share_percent_max: 1e9}", "foreign_share_percent_max", "nearest valid: 100"),
+        ("some", "", "'some' is no policy; expected rules as in {data: [NO, SE]} (preset, data, control, transit, "),
+        ("null", "", "predicates), or the word none, which restricts nothing"),
+        ("''", "", "is empty; expected rules"),
         ("{}", "", "restricts nothing; name preset, data, control"),
         ("{on_change: drain}", "", "restricts nothing"),
         ("{date: [NO]}", "date", "did you mean data?"),
@@ -186,10 +191,12 @@ def test_an_inner_list_of_technologies_is_any_of_them() -> None:
         ("{energy: {renewable_percent_min: 120}}", "energy.renewable_percent_min", "nearest valid: 100"),
         ("{energy: {carbon_max: 1}}", "energy.carbon_max", "unknown key"),
         ("{predicates: zone}", "predicates", "expected a list"),
+        ('{predicates: ["true", "zone.name != \'\\e[31m\'"]}', "predicates[1]", "characters that can be printed"),
+        ("{predicates: [\"zone.name != '\\u202Ea'\"]}", "predicates[0]", "must be one line of at most 1000"),
+        ('{predicates: ["true\\n&& true"]}', "predicates[0]", "must be one line"),
         ("{preset: []}", "preset", "at least one preset"),
         ("{preset: [gdpr-eea, gdpr-eea]}", "preset[1]", "stands twice"),
         ("{preset: gdpr-eea@today}", "preset", "NAME@YYYY-MM-DD"),
-        ("{preset: gdpr-eea@2026-02-30}", "preset", "NAME@YYYY-MM-DD"),
         ("{data: [NO], on_change: stop}", "on_change", "not one of keep-and-alert, drain, terminate"),
     ],
 )
