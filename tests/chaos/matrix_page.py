@@ -1,0 +1,101 @@
+"""The kill matrix as people read it: a table of steps and victims, on a terminal and as a page."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from matrix_cells import Cell
+from matrix_steps import STEPS
+from promises import SETTLED_WITHIN_S
+
+ROOT = Path(__file__).parents[2]
+
+
+class Outcome(NamedTuple):
+    """What came of a cell: which promise was broken, "" for none, and how long it took."""
+
+    cell: Cell
+    wrong: str
+    seconds: float
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Steps downwards, victims across; in each field what was done to the victim and what came of it."""
+    victims = [victim for victim in _victims() if any(outcome.cell.victim == victim for outcome in outcomes)]
+    steps = [step.full_name for step in STEPS if any(outcome.cell.step == step.full_name for outcome in outcomes)]
+    lines = [f"| step | {' | '.join(victim.replace('-', ' ') for victim in victims)} |"]
+    lines.append("|---" * (len(victims) + 1) + "|")
+    for step in steps:
+        fields = [_field([o for o in outcomes if (o.cell.step, o.cell.victim) == (step, victim)]) for victim in victims]
+        lines.append(f"| {step} | {' | '.join(fields)} |")
+    return "\n".join(lines)
+
+
+def _victims() -> list[str]:
+    processes = dict.fromkeys(victim for step in STEPS for victim in step.victims)
+    links = dict.fromkeys(f"{link}-link" for step in STEPS for link in step.links)
+    return [*processes, *links]
+
+
+def _field(outcomes: Sequence[Outcome]) -> str:
+    broken = [_worded(outcome) for outcome in outcomes if outcome.wrong]
+    kept = [_worded(outcome) for outcome in outcomes if not outcome.wrong]
+    said = [f"**FAILED: {', '.join(broken)}**"] if broken else []
+    return "; ".join([*said, *([f"ok: {', '.join(kept)}"] if kept else [])])
+
+
+def _worded(outcome: Outcome) -> str:
+    return outcome.cell.fault.replace("open-", "open ")
+
+
+PAGE = """\
+# The kill matrix
+
+Two operators with two zones each, as processes, with a fault proxy on every way between them, and app teams at work.
+At the step that a row names, what a column names is struck; it is healed, and within {bound_s:g} s everything must be
+as it was promised, seen with the client and in the machine's table of processes:
+
+- every acknowledged submit is there, under the uid that was answered; what was deleted is not, and stays away;
+- what runs is what is placed, in that zone, once; nothing else runs, at no instant twice, and never more than a zone
+  has room for;
+- through a planned move an instance lives at every instant;
+- after all is deleted, every owner has all of its capacity back.
+
+Written by `make kill-matrix` on {date} at commit `{commit}`: {kept} of {count} cells kept every promise. One alone is
+played by `make kill-matrix CELL=submit/held/home/kill`. How steps are seen without a hook in
+what is tested: [decision 14](adr/0014-killed-by-observation.md).
+
+{table}
+
+| step | meaning |
+|---|---|
+{steps}
+
+| fault | what is done |
+|---|---|
+| kill | SIGKILL, and started again; an instance by its agent |
+| freeze | SIGSTOP for longer than leases, offers and the silence that is allowed to an agent, then SIGCONT |
+| cut | every connection is reset and refused, as long |
+| half-open to, from | what is sent one way is lost and nobody is told; "to" is towards whoever was dialled |
+| slow | a second each way and 20 kB/s, as long |
+"""
+
+
+def page(outcomes: Sequence[Outcome]) -> str:
+    """The table with what it means, without anything that depends on the machine but the date."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return PAGE.format(
+        bound_s=SETTLED_WITHIN_S,
+        date=datetime.now(UTC).date().isoformat(),
+        commit=commit.stdout.strip(),
+        kept=sum(not outcome.wrong for outcome in outcomes),
+        count=len(outcomes),
+        table=table(outcomes),
+        steps="\n".join(f"| {step.full_name} | {step.meaning} |" for step in STEPS),
+    )
