@@ -59,6 +59,8 @@ class FaultProxy:
     def __init__(self, target: tuple[str, int], name: str = "") -> None:
         self.name = name
         self.port = 0
+        self.accepted_count = 0
+        """Connections that were ever asked for, those that were reset at once among them."""
         self._target = target
         self._ways = {way: _Conditions() for way in Way}
         for conditions in self._ways.values():
@@ -146,6 +148,7 @@ class FaultProxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        self.accepted_count += 1
         if self._is_cut:
             _reset(writer)
             return

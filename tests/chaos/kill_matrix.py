@@ -16,12 +16,15 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TypeVar
 
-from matrix_cells import CELL_OF, CELLS, Cell, play
+from matrix_cells import CELL_OF, CELLS, STORE_CELLS, Cell, play
 from matrix_page import Outcome, page, table
 from proxied_world import ProxiedWorld
+from replicated_world import ReplicatedWorld, play_store
 
 JOBS = 2
+WorldT = TypeVar("WorldT", ProxiedWorld, ReplicatedWorld)
 
 
 def main() -> int:
@@ -92,26 +95,50 @@ async def _play_all(cells: Sequence[Cell], jobs: int) -> list[Outcome]:
 async def _work() -> None:
     """Plays the cells that are named on standard input; a world in which a promise was broken is left for another."""
     loop = asyncio.get_running_loop()
-    stack = AsyncExitStack()
-    world: ProxiedWorld | None = None
-    folder = Path()
+    worlds = _Worlds()
     try:
         while name := (await loop.run_in_executor(None, sys.stdin.readline)).strip():
             began_s, wrong = time.monotonic(), ""  # noqa: TID251 - a person waits
             try:
-                if world is None:
-                    folder = Path(tempfile.mkdtemp(prefix="hansa-kill-"))
-                    world = await stack.enter_async_context(ProxiedWorld(folder / "world"))
-                await play(world, CELL_OF[name])
+                await worlds.play(CELL_OF[name])
             except Exception as error:
-                wrong = f"{type(error).__name__}: {error} (logs in {folder}/world/logs)"
-                await stack.aclose()
-                world = None
+                # Whatever it is: this cell has failed, and the next one is played.
+                wrong = f"{type(error).__name__}: {error} (logs in {worlds.folder}/world/logs)"
+                await worlds.leave(keep=True)
             print(json.dumps({"wrong": wrong, "seconds": time.monotonic() - began_s}), flush=True)  # noqa: TID251
     finally:
-        await stack.aclose()
-    if world is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+        await worlds.leave(keep=False)
+
+
+class _Worlds:
+    """One world at a time, of the kind that the cell needs."""
+
+    def __init__(self) -> None:
+        self.folder = Path()
+        self._stack = AsyncExitStack()
+        self._world: ProxiedWorld | ReplicatedWorld | None = None
+
+    async def play(self, cell: Cell) -> None:
+        if cell in STORE_CELLS:
+            await play_store(await self._of_kind(ReplicatedWorld), cell.victim, cell.fault)
+        else:
+            await play(await self._of_kind(ProxiedWorld), cell)
+
+    async def _of_kind(self, kind: type[WorldT]) -> WorldT:
+        if not isinstance(self._world, kind):
+            await self.leave(keep=False)
+            self.folder = Path(tempfile.mkdtemp(prefix="hansa-kill-"))
+            world = await self._stack.enter_async_context(kind(self.folder / "world"))
+            self._world = world
+            return world
+        return self._world
+
+    async def leave(self, *, keep: bool) -> None:
+        """Ends what runs; what it has written stays if it is to be looked at."""
+        await self._stack.aclose()
+        self._world = None
+        if not keep and self.folder.name:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,14 @@ def _cells_of(step: Step) -> list[Cell]:
     return processes + links
 
 
-CELLS: tuple[Cell, ...] = tuple(cell for step in STEPS for cell in _cells_of(step))
+STORE_STEP = "store/under-load"
+STORE_CELLS: tuple[Cell, ...] = (
+    *(Cell(STORE_STEP, victim, fault) for victim in ("leader", "follower", "postgres") for fault in PROCESS_FAULTS),
+    *(Cell(STORE_STEP, "postgres-link", fault) for fault in LINK_FAULTS),
+)
+"""Played in a world of its own: two control planes of one operator on one PostgreSQL."""
+
+CELLS: tuple[Cell, ...] = (*(cell for step in STEPS for cell in _cells_of(step)), *STORE_CELLS)
 CELL_OF: Mapping[str, Cell] = {cell.name: cell for cell in CELLS}
 
 

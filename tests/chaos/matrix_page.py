@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from matrix_cells import Cell
+from matrix_cells import CELLS, Cell
 from matrix_steps import STEPS
 from promises import SETTLED_WITHIN_S
 
@@ -25,20 +25,15 @@ class Outcome(NamedTuple):
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """Steps downwards, victims across; in each field what was done to the victim and what came of it."""
-    victims = [victim for victim in _victims() if any(outcome.cell.victim == victim for outcome in outcomes)]
-    steps = [step.full_name for step in STEPS if any(outcome.cell.step == step.full_name for outcome in outcomes)]
+    victims = list(dict.fromkeys(cell.victim for cell in CELLS if any(o.cell.victim == cell.victim for o in outcomes)))
+    victims.sort(key=lambda victim: victim.endswith("-link"))
+    steps = list(dict.fromkeys(outcome.cell.step for outcome in outcomes))
     lines = [f"| step | {' | '.join(victim.replace('-', ' ') for victim in victims)} |"]
     lines.append("|---" * (len(victims) + 1) + "|")
     for step in steps:
         fields = [_field([o for o in outcomes if (o.cell.step, o.cell.victim) == (step, victim)]) for victim in victims]
         lines.append(f"| {step} | {' | '.join(fields)} |")
     return "\n".join(lines)
-
-
-def _victims() -> list[str]:
-    processes = dict.fromkeys(victim for step in STEPS for victim in step.victims)
-    links = dict.fromkeys(f"{link}-link" for step in STEPS for link in step.links)
-    return [*processes, *links]
 
 
 def _field(outcomes: Sequence[Outcome]) -> str:
@@ -74,6 +69,7 @@ what is tested: [decision 14](adr/0014-killed-by-observation.md).
 | step | meaning |
 |---|---|
 {steps}
+| store/under-load | two control planes on one PostgreSQL, app teams submitting and deleting; "leader" is who writes |
 
 | fault | what is done |
 |---|---|

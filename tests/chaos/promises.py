@@ -6,9 +6,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from proxied_world import ROOM_MILLIS, ZONES, ProxiedWorld
+from hansa_demo.processes import Processes
+from proxied_world import ROOM_MILLIS, ZONES, Instance, ProxiedWorld
 from small_world import READY, until
 
 from hansa.client import Client
@@ -117,7 +118,15 @@ class Watch:
         return found
 
 
-async def settled(world: ProxiedWorld, client: Client, history: History) -> None:
+class World(Protocol):
+    """What must be known of a world to hold it to what was promised in it."""
+
+    processes: Processes
+
+    def instances(self) -> list[Instance]: ...
+
+
+async def settled(world: World, client: Client, history: History) -> None:
     """Returns once everything is as it was promised; AssertionError with what is not, when the bound has passed."""
     wrong: list[str] = []
 
@@ -151,7 +160,7 @@ def _unsettled(workloads: Iterable[workload_pb2.Workload]) -> list[str]:
     ]
 
 
-def _unplaced(world: ProxiedWorld, workloads: Iterable[workload_pb2.Workload]) -> list[str]:
+def _unplaced(world: World, workloads: Iterable[workload_pb2.Workload]) -> list[str]:
     """Claims that run and are not placed, or the other way round, or elsewhere, or not once."""
     placed = Counter((p.zone, p.claim) for workload in workloads for p in workload.placements)
     running = Counter((instance.zone, instance.claim) for instance in world.instances())
@@ -162,7 +171,7 @@ def _unplaced(world: ProxiedWorld, workloads: Iterable[workload_pb2.Workload]) -
     return [*orphans, *missing]
 
 
-async def emptied(world: ProxiedWorld, client: Client, history: History) -> None:
+async def emptied(world: World, client: Client, history: History) -> None:
     """Deletes everything; returns once nothing runs and every owner has all of its capacity back."""
     for workload in [workload async for workload in client.workloads()]:
         await history.delete(client, workload.name.rpartition("/")[2])

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 from fault_proxy import FaultProxy
+from hansa_demo.prepare import Prepared
 from hansa_demo.replicated import SCRIPT
 from small_world import CAST, HOME, PARTNER, SmallWorld, until
 
@@ -178,14 +179,7 @@ class ProxiedWorld(SmallWorld):
 
     def instances(self) -> list[Instance]:
         """Every artefact of this world that lives, from the machine's table of processes, whoever knows of it."""
-        world = str(self.prepared.directory)
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and (ready_file := _ready_file_of(entry)) and ready_file.startswith(world):
-                # OPERATOR/state/ZONE/instances/INSTANCE/home/ready, by way of agents/..
-                operator, _, zone, _, instance, *_ = Path(os.path.relpath(ready_file, world)).parts
-                found.append(Instance(instance, f"{operator}/{zone}", int(entry.name)))
-        return sorted(found)
+        return instances_of(self.prepared)
 
     def is_ready(self, zone: str, instance_prefix: str) -> bool:
         """Whether an instance has said to its agent that it is ready, whatever has come of that yet."""
@@ -221,6 +215,17 @@ def _parsed(lines: list[bytes]) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(found, dict):
             yield found
+
+
+def instances_of(prepared: Prepared) -> list[Instance]:
+    """Every artefact of a prepared world that lives."""
+    world, found = str(prepared.directory), []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (ready_file := _ready_file_of(entry)) and ready_file.startswith(world):
+            # OPERATOR/state/ZONE/instances/INSTANCE/home/ready, by way of agents/..
+            operator, _, zone, _, instance, *_ = Path(os.path.relpath(ready_file, world)).parts
+            found.append(Instance(instance, f"{operator}/{zone}", int(entry.name)))
+    return sorted(found)
 
 
 def _ready_file_of(process: Path) -> str:
