@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from matrix_cells import CELL_OF, CELLS, STORE_CELLS, Cell, play
-from matrix_page import Outcome, page, table
+from matrix_page import Outcome, page, remembered, table
 from proxied_world import ProxiedWorld
 from replicated_world import ReplicatedWorld, play_store
 
@@ -45,7 +45,7 @@ def main() -> int:
     for outcome in failed:
         print(f"{outcome.cell.name} failed: {outcome.wrong}\n  alone: make kill-matrix CELL={outcome.cell.name}")
     if arguments.page:
-        arguments.page.write_text(page(outcomes), encoding="utf-8")
+        arguments.page.write_text(page(remembered(outcomes)), encoding="utf-8")
     print(f"{len(outcomes) - len(failed)} of {len(outcomes)} cells kept every promise")
     return 1 if failed else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from matrix_steps import STEPS
 from promises import SETTLED_WITHIN_S
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "build" / "kill-matrix.json"
 
 
 class Outcome(NamedTuple):
@@ -21,6 +23,7 @@ class Outcome(NamedTuple):
     cell: Cell
     wrong: str
     seconds: float
+    commit: str = ""
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -60,7 +63,7 @@ as it was promised, seen with the client and in the machine's table of processes
 - through a planned move an instance lives at every instant;
 - after all is deleted, every owner has all of its capacity back.
 
-Written by `make kill-matrix` on {date} at commit `{commit}`: {kept} of {count} cells kept every promise. One alone is
+Written by `make kill-matrix` on {date} at {commits}: {kept} of {count} cells kept every promise. One alone is
 played by `make kill-matrix CELL=submit/held/home/kill`. How steps are seen without a hook in
 what is tested: [decision 14](adr/0014-killed-by-observation.md).
 
@@ -81,15 +84,26 @@ what is tested: [decision 14](adr/0014-killed-by-observation.md).
 """
 
 
+def remembered(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """These outcomes and, of cells that were not played now, those of the last time, each with the commit it is of."""
+    found: dict[str, list[str]] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    found |= {outcome.cell.name: [outcome.wrong, _commit()] for outcome in outcomes}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return [Outcome(cell, found[cell.name][0], 0.0, found[cell.name][1]) for cell in CELLS if cell.name in found]
+
+
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def page(outcomes: Sequence[Outcome]) -> str:
     """The table with what it means, without anything that depends on the machine but the date."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
     return PAGE.format(
         bound_s=SETTLED_WITHIN_S,
         date=datetime.now(UTC).date().isoformat(),
-        commit=commit.stdout.strip(),
+        commits=" and ".join(f"`{commit}`" for commit in sorted({outcome.commit for outcome in outcomes})),
         kept=sum(not outcome.wrong for outcome in outcomes),
         count=len(outcomes),
         table=table(outcomes),

@@ -19,7 +19,7 @@ from hansa.client import Client
 from hansa.errors import HansaError
 from hansa.v1 import workload_pb2, zone_pb2
 
-REACHED_WITHIN_S = 30.0
+REACHED_WITHIN_S = 120.0
 SEEN_EVERY_S = 0.005
 PROPOSAL_BYTES = 1_500
 """Of what a home operator sends to its partner: past the greeting of TLS, on to certificate and first call."""
