@@ -65,7 +65,7 @@ as it was promised, seen with the client and in the machine's table of processes
 
 Written by `make kill-matrix` on {date} at {commits}: {kept} of {count} cells kept every promise. One alone is
 played by `make kill-matrix CELL=submit/held/home/kill`. How steps are seen without a hook in
-what is tested: [decision 14](adr/0014-killed-by-observation.md).
+what is tested: [decision 18](adr/0018-killed-by-observation.md).
 
 {table}
 
