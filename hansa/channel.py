@@ -10,9 +10,11 @@ from hansa.profile import Profile
 from hansa.targets import target_of
 
 _DELAY_FIRST_MS, _DELAY_MAX_MS = 100, 2_000
+_CONNECT_MS = 2_000
+"""What TCP, TLS and the first frame may take together, whatever gRPC calls it: operators may be far away, or busy."""
 _CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", _DELAY_FIRST_MS),
-    ("grpc.min_reconnect_backoff_ms", _DELAY_FIRST_MS),
+    ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),
     ("grpc.max_reconnect_backoff_ms", _DELAY_MAX_MS),
     ("grpc.enable_retries", 0),
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),

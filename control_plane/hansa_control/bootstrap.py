@@ -93,6 +93,7 @@ class ControlPlaneProcess:
         self._ids = SystemIds()
         self._metrics = Metrics()
         self._guard = CallGuard(self._metrics, self._clock, self._ids)
+        self._guard.trouble = lambda: store.trouble
         self.links = self._partner_links()
         laws = LawFiles(config.law, self._clock.wall_ms())
         self.application = ControlPlane(
@@ -121,7 +122,7 @@ class ControlPlaneProcess:
             self.ready.set()
             log.info("ready", ports=self.ports)
             work = (link.run() for link in self.links.values())
-            await first_to_end(self._pass_time(), self._until(stop), *work)
+            await first_to_end(self._pass_time(), self._until(stop), self._tell_health(), *work)
         finally:
             await self._shut_down()
 
@@ -141,6 +142,16 @@ class ControlPlaneProcess:
             await self.application.run()
         except* StoreFailed as group:
             raise _first_of(group) from None
+
+    async def _tell_health(self) -> None:
+        """Who can promise nothing, for want of room or database, is not healthy; it still answers what it knows."""
+        told = ""
+        while True:
+            if bool(told) is not bool(trouble := self._guard.trouble()):
+                for server in self._servers:
+                    await server.tell_health(is_serving=not trouble)
+            told = trouble
+            await self._clock.sleep_ms(self._config.timings.tick_ms)
 
     async def _until(self, stop: asyncio.Event) -> None:
         await stop.wait()

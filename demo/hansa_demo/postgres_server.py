@@ -42,6 +42,12 @@ class PostgresServer:
         """``immediate`` is what a power cut leaves: nothing is written any more."""
         self._run("pg_ctl", "-D", str(self._data), "-w", "-m", mode, "stop")
 
+    def pids(self) -> list[int]:
+        """The server and all that it has started."""
+        first = int((self._data / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+        children = Path(f"/proc/{first}/task/{first}/children").read_text(encoding="utf-8").split()
+        return [first, *map(int, children)]
+
     def new_database(self) -> str:
         """The URL of an empty database."""
         name = f"hansa_{next(self._names)}"

@@ -95,7 +95,7 @@ class SmallWorld:
             self.processes.start_agent(*name.split("/"))
             return
         self.processes.start_operator(name)
-        await until(f"{name} listens again", lambda: self._has_said(name, "ready", before))
+        await until(f"{name} listens again", lambda: self._has_said(name, "ready", before), 120.0)
 
     async def _has_said(self, name: str, event: str, before: int) -> bool:
         self.processes.check_alive()

@@ -92,6 +92,35 @@ async def test_a_store_that_fails_is_told_as_unavailable_and_ends_the_process(tm
             assert (await refusal_of(stub.SubmitWorkload(request))).reason == "UNAVAILABLE"
 
 
+async def test_while_the_store_waits_nothing_new_is_promised_what_is_known_is_answered_and_health_says_so(
+    operator: Operator,
+) -> None:
+    submit = service_pb2.SubmitWorkloadRequest(request_id="r1", name=NAME, spec=spec())
+    delete = service_pb2.DeleteWorkloadRequest(request_id="r2", name=NAME)
+    async with operator.channel("api", operator.certificate(Role.TENANT, "acme")) as channel:
+        stub: Any = workload_service_pb2_grpc.WorkloadServiceStub(channel)
+        health = health_pb2_grpc.HealthStub(channel)
+        await stub.SubmitWorkload(submit)
+        operator.store.trouble = "state.db: database or disk is full"
+        for asked in (stub.SubmitWorkload(submit), stub.DeleteWorkload(delete)):
+            refusal = await refusal_of(asked)
+            assert (refusal.reason, "database or disk is full" in refusal.message) == ("UNAVAILABLE", True)
+            assert refusal.retry_after_ms > 0
+        assert (await stub.GetWorkload(service_pb2.GetWorkloadRequest(name=NAME))).workload.name == NAME
+        await becomes(health, health_pb2.HealthCheckResponse.NOT_SERVING)
+        operator.store.trouble = ""
+        await becomes(health, health_pb2.HealthCheckResponse.SERVING)
+        await stub.DeleteWorkload(delete)
+
+
+async def becomes(health: Any, status: int) -> None:
+    """Returns once the health of the listener for app teams is told so."""
+    async with asyncio.timeout(PROCESS_TIMEOUT_S):
+        async for told in health.Watch(health_pb2.HealthCheckRequest(service=SERVICES["api"])):
+            if told.status == status:
+                return
+
+
 # --- as a process ---
 
 

@@ -27,6 +27,8 @@ from hansa_control.application.ports import Clock, IdSource, RefusalError, Store
 from hansa_control.domain.model import Reason
 
 REQUEST_ID_KEYS = (REQUEST_ID_KEY, "x-request-id")
+_ASKING_MORE = frozenset({"SubmitWorkload", "DeleteWorkload", "Propose", "Hold"})
+"""Calls that ask for a new promise. Those that keep one (Confirm, Release) wait for the store."""
 RETRY_AFTER_MS = 1_000
 
 log = structlog.get_logger(__name__)
@@ -87,6 +89,8 @@ class CallGuard(grpc.aio.ServerInterceptor):
         self._clock = clock
         self._ids = ids
         self._stopping = asyncio.Event()
+        self.trouble: Callable[[], str] = lambda: ""
+        """Why nothing new can be promised at present; "" while it can."""
 
     def end_streams(self) -> None:
         """Ends every stream with UNAVAILABLE; streams have no end of their own for which a server could wait."""
@@ -114,6 +118,7 @@ class CallGuard(grpc.aio.ServerInterceptor):
         async def guarded(request: Any, context: Any) -> Any:
             started_us = self._clock.elapsed_us()
             async with self._call(method, context):
+                self._check_may_promise(method)
                 response = await behaviour(_checked(request), context)
                 self._metrics.took(method, self._clock.elapsed_us() - started_us)
                 return response
@@ -128,6 +133,10 @@ class CallGuard(grpc.aio.ServerInterceptor):
                 await first_to_end(_written(outcome, context), self._until_stopping())
 
         return guarded
+
+    def _check_may_promise(self, method: str) -> None:
+        if method.rpartition("/")[2] in _ASKING_MORE and (trouble := self.trouble()):
+            raise RefusalError(Reason.UNAVAILABLE, f"nothing new can be promised, the store waits: {trouble}")
 
     async def _until_stopping(self) -> None:
         await self._stopping.wait()

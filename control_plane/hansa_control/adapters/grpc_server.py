@@ -50,8 +50,13 @@ class GrpcServer:
         credentials = grpc.ssl_server_credentials(pairs, self.listener.client_ca_pem, require_client_auth=True)
         self.port = self._server.add_secure_port(self.listener.address, credentials)
         await self._server.start()
+        await self.tell_health(is_serving=True)
+
+    async def tell_health(self, *, is_serving: bool) -> None:
+        """What whoever asks for the health of this listener's services is told from now on."""
+        status = health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in self.listener.service_names:
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await self._health.set(name, status)
 
     async def drain(self) -> None:
         """Tells whoever asks that this server is going; calls are still answered."""

@@ -24,6 +24,7 @@ class MemoryStore:
         self._pause = pause
         self._turn = asyncio.Lock()
         self._failure = ""
+        self.trouble = ""
 
     async def load(self) -> Mapping[Table, Mapping[str, Record]]:
         self._check()

@@ -239,6 +239,8 @@ class PostgresDatabase:
         lease_s = self._leadership.lease_ms / 1_000
         return {"duty": DUTY, "holder": self._leadership.holder, "lease_s": lease_s, "epoch": self._epoch}
 
+    keeps_connection = False
+
     def may_pass(self, error: Exception) -> bool:
         if not isinstance(error, DBAPIError):
             return False

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
+import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,6 +17,8 @@ from hansa_control.adapters.store_schema import Net, net_of, read_all
 from hansa_control.application.ports import Change, Clock, Record, StoreFailed, Table
 
 ResultT = TypeVar("ResultT")
+
+log = structlog.get_logger(__name__)
 
 PAUSE_MS, PAUSE_MS_MAX = 50, 1_000
 
@@ -41,7 +44,12 @@ class Database(Protocol):
         ...
 
     def may_pass(self, error: Exception) -> bool:
-        """Whether the same, done again on a new connection, may succeed. ``write`` is harmless if done twice."""
+        """Whether the same, done again, may succeed. ``write`` is harmless if done twice."""
+        ...
+
+    @property
+    def keeps_connection(self) -> bool:
+        """Whether what may pass is tried again on the same connection, so that nobody else gets in meanwhile."""
         ...
 
     def explained(self, error: Exception) -> str:
@@ -52,7 +60,11 @@ class Database(Protocol):
 
 
 class Interrupted(Exception):
-    """What a job met may pass: it is to be done again, later."""
+    """What a job met may pass: it is to be done again, later. ``why`` is one sentence for people."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class Patience(NamedTuple):
@@ -78,6 +90,7 @@ class SqlStore:
         self._waiting: deque[Sequence[Change]] = deque()
         self._failure = ""
         self._closed = False
+        self.trouble = ""
 
     async def load(self) -> Mapping[Table, Mapping[str, Record]]:
         return await self.persisting(self._load)
@@ -107,11 +120,22 @@ class SqlStore:
         until_ms = clock.monotonic_ms() + self._patience.duration_ms
         while clock.monotonic_ms() < until_ms:
             try:
-                return await self._on_thread(job, may_be_again=True)
-            except Interrupted:
+                done = await self._on_thread(job, may_be_again=True)
+                self._told("")
+                return done
+            except Interrupted as interrupted:
+                self._told(interrupted.why)
                 await clock.sleep_ms(pause_ms)
                 pause_ms = min(2 * pause_ms, PAUSE_MS_MAX)
         return await self._on_thread(job)
+
+    def _told(self, trouble: str) -> None:
+        """Says once that what is written has to wait, and once that it need not any more."""
+        if trouble and not self.trouble:
+            log.error("store_waits", error=trouble)
+        elif self.trouble and not trouble:
+            log.info("store_goes_on", after=self.trouble)
+        self.trouble = trouble
 
     async def _on_thread(self, job: Callable[[], ResultT], *, may_be_again: bool = False) -> ResultT:
         if self._closed:
@@ -133,11 +157,13 @@ class SqlStore:
         try:
             return job()
         except (StoreFailed, SQLAlchemyError, OSError) as error:
+            why = f"{self._database.name}: {self._database.explained(error)}"
             if may_be_again and self._database.may_pass(error):
-                self._disconnect()
-                raise Interrupted from error
-            self._failure = f"{self._database.name}: {self._database.explained(error)}"
-            raise StoreFailed(self._failure) from error
+                if not self._database.keeps_connection:
+                    self._disconnect()
+                raise Interrupted(why) from error
+            self._failure = why
+            raise StoreFailed(why) from error
 
     def _load(self) -> Mapping[Table, Mapping[str, Record]]:
         return self.in_transaction(self._checked_records)

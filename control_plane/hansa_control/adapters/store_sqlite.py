@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from hansa_control.adapters.store_migrations import bring_up
 from hansa_control.adapters.store_schema import DELETE, RECORDS, Net, keys_deleted, rows_put
-from hansa_control.adapters.store_sql import SqlStore
+from hansa_control.adapters.store_sql import Patience, SqlStore
 from hansa_control.application.ports import StoreFailed
 
 _INSERT = insert(RECORDS)
@@ -22,13 +23,15 @@ _UPSERT = _INSERT.on_conflict_do_update(
 )
 
 _IN_USE = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
+_NO_ROOM = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE"})
+"""A full disk, and a quota or a limit that is reached. What is read or synced wrongly never passes."""
 
 
 class SqliteStore(SqlStore):
     """A Store in a file that this process alone may open; see ``SqlStore``."""
 
-    def __init__(self, path: Path, busy_timeout_ms: int = 1000) -> None:
-        super().__init__(SqliteDatabase(path, busy_timeout_ms))
+    def __init__(self, path: Path, busy_timeout_ms: int = 1000, patience: Patience | None = None) -> None:
+        super().__init__(SqliteDatabase(path, busy_timeout_ms), patience)
 
 
 class SqliteDatabase:
@@ -64,14 +67,21 @@ class SqliteDatabase:
         if deletes := keys_deleted(net):
             connection.execute(DELETE, deletes)
 
+    keeps_connection = True
+
     def may_pass(self, error: Exception) -> bool:
-        """Never: what a file refuses, it refuses because of what it is or because the disk is full."""
-        return False
+        """Want of room alone: whatever else a file refuses, it refuses because of what it is."""
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        if isinstance(cause, OSError):
+            return cause.errno in {errno.ENOSPC, errno.EDQUOT}
+        return getattr(cause, "sqlite_errorname", "") in _NO_ROOM
 
     def explained(self, error: Exception) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         if getattr(cause, "sqlite_errorname", "") in _IN_USE:
             return "in use by another process; each control plane needs a file of its own"
+        if getattr(cause, "sqlite_errorname", "") == "SQLITE_IOERR_WRITE":
+            return f"{cause}: cannot be written to; a quota or a limit is reached, or the disk fails"
         if isinstance(cause, OSError):
             return cause.strerror or str(cause)
         return str(cause)

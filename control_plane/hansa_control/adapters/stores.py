@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from hansa_control.adapters.store_sql import Patience
 from hansa_control.adapters.store_sqlite import SqliteStore
 from hansa_control.adapters.system import SystemClock
 from hansa_control.application.ports import Store
@@ -40,7 +41,7 @@ def check_store(wanted: Wanted) -> None:
 def new_store(file: Path, wanted: Wanted) -> Store:
     """The store, not opened yet; ``check_store`` comes first."""
     if not wanted.postgres:
-        return SqliteStore(file)
+        return SqliteStore(file, patience=Patience(SystemClock(), wanted.patience_ms))
     from hansa_control.adapters.store_postgres import Leadership, PostgresStore
 
     leadership = Leadership(wanted.replica or "", wanted.lease_ms, wanted.patience_ms)

@@ -182,6 +182,11 @@ class Store(Protocol):
 
     async def close(self) -> None: ...
 
+    @property
+    def trouble(self) -> str:
+        """Why what is committed at present has to wait, one sentence; "" while it need not."""
+        ...
+
 
 # --- owners ---------------------------------------------------------------------------------------------------------
 
