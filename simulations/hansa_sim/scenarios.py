@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from hansa_control.domain.model import WorkloadId, WorkloadState
 
+from hansa_sim.drawn import drawn_profiles, play_drawn
 from hansa_sim.geography import THREE_OPERATORS, TWO_OPERATORS, nordic_spec, spread_spec
 from hansa_sim.scenario import Scenario, Stage
 
@@ -97,6 +98,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
         Scenario("two-operators", "the main job between two operators", TWO_OPERATORS, play_main_job),
+        Scenario("drawn", "a world, its app teams and its faults drawn from the seed", drawn_profiles, play_drawn),
         Scenario("storm", "two operators and faults of every kind", TWO_OPERATORS, play_storm),
         Scenario("two-zones", "one workload in a zone of each of two operators", TWO_OPERATORS, play_two_zones),
         Scenario("three-operators-storm", "three operators and faults of every kind", THREE_OPERATORS, play_storm),

@@ -61,6 +61,7 @@ class World:
         self.ended_us = 0
         self.ended_steps = 0
         self.acknowledged: dict[tuple[str, WorkloadId], Acknowledged] = {}
+        self.app_hosts: list[str] = []
 
     def _reporter(self, node: str) -> Callable[[str], None]:
         def report(event: str) -> None:
