@@ -90,7 +90,8 @@ async def play_drawn(stage: Stage) -> None:
 def judge(history: History, break_: Callable[[str], None]) -> None:
     """Breaks whatever name's calls cannot be explained by what is promised, with the calls that nothing explains."""
     for key, calls in history.by_key():
-        stuck = unexplained(WorkloadPromise(), without_repeats(calls))
+        needed = without_repeats(calls)
+        stuck = unexplained(WorkloadPromise(needed), needed)
         if stuck:
             break_(f"{key}: nothing explains " + "; ".join(str(call) for call in stuck))
 

@@ -25,6 +25,10 @@ class Specification(Protocol[StateT]):
 
     def initial(self) -> StateT: ...
 
+    def likeness(self, call: Call) -> Hashable:
+        """Equal for calls that do the same, whoever makes them: without an answer, either may stand for the other."""
+        ...
+
     def after(self, state: StateT, call: Call) -> Iterable[StateT]:
         """What the object may be after the call with this answer; nothing if it could not have answered so.
 
@@ -44,6 +48,7 @@ def unexplained(specification: Specification[StateT], calls: Sequence[Call]) -> 
     CONFIGURATIONS_MAX steps.
     """
     ordered = sorted(calls, key=lambda call: call.invoked_us)
+    before = _alike_before(specification, ordered)
     must = sum(1 << place for place, call in enumerate(ordered) if call.outcome is not Outcome.UNKNOWN)
     seen: set[tuple[int, StateT]] = set()
     open_ends = [(0, specification.initial())]
@@ -57,13 +62,27 @@ def unexplained(specification: Specification[StateT], calls: Sequence[Call]) -> 
         seen.add((taken, state))
         if len(seen) > CONFIGURATIONS_MAX:
             raise TooLarge(f"{len(ordered)} calls, {len(seen)} configurations")
-        places = _next_places(ordered, taken)
+        places = [place for place in _next_places(ordered, taken) if taken & before[place] == before[place]]
         if (taken & must).bit_count() > furthest:
             furthest, stuck = (taken & must).bit_count(), tuple(ordered[place] for place in places)
         # The last is tried first: those that must be taken, the earliest of them before all others.
         for place in sorted(places, key=lambda place: (must >> place & 1, -place)):
             open_ends.extend((taken | 1 << place, after) for after in specification.after(state, ordered[place]))
     return stuck
+
+
+def _alike_before(specification: Specification[StateT], ordered: Sequence[Call]) -> list[int]:
+    """For each call without an answer, as a bit, the one before it that does the same: it may happen whenever this one
+    may, so it is taken first; 0 where there is none.
+    """
+    last: dict[Hashable, int] = {}
+    before: list[int] = []
+    for place, call in enumerate(ordered):
+        is_open = call.outcome is Outcome.UNKNOWN
+        before.append(last.get(specification.likeness(call), 0) if is_open else 0)
+        if is_open:
+            last[specification.likeness(call)] = 1 << place
+    return before
 
 
 def _next_places(ordered: Sequence[Call], taken: int) -> list[int]:

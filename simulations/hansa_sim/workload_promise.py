@@ -6,6 +6,7 @@ it is placed and moved. A request id that was carried out is carried out once: a
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -31,7 +32,18 @@ class Name(NamedTuple):
 
 
 class WorkloadPromise:
-    """The sequential specification of a workload name."""
+    """The sequential specification of a workload name, for those calls alone that it is made of.
+
+    Request ids that are used once need not be remembered, which leaves far fewer states to look into.
+    """
+
+    def __init__(self, calls: Iterable[Call]) -> None:
+        used = Tally(call.request_id for call in calls)
+        self._repeated = frozenset(request_id for request_id, count in used.items() if count > 1)
+
+    def likeness(self, call: Call) -> tuple[str, ...]:
+        """What a call does; its request id counts if it is used again."""
+        return (call.verb, call.spec, str(call.etag), call.request_id if call.request_id in self._repeated else "")
 
     def initial(self) -> Name:
         """Nothing was ever submitted."""
@@ -42,6 +54,7 @@ class WorkloadPromise:
         verbs = {Verb.SUBMIT: _after_submit, Verb.DELETE: _after_delete, Verb.LOOK: _after_look}
         for now in _by_itself(state):
             for after in verbs[call.verb](now, call):
+                after = after._replace(done=after.done & self._repeated) if len(after.done) > len(now.done) else after
                 if after != now or call.outcome is not Outcome.UNKNOWN:
                     yield after
 
