@@ -53,6 +53,7 @@ class OperatorNode:
         self._network = network
         self._loop, self._streams = surroundings
         self._report = report
+        self.clock = VirtualClock(self._loop, self.skew)
         self._chance = self._streams.stream(f"disk {self.name}")
         self._ids = SimIds(self._streams.stream(f"ids {self.name}"))
         self._context = contextvars.copy_context()
@@ -79,7 +80,7 @@ class OperatorNode:
         """Starts a control plane process on what the store has kept, unless one runs or there is no power."""
         if self.process is not None or self.is_dark:
             return
-        clock = VirtualClock(self._loop, self.skew)
+        self.clock = clock = VirtualClock(self._loop, self.skew)
         ways = {owner: self._way(owner, clock) for owner in self.profile.partners}
         surroundings = Surroundings(self.store, clock, self._ids, dict(ways))
         plane = ControlPlane(self.settings(), self.profile.network, surroundings)
