@@ -98,7 +98,7 @@ class AppTeam:
         call = self._began(name, Verb.LOOK)
 
         async def work(plane: ControlPlane) -> Workload:
-            return plane.queries.workload(WorkloadId(TENANT, name))
+            return await plane.queries.kept_workload(WorkloadId(TENANT, name))
 
         return await self._ask(call, work)
 
@@ -107,7 +107,7 @@ class AppTeam:
         calls = [self._began(name, Verb.LOOK) for name in names]
 
         async def work(plane: ControlPlane) -> tuple[Workload, ...]:
-            return plane.queries.workloads(TENANT, "", LIST_MAX)
+            return await plane.queries.kept_workloads(TENANT, "", LIST_MAX)
 
         answer = await self._call(work)
         if answer is None or isinstance(answer, RefusalError):
