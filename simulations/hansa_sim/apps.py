@@ -52,6 +52,12 @@ class AppTeam:
                 await self.look_at_all(names)
             await asyncio.sleep(self._chance.uniform(0.0, 1.5))
 
+    async def submit(self, name: str, spec: WorkloadSpec) -> None:
+        """Submits under one request id until there is an answer."""
+        request_id = self._chance.word()
+        while not await self._submit(name, request_id, spec):
+            await self._world.pass_s(0.1)
+
     async def delete_all(self, names: Sequence[str]) -> None:
         """Deletes until every name is told to be gone or going."""
         for name in names:

@@ -56,13 +56,14 @@ class Faults:
 
     def crash_operator_at_await(self, operator: str, number: int, down_s: float) -> None:
         """The control plane dies at the ``number``-th await from now that any of its tasks comes back from."""
-        self._crash_at_await(self._world.operators[operator], number, down_s)
+        self.crash_at_await(self._world.operators[operator], number, down_s)
 
     def crash_agent_at_await(self, zone: str, number: int, down_s: float) -> None:
         """An agent dies at the ``number``-th await from now that any of its tasks comes back from."""
-        self._crash_at_await(self._world.zones[zone], number, down_s)
+        self.crash_at_await(self._world.zones[zone], number, down_s)
 
-    def _crash_at_await(self, node: OperatorNode | ZoneNode, number: int, down_s: float) -> None:
+    def crash_at_await(self, node: OperatorNode | ZoneNode, number: int, down_s: float) -> None:
+        """A control plane or an agent dies at an await, and is started again."""
         process = node.process
         if process is None:
             return
