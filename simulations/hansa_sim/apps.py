@@ -52,9 +52,9 @@ class AppTeam:
                 await self.look_at_all(names)
             await asyncio.sleep(self._chance.uniform(0.0, 1.5))
 
-    async def submit(self, name: str, spec: WorkloadSpec) -> None:
+    async def submit(self, name: str, spec: WorkloadSpec, request_id: str = "") -> None:
         """Submits under one request id until there is an answer."""
-        request_id = self._chance.word()
+        request_id = request_id or self._chance.word()
         while not await self._submit(name, request_id, spec):
             await self._world.pass_s(0.1)
 

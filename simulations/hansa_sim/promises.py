@@ -24,6 +24,7 @@ from hansa_control.domain.model import (
     Workload,
     WorkloadState,
     ZoneId,
+    ZoneState,
 )
 
 from hansa_sim.agents import ZoneNode
@@ -135,12 +136,17 @@ class Promises:
                 self._break(f"{after.id} gives up {given_up[0].zone}, which answers, before anything else does")
 
     def _answers(self, placement: Placement) -> bool:
-        """Whether a placement really answers: it is in its owner's ledger and all its instances are ready."""
-        zone = self._world.zone(placement.zone)
+        """Whether a placement really answers and its owner knows it: the zone is heard, the claim was serving, all its
+        instances are ready.
+        """
+        zone, owner = self._world.zone(placement.zone), self._world.plane(placement.zone.operator)
+        heard = owner is not None and any(
+            known.id == placement.zone and known.state is not ZoneState.LOST for known in owner.world.own_zones()
+        )
         claims = self._claims.get(placement.zone.operator, {})
         held = next((claim for (_, name), claim in claims.items() if name == placement.claim), None)
         ready = [i for i in zone.machine.running() if i.is_ready and i.order.claim == placement.claim]
-        return held is not None and held.state is ClaimState.SERVING and len(ready) >= placement.replicas
+        return heard and held is not None and held.state is ClaimState.SERVING and len(ready) >= placement.replicas
 
     # --- the law of what is decided ---
 
