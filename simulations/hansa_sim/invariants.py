@@ -31,6 +31,9 @@ NOTICE_US = 10_000_000
 """How long an operator may take to notice that an instance in its own zone has ended."""
 
 
+LOOK_EVERY_US = 500_000
+"""What must happen by itself, such as the end of a lease, is looked for as time passes."""
+
 WHOLE_PERMILLE = 1_000
 
 
@@ -40,6 +43,7 @@ class Watcher:
     def __init__(self, world: World) -> None:
         self.broken: list[str] = []
         self.look_count = 0
+        self._looked_us = 0
         self._world = world
         self._told: set[str] = set()
         self._seen: dict[tuple[str, str], Workload] = {}
@@ -51,10 +55,11 @@ class Watcher:
         self._promises = Promises(world, self.break_, LAW_LAG_US)
 
     def look(self) -> None:
-        """Checks everything that must hold at any time, if anything may have changed."""
-        if not self._world.is_dirty:
+        """Checks everything that must hold at any time, if anything may have changed or time has passed."""
+        now_us = self._world.loop.now_us
+        if not self._world.is_dirty and now_us - self._looked_us < LOOK_EVERY_US:
             return
-        self._world.is_dirty = False
+        self._world.is_dirty, self._looked_us = False, now_us
         self.look_count += 1
         for zone in self._world.zones.values():
             self._check_machine(zone)

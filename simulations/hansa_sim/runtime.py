@@ -93,6 +93,7 @@ class Machine:
         """As an agent does that has no order for it any more."""
         if instance.is_ready:
             self.asked_to_end.append(instance)
+            self._on_event(f"is to end {instance.order.instance}")
         if instance.runs and not instance.is_deaf:
             low_ms, high_ms = self.manners.stop_ms
             self._power.spawn(self._end_later(instance, self._stream.integer(low_ms, high_ms)))

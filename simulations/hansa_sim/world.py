@@ -7,8 +7,9 @@ import contextvars
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from hansa_control.adapters.task_scope import to_the_end
 from hansa_control.application.control_plane import ControlPlane
-from hansa_control.application.ports import RefusalError
+from hansa_control.application.ports import RefusalError, StoreFailed
 from hansa_control.application.queries import Endpoint
 from hansa_control.domain.model import Reason, Workload, WorkloadId, WorkloadSpec, WorkloadState, ZoneId
 
@@ -152,7 +153,9 @@ class World:
         request_id = request_id or self.streams.stream("request ids").word()
 
         async def work(plane: ControlPlane) -> Workload:
-            return await plane.workloads.submit(_caller(workload), request_id, workload, spec, f"{workload} {spec}")
+            return await to_the_end(
+                plane.workloads.submit(_caller(workload), request_id, workload, spec, f"{workload} {spec}")
+            )
 
         accepted = await self._insist(operator, workload, work)
         self.acknowledged[(operator, workload)] = Acknowledged(operator, workload, spec, deleted=False)
@@ -165,7 +168,9 @@ class World:
 
         async def work(plane: ControlPlane) -> Workload | None:
             try:
-                return await plane.workloads.delete(_caller(workload), request_id, workload, "", f"delete {workload}")
+                return await to_the_end(
+                    plane.workloads.delete(_caller(workload), request_id, workload, "", f"delete {workload}")
+                )
             except RefusalError as refusal:
                 if refusal.reason is Reason.NOT_FOUND:
                     return None
@@ -182,7 +187,7 @@ class World:
         while True:
             try:
                 answer: Workload = await self.network.call((f"app {workload.tenant}", operator), work)  # type: ignore[arg-type]
-            except Unreachable:
+            except (Unreachable, StoreFailed):
                 await asyncio.sleep(0.2)
             else:
                 return answer

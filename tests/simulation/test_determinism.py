@@ -20,7 +20,10 @@ def digests(scenario: str, seeds: str, hash_seed: str) -> list[str]:
     return [json.loads(line)["digest"] for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize(("scenario", "seeds"), [("two-operators", "5..5"), ("three-operators-storm", "5..5")])
+@pytest.mark.parametrize(
+    ("scenario", "seeds"),
+    [("two-operators", "5..5"), ("three-operators-storm", "5..5"), ("drawn", "1..6"), ("awaits", "41..44")],
+)
 def test_the_same_seed_gives_the_same_digest_under_two_hash_seeds(scenario: str, seeds: str) -> None:
     assert digests(scenario, seeds, "0") == digests(scenario, seeds, "4711")
 
