@@ -128,7 +128,8 @@ class AppTeam:
         return f"spiffe://apps.example/tenant/{TENANT}"
 
     def _began(self, name: str, verb: Verb, request_id: str = "", spec: str = "", etag: int = 0) -> Call:
-        return self._history.began(self.name, f"{self._operator}/{name}", verb, request_id, spec, etag)
+        key = f"{self._operator}/{name}"
+        return self._history.began(Call(self.name, key, verb, request_id=request_id, spec=spec, etag=etag))
 
     async def _ask(self, call: Call, work: Callable[[ControlPlane], Awaitable[Workload]]) -> bool:
         """Whether there was an answer."""

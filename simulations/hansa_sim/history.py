@@ -47,7 +47,7 @@ class Call:
     client: str
     key: str
     verb: Verb
-    invoked_us: int
+    invoked_us: int = 0
     request_id: str = ""
     spec: str = ""
     etag: int = 0
@@ -74,9 +74,9 @@ class History:
         self.calls: list[Call] = []
         self._now_us = now_us
 
-    def began(self, client: str, key: str, verb: Verb, request_id: str = "", spec: str = "", etag: int = 0) -> Call:
-        """Notes a question that is about to be asked."""
-        call = Call(client, key, verb, self._now_us(), request_id, spec, etag)
+    def began(self, call: Call) -> Call:
+        """Notes a question that is about to be asked, with the time."""
+        call.invoked_us = self._now_us()
         self.calls.append(call)
         return call
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -16,7 +17,9 @@ PROGRAM = "from hansa_sim.main import app; app()"
 
 def digests(scenario: str, seeds: str, hash_seed: str) -> list[str]:
     command = [sys.executable, "-c", PROGRAM, "run", "--scenario", scenario, "--seeds", seeds, "-o", "json"]
-    done = subprocess.run(command, env={"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True)
+    # What this process imports, the other is to import, too; hash seed aside, it gets nothing else.
+    env = {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     return [json.loads(line)["digest"] for line in done.stdout.splitlines()]
 
 

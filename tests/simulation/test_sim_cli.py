@@ -113,9 +113,9 @@ def test_processes_side_by_side_play_what_one_plays() -> None:
     for jobs in (1, 2):
         digests = told.setdefault(jobs, {})
         for_each = digests.__setitem__
-        sweep.sweep("drawn", range(1, 8), jobs, lambda one, note=for_each: note(one.seed, one.digest))
+        sweep.sweep("drawn", range(3, 6), jobs, lambda one, note=for_each: note(one.seed, one.digest))
     assert told[1] == told[2]
-    assert len(set(told[1].values())) == 7
+    assert len(set(told[1].values())) == 3
 
 
 def test_a_sweep_of_what_is_not_there_is_refused_with_what_would_do() -> None:
