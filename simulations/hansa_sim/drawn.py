@@ -22,11 +22,10 @@ from hansa_sim.geography import (
     spread_spec,
 )
 from hansa_sim.history import History
-from hansa_sim.linearizability import unexplained
 from hansa_sim.scenario import Stage
 from hansa_sim.storms import Storm
 from hansa_sim.streams import Streams
-from hansa_sim.workload_promise import WorkloadPromise, without_repeats
+from hansa_sim.workload_promise import judge
 
 TINY = (replace(FJORD, zones=FJORD.zones[:1]), replace(SKARGARD, zones=SKARGARD.zones[:1]))
 
@@ -85,15 +84,6 @@ async def play_drawn(stage: Stage) -> None:
     for team in teams:
         await team.look_at_all(names)
     judge(history, stage.watcher.break_)
-
-
-def judge(history: History, break_: Callable[[str], None]) -> None:
-    """Breaks whatever name's calls cannot be explained by what is promised, with the calls that nothing explains."""
-    for key, calls in history.by_key():
-        needed = without_repeats(calls)
-        stuck = unexplained(WorkloadPromise(needed), needed)
-        if stuck:
-            break_(f"{key}: nothing explains " + "; ".join(str(call) for call in stuck))
 
 
 def _specs(integer: Callable[[int, int], int]) -> list[WorkloadSpec]:

@@ -9,11 +9,12 @@ from hansa_control.domain.model import WorkloadId, WorkloadState
 
 from hansa_sim.agents import ZoneNode
 from hansa_sim.apps import TENANT, AppTeam
-from hansa_sim.drawn import TINY, drawn_profiles, judge, play_drawn
+from hansa_sim.drawn import TINY, drawn_profiles, play_drawn
 from hansa_sim.geography import THREE_OPERATORS, TWO_OPERATORS, nordic_spec, spread_spec
 from hansa_sim.history import History
 from hansa_sim.operators import OperatorNode
 from hansa_sim.scenario import Scenario, Stage
+from hansa_sim.workload_promise import judge
 
 WARM_UP_S = 4.0
 STORM_S = 45.0

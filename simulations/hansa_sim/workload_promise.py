@@ -7,10 +7,11 @@ it is placed and moved. A request id that was carried out is carried out once: a
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from hansa_sim.history import Call, Outcome, Seen, Verb
+from hansa_sim.history import Call, History, Outcome, Seen, Verb
+from hansa_sim.linearizability import unexplained
 
 UNSEEN = "?"
 """The uid of a workload that was accepted without an answer, until somebody sees it."""
@@ -57,6 +58,15 @@ class WorkloadPromise:
                 after = after._replace(done=after.done & self._repeated) if len(after.done) > len(now.done) else after
                 if after != now or call.outcome is not Outcome.UNKNOWN:
                     yield after
+
+
+def judge(history: History, break_: Callable[[str], None]) -> None:
+    """Breaks whatever name's calls cannot be explained by what is promised, with the calls that nothing explains."""
+    for key, calls in history.by_key():
+        needed = without_repeats(calls)
+        stuck = unexplained(WorkloadPromise(needed), needed)
+        if stuck:
+            break_(f"{key}: nothing explains " + "; ".join(str(call) for call in stuck))
 
 
 def without_repeats(calls: Iterable[Call]) -> list[Call]:

@@ -11,11 +11,11 @@ from hansa_control.application.ports import Change, Put, Table
 from hansa_control.application.workloads import Workloads
 from hansa_control.domain.model import WorkloadId
 from hansa_sim.apps import AppTeam
-from hansa_sim.drawn import judge
 from hansa_sim.geography import nordic_spec
 from hansa_sim.history import History
 from hansa_sim.network import Weather
 from hansa_sim.scenario import Stage
+from hansa_sim.workload_promise import judge
 from stages import outcome_of, play_soundly
 
 LOSSY = Weather(loss_share=0.3, straggler_share=0.5)
