@@ -42,11 +42,11 @@ class Size:
 
 
 SIZES = {
-    "tiny": Size(TINY, 8.0, (0.05, 2.5), 2, 2),
-    "small": Size(TWO_OPERATORS, 12.0, (0.05, 2.5), 3, 3),
-    "large": Size(THREE_OPERATORS, 30.0, (0.05, 2.0), 4, 8),
+    "tiny": Size(TINY, 7.0, (0.05, 2.5), 2, 2),
+    "small": Size(TWO_OPERATORS, 9.0, (0.05, 2.5), 3, 3),
+    "large": Size(THREE_OPERATORS, 20.0, (0.05, 2.0), 4, 8),
 }
-_LOTS = ("tiny",) * 12 + ("small",) * 7 + ("large",)
+_LOTS = ("tiny",) * 14 + ("small",) * 5 + ("large",)
 
 
 def size_of(seed: int) -> str:

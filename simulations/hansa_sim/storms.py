@@ -31,6 +31,7 @@ class Storm:
         self._faults = faults
         self._chance = chance
         self._harms = self._table()
+        self._facts: dict[str, tuple[Fact, ...]] = {}
 
     def kinds(self, count: int) -> tuple[str, ...]:
         """That many kinds of faults, drawn, in order; each is there once."""
@@ -38,12 +39,18 @@ class Storm:
         return tuple(sorted(left.pop(self._chance.integer(0, len(left) - 1)) for _ in range(min(count, len(left)))))
 
     async def rage(self, kinds: tuple[str, ...], duration_s: float, pause_s: tuple[float, float]) -> None:
-        """Faults of these kinds for a time; returns when the last one is repaired."""
+        """Faults of these kinds for a time; returns when it is over, and leaves broken what is broken then."""
         end_us = self._world.loop.now_us + int(duration_s * 1_000_000)
-        async with asyncio.TaskGroup() as group:
-            while self._world.loop.now_us < end_us:
-                await asyncio.sleep(self._chance.uniform(*pause_s))
-                group.create_task(_run(self._harms[self._chance.choice(kinds)]()))
+        harms: list[asyncio.Task[None]] = []
+        while self._world.loop.now_us < end_us:
+            await asyncio.sleep(self._chance.uniform(*pause_s))
+            harms.append(asyncio.create_task(_run(self._harms[self._chance.choice(kinds)]())))
+        await asyncio.sleep(0)  # the last one begins, too
+        for harm in harms:
+            harm.cancel()
+        for ended in await asyncio.gather(*harms, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
     # --- whom and how long ---
 
@@ -136,10 +143,12 @@ class Storm:
     async def _change_law(self) -> None:
         """An owner tells that its parent is abroad now, and later that it is not any more."""
         node = self._world.zone(self._zone())
-        before = node.profile.facts
+        before = self._facts.setdefault(node.name, node.profile.facts)
         node.change_facts(_with_parent(before, "US"))
-        await asyncio.sleep(self._long_s())
-        node.change_facts(before)
+        try:
+            await asyncio.sleep(self._long_s())
+        finally:
+            node.change_facts(before)
 
 
 async def _run(harm: Awaitable[None] | None) -> None:
