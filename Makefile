@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-ha kill-matrix test lint type pytest needs bench stubs docs lock test-containers clean FORCE
+.PHONY: help demo demo-ha kill-matrix test lint type pytest needs bench sim-sweep stubs docs lock test-containers clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,6 +52,10 @@ needs:
 
 bench: $(VENV)/.installed-dev ## Measure; prints a table and writes build/bench.json
 	$(BIN)/python tools/run_benchmarks.py
+
+sim-sweep: $(VENV)/.installed-demo ## Simulate many seeds of faults; SEEDS=1000 START=1 JOBS=0 SCENARIO=drawn
+	$(BIN)/hansa sim sweep --scenario $(or $(SCENARIO),drawn) --start $(or $(START),1) \
+		--seeds $(or $(SEEDS),1000) --jobs $(or $(JOBS),0)
 
 stubs: $(VENV)/.installed-dev ## Write hansa/v1 from proto/
 	tools/generate_stubs.sh

@@ -20,7 +20,7 @@ from hansa_agent.supervisor import Supervisor
 from hansa_control.adapters import codec_zone
 from hansa_control.domain.model import Fact
 
-from hansa_sim.clock import VirtualClock
+from hansa_sim.clock import Skew, VirtualClock
 from hansa_sim.geography import ZoneProfile
 from hansa_sim.kernel import Process, VirtualLoop
 from hansa_sim.network import ConnectionBroken, End, Network
@@ -84,7 +84,7 @@ class ZoneNode:
         self.id = profile.id
         self.name = str(profile.id)
         self.process: Process | None = None
-        self.skew_ms = 0
+        self.skew = Skew()
         self.deaths: list[str] = []
         self._network = network
         self._loop, self._streams = surroundings
@@ -112,7 +112,7 @@ class ZoneNode:
             self._report(f"agent died: {error!r}")
             raise
 
-    def kill_agent(self) -> None:
+    def kill(self) -> None:
         """The agent alone dies; its instances go on."""
         if self.process is None:
             return
@@ -157,7 +157,7 @@ class ZoneNode:
 
     @property
     def clock(self) -> VirtualClock:
-        return VirtualClock(self._loop, self.skew_ms)
+        return VirtualClock(self._loop, self.skew)
 
     def uplink(self, process: Process) -> StreamUplink:
         return StreamUplink(self._network, self.name, process)

@@ -13,16 +13,23 @@ EPOCH_MS = 1_750_000_000_000
 """Wall clock when a simulation begins: 15 June 2025, 15:06:40 UTC."""
 
 
-class VirtualClock:
-    """One host's clocks. Monotonic time begins at 0 with the clock; the wall clock may be off by ``skew_ms``."""
+class Skew:
+    """By how much a host's wall clock is ahead, in milliseconds; whoever changes it makes the clock jump."""
 
-    def __init__(self, loop: VirtualLoop, skew_ms: int = 0) -> None:
+    def __init__(self, ms: int = 0) -> None:
+        self.ms = ms
+
+
+class VirtualClock:
+    """One host's clocks. Monotonic time begins at 0 and never jumps; the wall clock is off by ``skew``."""
+
+    def __init__(self, loop: VirtualLoop, skew: Skew | None = None) -> None:
         self._loop = loop
         self._started_us = loop.now_us
-        self._skew_ms = skew_ms
+        self._skew = skew or Skew()
 
     def wall_ms(self) -> int:
-        return EPOCH_MS + self._loop.now_us // 1_000 + self._skew_ms
+        return EPOCH_MS + self._loop.now_us // 1_000 + self._skew.ms
 
     def monotonic_ms(self) -> int:
         return (self._loop.now_us - self._started_us) // 1_000

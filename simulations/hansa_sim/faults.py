@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
+from hansa_sim.agents import ZoneNode
+from hansa_sim.disks import DiskFault
+from hansa_sim.network import Weather
+from hansa_sim.operators import OperatorNode
 from hansa_sim.streams import Stream
 from hansa_sim.world import World
 
@@ -50,6 +54,74 @@ class Faults:
 
         node.on_pause = on_pause
 
+    def crash_operator_at_await(self, operator: str, number: int, down_s: float) -> None:
+        """The control plane dies at the ``number``-th await from now that any of its tasks comes back from."""
+        self.crash_at_await(self._world.operators[operator], number, down_s)
+
+    def crash_agent_at_await(self, zone: str, number: int, down_s: float) -> None:
+        """An agent dies at the ``number``-th await from now that any of its tasks comes back from."""
+        self.crash_at_await(self._world.zones[zone], number, down_s)
+
+    def crash_at_await(self, node: OperatorNode | ZoneNode, number: int, down_s: float) -> None:
+        """A control plane or an agent dies at an await, and is started again."""
+        process = node.process
+        if process is None:
+            return
+
+        def crash() -> None:
+            self._tell(f"{process.name} dies at its step {process.step_count}")
+            node.kill()
+            self._world.after(down_s, node.start)
+
+        process.at_step(number, crash)
+
+    async def power_operator_off(self, operator: str, down_s: float) -> None:
+        """The control plane's host loses power: it falls silent, its connections are not reset."""
+        node = self._world.operators[operator]
+        node.lose_power()
+        await asyncio.sleep(down_s)
+        node.get_power()
+
+    # --- disks ---
+
+    def fail_commit(self, operator: str, fault: DiskFault) -> None:
+        """The next commit fails: before anything of it is durable, or after all of it is."""
+        self._tell(f"the next commit of {operator} is {fault}")
+        self._world.operators[operator].disk.fail_next(fault)
+
+    async def fill_disk(self, operator: str, for_s: float) -> None:
+        """Nothing can be written until somebody makes room."""
+        disk = self._world.operators[operator].disk
+        self._tell(f"the disk of {operator} is full for {for_s:.1f} s")
+        disk.is_full = True
+        await asyncio.sleep(for_s)
+        disk.is_full = False
+
+    def take_disk(self, operator: str) -> None:
+        """The disk goes away and is there again when the process has been started anew."""
+        self._tell(f"the disk of {operator} is taken away")
+        self._world.operators[operator].store.take_away()
+
+    # --- clocks ---
+
+    async def jump_clock(self, host: str, by_ms: int, for_s: float) -> None:
+        """The wall clock of an operator or of a zone jumps, and later it jumps back."""
+        node = self._world.operators.get(host) or self._world.zones[host]
+        self._tell(f"the wall clock of {host} jumps by {by_ms} ms for {for_s:.1f} s")
+        node.skew.ms += by_ms
+        await asyncio.sleep(for_s)
+        node.skew.ms -= by_ms
+
+    # --- the network ---
+
+    async def foul_weather(self, one: str, other: str, weather: Weather, for_s: float) -> None:
+        """The way between two hosts loses, doubles, delays and reorders."""
+        self._tell(f"foul weather between {one} and {other} for {for_s:.1f} s")
+        self._world.network.set_weather(one, other, weather)
+        await asyncio.sleep(for_s)
+        self._world.network.set_weather(one, other, None)
+        self._tell(f"fair weather between {one} and {other}")
+
     async def freeze_operator(self, operator: str, for_s: float) -> None:
         """The control plane's machine is suspended and goes on later as if nothing had been."""
         process = self._world.operators[operator].process
@@ -60,18 +132,18 @@ class Faults:
         await asyncio.sleep(for_s)
         process.thaw()
 
-    async def slow_disk(self, operator: str, for_s: float) -> None:
-        """Commits take up to 400 ms each."""
+    async def slow_disk(self, operator: str, for_s: float, pause_us: tuple[int, int] = (20_000, 200_000)) -> None:
+        """Commits take long: twice a time between these two each."""
         node = self._world.operators[operator]
         self._tell(f"the disk of {operator} is slow for {for_s:.1f} s")
-        before, node.pause_us = node.pause_us, (20_000, 200_000)
+        before, node.pause_us = node.pause_us, pause_us
         await asyncio.sleep(for_s)
         node.pause_us = min(before, (50, 3_000))
 
     async def kill_agent(self, zone: str, down_s: float) -> None:
         """The agent alone dies; what it started goes on."""
         node = self._world.zones[zone]
-        node.kill_agent()
+        node.kill()
         await asyncio.sleep(down_s)
         node.start()
 
@@ -116,6 +188,24 @@ class Faults:
         running = machine.running()
         if running:
             machine.end(chance.choice(running), 139)
+
+    # --- the end of all faults ---
+
+    def repair(self) -> None:
+        """Whatever is broken or may yet break is mended: network, disks, clocks, power; everything is started."""
+        self._tell("everything is repaired")
+        self._world.network.repair()
+        for operator in self._world.operators.values():
+            operator.disk.repair()
+            operator.pause_us = (50, 3_000)
+            operator.get_power()
+        nodes: list[OperatorNode | ZoneNode] = [*self._world.operators.values(), *self._world.zones.values()]
+        for node in nodes:
+            node.skew.ms = 0
+            node.start()
+            if node.process is not None:
+                node.process.thaw()
+                node.process.defuse()
 
     # --- many faults ---
 

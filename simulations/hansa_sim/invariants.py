@@ -21,6 +21,7 @@ from hansa_control.domain.model import (
 
 from hansa_sim.agents import ZoneNode
 from hansa_sim.judging import answers_in_part, answers_wholly, batches, is_lawful, shown, within
+from hansa_sim.promises import Promises
 from hansa_sim.world import World
 
 LAW_LAG_US = 10_000_000
@@ -29,6 +30,9 @@ LAW_LAG_US = 10_000_000
 NOTICE_US = 10_000_000
 """How long an operator may take to notice that an instance in its own zone has ended."""
 
+
+LOOK_EVERY_US = 500_000
+"""What must happen by itself, such as the end of a lease, is looked for as time passes."""
 
 WHOLE_PERMILLE = 1_000
 
@@ -39,6 +43,7 @@ class Watcher:
     def __init__(self, world: World) -> None:
         self.broken: list[str] = []
         self.look_count = 0
+        self._looked_us = 0
         self._world = world
         self._told: set[str] = set()
         self._seen: dict[tuple[str, str], Workload] = {}
@@ -47,15 +52,18 @@ class Watcher:
         self._tokens: dict[str, int] = {}
         self._planes: dict[str, ControlPlane] = {}
         self._since_us: dict[str, int] = {}
+        self._promises = Promises(world, self.break_, LAW_LAG_US)
 
     def look(self) -> None:
-        """Checks everything that must hold at any time, if anything may have changed."""
-        if not self._world.is_dirty:
+        """Checks everything that must hold at any time, if anything may have changed or time has passed."""
+        now_us = self._world.loop.now_us
+        if not self._world.is_dirty and now_us - self._looked_us < LOOK_EVERY_US:
             return
-        self._world.is_dirty = False
+        self._world.is_dirty, self._looked_us = False, now_us
         self.look_count += 1
         for zone in self._world.zones.values():
             self._check_machine(zone)
+        self._promises.check_zones(self._world.zones.values())
         for name, operator in self._world.operators.items():
             if operator.plane is not None:
                 self._check_operator(name, operator.plane)
@@ -93,6 +101,7 @@ class Watcher:
         for key, workload in plane.state.workloads.items():
             self._check_workload((name, key), workload)
         self._check_acknowledged(name, plane)
+        self._promises.check_operator(self._world.operators[name], plane)
 
     def _forget_unkept(self, name: str) -> None:
         """A control plane that starts again knows what was durable; what it had not kept was never promised."""
@@ -237,6 +246,7 @@ class Watcher:
             if (claim.home, claim.name, claim.fencing_token) not in placements:
                 yield f"{name}: claim {claim.name} of {claim.home} is {claim.state} and belongs to no placement"
         yield from self._unsettled_zones(name, placements)
+        yield from self._promises.unlawful_and_untold(name, plane)
 
     def _placements(self) -> set[tuple[str, str, int]]:
         return {

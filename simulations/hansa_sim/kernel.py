@@ -39,6 +39,8 @@ class Process:
         self.name = name
         self.alive = True
         self.frozen = False
+        self.step_count = 0
+        self._fuse: tuple[int, Callable[[], None]] | None = None
         self._backlog: list[tuple[asyncio.Handle, contextvars.Context]] = []
         self._loop = loop
         self._context = contextvars.copy_context()
@@ -54,6 +56,16 @@ class Process:
     def kill(self) -> None:
         self.alive = False
 
+    def at_step(self, number: int, act: Callable[[], None]) -> None:
+        """Calls ``act`` in place of the ``number``-th step from now, before it: tasks wait at an await between any two
+        steps, so a process that ``act`` kills has died at that await. A later call replaces an earlier one.
+        """
+        self._fuse = (self.step_count + number, act)
+
+    def defuse(self) -> None:
+        """Nothing happens at any step any more."""
+        self._fuse = None
+
     def freeze(self) -> None:
         """Stops it as a suspended virtual machine is stopped: time goes on, and it does not notice."""
         self.frozen = True
@@ -67,7 +79,13 @@ class Process:
     def takes(self, step: tuple[asyncio.Handle, contextvars.Context]) -> bool:
         """Whether a step may be taken now; a frozen process keeps it for later, a dead one never takes it."""
         if self.alive and not self.frozen:
-            return True
+            self.step_count += 1
+            if self._fuse is None or self.step_count < self._fuse[0]:
+                return True
+            act, self._fuse = self._fuse[1], None
+            act()
+            if self.alive and not self.frozen:
+                return True
         self._backlog.append(step)
         return False
 

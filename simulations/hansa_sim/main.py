@@ -10,8 +10,11 @@ import typer
 
 from hansa_sim.scenario import Outcome, run_scenario
 from hansa_sim.scenarios import SCENARIOS
+from hansa_sim.sweep import Played, sweep
 
 BROKEN_EXIT_CODE = 1
+PROGRESS_SEEDS = 50
+"""After so many seeds a sweep says how far it is."""
 
 app = typer.Typer(help="Simulate operators, agents and failures on virtual time.", no_args_is_help=True)
 
@@ -45,6 +48,32 @@ def run(
     if form == "line":
         _sum_up(outcomes)
     if not all(outcome.is_sound for outcome in outcomes):
+        raise typer.Exit(BROKEN_EXIT_CODE)
+
+
+@app.command("sweep")
+def sweep_seeds(
+    scenario: Annotated[str, typer.Option(help="Which scenario; see `hansa sim scenarios`.")] = "drawn",
+    start: Annotated[int, typer.Option(min=0, help="The first seed.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1_000,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes side by side; 0: one a core.")] = 0,
+) -> None:
+    """Play many seeds; print one command for each that breaks, and exit 1 if any does."""
+    if scenario not in SCENARIOS:
+        raise typer.BadParameter(f"no scenario {scenario!r}; there are {', '.join(sorted(SCENARIOS))}")
+    played_count = 0
+
+    def tell(played: Played) -> None:
+        nonlocal played_count
+        played_count += 1
+        if played.broken:
+            typer.echo(f"{played.command}\n" + "".join(f"  BROKEN {what}\n" for what in played.broken), nl=False)
+        if played_count % PROGRESS_SEEDS == 0:
+            typer.echo(f"{played_count} of {seeds} seeds", err=True)
+
+    broken = sweep(scenario, range(start, start + seeds), jobs, tell)
+    typer.echo(f"{seeds - len(broken)} of {seeds} seeds sound")
+    if broken:
         raise typer.Exit(BROKEN_EXIT_CODE)
 
 

@@ -1,8 +1,10 @@
-"""An in-memory network between hosts: latency, jitter, cuts, resets; connections that behave and break as TCP's do.
+"""An in-memory network between hosts: latency, jitter, loss, doubles, cuts, resets; connections behave and break as
+TCP's do.
 
-What is sent arrives in order or the connection breaks. A cut stops what is under way: healed soon, it arrives late;
-healed too late, each end has found out by itself and given the connection up. A killed process resets its connections;
-a host without power says nothing any more.
+What is sent on a connection arrives in order or the connection breaks; what is lost on it is sent again, so it and
+all behind it come late. Calls know no order: one may be lost, there or back, arrive twice, or long after others. A cut
+stops what is under way: healed soon, it arrives late; healed too late, each end has found out by itself and given the
+connection up. A killed process resets its connections; a host without power says nothing any more.
 """
 
 from __future__ import annotations
@@ -38,6 +40,16 @@ class Weather:
     notice_cut_us: tuple[int, int] = (1_500_000, 6_000_000)
     late_share: float = 0.5
     """Share of the calls under way at a cut that arrive after it is healed; the others never do."""
+    loss_share: float = 0.0
+    """Share of requests, of answers and of packets of a connection that are lost."""
+    resend_us: int = 300_000
+    """How long it takes until a lost packet of a connection has been sent again."""
+    double_share: float = 0.0
+    """Share of the calls whose request arrives twice; both are carried out, and the first answer counts."""
+    straggler_share: float = 0.0
+    """Share of requests and answers that are overtaken by others."""
+    straggler_us: int = 3_000_000
+    """How much later than usual these arrive, at most."""
 
 
 class End:
@@ -94,6 +106,7 @@ class Network:
 
     def __init__(self, loop: VirtualLoop, stream: Stream, weather: Weather | None = None) -> None:
         self.weather = weather or Weather()
+        self._local: dict[tuple[str, str], Weather] = {}
         self._loop = loop
         self._stream = stream
         self._context = contextvars.copy_context()
@@ -105,8 +118,39 @@ class Network:
         self._ends: list[End] = []
         self._waiting: dict[tuple[str, str], list[Callable[[], None]]] = {}
 
-    def delay_us(self) -> int:
-        return self.weather.latency_us + self._stream.integer(0, self.weather.jitter_us)
+    def set_weather(self, one: str, other: str, weather: Weather | None) -> None:
+        """The weather between two hosts, both ways; None for that of everywhere."""
+        for path in ((one, other), (other, one)):
+            if weather is None:
+                self._local.pop(path, None)
+            else:
+                self._local[path] = weather
+
+    def repair(self) -> None:
+        """Every cut is healed, and the weather is fair everywhere."""
+        self._local.clear()
+        for path in sorted(self._cut):
+            self.heal(*path)
+
+    def weather_on(self, path: tuple[str, str]) -> Weather:
+        return self._local.get(path, self.weather)
+
+    def delay_us(self, path: tuple[str, str] = ("", "")) -> int:
+        weather = self.weather_on(path)
+        return weather.latency_us + self._stream.integer(0, weather.jitter_us)
+
+    def _resent_us(self, path: tuple[str, str]) -> int:
+        """How much later a packet of a connection arrives because it was lost, perhaps more than once."""
+        weather, late_us = self.weather_on(path), 0
+        while weather.loss_share and late_us < 4 * weather.resend_us and self._stream.chance(weather.loss_share):
+            late_us += weather.resend_us
+        return late_us
+
+    def _straggles_us(self, path: tuple[str, str]) -> int:
+        weather = self.weather_on(path)
+        if weather.straggler_share and self._stream.chance(weather.straggler_share):
+            return self._stream.integer(0, weather.straggler_us)
+        return 0
 
     def _after(self, delay_us: int, callback: Callable[..., object], *args: object) -> None:
         self._loop.call_at_us(self._loop.now_us + delay_us, callback, *args, context=self._context)
@@ -216,7 +260,8 @@ class Network:
         listener.process.spawn(listener.accept(peer))
 
     def carry(self, end: End, message: object) -> None:
-        due_us = max(end.last_due_us, self._loop.now_us + self.delay_us())
+        path = (end.host, end.peer_host)
+        due_us = max(end.last_due_us, self._loop.now_us + self.delay_us(path) + self._resent_us(path))
         end.last_due_us = due_us
         end.under_way.append((due_us, message))
         self._loop.call_at_us(due_us, self._pump, end, context=self._context)
@@ -240,16 +285,30 @@ class Network:
         """Calls the service of ``path[1]`` from ``path[0]``: ``work`` gets the service and runs in its process.
 
         What ``work`` raises is raised here. Unreachable if no answer comes in time; the callee is then told to give
-        up, if it can be reached, and may have acted all the same.
+        up, if it can be reached, and may have acted all the same. In foul weather ``work`` may run twice.
         """
         call = _Call(self, path, asyncio.get_running_loop().create_future())
-        self._after(self.delay_us(), call.arrive, work)
+        for _ in range(self._copies(path)):
+            self._after(self.delay_us(path) + self._straggles_us(path), call.arrive, work)
         try:
             answer: AnswerT = await asyncio.wait_for(call.answer, timeout_ms / 1_000)
         except TimeoutError:
             self._after(self.delay_us(), call.abandon)
             raise Unreachable(f"{path[1]} did not answer within {timeout_ms} ms") from None
         return answer
+
+    def _copies(self, path: tuple[str, str]) -> int:
+        """How often a request arrives."""
+        weather = self.weather_on(path)
+        if weather.loss_share and self._stream.chance(weather.loss_share):
+            return 0
+        return 2 if weather.double_share and self._stream.chance(weather.double_share) else 1
+
+    def answer_later(self, path: tuple[str, str], settle: Callable[..., object], *args: object) -> None:
+        """An answer on its way along ``path``; it may be lost."""
+        weather = self.weather_on(path)
+        if not (weather.loss_share and self._stream.chance(weather.loss_share)):
+            self._after(self.delay_us(path) + self._straggles_us(path), settle, *args)
 
     def service(self, host: str) -> tuple[Process, object] | None:
         """The service of a host, if a living process offers one."""
@@ -261,9 +320,6 @@ class Network:
         if self._stream.chance(self.weather.late_share):
             self._waiting.setdefault(path, []).append(arrive)
 
-    def after_delay(self, callback: Callable[..., object], *args: object) -> None:
-        self._after(self.delay_us(), callback, *args)
-
 
 class _Call:
     """One call under way: the request there, the answer back."""
@@ -272,7 +328,8 @@ class _Call:
         self.answer = answer
         self._network = network
         self._path = path
-        self._task: asyncio.Task[Any] | None = None
+        self._back = (path[1], path[0])
+        self._tasks: list[asyncio.Task[Any]] = []
 
     def arrive(self, work: Callable[[Any], Awaitable[Any]]) -> None:
         if self._network.is_cut(*self._path):
@@ -280,22 +337,22 @@ class _Call:
             return
         service = self._network.service(self._path[1])
         if service is None:
-            self._network.after_delay(self._settle, Unreachable(f"{self._path[1]} refuses connections"), None)
+            refused = Unreachable(f"{self._path[1]} refuses connections")
+            self._network.answer_later(self._back, self._settle, refused, None)
             return
         process, target = service
-        self._task = process.spawn(self._serve(work, target))
+        self._tasks.append(process.spawn(self._serve(work, target)))
 
     async def _serve(self, work: Callable[[Any], Awaitable[Any]], target: object) -> None:
         try:
             answer = await work(target)
         except Exception as error:
-            self._network.after_delay(self._settle, error, None)
+            self._network.answer_later(self._back, self._settle, error, None)
         else:
-            self._network.after_delay(self._settle, None, answer)
+            self._network.answer_later(self._back, self._settle, None, answer)
 
     def _settle(self, error: Exception | None, answer: object) -> None:
-        back = (self._path[1], self._path[0])
-        if self._network.is_cut(*back) or self.answer.done():
+        if self._network.is_cut(*self._back) or self.answer.done():
             return
         if error is not None:
             self.answer.set_exception(error)
@@ -303,5 +360,6 @@ class _Call:
             self.answer.set_result(answer)
 
     def abandon(self) -> None:
-        if self._task is not None and not self._network.is_cut(*self._path):
-            self._task.cancel()
+        if not self._network.is_cut(*self._path):
+            for task in self._tasks:
+                task.cancel()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextvars
+from collections.abc import Callable, Iterator
 
 from hansa_control.adapters.agent_link import AgentLink, AgentLinks
 from hansa_control.adapters.store_memory import MemoryStore
 from hansa_control.adapters.task_scope import first_to_end, to_the_end
 from hansa_control.application.control_plane import ControlPlane, Surroundings
-from hansa_control.application.ports import RefusalError
+from hansa_control.application.ports import RefusalError, StoreFailed
 from hansa_control.application.settings import Settings
 from hansa_control.domain.model import Reason, ZoneId
 
 from hansa.errors import ProtocolViolation
-from hansa_sim.clock import SimIds, VirtualClock
+from hansa_sim.clock import SimIds, Skew, VirtualClock
+from hansa_sim.disks import Disk, DiskStore
 from hansa_sim.geography import PEM, OperatorProfile
 from hansa_sim.kernel import Process, VirtualLoop
 from hansa_sim.network import ConnectionBroken, End, Network
@@ -22,6 +24,9 @@ from hansa_sim.partners import OFFERS, PartnerWay, serve_offers
 from hansa_sim.streams import Streams
 
 AGENTS = "agents"
+
+RESTART_MS = (200, 1_500)
+"""How long a supervisor waits before it starts a control plane again that has stopped because its store failed."""
 
 
 class OperatorNode:
@@ -39,18 +44,26 @@ class OperatorNode:
         self.plane: ControlPlane | None = None
         self.process: Process | None = None
         self.pause_us = (50, 3_000)
+        self.pause_us_max = 0
+        self.skew = Skew()
+        self.disk = Disk()
+        self.is_dark = False
         self.on_pause: Callable[[], None] = lambda: None
         self.deaths: list[str] = []
         self._network = network
         self._loop, self._streams = surroundings
         self._report = report
-        self._disk = self._streams.stream(f"disk {self.name}")
+        self.clock = VirtualClock(self._loop, self.skew)
+        self._chance = self._streams.stream(f"disk {self.name}")
         self._ids = SimIds(self._streams.stream(f"ids {self.name}"))
-        self.store = MemoryStore(self._pause)
+        self._context = contextvars.copy_context()
+        self.store = DiskStore(MemoryStore(self._pause), self.disk)
 
     async def _pause(self) -> None:
         self.on_pause()
-        await asyncio.sleep(self._disk.integer(*self.pause_us) / 1_000_000)
+        pause_us = self._chance.integer(*self.pause_us)
+        self.pause_us_max = max(self.pause_us_max, pause_us)
+        await asyncio.sleep(pause_us / 1_000_000)
 
     def settings(self) -> Settings:
         return Settings(
@@ -64,14 +77,14 @@ class OperatorNode:
     # --- life and death ---
 
     def start(self) -> None:
-        """Starts a control plane process on what the store has kept."""
-        if self.process is not None:
+        """Starts a control plane process on what the store has kept, unless one runs or there is no power."""
+        if self.process is not None or self.is_dark:
             return
-        clock = VirtualClock(self._loop)
+        self.clock = clock = VirtualClock(self._loop, self.skew)
         ways = {owner: self._way(owner, clock) for owner in self.profile.partners}
         surroundings = Surroundings(self.store, clock, self._ids, dict(ways))
         plane = ControlPlane(self.settings(), self.profile.network, surroundings)
-        plane.reconciler.on_defect = self._met_defect
+        plane.reconciler.on_defect = self.met_defect
         self.process = Process(self._loop, self.name)
         self.process.spawn(self._main(plane, self.process, clock, ways))
 
@@ -84,9 +97,27 @@ class OperatorNode:
             return
         self.process.kill()
         self._network.drop_process(self.process)
+        self._bury()
+        self._report("control plane killed")
+
+    def lose_power(self) -> None:
+        """The host goes dark: the control plane is gone, and nobody is told."""
+        if self.process is not None:
+            self.process.kill()
+        self._bury()
+        self.is_dark = True
+        self._network.darken(self.name)
+        self._report("power lost")
+
+    def get_power(self) -> None:
+        """Power is back, and the control plane starts."""
+        self.is_dark = False
+        self._network.light(self.name)
+        self.start()
+
+    def _bury(self) -> None:
         self.process = self.plane = None
         self.store = self.store.reopen()
-        self._report("control plane killed")
 
     async def _main(
         self, plane: ControlPlane, process: Process, clock: VirtualClock, ways: dict[str, PartnerWay]
@@ -102,17 +133,26 @@ class OperatorNode:
                     group.create_task(way.run(process))
                 group.create_task(plane.run())
         except Exception as error:
+            if self.disk.has_failed and all(isinstance(leaf, StoreFailed) for leaf in _leaves(error)):
+                self._stopped(_leaves(error))
+                return
             self._died(error)
             raise
 
-    def _met_defect(self, workload: str, defect: Exception) -> None:
+    def _stopped(self, errors: Iterator[BaseException]) -> None:
+        """The store cannot keep its promises, so the process ends, as it must; its supervisor starts another one."""
+        self._report(f"control plane stops: {next(errors)}")
+        self.kill()
+        pause_ms = self._chance.integer(*RESTART_MS)
+        self._loop.call_later(pause_ms / 1_000, self.start, context=self._context)
+
+    def met_defect(self, workload: str, defect: Exception) -> None:
         """The product contains a defect at one workload; here it counts like a death."""
         self.deaths.append(f"{self.name}: {defect!r} at {workload}")
         self._report(f"defect at {workload}: {defect!r}")
 
     def _died(self, error: BaseException) -> None:
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
+        error = next(_leaves(error))
         self.deaths.append(f"{self.name}: {error!r}")
         self._report(f"control plane died: {error!r}")
 
@@ -121,6 +161,14 @@ class OperatorNode:
         self._network.offer(self.name, process, plane)
         self._network.listen(f"{self.name}:{AGENTS}", process, lambda end: serve_agent(end, links))
         self._network.listen(f"{self.name}:{OFFERS}", process, lambda end: serve_offers(end, plane, clock))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _leaves(part)
+    else:
+        yield error
 
 
 # --- the operator's end of an agent's stream ------------------------------------------------------------------------

@@ -60,6 +60,7 @@ class Machine:
         self.records: dict[str, InstanceRecord] = {}
         self.ended_us: dict[str, int] = {}
         self.started: list[tuple[str, int]] = []
+        self.asked_to_end: list[Instance] = []
         self._loop = loop
         self._stream = stream
         self._on_event = on_event
@@ -89,6 +90,10 @@ class Machine:
             self._on_event(f"answers {order.instance}")
 
     def ask_to_end(self, instance: Instance) -> None:
+        """As an agent does that has no order for it any more."""
+        if instance.is_ready:
+            self.asked_to_end.append(instance)
+            self._on_event(f"is to end {instance.order.instance}")
         if instance.runs and not instance.is_deaf:
             low_ms, high_ms = self.manners.stop_ms
             self._power.spawn(self._end_later(instance, self._stream.integer(low_ms, high_ms)))

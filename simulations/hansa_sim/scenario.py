@@ -15,6 +15,7 @@ from hansa_sim.faults import Faults
 from hansa_sim.geography import OperatorProfile
 from hansa_sim.invariants import Watcher
 from hansa_sim.kernel import Deadlock, StepLimit, VirtualLoop
+from hansa_sim.linearizability import TooLarge
 from hansa_sim.world import World
 
 CALM_TIMEOUT_S = 120.0
@@ -46,8 +47,12 @@ class Scenario:
 
     name: str
     title: str
-    profiles: tuple[OperatorProfile, ...]
+    profiles: tuple[OperatorProfile, ...] | Callable[[int], tuple[OperatorProfile, ...]]
     play: Callable[[Stage], Awaitable[None]]
+
+    def profiles_of(self, seed: int) -> tuple[OperatorProfile, ...]:
+        """Who plays: always the same, or drawn from the seed."""
+        return self.profiles(seed) if callable(self.profiles) else self.profiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +75,13 @@ class Outcome:
 def run_scenario(scenario: Scenario, seed: int, on_line: Callable[[str], None] | None = None) -> Outcome:
     """Plays a scenario from a seed; ``on_line`` gets the trace as it grows. Whatever breaks is in the outcome."""
     loop = VirtualLoop()
-    world = World(loop, seed, scenario.profiles, on_line)
+    world = World(loop, seed, scenario.profiles_of(seed), on_line)
     watcher = Watcher(world)
     loop.on_quiet = watcher.look
     with _quiet_logs():
         try:
             loop.run_main(_play(scenario, Stage(world, Faults(world), watcher)))
-        except* (Deadlock, StepLimit, TimeoutError, RefusalError) as errors:
+        except* (Deadlock, StepLimit, TimeoutError, RefusalError, TooLarge) as errors:
             for error in errors.exceptions:
                 watcher.break_(f"the play ended early: {error!r}")
     for death in world.deaths():

@@ -7,8 +7,14 @@ from collections.abc import Mapping
 
 from hansa_control.domain.model import WorkloadId, WorkloadState
 
+from hansa_sim.agents import ZoneNode
+from hansa_sim.apps import TENANT, AppTeam
+from hansa_sim.drawn import TINY, drawn_profiles, play_drawn
 from hansa_sim.geography import THREE_OPERATORS, TWO_OPERATORS, nordic_spec, spread_spec
+from hansa_sim.history import History
+from hansa_sim.operators import OperatorNode
 from hansa_sim.scenario import Scenario, Stage
+from hansa_sim.workload_promise import judge
 
 WARM_UP_S = 4.0
 STORM_S = 45.0
@@ -93,10 +99,33 @@ async def play_two_zones(stage: Stage) -> None:
     await stage.calm()
 
 
+async def play_awaits(stage: Stage) -> None:
+    """A workload comes, moves between two operators and goes, and one process dies at one await: the seed says which.
+
+    Seeds count through the processes, and then through the awaits of each: so many in a row try each await there is.
+    """
+    world, seed = stage.world, stage.world.streams.seed
+    await world.pass_s(WARM_UP_S)
+    history = History(lambda: world.loop.now_us)
+    team = AppTeam(world, history, "fjord", 0)
+    processes: list[OperatorNode | ZoneNode] = [*world.operators.values(), *world.zones.values()]
+    stage.faults.crash_at_await(processes[seed % len(processes)], seed // len(processes) + 1, down_s=0.3)
+    for spec in (nordic_spec(access="sto"), nordic_spec(access="osl")):
+        await team.submit("app", spec)
+        await world.until_state("fjord", WorkloadId(TENANT, "app"), WorkloadState.RUNNING, 60)
+        await world.pass_s(2)
+    await team.delete_all(["app"])
+    await stage.calm(30)
+    await team.look("app")
+    judge(history, stage.watcher.break_)
+
+
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
         Scenario("two-operators", "the main job between two operators", TWO_OPERATORS, play_main_job),
+        Scenario("awaits", "one process dies at one await; seeds count through them all", TINY, play_awaits),
+        Scenario("drawn", "a world, its app teams and its faults drawn from the seed", drawn_profiles, play_drawn),
         Scenario("storm", "two operators and faults of every kind", TWO_OPERATORS, play_storm),
         Scenario("two-zones", "one workload in a zone of each of two operators", TWO_OPERATORS, play_two_zones),
         Scenario("three-operators-storm", "three operators and faults of every kind", THREE_OPERATORS, play_storm),

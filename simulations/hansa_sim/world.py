@@ -7,8 +7,9 @@ import contextvars
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from hansa_control.adapters.task_scope import to_the_end
 from hansa_control.application.control_plane import ControlPlane
-from hansa_control.application.ports import RefusalError
+from hansa_control.application.ports import RefusalError, StoreFailed
 from hansa_control.application.queries import Endpoint
 from hansa_control.domain.model import Reason, Workload, WorkloadId, WorkloadSpec, WorkloadState, ZoneId
 
@@ -61,6 +62,7 @@ class World:
         self.ended_us = 0
         self.ended_steps = 0
         self.acknowledged: dict[tuple[str, WorkloadId], Acknowledged] = {}
+        self.app_hosts: list[str] = []
 
     def _reporter(self, node: str) -> Callable[[str], None]:
         def report(event: str) -> None:
@@ -151,7 +153,9 @@ class World:
         request_id = request_id or self.streams.stream("request ids").word()
 
         async def work(plane: ControlPlane) -> Workload:
-            return await plane.workloads.submit(_caller(workload), request_id, workload, spec, f"{workload} {spec}")
+            return await to_the_end(
+                plane.workloads.submit(_caller(workload), request_id, workload, spec, f"{workload} {spec}")
+            )
 
         accepted = await self._insist(operator, workload, work)
         self.acknowledged[(operator, workload)] = Acknowledged(operator, workload, spec, deleted=False)
@@ -164,7 +168,9 @@ class World:
 
         async def work(plane: ControlPlane) -> Workload | None:
             try:
-                return await plane.workloads.delete(_caller(workload), request_id, workload, "", f"delete {workload}")
+                return await to_the_end(
+                    plane.workloads.delete(_caller(workload), request_id, workload, "", f"delete {workload}")
+                )
             except RefusalError as refusal:
                 if refusal.reason is Reason.NOT_FOUND:
                     return None
@@ -181,7 +187,7 @@ class World:
         while True:
             try:
                 answer: Workload = await self.network.call((f"app {workload.tenant}", operator), work)  # type: ignore[arg-type]
-            except Unreachable:
+            except (Unreachable, StoreFailed):
                 await asyncio.sleep(0.2)
             else:
                 return answer

@@ -52,6 +52,7 @@ from hansa_control.domain.model import (
     WorkloadState,
     ZoneId,
 )
+from hansa_sim.disks import Disk, DiskStore
 
 SPEC = WorkloadSpec(
     ArtefactRef("asr", "sha256:0"),
@@ -95,6 +96,17 @@ class MemoryMedium:
         return self._store
 
 
+class DiskMedium:
+    """The simulation's store, on a disk that does not fail: it must promise the same."""
+
+    def __init__(self) -> None:
+        self._store = DiskStore(MemoryStore(), Disk())
+
+    async def restart(self) -> Store:
+        self._store = self._store.reopen()
+        return self._store
+
+
 class SqliteMedium:
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -119,7 +131,7 @@ class PostgresMedium:
         return self._store
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["memory", "disk", "sqlite", "postgres"])
 async def medium(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Medium]:
     yield (medium := _medium(request, tmp_path))
     await (await medium.restart()).close()
@@ -128,6 +140,8 @@ async def medium(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 def _medium(request: pytest.FixtureRequest, folder: Path) -> Medium:
     if request.param == "memory":
         return MemoryMedium()
+    if request.param == "disk":
+        return DiskMedium()
     if request.param == "sqlite":
         return SqliteMedium(folder / "control.sqlite")
     return PostgresMedium(request.getfixturevalue("postgres").new_database())

@@ -92,6 +92,37 @@ def test_what_a_process_starts_dies_with_it() -> None:
     assert run(main) == [1_000_000, 2_000_000]
 
 
+@pytest.mark.parametrize(("number", "told"), [(1, []), (2, ["one"]), (3, ["one", "two"]), (9, ["one", "two", "three"])])
+def test_a_process_dies_at_the_await_that_was_chosen(number: int, told: list[str]) -> None:
+    async def main(loop: VirtualLoop) -> list[str]:
+        said: list[str] = []
+
+        async def work() -> None:
+            for word in ("one", "two", "three"):
+                said.append(word)
+                await asyncio.sleep(0)
+
+        process = Process(loop, "victim")
+        process.spawn(work())
+        process.at_step(number, process.kill)
+        await asyncio.sleep(1)
+        return said
+
+    assert run(main) == told
+
+
+def test_a_process_that_was_defused_lives_on() -> None:
+    async def main(loop: VirtualLoop) -> bool:
+        process = Process(loop, "spared")
+        process.at_step(1, process.kill)
+        process.defuse()
+        process.spawn(asyncio.sleep(0))
+        await asyncio.sleep(1)
+        return process.alive
+
+    assert run(main)
+
+
 def test_a_frozen_process_catches_up_when_it_thaws() -> None:
     async def main(loop: VirtualLoop) -> list[int]:
         ticks: list[int] = []

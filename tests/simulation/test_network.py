@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from hansa_sim.kernel import Process, VirtualLoop, run
-from hansa_sim.network import ConnectionBroken, End, Network, Unreachable
+from hansa_sim.network import ConnectionBroken, End, Network, Unreachable, Weather
 from hansa_sim.streams import Streams
 
 Play = Callable[[VirtualLoop, Network, Process], Awaitable[None]]
@@ -147,5 +147,85 @@ def test_what_the_callee_raises_is_raised_at_the_caller() -> None:
         network.offer("b", Process(loop, "b"), "service")
         with pytest.raises(KeyError):
             await network.call(("a", "b"), serve)
+
+    play(work)
+
+
+# --- foul weather ---------------------------------------------------------------------------------------------------
+
+
+async def asked(network: Network, count: int) -> tuple[list[int], int]:
+    """What arrived, in its order, of that many calls made at once; how many were answered."""
+    arrived: list[int] = []
+
+    def serve(number: int) -> Callable[[object], Awaitable[int]]:
+        async def work(service: object) -> int:
+            arrived.append(number)
+            return number
+
+        return work
+
+    calls = [network.call(("a", "b"), serve(number)) for number in range(count)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    return arrived, sum(isinstance(answer, int) for answer in answers)
+
+
+def in_weather(weather: Weather) -> tuple[list[int], int]:
+    told: list[tuple[list[int], int]] = []
+
+    async def work(loop: VirtualLoop, network: Network, process: Process) -> None:
+        network.offer("b", Process(loop, "b"), "service")
+        network.set_weather("a", "b", weather)
+        told.append(await asked(network, 200))
+
+    play(work)
+    return told[0]
+
+
+def test_in_fair_weather_every_call_arrives_once_and_is_answered() -> None:
+    arrived, answered = in_weather(Weather())
+    assert (sorted(arrived), answered) == (list(range(200)), 200)
+
+
+def test_calls_are_lost_there_and_back() -> None:
+    arrived, answered = in_weather(Weather(loss_share=0.3))
+    assert 100 < len(arrived) < 180
+    assert 70 < answered < len(arrived)
+
+
+def test_calls_arrive_twice_and_are_answered_once() -> None:
+    arrived, answered = in_weather(Weather(double_share=0.5))
+    assert 250 < len(arrived) < 350
+    assert answered == 200
+
+
+def test_calls_overtake_each_other() -> None:
+    arrived, answered = in_weather(Weather(straggler_share=0.2, straggler_us=500_000))
+    assert arrived != sorted(arrived)
+    assert answered == 200
+
+
+def test_what_is_lost_on_a_connection_comes_late_and_in_order() -> None:
+    async def work(loop: VirtualLoop, network: Network, process: Process) -> None:
+        _, got = listen(loop, network)
+        network.set_weather("a", "b", Weather(loss_share=0.3))
+        end = network.connect("a", process, "b:echo")
+        for number in range(100):
+            end.send(number)
+        await asyncio.sleep(0.1)
+        assert len(got) < 100
+        await asyncio.sleep(5)
+        assert got == list(range(100))
+
+    play(work)
+
+
+def test_the_weather_is_local_and_passes() -> None:
+    async def work(loop: VirtualLoop, network: Network, process: Process) -> None:
+        foul = Weather(loss_share=1.0)
+        network.set_weather("a", "b", foul)
+        assert (network.weather_on(("b", "a")), network.weather_on(("a", "c"))) == (foul, network.weather)
+        network.repair()
+        assert network.weather_on(("a", "b")) == network.weather
 
     play(work)

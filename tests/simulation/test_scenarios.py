@@ -130,7 +130,7 @@ def test_an_agent_that_was_given_up_is_told_to_stop_what_now_runs_elsewhere() ->
     async def play(stage: Stage) -> None:
         world = stage.world
         first = await submitted(stage)
-        world.zone(first).kill_agent()
+        world.zone(first).kill()
         await world.pass_s(5)
         assert await running_in(stage) != first
         assert len(world.zone(first).machine.running()) == 1
@@ -368,8 +368,8 @@ def test_a_new_spec_moves_a_workload_without_a_gap() -> None:
 def test_a_wall_clock_an_hour_off_is_refused_and_harms_nobody_else() -> None:
     async def play(stage: Stage) -> None:
         world = stage.world
-        world.zone("fjord/oslo-1").kill_agent()
-        world.zone("fjord/oslo-1").skew_ms = 3_600_000
+        world.zone("fjord/oslo-1").kill()
+        world.zone("fjord/oslo-1").skew.ms = 3_600_000
         world.zone("fjord/oslo-1").start()
         await world.pass_s(3)
         await world.submit("fjord", OCR, nordic_spec())

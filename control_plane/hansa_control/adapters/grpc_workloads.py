@@ -70,14 +70,15 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
     ) -> service_pb2.GetWorkloadResponse:
         workload = codec.name_in(request)
         self._authorise(context, workload)
-        return codec.get_out(self._queries.workload(workload))
+        return codec.get_out(await self._queries.kept_workload(workload))
 
     async def ListWorkloads(
         self, request: service_pb2.ListWorkloadsRequest, context: Any
     ) -> service_pb2.ListWorkloadsResponse:
         tenant = self._peers.peer(context, Role.TENANT).name
         page = codec.page_in(request)
-        return codec.workloads_out(self._queries.workloads(tenant, page.after, page.limit + 1), page.limit)
+        found = await self._queries.kept_workloads(tenant, page.after, page.limit + 1)
+        return codec.workloads_out(found, page.limit)
 
     async def WatchWorkload(
         self, request: service_pb2.WatchWorkloadRequest, context: Any
@@ -85,7 +86,7 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         watching = codec.watch_in(request)
         workload, sequence = watching.workload, watching.after_sequence
         self._authorise(context, workload)
-        held: Workload | None = self._queries.workload(workload)
+        held: Workload | None = await self._queries.kept_workload(workload)
         while True:
             # Asked for anew each time: a workload of the same name that was deleted and submitted again has another.
             signal = self._queries.workload_signal(workload)
@@ -96,11 +97,11 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
                 return
             sequence = max((event.sequence for event in events), default=sequence)
             await signal.wait(seen)
-            held = self._find(workload)
+            held = await self._find(workload)
 
-    def _find(self, workload: WorkloadId) -> Workload | None:
+    async def _find(self, workload: WorkloadId) -> Workload | None:
         try:
-            return self._queries.workload(workload)
+            return await self._queries.kept_workload(workload)
         except RefusalError as error:
             if error.reason is not Reason.NOT_FOUND:
                 raise

@@ -18,13 +18,23 @@ class Journal:
         self._clock = clock
         self._events_kept_max = events_kept_max
         self._signals: dict[str, Signal] = {}
+        self._marks: dict[str, int] = {}
 
     def signal(self, workload: str) -> Signal:
         return self._signals.setdefault(workload, Signal())
 
     def put(self, workload: Workload) -> None:
         self._state.put(Table.WORKLOAD, str(workload.id), workload)
+        self._mark(str(workload.id))
         self._notify(str(workload.id))
+
+    async def kept(self, workload: WorkloadId) -> None:
+        """Returns when what is recorded of a workload, or that there is none, would survive a crash; StoreFailed.
+
+        Who is told of a change before that is told what may never have been.
+        """
+        if not self._state.is_durable(self._marks.get(str(workload), 0)):
+            await self._state.commit()
 
     def record(self, seen: Workload) -> Workload:
         """Keeps what a look at a workload has found out, as the next revision, and answers it as it is kept.
@@ -40,6 +50,7 @@ class Journal:
     def forget(self, workload: WorkloadId) -> None:
         self._state.delete(Table.WORKLOAD, str(workload))
         self._state.delete(Table.DECISION, str(workload))
+        self._mark(str(workload))
         self._notify(str(workload))
         self._signals.pop(str(workload), None)
 
@@ -62,6 +73,13 @@ class Journal:
         self._state.put(Table.EVENT, _key(sequence), event)
         self._state.delete(Table.EVENT, _key(sequence - self._events_kept_max))
         self._notify(str(workload))
+
+    def _mark(self, workload: str) -> None:
+        """The marks are in the order of the changes; what is durable needs none, so that they do not pile up."""
+        self._marks.pop(workload, None)
+        self._marks[workload] = self._state.put_count
+        while self._marks and self._state.is_durable(self._marks[oldest := next(iter(self._marks))]):
+            del self._marks[oldest]
 
     def _notify(self, workload: str) -> None:
         if workload in self._signals:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
@@ -90,10 +91,22 @@ class Queries:
 
     def workload(self, workload: WorkloadId) -> Workload:
         """RefusalError NOT_FOUND if there is none."""
+        return self._state.workloads.get(str(workload)) or self._missing(workload)
+
+    async def kept_workload(self, workload: WorkloadId) -> Workload:
+        """The same for app teams, answered or refused once what it says would survive a crash."""
         held = self._state.workloads.get(str(workload))
-        if held is None:
-            raise RefusalError(Reason.NOT_FOUND, f"there is no {workload}", "name")
-        return held
+        await self._journal.kept(workload)
+        return held or self._missing(workload)
+
+    async def kept_workloads(self, tenant: str, after: str, limit: int) -> tuple[Workload, ...]:
+        """A page of ``workloads``, answered once what it says would survive a crash."""
+        page = self.workloads(tenant, after, limit)
+        await self._state.commit()
+        return page
+
+    def _missing(self, workload: WorkloadId) -> NoReturn:
+        raise RefusalError(Reason.NOT_FOUND, f"there is no {workload}", "name")
 
     def workloads(self, tenant: str, after: str, limit: int) -> tuple[Workload, ...]:
         """A tenant's workloads whose names follow ``after``, ordered by name."""

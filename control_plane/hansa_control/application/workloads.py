@@ -110,9 +110,11 @@ class Workloads:
             await self._state.commit()
             return held
         if repeated:
-            raise RefusalError(Reason.NOT_FOUND, f"{workload} was accepted under this request id and deleted since")
+            why = f"{workload} was accepted under this request id and deleted since"
+            raise await self._kept(workload, Reason.NOT_FOUND, why)
         if held is not None and held.state is WorkloadState.DELETING:
-            raise RefusalError(Reason.ALREADY_EXISTS, f"{workload} is being deleted; try again when it is gone", "name")
+            why = f"{workload} is being deleted; try again when it is gone"
+            raise await self._kept(workload, Reason.ALREADY_EXISTS, why, "name")
         self._decider.check_carriers(spec)
         accepted = self._change(held, spec) if held else self._accept(caller, workload, spec)
         self._remember(caller, request_id, payload_digest, workload)
@@ -153,11 +155,12 @@ class Workloads:
         repeated = self._repeated(caller, request_id, payload_digest)
         held = self._state.workloads.get(str(workload))
         if held is None:
-            raise RefusalError(Reason.NOT_FOUND, f"there is no {workload}", "name")
+            raise await self._kept(workload, Reason.NOT_FOUND, f"there is no {workload}", "name")
         if repeated and held.state is not WorkloadState.DELETING:
-            raise RefusalError(Reason.NOT_FOUND, f"the {workload} of this request id was deleted", "name")
+            raise await self._kept(workload, Reason.NOT_FOUND, f"the {workload} of this request id was deleted", "name")
         if not repeated and etag and etag != str(held.revision):
-            raise RefusalError(Reason.ETAG_MISMATCH, f"{workload} has changed: etag is {held.revision}", "etag")
+            why = f"{workload} has changed: etag is {held.revision}"
+            raise await self._kept(workload, Reason.ETAG_MISMATCH, why, "etag")
         if held.state is not WorkloadState.DELETING:
             state = lifecycle.advance(held.state, WorkloadEvent.DELETE)
             held = replace(held, state=state, revision=held.revision + 1)
@@ -167,6 +170,11 @@ class Workloads:
         await self._state.commit()
         self.on_change(workload)
         return held
+
+    async def _kept(self, workload: WorkloadId, reason: Reason, message: str, field: str = "") -> RefusalError:
+        """A refusal for what a workload is, once that would survive a crash."""
+        await self._journal.kept(workload)
+        return RefusalError(reason, message, field)
 
     def _repeated(self, caller: str, request_id: str, payload_digest: str) -> bool:
         held = self._state.requests.get(f"{caller}|{request_id}")
