@@ -69,7 +69,7 @@ class OperatorNode:
             return
         clock = VirtualClock(self._loop)
         ways = {owner: self._way(owner, clock) for owner in self.profile.partners}
-        surroundings = Surroundings(self.store, clock, self._ids, dict(ways))
+        surroundings = Surroundings(self.store, clock, self._ids, dict(ways), books=dict(ways))
         plane = ControlPlane(self.settings(), self.profile.network, surroundings)
         plane.reconciler.on_defect = self._met_defect
         self.process = Process(self._loop, self.name)

@@ -20,6 +20,7 @@ from hansa.targets import target_of
 from hansa.v1 import federation_service_pb2 as federation_pb2
 from hansa.v1 import federation_service_pb2_grpc
 from hansa_control.adapters import codec_federation as codec
+from hansa_control.adapters import codec_usage
 from hansa_control.adapters.authority import KeyPair, control_plane_host
 from hansa_control.adapters.circuit import Circuit
 from hansa_control.adapters.codec_fields import MESSAGE_LENGTH_MAX
@@ -33,6 +34,8 @@ from hansa_control.application.ports import (
     OwnerUnreachable,
     RefusalError,
     Refused,
+    UsageCall,
+    UsagePage,
 )
 from hansa_control.domain.model import ClaimStatus, Federation, HoldGrant, Manifest, Reason
 
@@ -185,6 +188,11 @@ class PartnerLink:
         status = await self._ask(self._stub().Release, message, codec.release_response_in)
         self._check_claim(claim, status.claim)
         return status
+
+    async def usage(self, call: UsageCall) -> UsagePage:
+        """Lines of the partner's book between it and this operator; see ``application.ports.UsageSource``."""
+        request = codec_usage.usage_request_out(call)
+        return await self._ask(self._stub().ListUsage, request, codec_usage.usage_response_in)
 
     async def _ask(
         self,

@@ -27,6 +27,7 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     Zone,
 )
+from hansa_control.domain.usage import Asked, Period, UsageLine
 
 AdvertBody = Inventory | Fact | ProbeResult | InstanceStatus
 OfferBody = Zone | NetworkNode | NetworkLink | ClaimStatus
@@ -84,6 +85,7 @@ class Table(StrEnum):
     FEDERATION = "federation"
     EVENT = "event"
     COUNTER = "counter"
+    ASKED = "asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,18 @@ class Counter:
     value: int
 
 
-Record = StoredAdvert | StoredOffer | Claim | Workload | StoredDecision | StoredRequest | Federation | Event | Counter
+Record = (
+    StoredAdvert
+    | StoredOffer
+    | Claim
+    | Workload
+    | StoredDecision
+    | StoredRequest
+    | Federation
+    | Event
+    | Counter
+    | Asked
+)
 
 RECORD_TYPES: Mapping[Table, type] = {
     Table.ADVERT: StoredAdvert,
@@ -142,6 +155,7 @@ RECORD_TYPES: Mapping[Table, type] = {
     Table.FEDERATION: Federation,
     Table.EVENT: Event,
     Table.COUNTER: Counter,
+    Table.ASKED: Asked,
 }
 
 
@@ -158,7 +172,45 @@ class Delete:
     key: str
 
 
-Change = Put | Delete
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Writes a line into the book of usage, in the place of one with the same key."""
+
+    line: UsageLine
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """Takes settled lines out of the book: final ones between two operators that ended before a moment, and that the
+    owner has told up to a sequence."""
+
+    owner: str
+    home: str
+    before_ms: int
+    upto_sequence: int
+
+
+Change = Put | Delete | Enter | Strike
+
+
+@dataclass(frozen=True, slots=True)
+class LineQuery:
+    """Lines of an owner's zones, of one home operator or (empty) of any, beyond a sequence, at most so many.
+
+    In the order of their sequence, of which an owner gives each once. period: those that overlap it; tenant: those of
+    its workloads; unfinished: those that are not final.
+    """
+
+    owner: str
+    home: str = ""
+    after: int = 0
+    limit: int = 500
+    period: Period | None = None
+    tenant: str = ""
+    unfinished: bool = False
+
+
+# --- failures of stores ---------------------------------------------------------------------------------------------
 
 
 class StoreFailed(Exception):
@@ -174,6 +226,10 @@ class Store(Protocol):
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """All or nothing, in order; StoreFailed if not durable."""
+        ...
+
+    async def lines(self, query: LineQuery) -> Sequence[UsageLine]:
+        """Durable lines of the book of usage, which is not in what ``load`` answers; StoreFailed."""
         ...
 
     async def keep(self) -> None:
@@ -232,3 +288,39 @@ class Owner(Protocol):
     async def release(self, claim: str, reason: Reason) -> ClaimStatus:
         """Releasing what is not there answers RELEASED."""
         ...
+
+
+# --- the usage of partners ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class UsageCall:
+    """Asks a partner for lines of its book between itself and the caller, of zones that ``owner`` owns.
+
+    after: the last sequence that is known. kept: up to which sequence the caller, if it is the home operator, has every
+    line on disk. With a period, only lines that overlap it.
+    """
+
+    owner: str
+    after: int
+    kept: int = 0
+    limit: int = 500
+    period: Period | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePage:
+    """Lines in the order of their sequence; more says whether there are others after them.
+
+    last_sequence is the newest change in the owner's book, or the newest that the home operator has taken over.
+    """
+
+    lines: tuple[UsageLine, ...]
+    more: bool
+    last_sequence: int
+
+
+class UsageSource(Protocol):
+    """A partner's book of usage across the wire. OwnerUnreachable when it does not answer, RefusalError."""
+
+    async def usage(self, call: UsageCall) -> UsagePage: ...
