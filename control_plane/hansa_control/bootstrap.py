@@ -24,7 +24,7 @@ from hansa_control.adapters.grpc_calls import CallGuard
 from hansa_control.adapters.grpc_listeners import agents_listener, api_listener, partners_listener
 from hansa_control.adapters.grpc_partners import FederationServicer
 from hansa_control.adapters.grpc_server import GrpcServer, Listener
-from hansa_control.adapters.grpc_usage import UsageServicer
+from hansa_control.adapters.grpc_usage import UsageServicer, tell_objection
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
 from hansa_control.adapters.identity import PeerVerifier, TrustedDomain
 from hansa_control.adapters.law_source import LawFiles
@@ -39,7 +39,6 @@ from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import RefusalError, Store, StoreFailed
 from hansa_control.application.settings import Settings
 from hansa_control.config import Config, read_config
-from hansa_control.domain.usage import UsageLine
 
 STATE_FILE = "state.db"
 DAY_MS = 86_400_000
@@ -82,10 +81,6 @@ def _tell_defect(workload: str, defect: Exception) -> None:
     log.error("defect", workload=workload, exc_info=defect)
 
 
-def _tell_objection(line: UsageLine, why: str) -> None:
-    log.warning("usage_not_taken_over", owner=line.owner, claim=line.claim, span=line.span, reason=why)
-
-
 async def _wait(stop: asyncio.Event) -> None:
     await stop.wait()
 
@@ -108,7 +103,7 @@ class ControlPlaneProcess:
             Surroundings(store, self._clock, self._ids, self.links, laws, ThreadWorker(), self.links),
         )
         self.application.reconciler.on_defect = _tell_defect
-        self.application.settlement.on_objection = _tell_objection
+        self.application.settlement.on_objection = tell_objection
         for link in self.links.values():
             link.bind(self.application.partners)
         self._servers = [

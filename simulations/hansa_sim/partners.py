@@ -16,15 +16,8 @@ from hansa_control.adapters.offers_follower import OffersFollower
 from hansa_control.adapters.offers_link import OffersLink
 from hansa_control.adapters.task_scope import first_to_end, to_the_end
 from hansa_control.application.control_plane import ControlPlane
-from hansa_control.application.ports import (
-    Clock,
-    HoldRequest,
-    OwnerUnreachable,
-    RefusalError,
-    Refused,
-    UsageCall,
-    UsagePage,
-)
+from hansa_control.application.ports import Clock, HoldRequest, OwnerUnreachable, RefusalError, Refused
+from hansa_control.application.usage_ports import UsageCall, UsagePage
 from hansa_control.domain.model import ClaimStatus, Federation, HoldGrant, Manifest, Reason
 
 from hansa.errors import ProtocolViolation

@@ -9,8 +9,9 @@ from hansa.v1 import usage_pb2
 from hansa.v1 import usage_service_pb2 as service_pb2
 from hansa_control.adapters import codec_fields as fields
 from hansa_control.application.books import Settled, Totals
-from hansa_control.application.ports import UsageCall, UsagePage
-from hansa_control.domain.usage import Difference, DifferenceKind, Period, UsageLine, counted_ms
+from hansa_control.application.usage_ports import UsageCall, UsagePage
+from hansa_control.domain.two_books import Difference, DifferenceKind
+from hansa_control.domain.usage import Period, UsageLine, counted_ms
 
 PAGE_LINES_MAX = 500
 DIFFERENCES_TOLD_MAX = 1_000

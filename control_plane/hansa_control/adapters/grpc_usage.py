@@ -15,9 +15,14 @@ from hansa_control.adapters.task_scope import to_the_end
 from hansa_control.application.control_plane import ControlPlane
 from hansa_control.application.ports import Clock, OwnerUnreachable, RefusalError
 from hansa_control.domain.model import Reason
-from hansa_control.domain.usage import Period
+from hansa_control.domain.usage import Period, UsageLine
 
 log = structlog.get_logger(__name__)
+
+
+def tell_objection(line: UsageLine, why: str) -> None:
+    """A partner told a line that is not taken over: ``hansa settle`` will show it."""
+    log.warning("usage_not_taken_over", owner=line.owner, claim=line.claim, span=line.span, reason=why)
 
 
 class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):

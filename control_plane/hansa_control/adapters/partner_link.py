@@ -27,16 +27,8 @@ from hansa_control.adapters.codec_fields import MESSAGE_LENGTH_MAX
 from hansa_control.adapters.grpc_options import REQUEST_ID_KEY, channel_options
 from hansa_control.adapters.offers_follower import OfferIngest, OffersFollower
 from hansa_control.adapters.task_scope import to_the_end
-from hansa_control.application.ports import (
-    Clock,
-    HoldRequest,
-    IdSource,
-    OwnerUnreachable,
-    RefusalError,
-    Refused,
-    UsageCall,
-    UsagePage,
-)
+from hansa_control.application.ports import Clock, HoldRequest, IdSource, OwnerUnreachable, RefusalError, Refused
+from hansa_control.application.usage_ports import UsageCall, UsagePage
 from hansa_control.domain.model import ClaimStatus, Federation, HoldGrant, Manifest, Reason
 
 CALL_TIMEOUT_S = 2.0

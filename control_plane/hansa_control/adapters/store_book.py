@@ -29,7 +29,8 @@ from sqlalchemy import (
 from sqlalchemy import Table as SqlTable
 
 from hansa_control.adapters.store_schema import METADATA
-from hansa_control.application.ports import Change, Enter, LineQuery, StoreFailed, Strike
+from hansa_control.application.ports import Change, StoreFailed
+from hansa_control.application.usage_ports import Enter, LineQuery, Strike
 from hansa_control.domain.usage import UsageLine
 
 USAGE = SqlTable(

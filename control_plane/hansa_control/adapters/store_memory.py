@@ -5,17 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from hansa_control.application.ports import (
-    RECORD_TYPES,
-    Change,
-    Delete,
-    Enter,
-    LineQuery,
-    Put,
-    Record,
-    StoreFailed,
-    Table,
-)
+from hansa_control.application.ports import RECORD_TYPES, Change, Delete, Put, Record, StoreFailed, Table
+from hansa_control.application.usage_ports import Enter, LineQuery
 from hansa_control.domain.usage import LineKey, UsageLine
 
 

@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hansa_control.adapters.store_book import read_lines, write_book
 from hansa_control.adapters.store_schema import Net, net_of, read_all
-from hansa_control.application.ports import Change, Clock, LineQuery, Record, StoreFailed, Table
+from hansa_control.application.ports import Change, Clock, Record, StoreFailed, Table
+from hansa_control.application.usage_ports import LineQuery
 from hansa_control.domain.usage import UsageLine
 
 ResultT = TypeVar("ResultT")

@@ -9,28 +9,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hansa_control.application.ports import (
-    Clock,
-    LineQuery,
-    OwnerUnreachable,
-    RefusalError,
-    UsageCall,
-    UsageSource,
-)
+from hansa_control.application.ports import Clock, OwnerUnreachable, RefusalError
 from hansa_control.application.settings import Settings
 from hansa_control.application.settlement import PAGE_LINES, Settlement
 from hansa_control.application.state import State
+from hansa_control.application.usage_ports import LineQuery, UsageCall, UsageSource
 from hansa_control.domain.model import Reason
-from hansa_control.domain.usage import (
-    Difference,
-    LineKey,
-    Period,
-    Total,
-    TotalKey,
-    UsageLine,
-    add_up,
-    differences,
-)
+from hansa_control.domain.two_books import Difference, differences
+from hansa_control.domain.usage import LineKey, Period, Total, TotalKey, UsageLine, add_up
 
 LOOKS_MAX = 3
 """How often two books are read before what differs is told: a line may change while they are being read."""

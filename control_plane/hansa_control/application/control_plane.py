@@ -17,22 +17,13 @@ from hansa_control.application.optimizing import Optimizer
 from hansa_control.application.owner import OwnerService
 from hansa_control.application.partners import PartnerIngest
 from hansa_control.application.placing import Placer
-from hansa_control.application.ports import (
-    Clock,
-    HoldRequest,
-    IdSource,
-    Owner,
-    Refused,
-    Store,
-    StoreFailed,
-    UsageSource,
-    Worker,
-)
+from hansa_control.application.ports import Clock, HoldRequest, IdSource, Owner, Refused, Store, StoreFailed, Worker
 from hansa_control.application.queries import Queries
 from hansa_control.application.reconcile import Reconciler
 from hansa_control.application.settings import Settings
 from hansa_control.application.settlement import Settlement
 from hansa_control.application.state import State
+from hansa_control.application.usage_ports import UsageSource
 from hansa_control.application.workloads import Workloads
 from hansa_control.application.world import World
 from hansa_control.domain.model import ClaimStatus, HoldGrant, Manifest, NetworkLink, NetworkNode, Reason, ZoneId

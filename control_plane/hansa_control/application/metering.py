@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hansa_control.application.ports import Clock, Enter, LineQuery
+from hansa_control.application.ports import Clock
 from hansa_control.application.state import State
+from hansa_control.application.usage_ports import Enter, LineQuery
 from hansa_control.domain.model import Claim
 from hansa_control.domain.usage import UsageLine, metered
 

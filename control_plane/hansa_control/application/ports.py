@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
+from hansa_control.application.usage_ports import Enter, LineQuery, Strike
 from hansa_control.domain.model import (
     Claim,
     ClaimStatus,
@@ -27,7 +28,8 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     Zone,
 )
-from hansa_control.domain.usage import Asked, Period, UsageLine
+from hansa_control.domain.two_books import Asked
+from hansa_control.domain.usage import UsageLine
 
 AdvertBody = Inventory | Fact | ProbeResult | InstanceStatus
 OfferBody = Zone | NetworkNode | NetworkLink | ClaimStatus
@@ -172,45 +174,7 @@ class Delete:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Enter:
-    """Writes a line into the book of usage, in the place of one with the same key."""
-
-    line: UsageLine
-
-
-@dataclass(frozen=True, slots=True)
-class Strike:
-    """Takes settled lines out of the book: final ones between two operators that ended before a moment, and that the
-    owner has told up to a sequence."""
-
-    owner: str
-    home: str
-    before_ms: int
-    upto_sequence: int
-
-
 Change = Put | Delete | Enter | Strike
-
-
-@dataclass(frozen=True, slots=True)
-class LineQuery:
-    """Lines of an owner's zones, of one home operator or (empty) of any, beyond a sequence, at most so many.
-
-    In the order of their sequence, of which an owner gives each once. period: those that overlap it; tenant: those of
-    its workloads; unfinished: those that are not final.
-    """
-
-    owner: str
-    home: str = ""
-    after: int = 0
-    limit: int = 500
-    period: Period | None = None
-    tenant: str = ""
-    unfinished: bool = False
-
-
-# --- failures of stores ---------------------------------------------------------------------------------------------
 
 
 class StoreFailed(Exception):
@@ -288,39 +252,3 @@ class Owner(Protocol):
     async def release(self, claim: str, reason: Reason) -> ClaimStatus:
         """Releasing what is not there answers RELEASED."""
         ...
-
-
-# --- the usage of partners ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class UsageCall:
-    """Asks a partner for lines of its book between itself and the caller, of zones that ``owner`` owns.
-
-    after: the last sequence that is known. kept: up to which sequence the caller, if it is the home operator, has every
-    line on disk. With a period, only lines that overlap it.
-    """
-
-    owner: str
-    after: int
-    kept: int = 0
-    limit: int = 500
-    period: Period | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UsagePage:
-    """Lines in the order of their sequence; more says whether there are others after them.
-
-    last_sequence is the newest change in the owner's book, or the newest that the home operator has taken over.
-    """
-
-    lines: tuple[UsageLine, ...]
-    more: bool
-    last_sequence: int
-
-
-class UsageSource(Protocol):
-    """A partner's book of usage across the wire. OwnerUnreachable when it does not answer, RefusalError."""
-
-    async def usage(self, call: UsageCall) -> UsagePage: ...

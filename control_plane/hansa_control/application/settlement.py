@@ -13,24 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from hansa_control.application.metering import TOLD
-from hansa_control.application.ports import (
-    Clock,
-    Counter,
-    Enter,
-    LineQuery,
-    OwnerUnreachable,
-    RefusalError,
-    Strike,
-    Table,
-    UsageCall,
-    UsagePage,
-    UsageSource,
-)
+from hansa_control.application.ports import Clock, Counter, OwnerUnreachable, RefusalError, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
+from hansa_control.application.usage_ports import Enter, LineQuery, Strike, UsageCall, UsagePage, UsageSource
 from hansa_control.domain.model import PlacementState, Reason, Workload, WorkloadSpec, ZoneId
-from hansa_control.domain.usage import Asked, UsageLine, objection, taken_over
+from hansa_control.domain.two_books import Asked, objection, taken_over
+from hansa_control.domain.usage import UsageLine
 
 ANY_SEQUENCE = 2**63 - 1
 PAGE_LINES = 500

@@ -16,8 +16,6 @@ from hansa_control.application.ports import (
     Change,
     Counter,
     Delete,
-    Enter,
-    LineQuery,
     Put,
     Record,
     Store,
@@ -26,12 +24,13 @@ from hansa_control.application.ports import (
     StoredOffer,
     StoredRequest,
     StoreFailed,
-    Strike,
     Table,
 )
 from hansa_control.application.signals import Signal
+from hansa_control.application.usage_ports import Enter, LineQuery, Strike
 from hansa_control.domain.model import Claim, Event, Federation, Workload
-from hansa_control.domain.usage import Asked, UsageLine
+from hansa_control.domain.two_books import Asked
+from hansa_control.domain.usage import UsageLine
 
 R = TypeVar("R")
 
