@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hansa_control.domain.model import (
@@ -107,7 +108,7 @@ def test_a_line_counts_its_part_of_a_period(line: UsageLine, period: Period, exp
 
 def test_periods_that_follow_one_another_add_up_to_the_whole() -> None:
     cuts = (0, 1_500, 1_501, 4_999, 10_000)
-    parts = [counted_ms(LINE, Period(since, until)) for since, until in zip(cuts, cuts[1:], strict=False)]
+    parts = [counted_ms(LINE, Period(since, until)) for since, until in pairwise(cuts)]
     assert sum(parts) == counted_ms(LINE, Period(0, 10_000))
 
 
