@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from hansa.v1 import usage_service_pb2
@@ -9,13 +10,14 @@ from hansa.v1 import usage_service_pb2
 _SETTLING_MS = 120_000
 
 
-class UsageCalls:
+class UsageCalls(ABC):
     """Part of ``hansa.client.Client``."""
 
     _usage_stub: Any
 
+    @abstractmethod
     async def _call(self, method: Any, request: Any, request_id: str = "", *, more_ms: int = 0) -> Any:
-        raise NotImplementedError
+        """Calls, and calls again while the answer is UNAVAILABLE; see ``Client``."""
 
     async def usage(self, since_ms: int, until_ms: int = 0) -> usage_service_pb2.GetUsageResponse:
         """What the tenant's workloads used in a period (Unix milliseconds; until 0 is now), by operator and pool.

@@ -18,7 +18,7 @@ from hansa.client import Client
 from hansa.errors import HansaError
 from hansa.profile import load_profile
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
