@@ -24,10 +24,12 @@ from hansa.errors import HansaError, from_rpc_error
 from hansa.names import parse_workload
 from hansa.profile import Profile
 from hansa.system import Clock, IdSource, SystemClock, SystemIds
+from hansa.usage_calls import UsageCalls
 from hansa.v1 import (
     common_pb2,
     optimization_pb2,
     overlay_pb2,
+    usage_service_pb2_grpc,
     workload_pb2,
     workload_service_pb2,
     workload_service_pb2_grpc,
@@ -43,7 +45,7 @@ _SEARCH_MS = 20_000
 _EXACT_MS = 30_000
 
 
-class Client:
+class Client(UsageCalls):
     """Speaks to one operator for one tenant. Use it as an asynchronous context manager, or call ``close``.
 
     ``timeout_ms`` bounds each call with all its repetitions. ``patience_ms`` bounds how long ``watch`` tries to come
@@ -66,6 +68,7 @@ class Client:
         self._ids: IdSource = ids or SystemIds()
         self._channel = open_channel(profile)
         self._stub: Any = workload_service_pb2_grpc.WorkloadServiceStub(self._channel)
+        self._usage_stub = usage_service_pb2_grpc.UsageServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
         return self

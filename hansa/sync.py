@@ -16,7 +16,15 @@ from typing import Self, TypeVar
 
 from hansa.client import Client
 from hansa.profile import Profile
-from hansa.v1 import common_pb2, optimization_pb2, overlay_pb2, workload_pb2, workload_service_pb2, zone_pb2
+from hansa.v1 import (
+    common_pb2,
+    optimization_pb2,
+    overlay_pb2,
+    usage_service_pb2,
+    workload_pb2,
+    workload_service_pb2,
+    zone_pb2,
+)
 
 _Item = TypeVar("_Item")
 
@@ -35,6 +43,10 @@ class SyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def usage(self, since_ms: int, until_ms: int = 0) -> usage_service_pb2.GetUsageResponse:
+        """What the tenant's workloads used in a period; until 0 is now."""
+        return self._runner.run(self._client.usage(since_ms, until_ms))
 
     def close(self) -> None:
         """Closes the connection."""

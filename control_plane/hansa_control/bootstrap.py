@@ -24,6 +24,7 @@ from hansa_control.adapters.grpc_calls import CallGuard
 from hansa_control.adapters.grpc_listeners import agents_listener, api_listener, partners_listener
 from hansa_control.adapters.grpc_partners import FederationServicer
 from hansa_control.adapters.grpc_server import GrpcServer, Listener
+from hansa_control.adapters.grpc_usage import UsageServicer, tell_objection
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
 from hansa_control.adapters.identity import PeerVerifier, TrustedDomain
 from hansa_control.adapters.law_source import LawFiles
@@ -40,6 +41,7 @@ from hansa_control.application.settings import Settings
 from hansa_control.config import Config, read_config
 
 STATE_FILE = "state.db"
+DAY_MS = 86_400_000
 EXIT_DEFECT, EXIT_USAGE, EXIT_STORE, EXIT_ADDRESS = 1, 2, 3, 4
 
 log = structlog.get_logger(__name__)
@@ -99,9 +101,10 @@ class ControlPlaneProcess:
         self.application = ControlPlane(
             settings_of(config, credentials),
             read_network_file(config.network),
-            Surroundings(store, self._clock, self._ids, self.links, laws, ThreadWorker()),
+            Surroundings(store, self._clock, self._ids, self.links, laws, ThreadWorker(), self.links),
         )
         self.application.reconciler.on_defect = _tell_defect
+        self.application.settlement.on_objection = tell_objection
         for link in self.links.values():
             link.bind(self.application.partners)
         self._servers = [
@@ -192,7 +195,12 @@ class ControlPlaneProcess:
         listen, own_ca_pem = self._config.listen, self._credentials.ca_pem
         own, partners = self._credentials.own, self._credentials.partners
         return (
-            api_listener(listen.api, own_ca_pem, WorkloadServicer(self.application, own)),
+            api_listener(
+                listen.api,
+                own_ca_pem,
+                WorkloadServicer(self.application, own),
+                UsageServicer(self.application, own, self._clock),
+            ),
             agents_listener(listen.agents, own_ca_pem, AgentServicer(self._agent_links(), own)),
             partners_listener(
                 listen.partners,
@@ -223,6 +231,7 @@ def settings_of(config: Config, credentials: Credentials) -> Settings:
         offer_ttl_ms=timings.offer_ttl_ms,
         clock_skew_ms_max=timings.clock_skew_ms_max,
         tick_ms=timings.tick_ms,
+        usage_kept_ms=config.usage_kept_days * DAY_MS,
     )
 
 

@@ -159,6 +159,7 @@ class Config(BaseSettings):
     network: Path
     law: Path | None = None
     places_checked: bool = True
+    usage_kept_days: Annotated[int, Field(ge=1, le=3_650)] = 400
     store: StoreConfig = StoreConfig()
     listen: Listen = Listen()
     tls: Tls

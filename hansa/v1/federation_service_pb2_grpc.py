@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from hansa.v1 import federation_service_pb2 as hansa_dot_v1_dot_federation__service__pb2
+from hansa.v1 import usage_pb2 as hansa_dot_v1_dot_usage__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -60,6 +61,11 @@ class FederationServiceStub:
                 request_serializer=hansa_dot_v1_dot_federation__service__pb2.ReleaseRequest.SerializeToString,
                 response_deserializer=hansa_dot_v1_dot_federation__service__pb2.ReleaseResponse.FromString,
                 _registered_method=True)
+        self.ListUsage = channel.unary_unary(
+                '/hansa.v1.FederationService/ListUsage',
+                request_serializer=hansa_dot_v1_dot_usage__pb2.ListUsageRequest.SerializeToString,
+                response_deserializer=hansa_dot_v1_dot_usage__pb2.ListUsageResponse.FromString,
+                _registered_method=True)
 
 
 class FederationServiceServicer:
@@ -101,6 +107,14 @@ class FederationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUsage(self, request, context):
+        """Reads the book of usage between the two operators, by page. Needs no federation in force: what was used before its
+        end is settled after it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FederationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -128,6 +142,11 @@ def add_FederationServiceServicer_to_server(servicer, server):
                     servicer.Release,
                     request_deserializer=hansa_dot_v1_dot_federation__service__pb2.ReleaseRequest.FromString,
                     response_serializer=hansa_dot_v1_dot_federation__service__pb2.ReleaseResponse.SerializeToString,
+            ),
+            'ListUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsage,
+                    request_deserializer=hansa_dot_v1_dot_usage__pb2.ListUsageRequest.FromString,
+                    response_serializer=hansa_dot_v1_dot_usage__pb2.ListUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +285,33 @@ class FederationService:
             '/hansa.v1.FederationService/Release',
             hansa_dot_v1_dot_federation__service__pb2.ReleaseRequest.SerializeToString,
             hansa_dot_v1_dot_federation__service__pb2.ReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hansa.v1.FederationService/ListUsage',
+            hansa_dot_v1_dot_usage__pb2.ListUsageRequest.SerializeToString,
+            hansa_dot_v1_dot_usage__pb2.ListUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

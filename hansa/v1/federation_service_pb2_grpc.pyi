@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from hansa.v1 import federation_service_pb2 as _federation_service_pb2
+from hansa.v1 import usage_pb2 as _usage_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -43,6 +44,10 @@ class FederationServiceStub:
     """Turns a hold into an allocation and says what to start."""
     Release: _grpc.UnaryUnaryMultiCallable[_federation_service_pb2.ReleaseRequest, _federation_service_pb2.ReleaseResponse]
     """Gives up a hold or an allocation. Releasing what is not there succeeds."""
+    ListUsage: _grpc.UnaryUnaryMultiCallable[_usage_pb2.ListUsageRequest, _usage_pb2.ListUsageResponse]
+    """Reads the book of usage between the two operators, by page. Needs no federation in force: what was used before its
+    end is settled after it.
+    """
 
 @_typing.type_check_only
 class FederationServiceAsyncStub(FederationServiceStub):
@@ -59,6 +64,10 @@ class FederationServiceAsyncStub(FederationServiceStub):
     """Turns a hold into an allocation and says what to start."""
     Release: _aio.UnaryUnaryMultiCallable[_federation_service_pb2.ReleaseRequest, _federation_service_pb2.ReleaseResponse]  # type: ignore[assignment]
     """Gives up a hold or an allocation. Releasing what is not there succeeds."""
+    ListUsage: _aio.UnaryUnaryMultiCallable[_usage_pb2.ListUsageRequest, _usage_pb2.ListUsageResponse]  # type: ignore[assignment]
+    """Reads the book of usage between the two operators, by page. Needs no federation in force: what was used before its
+    end is settled after it.
+    """
 
 class FederationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Spoken between the control planes of federated operators: the home operator dials the owner of the zones."""
@@ -102,5 +111,15 @@ class FederationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_federation_service_pb2.ReleaseResponse, _abc.Awaitable[_federation_service_pb2.ReleaseResponse]]:
         """Gives up a hold or an allocation. Releasing what is not there succeeds."""
+
+    @_abc_1.abstractmethod
+    def ListUsage(
+        self,
+        request: _usage_pb2.ListUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_pb2.ListUsageResponse, _abc.Awaitable[_usage_pb2.ListUsageResponse]]:
+        """Reads the book of usage between the two operators, by page. Needs no federation in force: what was used before its
+        end is settled after it.
+        """
 
 def add_FederationServiceServicer_to_server(servicer: FederationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

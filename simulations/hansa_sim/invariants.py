@@ -19,6 +19,7 @@ from hansa_control.domain.model import (
     WorkloadState,
 )
 
+from hansa_sim.accounts import Accounts
 from hansa_sim.agents import ZoneNode
 from hansa_sim.judging import answers_in_part, answers_wholly, batches, is_lawful, shown, within
 from hansa_sim.promises import Promises
@@ -53,6 +54,7 @@ class Watcher:
         self._planes: dict[str, ControlPlane] = {}
         self._since_us: dict[str, int] = {}
         self._promises = Promises(world, self.break_, LAW_LAG_US)
+        self._accounts = Accounts()
 
     def look(self) -> None:
         """Checks everything that must hold at any time, if anything may have changed or time has passed."""
@@ -97,6 +99,7 @@ class Watcher:
             if not within([claim.amount for claim in claims], zone.inventory.capacity):
                 self.break_(f"{zone.id} is oversold: {len(claims)} claims")
             self._check_covered(self._world.zone(zone.id), claims)
+        self._accounts.see(name, plane)
         self._tell_events(name, plane)
         for key, workload in plane.state.workloads.items():
             self._check_workload((name, key), workload)
@@ -224,6 +227,7 @@ class Watcher:
                 yield f"{name} has no control plane"
             else:
                 yield from self._unsettled_at(name, operator.plane)
+        yield from self._accounts.wrong(self._world.operators)
 
     def _unsettled_at(self, name: str, plane: ControlPlane) -> Iterator[str]:
         states = {

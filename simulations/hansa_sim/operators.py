@@ -82,7 +82,7 @@ class OperatorNode:
             return
         self.clock = clock = VirtualClock(self._loop, self.skew)
         ways = {owner: self._way(owner, clock) for owner in self.profile.partners}
-        surroundings = Surroundings(self.store, clock, self._ids, dict(ways))
+        surroundings = Surroundings(self.store, clock, self._ids, dict(ways), books=dict(ways))
         plane = ControlPlane(self.settings(), self.profile.network, surroundings)
         plane.reconciler.on_defect = self.met_defect
         self.process = Process(self._loop, self.name)

@@ -10,12 +10,14 @@ import asyncio
 from typing import Any
 
 from hansa_control.adapters import codec_federation as codec
+from hansa_control.adapters import codec_usage
 from hansa_control.adapters.circuit import Circuit
 from hansa_control.adapters.offers_follower import OffersFollower
 from hansa_control.adapters.offers_link import OffersLink
 from hansa_control.adapters.task_scope import first_to_end, to_the_end
 from hansa_control.application.control_plane import ControlPlane
 from hansa_control.application.ports import Clock, HoldRequest, OwnerUnreachable, RefusalError, Refused
+from hansa_control.application.usage_ports import UsageCall, UsagePage
 from hansa_control.domain.model import ClaimStatus, Federation, HoldGrant, Manifest, Reason
 
 from hansa.errors import ProtocolViolation
@@ -80,6 +82,15 @@ class PartnerWay:
             return codec.release_response_out(await to_the_end(done))
 
         return codec.release_response_in(await self._call(work))
+
+    async def usage(self, call: UsageCall) -> UsagePage:
+        wire = codec_usage.usage_request_out(call)
+
+        async def work(owner: ControlPlane) -> Any:
+            asked = codec_usage.usage_request_in(wire)
+            return codec_usage.usage_response_out(await to_the_end(owner.settlement.tell(self._path[0], asked)))
+
+        return codec_usage.usage_response_in(await self._call(work))
 
     def _context_id(self) -> str:
         federation = self._bound.partners.context(self._owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,7 @@ from hansa_control.application.ports import (
     StoreFailed,
     Table,
 )
+from hansa_control.application.usage_ports import Enter, LineQuery, Strike
 from hansa_control.domain.model import (
     ArtefactRef,
     Capacity,
@@ -52,6 +54,8 @@ from hansa_control.domain.model import (
     WorkloadState,
     ZoneId,
 )
+from hansa_control.domain.two_books import Asked
+from hansa_control.domain.usage import Period, UsageLine
 from hansa_sim.disks import Disk, DiskStore
 
 SPEC = WorkloadSpec(
@@ -68,6 +72,7 @@ EVIDENCE = Evidence(EvidenceKind.REGISTER, "Brønnøysundregistrene", "register"
 REJECTION = Rejection(
     ZoneId("rheinkraft", "köln-1"), Reason.SITE_COUNTRY_DENIED, ConstraintResult("Site", "DE", "NO, SE", "")
 )
+LINE = UsageLine("rheinkraft", "nordavind", "c-1", 7, 1, "köln-1", "tenants/t/workloads/w", "", 2, 1000, 2048, 5)
 ONE_OF_EACH: dict[Table, Record] = {
     Table.ADVERT: StoredAdvert("oslo-1", "facts/country", "e1", Fact(FactKind.SITE_COUNTRY, "NO", EVIDENCE)),
     Table.OFFER: StoredOffer("rheinkraft", "claims/c-1", "e2", ClaimStatus("c-1", ClaimState.SERVING, 1, (), "", 7)),
@@ -78,6 +83,7 @@ ONE_OF_EACH: dict[Table, Record] = {
     Table.FEDERATION: Federation("nordavind", "rheinkraft", "ctx", FederationState.ACTIVE, 6000, b"\x00\xffPEM"),
     Table.EVENT: Event(1, 1, "tenants/t/workloads/w", "Placed", "in oslo-1", EventLevel.NORMAL),
     Table.COUNTER: Counter(1),
+    Table.ASKED: Asked("rheinkraft", "c-1", "köln-1", "tenants/t/workloads/w", 2, 1000, 2048, 1, 2, (LINE,)),
 }
 
 
@@ -272,3 +278,79 @@ async def test_closing_waits_for_the_commits_before_it(medium: Medium) -> None:
     await store.close()
     await asyncio.gather(*commits)
     assert len(await counters(await medium.restart())) == 20
+
+
+# --- the book of usage ----------------------------------------------------------------------------------------------
+
+
+def line(sequence: int, from_ms: int = 5, until_ms: int = 0, **other: str | int) -> UsageLine:
+    """A line of a claim of its own, final once it has ended."""
+    own = replace(LINE, claim=f"c-{sequence}", sequence=sequence, from_ms=from_ms, until_ms=until_ms)
+    return replace(own, is_final=bool(until_ms), **other)  # type: ignore[arg-type]
+
+
+async def sequences(store: Store, query: LineQuery) -> list[int]:
+    return [found.sequence for found in await store.lines(query)]
+
+
+async def test_a_line_survives_a_restart_with_all_that_it_says(medium: Medium) -> None:
+    full = replace(LINE, until_ms=9, is_final=True, sequence=2**40, asked_at_ms=4, given_back_at_ms=10)
+    await (await medium.restart()).commit([Enter(full)])
+    assert list(await (await medium.restart()).lines(LineQuery("rheinkraft", "nordavind"))) == [full]
+
+
+async def test_a_line_is_in_one_transaction_with_the_records_beside_it(medium: Medium) -> None:
+    store = await medium.restart()
+    with pytest.raises(StoreFailed):
+        await store.commit([Enter(line(1)), Put(Table.CLAIM, "k", Counter(1))])
+    store = await medium.restart()
+    assert await sequences(store, LineQuery("rheinkraft")) == []
+    await store.commit([count("usage", 1), Enter(line(1)), count("usage", 2), Enter(line(2))])
+    store = await medium.restart()
+    assert (await counters(store), await sequences(store, LineQuery("rheinkraft"))) == ({"usage": 2}, [1, 2])
+
+
+async def test_a_line_that_is_written_again_moves_to_its_new_sequence(medium: Medium) -> None:
+    store = await medium.restart()
+    began = line(1)
+    await store.commit([Enter(began), Enter(line(2))])
+    ended = replace(began, until_ms=9, is_final=True, sequence=3)
+    await store.commit([Enter(replace(began, sequence=99)), Enter(ended)])
+    assert list(await store.lines(LineQuery("rheinkraft"))) == [line(2), ended]
+
+
+async def test_lines_come_by_page_and_by_what_is_asked_for(medium: Medium) -> None:
+    store = await medium.restart()
+    lines = [
+        line(1, 10, 20),
+        line(2, 15),
+        line(3, 30, 40, home="skargard"),
+        line(4, 30, 50),
+        line(5, owner="nordavind"),
+    ]
+    mine = line(6, 60, 70, workload="tenants/mine/workloads/w")
+    await store.commit([Enter(one) for one in reversed([*lines, mine])])
+    everything = LineQuery("rheinkraft")
+    assert await sequences(store, everything) == [1, 2, 3, 4, 6]
+    assert await sequences(store, replace(everything, after=2, limit=2)) == [3, 4]
+    assert await sequences(store, replace(everything, home="skargard")) == [3]
+    assert await sequences(store, replace(everything, tenant="mine")) == [6]
+    assert await sequences(store, replace(everything, unfinished=True)) == [2]
+    assert await sequences(store, replace(everything, period=Period(20, 30))) == [2]
+    assert await sequences(store, replace(everything, period=Period(19, 31))) == [1, 2, 3, 4]
+
+
+async def test_only_what_is_final_old_and_told_is_struck_out(medium: Medium) -> None:
+    store = await medium.restart()
+    lines = [
+        line(1, 5, 20),
+        line(2, 5),
+        line(3, 5, 30),
+        line(4, 5, 20, home="skargard"),
+        line(5, 5, 20),
+        line(6, 5, 20),
+    ]
+    lines[5] = replace(lines[5], is_final=False)
+    await store.commit([Enter(one) for one in lines])
+    await store.commit([Strike("rheinkraft", "nordavind", before_ms=30, upto_sequence=4)])
+    assert await sequences(await medium.restart(), LineQuery("rheinkraft")) == [2, 3, 4, 5, 6]

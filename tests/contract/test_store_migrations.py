@@ -14,12 +14,14 @@ from hansa_control.adapters.store_schema import METADATA
 from hansa_control.adapters.store_sqlite import SqliteStore
 from hansa_control.adapters.system import SystemClock
 from hansa_control.application.ports import Counter, Put, Store, StoreFailed, Table
+from hansa_control.application.usage_ports import LineQuery
 from hansa_control.domain.model import Claim, ClaimState, Workload
 from hansa_demo.postgres_server import PostgresServer
 from sqlalchemy import create_engine, inspect
 
 RELEASE = json.loads((Path(__file__).parent / "release_0_1_0.json").read_text(encoding="utf-8"))
 """The tables of release 0.1.0, and one record of each kind, as that release wrote them to a file."""
+WRITTEN = {row["kind"] for row in RELEASE["records"]}
 
 
 @pytest.fixture
@@ -46,19 +48,29 @@ def ask(path: Path, statement: str) -> list[tuple[object, ...]]:
     return found
 
 
+async def lines_of(path: Path) -> list[object]:
+    store = SqliteStore(path)
+    found = await store.lines(LineQuery("nordavind"))
+    await store.close()
+    return list(found)
+
+
 async def test_what_the_first_release_wrote_is_read_and_goes_on(path: Path) -> None:
     written_by_the_first_release(path)
     store: Store = SqliteStore(path)
     records = await store.load()
     await store.commit([Put(Table.COUNTER, "more", Counter(2))])
     await store.close()
-    assert {table: sorted(kept) for table, kept in records.items()} == {table: ["k"] for table in Table}
+    assert {table: sorted(kept) for table, kept in records.items()} == {
+        table: ["k"] if table in WRITTEN else [] for table in Table
+    }
+    assert await lines_of(path) == []
     claim, workload = records[Table.CLAIM]["k"], records[Table.WORKLOAD]["k"]
     assert isinstance(claim, Claim) and claim.state is ClaimState.HELD and claim.fencing_token == 7
     assert isinstance(workload, Workload) and workload.spec.residency.site.countries_allowed == {"NO", "SE"}
-    assert ask(path, "SELECT version FROM hansa_schema") == [(2,)]
-    assert ask(path, "SELECT version_num FROM alembic_version") == [("0002",)]
-    assert len(ask(path, "SELECT key FROM hansa_record")) == len(Table) + 1
+    assert ask(path, "SELECT version FROM hansa_schema") == [(3,)]
+    assert ask(path, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert len(ask(path, "SELECT key FROM hansa_record")) == len(WRITTEN) + 1
 
 
 async def test_a_second_start_migrates_nothing(path: Path) -> None:
@@ -66,7 +78,7 @@ async def test_a_second_start_migrates_nothing(path: Path) -> None:
         store = SqliteStore(path)
         await store.commit([Put(Table.COUNTER, str(number), Counter(1))])
         await store.close()
-    assert ask(path, "SELECT version FROM hansa_schema") == [(2,)]
+    assert ask(path, "SELECT version FROM hansa_schema") == [(3,)]
 
 
 async def test_a_migration_that_fails_leaves_the_file_as_it_was(
@@ -85,7 +97,7 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(
         await store.load()
     await store.close()
     assert ask(path, "SELECT name, sql FROM sqlite_master ORDER BY name") == before
-    assert len(ask(path, "SELECT key FROM hansa_record")) == len(Table)
+    assert len(ask(path, "SELECT key FROM hansa_record")) == len(WRITTEN)
 
 
 async def test_migrations_give_the_tables_that_the_program_uses(path: Path, postgres: PostgresServer) -> None:

@@ -226,9 +226,9 @@ def test_a_database_of_something_else_is_refused_and_left_alone(path: Path) -> N
 @pytest.mark.parametrize(
     ("version", "said"),
     [
-        (3, "schema version 3 is newer than version 2, which this program reads and writes"),
+        (4, "schema version 4 is newer than version 3, which this program reads and writes"),
         (0, "schema version 0 is older than version 1, the first that was released"),
-        (1, "the database says two things of its schema: version 1, revision 0002"),
+        (1, "the database says two things of its schema: version 1, revision 0003"),
     ],
 )
 def test_another_schema_version_is_refused(filled: Path, version: int, said: str) -> None:

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 from functools import partial
 
+import grpc
+
 from hansa.v1 import (
     agent_service_pb2,
     agent_service_pb2_grpc,
     federation_service_pb2,
     federation_service_pb2_grpc,
+    usage_service_pb2,
+    usage_service_pb2_grpc,
     workload_service_pb2,
     workload_service_pb2_grpc,
 )
 from hansa_control.adapters.grpc_agents import AgentServicer
 from hansa_control.adapters.grpc_partners import FederationServicer
 from hansa_control.adapters.grpc_server import Listener
+from hansa_control.adapters.grpc_usage import UsageServicer
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
 
 
-def api_listener(address: str, client_ca_pem: bytes, servicer: WorkloadServicer) -> Listener:
-    """For app teams."""
+def api_listener(
+    address: str, client_ca_pem: bytes, servicer: WorkloadServicer, usage: UsageServicer | None = None
+) -> Listener:
+    """For app teams, and for the operator itself where it asks about usage."""
     (service,) = workload_service_pb2.DESCRIPTOR.services_by_name.values()
-    add = partial(workload_service_pb2_grpc.add_WorkloadServiceServicer_to_server, servicer)
-    return Listener("api", address, client_ca_pem, (service.full_name,), add)
+    (of_usage,) = usage_service_pb2.DESCRIPTOR.services_by_name.values()
+
+    def add(server: grpc.aio.Server) -> None:
+        workload_service_pb2_grpc.add_WorkloadServiceServicer_to_server(servicer, server)
+        if usage is not None:
+            usage_service_pb2_grpc.add_UsageServiceServicer_to_server(usage, server)
+
+    names = (service.full_name,) if usage is None else (service.full_name, of_usage.full_name)
+    return Listener("api", address, client_ca_pem, names, add)
 
 
 def agents_listener(address: str, client_ca_pem: bytes, servicer: AgentServicer) -> Listener:

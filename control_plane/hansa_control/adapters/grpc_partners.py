@@ -8,8 +8,9 @@ from typing import Any
 import structlog
 
 from hansa.v1 import federation_service_pb2 as federation_pb2
-from hansa.v1 import federation_service_pb2_grpc
+from hansa.v1 import federation_service_pb2_grpc, usage_pb2
 from hansa_control.adapters import codec_federation as codec
+from hansa_control.adapters import codec_usage
 from hansa_control.adapters.authority import Role
 from hansa_control.adapters.grpc_streams import HELLO_TIMEOUT_S, Downstream, first_message
 from hansa_control.adapters.identity import PeerVerifier
@@ -29,6 +30,7 @@ class FederationServicer(federation_service_pb2_grpc.FederationServiceServicer):
     def __init__(self, control_plane: ControlPlane, peers: PeerVerifier, clock: Clock) -> None:
         self._owner = control_plane.owner
         self._partners = control_plane.partners
+        self._settlement = control_plane.settlement
         self._heartbeat_interval_ms = control_plane.settings.heartbeat_interval_ms
         self._peers = peers
         self._clock = clock
@@ -66,6 +68,12 @@ class FederationServicer(federation_service_pb2_grpc.FederationServiceServicer):
         status = await to_the_end(self._owner.release(home, call.claim, call.reason))
         log.info("claim_released", home=home, claim=call.claim, reason=call.reason.value)
         return codec.release_response_out(status)
+
+    async def ListUsage(self, request: usage_pb2.ListUsageRequest, context: Any) -> usage_pb2.ListUsageResponse:
+        """Lines between the caller and this operator only, so that the certificate says enough."""
+        caller = self._home(context)
+        page = await to_the_end(self._settlement.tell(caller, codec_usage.usage_request_in(request)))
+        return codec_usage.usage_response_out(page)
 
     async def Offers(  # type: ignore[override]
         self, request_iterator: AsyncIterator[federation_pb2.OffersRequest], context: Any

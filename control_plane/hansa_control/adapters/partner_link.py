@@ -20,20 +20,15 @@ from hansa.targets import target_of
 from hansa.v1 import federation_service_pb2 as federation_pb2
 from hansa.v1 import federation_service_pb2_grpc
 from hansa_control.adapters import codec_federation as codec
+from hansa_control.adapters import codec_usage
 from hansa_control.adapters.authority import KeyPair, control_plane_host
 from hansa_control.adapters.circuit import Circuit
 from hansa_control.adapters.codec_fields import MESSAGE_LENGTH_MAX
 from hansa_control.adapters.grpc_options import REQUEST_ID_KEY, channel_options
 from hansa_control.adapters.offers_follower import OfferIngest, OffersFollower
 from hansa_control.adapters.task_scope import to_the_end
-from hansa_control.application.ports import (
-    Clock,
-    HoldRequest,
-    IdSource,
-    OwnerUnreachable,
-    RefusalError,
-    Refused,
-)
+from hansa_control.application.ports import Clock, HoldRequest, IdSource, OwnerUnreachable, RefusalError, Refused
+from hansa_control.application.usage_ports import UsageCall, UsagePage
 from hansa_control.domain.model import ClaimStatus, Federation, HoldGrant, Manifest, Reason
 
 CALL_TIMEOUT_S = 2.0
@@ -185,6 +180,11 @@ class PartnerLink:
         status = await self._ask(self._stub().Release, message, codec.release_response_in)
         self._check_claim(claim, status.claim)
         return status
+
+    async def usage(self, call: UsageCall) -> UsagePage:
+        """Lines of the partner's book between it and this operator; see ``application.ports.UsageSource``."""
+        request = codec_usage.usage_request_out(call)
+        return await self._ask(self._stub().ListUsage, request, codec_usage.usage_response_in)
 
     async def _ask(
         self,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from hansa_control.application.ports import RECORD_TYPES, Change, Put, Record, StoreFailed, Table
+from hansa_control.application.ports import RECORD_TYPES, Change, Delete, Put, Record, StoreFailed, Table
+from hansa_control.application.usage_ports import Enter, LineQuery
+from hansa_control.domain.usage import LineKey, UsageLine
 
 
 async def _no_pause() -> None:
@@ -21,6 +23,7 @@ class MemoryStore:
 
     def __init__(self, pause: Callable[[], Awaitable[None]] = _no_pause) -> None:
         self._records: dict[Table, dict[str, Record]] = {table: {} for table in Table}
+        self.book: dict[LineKey, UsageLine] = {}
         self._pause = pause
         self._turn = asyncio.Lock()
         self._failure = ""
@@ -40,6 +43,11 @@ class MemoryStore:
                 self._apply(change)
             await self._pause()
 
+    async def lines(self, query: LineQuery) -> Sequence[UsageLine]:
+        self._check()
+        found = sorted((line for line in self.book.values() if _is_wanted(line, query)), key=lambda one: one.sequence)
+        return found[: query.limit]
+
     async def keep(self) -> None:
         await asyncio.get_running_loop().create_future()
 
@@ -55,6 +63,7 @@ class MemoryStore:
         successor = MemoryStore(self._pause)
         successor._records = self._records
         self._records = {table: {} for table in Table}
+        successor.book, self.book = self.book, {}
         self.fail("another process has the store")
         return successor
 
@@ -70,5 +79,24 @@ class MemoryStore:
     def _apply(self, change: Change) -> None:
         if isinstance(change, Put):
             self._records[change.table][change.key] = change.record
-        else:
+        elif isinstance(change, Delete):
             self._records[change.table].pop(change.key, None)
+        elif isinstance(change, Enter):
+            self.book[change.line.key] = change.line
+        else:
+            gone = (change.owner, change.home)
+            for key, line in list(self.book.items()):
+                is_old = line.until_ms < change.before_ms and line.sequence <= change.upto_sequence
+                if (line.owner, line.home) == gone and line.is_final and is_old:
+                    del self.book[key]
+
+
+def _is_wanted(line: UsageLine, query: LineQuery) -> bool:
+    return (
+        line.owner == query.owner
+        and query.home in ("", line.home)
+        and line.sequence > query.after
+        and (query.period is None or query.period.overlaps(line))
+        and query.tenant in ("", line.tenant)
+        and not (query.unfinished and line.is_final)
+    )

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy import Table as SqlTable
 
 from hansa_control.adapters import record_codec
-from hansa_control.application.ports import Change, Put, Record, StoreFailed, Table
+from hansa_control.application.ports import Change, Delete, Put, Record, StoreFailed, Table
 
 METADATA = MetaData()
 
@@ -83,8 +83,8 @@ Net = dict[tuple[Table, str], Row | None]
 
 
 def net_of(changes: Sequence[Change]) -> Net:
-    """What the changes come to if made in order; StoreFailed if a record has no form."""
-    last = {(change.table, change.key): change for change in changes}
+    """What the changes of records come to if made in order; StoreFailed if a record has no form."""
+    last = {(change.table, change.key): change for change in changes if isinstance(change, Put | Delete)}
     return {at: row_of(change) if isinstance(change, Put) else None for at, change in last.items()}
 
 

@@ -13,8 +13,11 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from hansa_control.adapters.store_book import read_lines, write_book
 from hansa_control.adapters.store_schema import Net, net_of, read_all
 from hansa_control.application.ports import Change, Clock, Record, StoreFailed, Table
+from hansa_control.application.usage_ports import LineQuery
+from hansa_control.domain.usage import UsageLine
 
 ResultT = TypeVar("ResultT")
 
@@ -99,6 +102,9 @@ class SqlStore:
         self._waiting.append(tuple(changes))
         await self.persisting(self._write_waiting)
 
+    async def lines(self, query: LineQuery) -> Sequence[UsageLine]:
+        return await self.persisting(lambda: self.in_transaction(lambda connection: read_lines(connection, query)))
+
     async def keep(self) -> None:
         """Waits for ever: of what nobody writes to, nothing is known."""
         await asyncio.get_running_loop().create_future()
@@ -178,12 +184,15 @@ class SqlStore:
             changes.extend(self._waiting.popleft())
         try:
             if changes:
-                net = net_of(changes)
-                self.in_transaction(lambda connection: self._database.write(connection, net))
+                self.in_transaction(partial(self._write, net_of(changes), changes))
         except BaseException:
             # Whoever writes next writes these first: nothing may overtake them.
             self._waiting.appendleft(changes)
             raise
+
+    def _write(self, net: Net, changes: Sequence[Change], connection: Connection) -> None:
+        self._database.write(connection, net)
+        write_book(connection, changes)
 
     def _opened(self) -> Connection:
         if self._connection is None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from hansa_control.application.books import Books
 from hansa_control.application.deciding import Decider
 from hansa_control.application.holding import Holder
 from hansa_control.application.ingest import AgentIngest
@@ -20,7 +21,9 @@ from hansa_control.application.ports import Clock, HoldRequest, IdSource, Owner,
 from hansa_control.application.queries import Queries
 from hansa_control.application.reconcile import Reconciler
 from hansa_control.application.settings import Settings
+from hansa_control.application.settlement import Settlement
 from hansa_control.application.state import State
+from hansa_control.application.usage_ports import UsageSource
 from hansa_control.application.workloads import Workloads
 from hansa_control.application.world import World
 from hansa_control.domain.model import ClaimStatus, HoldGrant, Manifest, NetworkLink, NetworkNode, Reason, ZoneId
@@ -30,8 +33,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a control plane stands on: its store, its clock, its source of ids, the way to each partner, the law, and
-    who does long work (nobody: it is done in place)."""
+    """What a control plane stands on: its store, its clock, its source of ids, the way to each partner, the law, who
+    does long work (nobody: it is done in place), and the way to each partner's book of usage."""
 
     store: Store
     clock: Clock
@@ -39,6 +42,7 @@ class Surroundings:
     partners: Mapping[str, Owner]
     laws: LawSource = field(default_factory=NoLaw)
     worker: Worker | None = None
+    books: Mapping[str, UsageSource] = field(default_factory=dict)
 
 
 class InPlace:
@@ -84,6 +88,8 @@ class ControlPlane:
         self.agents = AgentIngest(settings, self.state, self.world, self.owner, self._clock)
         sources = (self._clock, self._ids)
         self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)
+        self.settlement = Settlement(settings, self.state, self._clock, surroundings.books)
+        self.books = Books(settings, self.state, self._clock, (self.settlement, surroundings.books))
         self.decider = Decider(settings, self.world, self._clock, self.laws)
         self.workloads = Workloads(settings, (self.state, self.journal), self.decider, sources)
         working = (self._clock, surroundings.worker or InPlace())
@@ -97,6 +103,7 @@ class ControlPlane:
         owners: dict[str, Owner] = {**partners, self.settings.operator: LocalOwner(self.owner, self.settings.operator)}
         records = (self.state, self.journal, self.partners)
         holder = Holder(self.settings, records, owners)
+        holder.on_asked = self.settlement.asked
         placer = Placer(self.settings, self.state, (self.decider, holder), self._clock)
         return Reconciler(
             self.settings,
@@ -111,6 +118,7 @@ class ControlPlane:
         self.agents.on_zone_changed = self._zone_changed
         self.partners.on_claim = self.reconciler.wake_claim
         self.partners.on_claim_gone = self.reconciler.claim_gone
+        self.partners.on_claims_changed = self.settlement.wake
         self.partners.on_partner_changed = self._partner_changed
         self.workloads.on_change = lambda workload: self.reconciler.wake(str(workload))
 
@@ -124,10 +132,12 @@ class ControlPlane:
     async def start(self) -> None:
         """Loads the records and takes up where the process before left off. StoreFailed if they are not sound."""
         await self.state.load()
+        await self.owner.meter.recover()
         self.world.recover()
         self.agents.recover()
         self.partners.recover()
         self.owner.renew_after_restart()
+        self.settlement.recover()
         self.reconciler.recover()
         await self.state.commit()
 
@@ -135,6 +145,7 @@ class ControlPlane:
         """Lets time pass and looks at workloads until cancelled. StoreFailed as soon as the store fails anywhere."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.reconciler.run())
+            group.create_task(self.settlement.run())
             group.create_task(self._pass_time())
             group.create_task(self._stop_on_store_failure())
             group.create_task(self._store.keep())
@@ -146,6 +157,7 @@ class ControlPlane:
             self.partners.tick()
             self.owner.expire_holds()
             self.reconciler.tick()
+            self.settlement.tick()
             self._check_law()
             await self.state.commit()
 

@@ -7,7 +7,7 @@ released, never assumed: a claim that the owner does not know is released withou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -78,6 +78,7 @@ class Holder:
         self._settings = settings
         self._state, self._journal, self._partners = records
         self._owners = owners
+        self.on_asked: Callable[[Workload, str, ZoneId, WorkloadSpec], None] = lambda workload, claim, zone, spec: None
 
     async def take(self, workload: Workload, parts: list[Part]) -> Tried:
         """All parts of a batch: held everywhere first, confirmed only then, so that nothing starts of a batch that an
@@ -190,6 +191,8 @@ class Holder:
             )
             for claim, part in zip(claims, parts, strict=True)
         )
+        for claim, part in zip(claims, parts, strict=True):
+            self.on_asked(workload, claim, part.zone, part.spec)
         attempt = workload.attempt + len(parts)
         workload = self._journal.record(
             replace(workload, attempt=attempt, placements=(*workload.placements, *placements))

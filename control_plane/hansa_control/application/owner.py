@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from hansa_control.application.lawbook import LawDesk
+from hansa_control.application.metering import Meter
 from hansa_control.application.ports import Clock, HoldRequest, RefusalError, Refused
 from hansa_control.application.settings import Settings
 from hansa_control.application.signals import Signal
@@ -47,6 +48,7 @@ class OwnerService:
         self._state, self._world = records
         self._laws = laws
         self._clock = clock
+        self.meter = Meter(settings.operator, self._state, clock)
         self.changed = Signal()
         self.on_own_claim: Callable[[str], None] = lambda claim: None
         self.on_orders: Callable[[str], None] = lambda zone: None
@@ -234,6 +236,7 @@ class OwnerService:
 
     def _put(self, claim: Claim) -> None:
         self._world.put_claim(claim)
+        self.meter.observe(claim)
         key = claim_key(claim.home, claim.name)
         if not ledger.holds_capacity(claim.state):
             self._ordered_from.pop(key, None)

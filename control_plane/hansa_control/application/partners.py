@@ -54,6 +54,7 @@ class PartnerIngest:
         self._last_heard_ms: dict[str, int] = {}
         self.on_claim: Callable[[str], None] = lambda claim: None
         self.on_claim_gone: Callable[[str, str], None] = lambda owner, claim: None
+        self.on_claims_changed: Callable[[str], None] = lambda owner: None
         self.on_partner_changed: Callable[[str], None] = lambda owner: None
 
     @property
@@ -147,6 +148,8 @@ class PartnerIngest:
             if kind == "claims":
                 self.on_claim_gone(owner, rest)
         names = (*updated, *removed)
+        if any(name.startswith("claims/") for name in names):
+            self.on_claims_changed(owner)
         drawn = [offer_key(owner, name) for name in names if name.startswith(("nodes/", "links/"))]
         if drawn:
             self._world.touch_network(drawn)

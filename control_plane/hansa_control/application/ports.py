@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
+from hansa_control.application.usage_ports import Enter, LineQuery, Strike
 from hansa_control.domain.model import (
     Claim,
     ClaimStatus,
@@ -27,6 +28,8 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     Zone,
 )
+from hansa_control.domain.two_books import Asked
+from hansa_control.domain.usage import UsageLine
 
 AdvertBody = Inventory | Fact | ProbeResult | InstanceStatus
 OfferBody = Zone | NetworkNode | NetworkLink | ClaimStatus
@@ -84,6 +87,7 @@ class Table(StrEnum):
     FEDERATION = "federation"
     EVENT = "event"
     COUNTER = "counter"
+    ASKED = "asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,18 @@ class Counter:
     value: int
 
 
-Record = StoredAdvert | StoredOffer | Claim | Workload | StoredDecision | StoredRequest | Federation | Event | Counter
+Record = (
+    StoredAdvert
+    | StoredOffer
+    | Claim
+    | Workload
+    | StoredDecision
+    | StoredRequest
+    | Federation
+    | Event
+    | Counter
+    | Asked
+)
 
 RECORD_TYPES: Mapping[Table, type] = {
     Table.ADVERT: StoredAdvert,
@@ -142,6 +157,7 @@ RECORD_TYPES: Mapping[Table, type] = {
     Table.FEDERATION: Federation,
     Table.EVENT: Event,
     Table.COUNTER: Counter,
+    Table.ASKED: Asked,
 }
 
 
@@ -158,7 +174,7 @@ class Delete:
     key: str
 
 
-Change = Put | Delete
+Change = Put | Delete | Enter | Strike
 
 
 class StoreFailed(Exception):
@@ -174,6 +190,10 @@ class Store(Protocol):
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """All or nothing, in order; StoreFailed if not durable."""
+        ...
+
+    async def lines(self, query: LineQuery) -> Sequence[UsageLine]:
+        """Durable lines of the book of usage, which is not in what ``load`` answers; StoreFailed."""
         ...
 
     async def keep(self) -> None:

@@ -35,3 +35,8 @@ class Settings:
     events_kept_max: int = 20_000
     probe_targets_max: int = 64
     places_checked: bool = True
+    usage_delay_ms: int = 1_000
+    usage_retry_ms: int = 5_000
+    usage_interval_ms: int = 10_000
+    usage_strike_interval_ms: int = 3_600_000
+    usage_kept_ms: int = 400 * 86_400_000

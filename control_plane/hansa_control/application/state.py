@@ -8,7 +8,7 @@ so whoever's commit returned may rely on everything that was put before it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar, cast
 
 from hansa_control.application.ports import (
@@ -27,7 +27,10 @@ from hansa_control.application.ports import (
     Table,
 )
 from hansa_control.application.signals import Signal
+from hansa_control.application.usage_ports import Enter, LineQuery, Strike
 from hansa_control.domain.model import Claim, Event, Federation, Workload
+from hansa_control.domain.two_books import Asked
+from hansa_control.domain.usage import UsageLine
 
 R = TypeVar("R")
 
@@ -86,6 +89,10 @@ class State:
     def events(self) -> Mapping[str, Event]:
         return self._typed(Table.EVENT, Event)
 
+    @property
+    def asked(self) -> Mapping[str, Asked]:
+        return self._typed(Table.ASKED, Asked)
+
     def _typed(self, table: Table, record_type: type[R]) -> Mapping[str, R]:
         return cast(Mapping[str, R], self._tables[table])
 
@@ -103,12 +110,25 @@ class State:
             self._pending.append(Delete(table, key))
             self._put_count += 1
 
+    def write(self, change: Enter | Strike) -> None:
+        """Changes the book of usage, which is not held in memory, together with what is put before the next commit."""
+        self._pending.append(change)
+        self._put_count += 1
+
+    async def lines(self, query: LineQuery) -> Sequence[UsageLine]:
+        """Durable lines of the book. StoreFailed."""
+        return await self._store.lines(query)
+
     def next_count(self, name: str) -> int:
         """The next number of a counter that never repeats, not even after a crash."""
-        held = self._typed(Table.COUNTER, Counter).get(name)
-        value = (held.value if held else 0) + 1
+        value = self.count(name) + 1
         self.put(Table.COUNTER, name, Counter(value))
         return value
+
+    def count(self, name: str) -> int:
+        """Where a counter stands; 0 if it never counted."""
+        held = self._typed(Table.COUNTER, Counter).get(name)
+        return held.value if held else 0
 
     @property
     def put_count(self) -> int:

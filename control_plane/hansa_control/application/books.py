@@ -1,0 +1,180 @@
+"""Reading books of usage: what was used in a period, and where this operator's book and a partner's differ.
+
+Books are read by page, side by side in the order in which the owner told its lines, so that what both have alike is
+forgotten at once. In memory are totals, lines that are not final, and lines of which only one side is known so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hansa_control.application.ports import Clock, OwnerUnreachable, RefusalError
+from hansa_control.application.settings import Settings
+from hansa_control.application.settlement import PAGE_LINES, Settlement
+from hansa_control.application.state import State
+from hansa_control.application.usage_ports import LineQuery, UsageCall, UsageSource
+from hansa_control.domain.model import Reason
+from hansa_control.domain.two_books import Difference, differences
+from hansa_control.domain.usage import LineKey, Period, Total, TotalKey, UsageLine, add_up
+
+LOOKS_MAX = 3
+"""How often two books are read before what differs is told: a line may change while they are being read."""
+
+ONE_SIDED_MAX = 20_000
+"""Lines that only one side has; beyond that, books are not compared but exchanged."""
+
+Totals = Mapping[TotalKey, Total]
+Pages = Callable[[int], Awaitable[tuple[Sequence[UsageLine], bool]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Both books on what ``home`` used of ``owner`` in a period, and every line of which they differ."""
+
+    owner: str
+    home: str
+    period: Period
+    home_totals: Totals
+    owner_totals: Totals
+    differences: tuple[Difference, ...]
+    line_count: int
+
+
+class Books:
+    """What this operator's book says, and how it compares."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        state: State,
+        clock: Clock,
+        partners: tuple[Settlement, Mapping[str, UsageSource]],
+    ) -> None:
+        self._settings = settings
+        self._operator = settings.operator
+        self._state = state
+        self._clock = clock
+        self._settlement, self._sources = partners
+
+    @property
+    def partners(self) -> tuple[str, ...]:
+        return tuple(sorted(self._sources))
+
+    async def used(self, tenant: str, period: Period) -> Totals:
+        """What workloads of a tenant used, here and at partners; with no tenant, everybody, partners' workloads too."""
+        totals: dict[TotalKey, Total] = {}
+        home = self._operator if tenant else ""
+        for owner in (self._operator, *self.partners):
+            side = _Side(period)
+            query = LineQuery(owner, home, limit=PAGE_LINES, period=period, tenant=tenant)
+            side.pages = self._own(query)
+            while not side.is_read:
+                await side.read()
+                side.final.clear()
+            totals |= side.total()
+        return totals
+
+    async def settle(self, partner: str, period: Period) -> tuple[Settled, ...]:
+        """Both directions between this operator and a partner, as home and as owner. The period ends now at the latest.
+
+        RefusalError NOT_FOUND if there is no such partner; OwnerUnreachable if it does not answer.
+        """
+        if partner not in self._sources:
+            known = ", ".join(self.partners) or "none"
+            raise RefusalError(Reason.NOT_FOUND, f"{partner} is no partner; known are {known}", "partner")
+        ended = Period(period.since_ms, min(period.until_ms, self._clock.wall_ms()))
+        return (
+            await self._settle_until_quiet(partner, (partner, self._operator), ended),
+            await self._settle_until_quiet(partner, (self._operator, partner), ended),
+        )
+
+    async def _settle_until_quiet(self, partner: str, sides: tuple[str, str], period: Period) -> Settled:
+        """What differs may only be on its way: it is told when it is still there after another look."""
+        settled = await self._compare(partner, sides, period)
+        for _ in range(LOOKS_MAX - 1):
+            if not settled.differences:
+                break
+            settled = await self._compare(partner, sides, period)
+        return settled
+
+    async def _compare(self, partner: str, sides: tuple[str, str], period: Period) -> Settled:
+        owner, home = sides
+        if owner == partner:
+            await self._settlement.take_over(owner)
+        ours, theirs = _Side(period), _Side(period)
+        ours.pages = self._own(LineQuery(owner, home, limit=PAGE_LINES, period=period))
+        theirs.pages = self._partners(partner, owner, period)
+        by_home, by_owner = (ours, theirs) if home == self._operator else (theirs, ours)
+        while not (ours.is_read and theirs.is_read):
+            await _behind(ours, theirs).read()
+            _drop_alike(by_home.final, by_owner.final, self._settings.clock_skew_ms_max)
+            if max(len(ours.final), len(theirs.final)) > ONE_SIDED_MAX:
+                message = f"more than {ONE_SIDED_MAX} lines are in one book only; take a shorter period"
+                raise RefusalError(Reason.UNAVAILABLE, message)
+        found = differences(by_home.known(), by_owner.known(), self._settings.clock_skew_ms_max)
+        totals = (by_home.total(), by_owner.total())
+        return Settled(owner, home, period, *totals, found, sum(total.lines for total in totals[1].values()))
+
+    def _own(self, query: LineQuery) -> Pages:
+        async def read(after: int) -> tuple[Sequence[UsageLine], bool]:
+            lines = await self._state.lines(replace(query, after=after))
+            return lines, len(lines) == query.limit
+
+        return read
+
+    def _partners(self, partner: str, owner: str, period: Period) -> Pages:
+        async def read(after: int) -> tuple[Sequence[UsageLine], bool]:
+            page = await self._sources[partner].usage(UsageCall(owner, after, 0, PAGE_LINES, period))
+            home = self._operator if owner == partner else partner
+            if any((line.owner, line.home) != (owner, home) or line.sequence <= after for line in page.lines):
+                raise OwnerUnreachable(f"{partner} told lines out of order or of others")
+            return page.lines, page.more
+
+        return read
+
+
+class _Side:
+    """One book as it is read. ``pages`` answers the lines beyond a sequence and whether there may be more."""
+
+    def __init__(self, period: Period) -> None:
+        self.pages: Pages
+        self.final: dict[LineKey, UsageLine] = {}
+        self.is_read = False
+        self.at = 0
+        self._period = period
+        self._open: dict[LineKey, UsageLine] = {}
+        self._totals: dict[TotalKey, Total] = {}
+
+    async def read(self) -> None:
+        """Reads the next page. A line that changes while the book is read comes again, later; the later one counts."""
+        lines, more = await self.pages(self.at)
+        for line in lines:
+            self.at = max(self.at, line.sequence)
+            self._open.pop(line.key, None)
+            if line.is_final:
+                self.final[line.key] = line
+            else:
+                self._open[line.key] = line
+        self._totals = add_up(self._totals, (line for line in lines if line.is_final), self._period)
+        self.is_read = not more or not lines
+
+    def known(self) -> dict[LineKey, UsageLine]:
+        return {**self.final, **self._open}
+
+    def total(self) -> dict[TotalKey, Total]:
+        return add_up(self._totals, self._open.values(), self._period)
+
+
+def _behind(one: _Side, other: _Side) -> _Side:
+    """Which side to read next: the one that is less far."""
+    if one.is_read or other.is_read:
+        return other if one.is_read else one
+    return one if one.at <= other.at else other
+
+
+def _drop_alike(home: dict[LineKey, UsageLine], owner: dict[LineKey, UsageLine], skew_ms_max: int) -> None:
+    """Forgets the final lines of which there is nothing to be said."""
+    for key in [key for key in min(home, owner, key=len) if key in home and key in owner]:
+        if not differences({key: home[key]}, {key: owner[key]}, skew_ms_max):
+            del home[key], owner[key]

@@ -1,0 +1,246 @@
+"""Usage between operators: what was asked of partners, what they told of it, and whether both books say the same.
+
+The owner of a zone meters. The home operator writes down what it asks for before it asks, takes over the owner's lines
+as they are told, in their order, and keeps where it is in the same transaction as the lines: what is on disk is never
+asked for twice, and what is not is told again. It follows when offers say that claims have changed, and now and then as
+long as anything is open; a claim of which nobody says anything any more is found by that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from hansa_control.application.metering import TOLD
+from hansa_control.application.ports import Clock, Counter, OwnerUnreachable, RefusalError, Table
+from hansa_control.application.settings import Settings
+from hansa_control.application.signals import Signal
+from hansa_control.application.state import State
+from hansa_control.application.usage_ports import Enter, LineQuery, Strike, UsageCall, UsagePage, UsageSource
+from hansa_control.domain.model import PlacementState, Reason, Workload, WorkloadSpec, ZoneId
+from hansa_control.domain.two_books import Asked, objection, taken_over
+from hansa_control.domain.usage import UsageLine
+
+ANY_SEQUENCE = 2**63 - 1
+PAGE_LINES = 500
+
+
+class Settlement:
+    """The books between this operator and its partners, both ways."""
+
+    def __init__(self, settings: Settings, state: State, clock: Clock, sources: Mapping[str, UsageSource]) -> None:
+        self._settings = settings
+        self._operator = settings.operator
+        self._state = state
+        self._clock = clock
+        self._sources = sources
+        self._signals = {owner: Signal() for owner in sorted(sources)}
+        self._turns = {owner: asyncio.Lock() for owner in sorted(sources)}
+        self._due_ms: dict[str, int] = {}
+        self._next_strike_ms = 0
+        self.on_objection: Callable[[UsageLine, str], None] = lambda line, why: None
+
+    # --- what is asked for ---
+
+    def asked(self, workload: Workload, claim: str, zone: ZoneId, spec: WorkloadSpec) -> None:
+        """The intent to ask a partner for a claim; to be called before the commit that makes the intent durable."""
+        if zone.operator not in self._sources:
+            return
+        devices = spec.accelerator.count if spec.accelerator is not None else 0
+        asked = Asked(
+            owner=zone.operator,
+            claim=claim,
+            zone=zone.zone,
+            workload=str(workload.id),
+            accelerators=devices * spec.replicas,
+            cpu_millis=spec.cpu_millis * spec.replicas,
+            memory_mib=spec.memory_mib * spec.replicas,
+            asked_at_ms=self._clock.wall_ms(),
+        )
+        self._state.put(Table.ASKED, asked_key(zone.operator, claim), asked)
+        self.wake(zone.operator)
+
+    def recover(self) -> None:
+        """After loading: every partner is asked what it has told meanwhile. Placements of a release that wrote nothing
+        down are written down as if asked for now."""
+        for workload in list(self._state.workloads.values()):
+            for placement in workload.placements:
+                known = asked_key(placement.zone.operator, placement.claim) in self._state.asked
+                if not known and placement.state is not PlacementState.HELD:
+                    spec = replace(workload.spec, replicas=placement.replicas)
+                    self.asked(workload, placement.claim, placement.zone, spec)
+        for owner in self._signals:
+            self.wake(owner)
+
+    # --- following the owners ---
+
+    def wake(self, owner: str) -> None:
+        """The owner may have something to tell."""
+        if owner in self._signals:
+            self._signals[owner].notify()
+
+    async def run(self) -> None:
+        """Follows every owner until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for owner in self._signals:
+                group.create_task(self._follow(owner))
+
+    async def _follow(self, owner: str) -> None:
+        seen = 0
+        while True:
+            await self._signals[owner].wait(seen)
+            # Many changes share one question.
+            await self._clock.sleep_ms(self._settings.usage_delay_ms)
+            seen = self._signals[owner].version
+            try:
+                await self.take_over(owner)
+            except (OwnerUnreachable, RefusalError):
+                self._due_ms[owner] = self._clock.monotonic_ms() + self._settings.usage_retry_ms
+            else:
+                if self._open(owner):
+                    self._due_ms[owner] = self._clock.monotonic_ms() + self._settings.usage_interval_ms
+
+    def tick(self) -> None:
+        """Wakes what asked to be woken by now, and strikes out what has been kept for long enough."""
+        now_ms = self._clock.monotonic_ms()
+        for owner in sorted(owner for owner, at_ms in self._due_ms.items() if at_ms <= now_ms):
+            del self._due_ms[owner]
+            self.wake(owner)
+        if now_ms >= self._next_strike_ms:
+            self._next_strike_ms = now_ms + self._settings.usage_strike_interval_ms
+            self._strike()
+
+    async def take_over(self, owner: str) -> None:
+        """Takes over all that the owner has told since the last time; durable on return. OwnerUnreachable."""
+        source = self._sources.get(owner)
+        if source is None:
+            raise OwnerUnreachable(f"no way to {owner}")
+        async with self._turns[owner]:
+            unmetered = self._sweep(owner)
+            after = self._state.count(_known(owner))
+            while True:
+                page = await source.usage(UsageCall(owner, after, after, PAGE_LINES))
+                if page.last_sequence < after:
+                    # The owner was set back to an older copy of its records: everything is heard again.
+                    after = 0
+                    continue
+                after = self._take_page(owner, after, page)
+                await self._state.commit()
+                if not page.more:
+                    break
+            self._forget(owner, unmetered)
+            await self._state.commit()
+
+    def _take_page(self, owner: str, after: int, page: UsagePage) -> int:
+        """Takes lines over, with how far that got, in one transaction; the sequence up to which all is known now."""
+        known = after
+        for line in page.lines:
+            if line.sequence <= known or (line.owner, line.home) != (owner, self._operator):
+                raise OwnerUnreachable(f"{owner} told a line out of order or of others: {tuple(line.key)}")
+            known = line.sequence
+            self._take(line)
+        if page.more and known == after:
+            raise OwnerUnreachable(f"{owner} says that there is more and tells nothing")
+        if self._state.count(_known(owner)) != known:
+            self._state.put(Table.COUNTER, _known(owner), Counter(known))
+        return known
+
+    def _take(self, line: UsageLine) -> None:
+        key = asked_key(line.owner, line.claim)
+        asked = self._state.asked.get(key)
+        why = objection(asked, line)
+        if asked is None or why:
+            self.on_objection(line, why)
+            return
+        self._state.put(Table.ASKED, key, taken_over(asked, line))
+        dated = replace(line, asked_at_ms=asked.asked_at_ms, given_back_at_ms=asked.given_back_at_ms)
+        self._state.write(Enter(dated))
+
+    def _open(self, owner: str) -> dict[str, Asked]:
+        """What was asked of the owner and is not settled."""
+        return {key: asked for key, asked in self._state.asked.items() if asked.owner == owner}
+
+    def _sweep(self, owner: str) -> tuple[str, ...]:
+        """Finds what no placement names any more. Answers what of that the owner has not metered so far: if it tells
+        nothing after this either, it never will, as it has answered, durably, that the claim is over or never was.
+        """
+        for key, asked in self._open(owner).items():
+            workload = self._state.workloads.get(asked.workload)
+            named = workload is not None and any(
+                (placement.claim, placement.zone.operator) == (asked.claim, owner) for placement in workload.placements
+            )
+            if not named and not asked.given_back_at_ms:
+                self._state.put(Table.ASKED, key, replace(asked, given_back_at_ms=self._clock.wall_ms()))
+        over = self._open(owner).items()
+        return tuple(key for key, asked in over if asked.given_back_at_ms and not asked.lines)
+
+    def _forget(self, owner: str, unmetered: tuple[str, ...]) -> None:
+        for key, asked in self._open(owner).items():
+            if asked.is_settled:
+                last = replace(asked.lines[-1], asked_at_ms=asked.asked_at_ms, given_back_at_ms=asked.given_back_at_ms)
+                self._state.write(Enter(last))
+                self._state.delete(Table.ASKED, key)
+            elif key in unmetered and not asked.lines:
+                self._state.delete(Table.ASKED, key)
+
+    # --- telling ---
+
+    async def tell(self, caller: str, call: UsageCall) -> UsagePage:
+        """Lines of the book between this operator and the caller, and nobody else. RefusalError IDENTITY_MISMATCH.
+
+        It needs no federation in force: what was used before its end is settled after it.
+        """
+        if call.owner == self._operator:
+            told = self._state.count(TOLD)
+            self._note_kept(caller, min(call.kept, told))
+            return await self._page(call, (self._operator, caller), told)
+        if call.owner != caller:
+            message = f"{caller} may ask for lines of its own zones and of those of {self._operator}"
+            raise RefusalError(Reason.IDENTITY_MISMATCH, message, "owner_operator")
+        if not call.after:
+            await self.try_to_take_over(caller)
+        return await self._page(call, (caller, self._operator), self._state.count(_known(caller)))
+
+    async def try_to_take_over(self, owner: str) -> str:
+        """Why nothing could be taken over; empty if all was."""
+        try:
+            await self.take_over(owner)
+        except (OwnerUnreachable, RefusalError) as failure:
+            return str(failure)
+        return ""
+
+    async def _page(self, call: UsageCall, sides: tuple[str, str], last_sequence: int) -> UsagePage:
+        limit = min(call.limit, PAGE_LINES)
+        query = LineQuery(*sides, after=call.after, limit=limit + 1, period=call.period)
+        lines = await self._state.lines(query)
+        plain = tuple(replace(line, asked_at_ms=0, given_back_at_ms=0) for line in lines[:limit])
+        return UsagePage(plain, len(lines) > limit, last_sequence)
+
+    def _note_kept(self, home: str, kept: int) -> None:
+        if kept > self._state.count(_kept(home)):
+            self._state.put(Table.COUNTER, _kept(home), Counter(kept))
+
+    # --- keeping for long enough ---
+
+    def _strike(self) -> None:
+        """Strikes out final lines that are older than what is kept; those that a home has on disk, where one copies."""
+        before_ms = self._clock.wall_ms() - self._settings.usage_kept_ms
+        self._state.write(Strike(self._operator, self._operator, before_ms, ANY_SEQUENCE))
+        for partner in sorted(self._settings.partners):
+            self._state.write(Strike(self._operator, partner, before_ms, self._state.count(_kept(partner))))
+            self._state.write(Strike(partner, self._operator, before_ms, ANY_SEQUENCE))
+
+
+def asked_key(owner: str, claim: str) -> str:
+    return f"{owner}|{claim}"
+
+
+def _known(owner: str) -> str:
+    """The counter of how far an owner's book is taken over."""
+    return f"usage-known|{owner}"
+
+
+def _kept(home: str) -> str:
+    """The counter of how far a home operator has our book on disk."""
+    return f"usage-kept|{home}"
