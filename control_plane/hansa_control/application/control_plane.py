@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from hansa_control.application.agreements import AgreementDesk, AgreementSource
 from hansa_control.application.deciding import Decider
 from hansa_control.application.holding import Holder
 from hansa_control.application.ingest import AgentIngest
@@ -30,8 +31,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a control plane stands on: its store, its clock, its source of ids, the way to each partner, the law, and
-    who does long work (nobody: it is done in place)."""
+    """What a control plane stands on: its store, its clock, its source of ids, the way to each partner, the law, who
+    does long work (nobody: it is done in place), and what is agreed with partners (nothing: each may use every zone).
+    """
 
     store: Store
     clock: Clock
@@ -39,6 +41,7 @@ class Surroundings:
     partners: Mapping[str, Owner]
     laws: LawSource = field(default_factory=NoLaw)
     worker: Worker | None = None
+    agreements: AgreementSource | None = None
 
 
 class InPlace:
@@ -80,7 +83,9 @@ class ControlPlane:
         self.world = World(settings, self.state, self._clock, network)
         self.journal = Journal(self.state, self._clock, settings.events_kept_max)
         self.laws = LawDesk(surroundings.laws, self._clock)
-        self.owner = OwnerService(settings, (self.state, self.world), self.laws, self._clock)
+        records = (self.state, self.world)
+        self.agreements = AgreementDesk(settings, records, surroundings.agreements, self._clock)
+        self.owner = OwnerService(settings, records, (self.laws, self.agreements), self._clock)
         self.agents = AgentIngest(settings, self.state, self.world, self.owner, self._clock)
         sources = (self._clock, self._ids)
         self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)
@@ -119,6 +124,8 @@ class ControlPlane:
 
     def _partner_changed(self, owner: str) -> None:
         self.reconciler.wake_waiting()
+        if self.world.is_ending(owner):
+            self.reconciler.wake_all()
         self.agents.notify_all_orders()
 
     async def start(self) -> None:
@@ -128,6 +135,7 @@ class ControlPlane:
         self.agents.recover()
         self.partners.recover()
         self.owner.renew_after_restart()
+        self.agreements.tick()
         self.reconciler.recover()
         await self.state.commit()
 
@@ -144,6 +152,7 @@ class ControlPlane:
             await self._clock.sleep_ms(self.settings.tick_ms)
             self.agents.tick()
             self.partners.tick()
+            self.agreements.tick()
             self.owner.expire_holds()
             self.reconciler.tick()
             self._check_law()

@@ -15,10 +15,12 @@ from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.domain import agent_session, ledger
 from hansa_control.domain.agent_session import AgentSession, SessionState
+from hansa_control.domain.agreement import ENDING, AgreementState
 from hansa_control.domain.model import (
     Claim,
     ClaimStatus,
     Fact,
+    Federation,
     FederationState,
     InstanceStatus,
     Inventory,
@@ -36,6 +38,16 @@ _ZONE_STATE = {
     SessionState.LIVE: ZoneState.AVAILABLE,
     SessionState.SILENT: ZoneState.SILENT,
     SessionState.LOST: ZoneState.LOST,
+}
+
+# What an agreement that takes nothing new makes of its owner's zones.
+_AGREED_STATE: Mapping[AgreementState | None, ZoneState] = {
+    None: ZoneState.AGREEMENT_UNKNOWN,
+    AgreementState.PROPOSED: ZoneState.AGREEMENT_SUSPENDED,
+    AgreementState.SUSPENDED: ZoneState.AGREEMENT_SUSPENDED,
+    AgreementState.EXPIRED: ZoneState.AGREEMENT_ENDING,
+    AgreementState.DRAINING: ZoneState.AGREEMENT_ENDING,
+    AgreementState.TERMINATED: ZoneState.AGREEMENT_ENDING,
 }
 
 
@@ -225,8 +237,17 @@ class World:
     def _seen_from_home(self, operator: str, zone: Zone) -> Zone:
         federation = self._state.federations.get(federation_key(self.settings.operator, operator))
         stale = federation is None or federation.state is not FederationState.ACTIVE
-        state = ZoneState.STALE if stale else zone.state
+        state = ZoneState.STALE if stale else _AGREED_STATE.get(_agreed(federation), zone.state)
         return zone if state is zone.state else replace(zone, state=state)
+
+    def is_ending(self, operator: str) -> bool:
+        """Whether the agreement under which this operator uses a partner's zones is coming to its end."""
+        federation = self._state.federations.get(federation_key(self.settings.operator, operator))
+        return _agreed(federation) in ENDING
+
+    def is_to_be_left(self, zone: ZoneId) -> bool:
+        """Whether what runs in a zone must go elsewhere, first ready there and then stopped here."""
+        return zone.operator != self.settings.operator and self.is_ending(zone.operator)
 
     def heard_at_ms(self, zone: ZoneId) -> int:
         """When the zone's agent, or the partner that offers it, was last heard; wall clock, 0 if never."""
@@ -279,6 +300,11 @@ class World:
             return status_of(held) if held else None
         stored = self._state.offers.get(offer_key(owner, f"claims/{claim}"))
         return stored.body if stored and isinstance(stored.body, ClaimStatus) else None
+
+
+def _agreed(federation: Federation | None) -> AgreementState | None:
+    """How an owner says that its agreement with us stands; None if it has not, or not in known words."""
+    return federation.standing.state if federation and federation.standing else None
 
 
 def status_of(claim: Claim) -> ClaimStatus:

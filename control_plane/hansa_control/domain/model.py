@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from hansa_control.domain.agreement import Standing as Standing
 from hansa_control.domain.policy import (
     ALL_DATA as ALL_DATA,
 )
@@ -503,7 +504,10 @@ class FederationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Federation:
-    """A directed federation seen from one side: home uses zones of owner under context_id."""
+    """A directed federation seen from one side: home uses zones of owner under context_id.
+
+    standing is the owner's agreement with home, as the owner keeps it or as home was told; None is unknown.
+    """
 
     home: str
     owner: str
@@ -511,3 +515,4 @@ class Federation:
     state: FederationState
     offer_ttl_ms: int
     endpoint_ca_pem: bytes = b""
+    standing: Standing | None = None
