@@ -197,7 +197,7 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "Wait until the owner resumes it, or let zones of others do; your operator's hansa partners shows it.",
         ),
         "AGREEMENT_ENDING": Explanation(
-            "The agreement with the zone's owner is ending: nothing new, and what runs must leave until the deadline.",
+            "The agreement with the zone's owner is ending: nothing new, and what runs there must leave in time.",
             "Nothing: what runs there is moved. If it must stay, ask your operator to renew the agreement.",
         ),
         "AGREEMENT_UNKNOWN": Explanation(

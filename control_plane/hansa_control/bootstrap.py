@@ -18,7 +18,7 @@ import typer
 from hansa.errors import HansaError
 from hansa_control.adapters import ca_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
-from hansa_control.adapters.agreement_source import AgreementFiles
+from hansa_control.adapters.agreement_source import agreements_of, tell_agreement
 from hansa_control.adapters.authority import KeyPair, Role, check_authority, check_pair
 from hansa_control.adapters.grpc_agents import AgentServicer
 from hansa_control.adapters.grpc_calls import CallGuard
@@ -39,8 +39,6 @@ from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import RefusalError, Store, StoreFailed
 from hansa_control.application.settings import Settings
 from hansa_control.config import Config, read_config
-from hansa_control.domain.agreement_life import AgreementEvent
-from hansa_control.domain.model import Standing
 
 STATE_FILE = "state.db"
 EXIT_DEFECT, EXIT_USAGE, EXIT_STORE, EXIT_ADDRESS = 1, 2, 3, 4
@@ -82,11 +80,6 @@ def _tell_defect(workload: str, defect: Exception) -> None:
     log.error("defect", workload=workload, exc_info=defect)
 
 
-def _tell_agreement(home: str, event: AgreementEvent, standing: Standing) -> None:
-    told = {"state": standing.state.value, "version": standing.version, "digest": standing.digest}
-    log.info("agreement", home=home, change=event.value, deadline_ms=standing.deadline_ms, **told)
-
-
 async def _wait(stop: asyncio.Event) -> None:
     await stop.wait()
 
@@ -103,14 +96,13 @@ class ControlPlaneProcess:
         self._guard = CallGuard(self._metrics, self._clock, self._ids)
         self.links = self._partner_links()
         laws = LawFiles(config.law, self._clock.wall_ms())
+        agreements = agreements_of(config.agreements, credentials.partner_ca_pems, self._clock.wall_ms())
         self.application = ControlPlane(
             settings_of(config, credentials),
             read_network_file(config.network),
-            Surroundings(
-                store, self._clock, self._ids, self.links, laws, ThreadWorker(), agreements_of(config, self._clock)
-            ),
+            Surroundings(store, self._clock, self._ids, self.links, laws, ThreadWorker(), agreements),
         )
-        self.application.agreements.on_event = _tell_agreement
+        self.application.agreements.on_event = tell_agreement
         self.application.reconciler.on_defect = _tell_defect
         for link in self.links.values():
             link.bind(self.application.partners)
@@ -207,13 +199,6 @@ class ControlPlaneProcess:
         return AgentLinks(self.application.agents, self.application.settings, self._clock, limits)
 
 
-def agreements_of(config: Config, clock: SystemClock) -> AgreementFiles | None:
-    """What is agreed with partners; None if nothing is written, and each may use every zone."""
-    if config.agreements is None:
-        return None
-    return AgreementFiles(config.agreements, [partner.operator for partner in config.partners], clock.wall_ms())
-
-
 def settings_of(config: Config, credentials: Credentials) -> Settings:
     """What the application needs of the configuration."""
     timings = config.timings
@@ -303,7 +288,7 @@ def _read(path: Path) -> tuple[Config, Credentials]:
             check_authority(credentials.partner_ca_pems[partner.operator], partner.trust_domain, str(partner.ca))
         read_network_file(config.network)
         LawFiles(config.law, SystemClock().wall_ms())
-        agreements_of(config, SystemClock())
+        agreements_of(config.agreements, credentials.partner_ca_pems, SystemClock().wall_ms())
         check_store(config.store)
     except (OSError, ValueError, RefusalError, HansaError) as error:
         typer.echo(f"error: {error}", err=True)

@@ -115,7 +115,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_AGREEMENT_SUSPENDED: _Reason.ValueType  # 55
     """The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on."""
     REASON_AGREEMENT_ENDING: _Reason.ValueType  # 56
-    """The agreement with the zone's owner is ending: nothing new, and what runs there must leave until the deadline."""
+    """The agreement with the zone's owner is ending: nothing new, and what runs there must leave in time."""
     REASON_AGREEMENT_UNKNOWN: _Reason.ValueType  # 57
     """It is not known how the agreement with the zone's owner stands."""
     REASON_ZONE_NOT_OFFERED: _Reason.ValueType  # 58
@@ -243,7 +243,7 @@ REASON_WORKLOAD_MOVED: Reason.ValueType  # 49
 REASON_AGREEMENT_SUSPENDED: Reason.ValueType  # 55
 """The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on."""
 REASON_AGREEMENT_ENDING: Reason.ValueType  # 56
-"""The agreement with the zone's owner is ending: nothing new, and what runs there must leave until the deadline."""
+"""The agreement with the zone's owner is ending: nothing new, and what runs there must leave in time."""
 REASON_AGREEMENT_UNKNOWN: Reason.ValueType  # 57
 """It is not known how the agreement with the zone's owner stands."""
 REASON_ZONE_NOT_OFFERED: Reason.ValueType  # 58

@@ -13,7 +13,8 @@ import structlog
 
 from hansa.errors import HansaError
 from hansa_control.adapters.agreement_file import load_agreements
-from hansa_control.domain.agreement import Stance
+from hansa_control.domain.agreement import Stance, Standing
+from hansa_control.domain.agreement_life import AgreementEvent
 
 log = structlog.get_logger(__name__)
 
@@ -60,3 +61,14 @@ class AgreementFiles:
     def _stamp(self) -> Stamp:
         status = self._path.stat()
         return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+
+def agreements_of(path: Path | None, partners: Collection[str], now_ms: int) -> AgreementFiles | None:
+    """The agreements of a file; None where none is named, and each partner may use every zone."""
+    return None if path is None else AgreementFiles(path, partners, now_ms)
+
+
+def tell_agreement(home: str, event: AgreementEvent, standing: Standing) -> None:
+    """Writes a step in the life of an agreement into the log."""
+    told = {"state": standing.state.value, "version": standing.version, "digest": standing.digest}
+    log.info("agreement", home=home, change=event.value, deadline_ms=standing.deadline_ms, **told)

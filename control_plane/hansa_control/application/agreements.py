@@ -27,17 +27,11 @@ from hansa_control.domain.model import (
     Rejection,
     Zone,
     ZoneId,
+    ZoneState,
 )
+from hansa_control.domain.place_filters import STATE_REASON
 
 AGREEMENT, QUOTA = "Agreement", "Quota"
-
-REFUSED_AS: Mapping[AgreementState, Reason] = {
-    AgreementState.PROPOSED: Reason.AGREEMENT_SUSPENDED,
-    AgreementState.SUSPENDED: Reason.AGREEMENT_SUSPENDED,
-    AgreementState.EXPIRED: Reason.AGREEMENT_ENDING,
-    AgreementState.DRAINING: Reason.AGREEMENT_ENDING,
-    AgreementState.TERMINATED: Reason.AGREEMENT_ENDING,
-}
 
 
 class AgreementSource(Protocol):
@@ -133,7 +127,8 @@ class AgreementDesk:
             return self._refusal(zone, Reason.AGREEMENT_SUSPENDED, "no agreement", f"agreement with {home}")
         if standing.state is not AgreementState.IN_FORCE:
             words = standing.state.value.lower().replace("_", " ")
-            return self._refusal(zone, REFUSED_AS[standing.state], words, _evidence(home, standing))
+            reason = STATE_REASON[disclosure.state_under(standing, ZoneState.AVAILABLE)]
+            return self._refusal(zone, reason, words, _evidence(home, standing))
         if not stance.agreement.offers(zone):
             result = ConstraintResult(
                 AGREEMENT, "not offered", f"one of {', '.join(stance.agreement.zones)}", _evidence(home, standing)

@@ -124,7 +124,7 @@ class ControlPlane:
 
     def _partner_changed(self, owner: str) -> None:
         self.reconciler.wake_waiting()
-        if self.world.is_ending(owner):
+        if self.world.is_to_be_left(owner):
             self.reconciler.wake_all()
         self.agents.notify_all_orders()
 

@@ -15,12 +15,12 @@ from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.domain import agent_session, ledger
 from hansa_control.domain.agent_session import AgentSession, SessionState
-from hansa_control.domain.agreement import ENDING, AgreementState
+from hansa_control.domain.agreement import ENDING
+from hansa_control.domain.disclosure import state_under
 from hansa_control.domain.model import (
     Claim,
     ClaimStatus,
     Fact,
-    Federation,
     FederationState,
     InstanceStatus,
     Inventory,
@@ -38,16 +38,6 @@ _ZONE_STATE = {
     SessionState.LIVE: ZoneState.AVAILABLE,
     SessionState.SILENT: ZoneState.SILENT,
     SessionState.LOST: ZoneState.LOST,
-}
-
-# What an agreement that takes nothing new makes of its owner's zones.
-_AGREED_STATE: Mapping[AgreementState | None, ZoneState] = {
-    None: ZoneState.AGREEMENT_UNKNOWN,
-    AgreementState.PROPOSED: ZoneState.AGREEMENT_SUSPENDED,
-    AgreementState.SUSPENDED: ZoneState.AGREEMENT_SUSPENDED,
-    AgreementState.EXPIRED: ZoneState.AGREEMENT_ENDING,
-    AgreementState.DRAINING: ZoneState.AGREEMENT_ENDING,
-    AgreementState.TERMINATED: ZoneState.AGREEMENT_ENDING,
 }
 
 
@@ -237,17 +227,13 @@ class World:
     def _seen_from_home(self, operator: str, zone: Zone) -> Zone:
         federation = self._state.federations.get(federation_key(self.settings.operator, operator))
         stale = federation is None or federation.state is not FederationState.ACTIVE
-        state = ZoneState.STALE if stale else _AGREED_STATE.get(_agreed(federation), zone.state)
+        state = ZoneState.STALE if stale else state_under(federation and federation.standing, zone.state)
         return zone if state is zone.state else replace(zone, state=state)
 
-    def is_ending(self, operator: str) -> bool:
-        """Whether the agreement under which this operator uses a partner's zones is coming to its end."""
+    def is_to_be_left(self, operator: str) -> bool:
+        """Whether what runs at an operator must go elsewhere, since the agreement with it is ending."""
         federation = self._state.federations.get(federation_key(self.settings.operator, operator))
-        return _agreed(federation) in ENDING
-
-    def is_to_be_left(self, zone: ZoneId) -> bool:
-        """Whether what runs in a zone must go elsewhere, first ready there and then stopped here."""
-        return zone.operator != self.settings.operator and self.is_ending(zone.operator)
+        return bool(federation and federation.standing and federation.standing.state in ENDING)
 
     def heard_at_ms(self, zone: ZoneId) -> int:
         """When the zone's agent, or the partner that offers it, was last heard; wall clock, 0 if never."""
@@ -300,11 +286,6 @@ class World:
             return status_of(held) if held else None
         stored = self._state.offers.get(offer_key(owner, f"claims/{claim}"))
         return stored.body if stored and isinstance(stored.body, ClaimStatus) else None
-
-
-def _agreed(federation: Federation | None) -> AgreementState | None:
-    """How an owner says that its agreement with us stands; None if it has not, or not in known words."""
-    return federation.standing.state if federation and federation.standing else None
 
 
 def status_of(claim: Claim) -> ClaimStatus:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from hansa_control.domain.agreement import (
     Agreement,
+    AgreementState,
     Amounts,
     PlaceShown,
     PriceList,
@@ -21,13 +22,28 @@ from hansa_control.domain.agreement import (
     taken,
 )
 from hansa_control.domain.capacity import NOTHING, capacity_of
-from hansa_control.domain.model import Capacity, Inventory, NetworkNode, Zone
+from hansa_control.domain.model import Capacity, Inventory, NetworkNode, Standing, Zone, ZoneState
 
 CURRENCY = "EUR"
 """The currency of offers. A price list in another one is for settlement, and offers keep the zone's own price."""
 
 AMOUNTS = ("accelerators", "cpu_millis", "memory_mib")
 CLAIMS = "claims"
+
+_STATES: Mapping[AgreementState, ZoneState] = {
+    AgreementState.PROPOSED: ZoneState.AGREEMENT_SUSPENDED,
+    AgreementState.SUSPENDED: ZoneState.AGREEMENT_SUSPENDED,
+    AgreementState.EXPIRED: ZoneState.AGREEMENT_ENDING,
+    AgreementState.DRAINING: ZoneState.AGREEMENT_ENDING,
+    AgreementState.TERMINATED: ZoneState.AGREEMENT_ENDING,
+}
+
+
+def state_under(standing: Standing | None, state: ZoneState) -> ZoneState:
+    """What a partner's zone is to the home operator, in this state by itself: an agreement that takes nothing new, or
+    of which nothing is known, comes before it.
+    """
+    return ZoneState.AGREEMENT_UNKNOWN if standing is None else _STATES.get(standing.state, state)
 
 
 class Excess(NamedTuple):
