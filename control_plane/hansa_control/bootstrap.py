@@ -24,6 +24,7 @@ from hansa_control.adapters.grpc_agents import AgentServicer
 from hansa_control.adapters.grpc_calls import CallGuard
 from hansa_control.adapters.grpc_listeners import agents_listener, api_listener, partners_listener
 from hansa_control.adapters.grpc_partners import FederationServicer
+from hansa_control.adapters.grpc_partnerships import PartnerServicer
 from hansa_control.adapters.grpc_server import GrpcServer, Listener
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
 from hansa_control.adapters.identity import PeerVerifier, TrustedDomain
@@ -184,7 +185,9 @@ class ControlPlaneProcess:
         listen, own_ca_pem = self._config.listen, self._credentials.ca_pem
         own, partners = self._credentials.own, self._credentials.partners
         return (
-            api_listener(listen.api, own_ca_pem, WorkloadServicer(self.application, own)),
+            api_listener(
+                listen.api, own_ca_pem, WorkloadServicer(self.application, own), PartnerServicer(self.application, own)
+            ),
             agents_listener(listen.agents, own_ca_pem, AgentServicer(self._agent_links(), own)),
             partners_listener(
                 listen.partners,

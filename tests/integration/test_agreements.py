@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from federated_pair import YARD, Pair, federated, until
+from hansa_control.adapters.authority import Role, control_plane_host
 from hansa_control.application.ports import Refused
 from hansa_control.domain.agreement import AgreementState
 from hansa_control.domain.model import HoldGrant, Reason, WorkloadId, WorkloadState, ZoneState
+
+from hansa.client import Client
+from hansa.errors import HansaError
+from hansa.profile import Profile
+from hansa.v1 import federation_service_pb2 as federation_pb2
 
 OTHER = WorkloadId("harbour", "gate-ocr")
 
@@ -111,6 +118,34 @@ async def test_a_terminated_agreement_is_left_before_it_ends_without_a_moment_of
         await until(lambda: pair.agents[0].urls == {})
         assert pair.owner_plane.state.claims == {}
         await until(lambda: {zone.id.operator for zone in pair.plane.queries.zones("", 9)} == {"nordfjord"})
+
+
+def profile(pair: Pair, role: Role, name: str = "") -> Profile:
+    """Of the owner's API, with a certificate of a role."""
+    folder = pair.owner.folder / f"{role.value}-{name}"
+    folder.mkdir()
+    certificate = pair.owner.certificate(role, name)
+    files = {"ca": pair.owner.authority.cert_pem, "me": certificate.cert_pem, "key": certificate.key_pem}
+    for file, pem in files.items():
+        (folder / file).write_bytes(pem)
+    host = control_plane_host("fjordby.hansa.example")
+    return Profile(pair.owner.address("api"), "ops", folder / "ca", folder / "me", folder / "key", host)
+
+
+async def test_the_operator_sees_how_its_agreements_stand_and_an_app_team_does_not(tmp_path: Path) -> None:
+    async with federated(tmp_path, quotas=[{"claims": 3}], reference="contract 7") as pair:
+        assert isinstance(await pair.link.hold(pair.request("c1")), HoldGrant)
+        async with Client(profile(pair, Role.CONTROL_PLANE)) as client:
+            ours, theirs = (await client.partners()).partnerships
+        assert (ours.partner, ours.reference, ours.claims) == ("nordfjord", "contract 7", 1)
+        assert ours.standing.state == federation_pb2.AGREEMENT_STATE_IN_FORCE
+        assert [(use.what, use.used, use.most) for use in ours.quotas] == [("claims", 1, 3)]
+        assert pair.told is not None
+        assert (ours.standing.version, ours.standing.digest) == (pair.told.version, pair.told.digest)
+        assert not theirs.HasField("standing")
+        async with Client(profile(pair, Role.TENANT, "harbour")) as client:
+            with pytest.raises(HansaError, match="PERMISSION_DENIED"):
+                await client.partners()
 
 
 async def test_with_nowhere_to_go_a_workload_stays_until_the_deadline_and_then_is_stopped(tmp_path: Path) -> None:

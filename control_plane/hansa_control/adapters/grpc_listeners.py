@@ -1,28 +1,38 @@
-"""The three listeners of a control plane, each with the one service that it offers."""
+"""The three listeners of a control plane, each with the services that it offers."""
 
 from __future__ import annotations
 
 from functools import partial
+
+import grpc
 
 from hansa.v1 import (
     agent_service_pb2,
     agent_service_pb2_grpc,
     federation_service_pb2,
     federation_service_pb2_grpc,
+    partner_service_pb2,
+    partner_service_pb2_grpc,
     workload_service_pb2,
     workload_service_pb2_grpc,
 )
 from hansa_control.adapters.grpc_agents import AgentServicer
 from hansa_control.adapters.grpc_partners import FederationServicer
+from hansa_control.adapters.grpc_partnerships import PartnerServicer
 from hansa_control.adapters.grpc_server import Listener
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
 
 
-def api_listener(address: str, client_ca_pem: bytes, servicer: WorkloadServicer) -> Listener:
-    """For app teams."""
-    (service,) = workload_service_pb2.DESCRIPTOR.services_by_name.values()
-    add = partial(workload_service_pb2_grpc.add_WorkloadServiceServicer_to_server, servicer)
-    return Listener("api", address, client_ca_pem, (service.full_name,), add)
+def api_listener(address: str, client_ca_pem: bytes, servicer: WorkloadServicer, partners: PartnerServicer) -> Listener:
+    """For app teams, and for the people who run the operator."""
+    files = (workload_service_pb2, partner_service_pb2)
+    names = [service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values()]
+
+    def add(server: grpc.aio.Server) -> None:
+        workload_service_pb2_grpc.add_WorkloadServiceServicer_to_server(servicer, server)
+        partner_service_pb2_grpc.add_PartnerServiceServicer_to_server(partners, server)
+
+    return Listener("api", address, client_ca_pem, names, add)
 
 
 def agents_listener(address: str, client_ca_pem: bytes, servicer: AgentServicer) -> Listener:

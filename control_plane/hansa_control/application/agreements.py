@@ -159,6 +159,11 @@ class AgreementDesk:
             for found in disclosure.exceeded(agreement, zone, self._held(home), asked)
         )
 
+    def used(self, home: str) -> tuple[disclosure.Excess, ...]:
+        """How far a partner has used every bound of its quotas."""
+        agreement = self._agreement(home)
+        return () if agreement is None else disclosure.uses(agreement, self._held(home))
+
     def priced(self, home: str, zone: Zone) -> Zone:
         """The zone at the price that was agreed with whoever asks."""
         agreement = self._agreement(home)

@@ -16,6 +16,7 @@ from hansa_control.application.lawbook import LawDesk, LawSource, NoLaw
 from hansa_control.application.optimizing import Optimizer
 from hansa_control.application.owner import OwnerService
 from hansa_control.application.partners import PartnerIngest
+from hansa_control.application.partnerships import Partnerships
 from hansa_control.application.placing import Placer
 from hansa_control.application.ports import Clock, HoldRequest, IdSource, Owner, Refused, Store, StoreFailed, Worker
 from hansa_control.application.queries import Queries
@@ -89,6 +90,7 @@ class ControlPlane:
         self.agents = AgentIngest(settings, self.state, self.world, self.owner, self._clock)
         sources = (self._clock, self._ids)
         self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)
+        self.partnerships = Partnerships(settings, records, self.agreements)
         self.decider = Decider(settings, self.world, self._clock, self.laws)
         self.workloads = Workloads(settings, (self.state, self.journal), self.decider, sources)
         working = (self._clock, surroundings.worker or InPlace())
@@ -137,6 +139,7 @@ class ControlPlane:
         self.owner.renew_after_restart()
         self.agreements.tick()
         self.reconciler.recover()
+        self.partners.give_up_strangers()
         await self.state.commit()
 
     async def run(self) -> None:

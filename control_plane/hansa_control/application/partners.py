@@ -248,6 +248,12 @@ class PartnerIngest:
             if held.home == self._settings.operator:
                 self._last_heard_ms[held.owner] = self._clock.monotonic_ms()
 
+    def give_up_strangers(self) -> None:
+        """Forgets what owners offered that are no partners any more: the operator has given up on what ran there."""
+        for held in list(self._state.federations.values()):
+            if held.home == self._settings.operator and held.owner not in self._settings.partners:
+                self._withdraw_all(held.owner)
+
     def tick(self) -> None:
         """Finds partners that have not been heard for longer than their offers live."""
         now_ms = self._clock.monotonic_ms()

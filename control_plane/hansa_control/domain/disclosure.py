@@ -74,6 +74,18 @@ def exceeded(agreement: Agreement, zone: str, held: Held, asked: Capacity) -> tu
     return tuple(found)
 
 
+def uses(agreement: Agreement, held: Held) -> tuple[Excess, ...]:
+    """How far every bound of every quota is used, without anything being asked; of each zone where any is used."""
+    found: list[Excess] = []
+    for quota in agreement.quotas:
+        zones = [zone for zone in sorted(held) if names(quota.zones, zone)] if quota.each else [""]
+        for zone in zones:
+            where = f"in {zone}" if quota.each else f"in {', '.join(quota.zones)}"
+            counted = _bounds(quota, _counted(quota, zone, held), NOTHING)
+            found += [Excess(what, used, 0, most, where) for what, used, _, most in counted]
+    return tuple(found)
+
+
 def _counted(quota: Quota, zone: str, held: Held) -> list[Capacity]:
     """The amounts of the claims that a quota counts, of which one is asked in this zone."""
     if quota.each:

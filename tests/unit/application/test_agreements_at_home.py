@@ -119,6 +119,15 @@ async def test_an_agreement_that_is_over_takes_its_offers_with_it_and_what_ran_i
     assert held.state is FederationState.TERMINATED
 
 
+async def test_what_ran_at_a_partner_that_is_none_any_more_is_placed_anew() -> None:
+    stage = await stage_with_a_spare()
+    stage.plane.settings = replace(stage.plane.settings, partners=frozenset({OTHER}))
+    again = await stage.restart()
+    assert [str(zone.id) for zone in again.plane.world.partner_zones()] == [f"{OTHER}/oslo-5"]
+    await again.rest()
+    assert again.placed == [f"{OTHER}/oslo-5 STARTING"]
+
+
 async def test_what_was_told_of_an_agreement_is_known_after_a_crash() -> None:
     stage = await home_stage()
     await stage.offer(OWNER, "oslo-9")
