@@ -140,8 +140,10 @@ def test_nothing_follows_where_a_place_is_not_given() -> None:
 def test_a_place_that_is_not_disclosed_is_unknown_and_refutes_nothing() -> None:
     hidden = node("frankfurt", "DE", latitude_deg=0.0, longitude_deg=0.0)
     found = sightings(probe(OURS, THEIRS, 2), nodes={**NODES, "frankfurt": hidden})
-    (unknown,) = check_location(THEIRS, hidden, found[THEIRS.id], NOW_MS)
-    assert (unknown.reason, unknown.result.bound) == (None, "unknown: the place is not disclosed")
+    in_germany = zone("waldnetz/fra-1", "frankfurt", facts=facts(site="DE"))
+    country, unknown = check_location(in_germany, hidden, found[THEIRS.id], NOW_MS)
+    assert (country.reason, unknown.reason) == (None, None)
+    assert unknown.result.bound == "unknown: the place is not disclosed"
     in_norway = zone("waldnetz/fra-1", "frankfurt", facts=facts(site="NO"))
     assert reasons(check_location(in_norway, hidden, found[THEIRS.id], NOW_MS)) == [Reason.SITE_COUNTRY_UNKNOWN]
 
