@@ -78,6 +78,8 @@ async def test_a_narrower_quota_leaves_what_runs_and_refuses_the_next_hold_by_na
         pair.agree(quotas=[{"claims": 3}])
         await pair.is_told(AgreementState.IN_FORCE, version=3)
         assert isinstance(await pair.link.hold(pair.request("c3")), HoldGrant)
+        granted = {claim.name: claim.agreement_version for claim in pair.owner_plane.state.claims.values()}
+        assert granted == {"c1": 1, "c2": 1, "c3": 3}
 
 
 async def test_a_zone_that_is_not_offered_is_neither_shown_nor_granted(tmp_path: Path) -> None:

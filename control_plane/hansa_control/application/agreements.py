@@ -15,7 +15,7 @@ from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.application.world import World, federation_key
 from hansa_control.domain import disclosure, federation
-from hansa_control.domain.agreement import OPEN, Agreement, AgreementState, Stance, Standing, Wish
+from hansa_control.domain.agreement import ENDING, OPEN, Agreement, AgreementState, Stance, Standing, Wish
 from hansa_control.domain.agreement_life import AgreementEvent, Seen, follow
 from hansa_control.domain.federation import FederationEvent
 from hansa_control.domain.model import (
@@ -81,6 +81,11 @@ class AgreementDesk:
         held = self.federation(home)
         return held.standing if held else None
 
+    def version(self, home: str) -> int:
+        """The version of the agreement under which something is granted now; 0 for the operator's own."""
+        standing = self.standing(home)
+        return standing.version if standing else 0
+
     # --- life ---
 
     def wants_proposal(self, home: str) -> bool:
@@ -96,7 +101,7 @@ class AgreementDesk:
 
     def follow(self, held: Federation) -> Federation:
         """The federation with its agreement where it belongs by now, kept. At its end what is left of claims goes."""
-        seen = Seen(self.stance(held.home), self._clock.wall_ms(), any(self._claims(held.home)))
+        seen = Seen(self.stance(held.home), self._clock.wall_ms(), is_used=self._is_used(held))
         standing, events = follow(held.standing or Standing(), seen)
         is_over = standing.state is AgreementState.TERMINATED
         if standing != held.standing:
@@ -110,8 +115,10 @@ class AgreementDesk:
             self.on_ended(held.home)
         return held
 
-    def _claims(self, home: str) -> Iterator[str]:
-        return (claim.name for claim in self._state.claims.values() if claim.home == home)
+    def _is_used(self, held: Federation) -> bool:
+        """Whether the partner has claims. It is counted only where it decides, for it is asked at every tick."""
+        counts = held.standing is not None and held.standing.state in ENDING
+        return not counts or any(claim.home == held.home for claim in self._state.claims.values())
 
     # --- what a partner may take ---
 
@@ -195,13 +202,13 @@ class AgreementDesk:
         stance = None if home == self._settings.operator else self.stance(home)
         return stance.agreement if stance else None
 
-    def _held(self, home: str) -> dict[str, list[Capacity]]:
+    def _held(self, home: str) -> disclosure.Held:
         """What a partner's claims take, by zone."""
         held: dict[str, list[Capacity]] = {}
         for claim in self._state.claims.values():
             if claim.home == home:
                 held.setdefault(claim.zone, []).append(claim.amount)
-        return held
+        return disclosure.Held(held)
 
 
 def _evidence(home: str, standing: Standing) -> str:

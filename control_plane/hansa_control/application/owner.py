@@ -107,7 +107,19 @@ class OwnerService:
     def _new_claim(self, home: str, request: HoldRequest, pool: str, amount: Capacity, token: int) -> Claim:
         lease_ms = min(request.lease_ms, self._settings.hold_lease_ms)
         until_ms = self._clock.monotonic_ms() + lease_ms
-        return Claim(request.claim, home, request.zone, request.spec, amount, pool, ClaimState.HELD, token, until_ms)
+        version = self.agreements.version(home)
+        return Claim(
+            request.claim,
+            home,
+            request.zone,
+            request.spec,
+            amount,
+            pool,
+            ClaimState.HELD,
+            token,
+            until_ms,
+            agreement_version=version,
+        )
 
     def _refusal(self, zone: str, reason: Reason, message: str) -> Rejection:
         result = ConstraintResult("OwnerConsent", message, "granted", f"ledger of {self._settings.operator}")

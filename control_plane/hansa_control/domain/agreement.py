@@ -15,7 +15,6 @@ from enum import StrEnum
 from hashlib import sha256
 
 from hansa_control.domain.canonical import PREFIX, canonical
-from hansa_control.domain.zones import Capacity
 
 EVERYWHERE = ("*",)
 
@@ -61,6 +60,10 @@ class Quota:
     each: bool = False
     most: Amounts = Amounts()
     claims: int | None = None
+
+    def bounds(self) -> tuple[int | None, int | None, int | None, int | None]:
+        """Its bounds on devices, CPU, memory and number of claims; None where there is none."""
+        return (self.most.accelerators, self.most.cpu_millis, self.most.memory_mib, self.claims)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +181,3 @@ def _fits(parts: list[str], text: str) -> bool:
             return False
         at = found + len(part)
     return text.endswith(others[-1]) and len(text) - len(others[-1]) >= at
-
-
-def taken(amounts: Sequence[Capacity]) -> Amounts:
-    """What several claims take together."""
-    return Amounts(
-        sum(count for amount in amounts for _, count in amount.accelerators),
-        sum(amount.cpu_millis for amount in amounts),
-        sum(amount.memory_mib for amount in amounts),
-    )

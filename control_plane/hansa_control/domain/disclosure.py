@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import NamedTuple
 
 from hansa_control.domain.agreement import (
@@ -19,7 +20,6 @@ from hansa_control.domain.agreement import (
     Quota,
     RoomShown,
     names,
-    taken,
 )
 from hansa_control.domain.capacity import NOTHING, capacity_of
 from hansa_control.domain.model import Capacity, Inventory, NetworkNode, Standing, Zone, ZoneState
@@ -27,8 +27,6 @@ from hansa_control.domain.model import Capacity, Inventory, NetworkNode, Standin
 CURRENCY = "EUR"
 """The currency of offers. A price list in another one is for settlement, and offers keep the zone's own price."""
 
-AMOUNTS = ("accelerators", "cpu_millis", "memory_mib")
-CLAIMS = "claims"
 
 _STATES: Mapping[AgreementState, ZoneState] = {
     AgreementState.PROPOSED: ZoneState.AGREEMENT_SUSPENDED,
@@ -56,8 +54,38 @@ class Excess(NamedTuple):
     where: str
 
 
-Held = Mapping[str, Sequence[Capacity]]
-"""What a partner's claims take, by zone."""
+class Taken(NamedTuple):
+    """What several claims take: devices, thousandths of a CPU, MiB, and how many claims they are."""
+
+    accelerators: int = 0
+    cpu_millis: int = 0
+    memory_mib: int = 0
+    claims: int = 0
+
+    def plus(self, other: Taken) -> Taken:
+        return Taken(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+class Held:
+    """What a partner's claims take by zone, summed up once, since every zone that is shown asks for it."""
+
+    def __init__(self, amounts: Mapping[str, Sequence[Capacity]]) -> None:
+        self.by_zone = {zone: reduce(Taken.plus, map(_one, amounts[zone]), Taken()) for zone in sorted(amounts)}
+        self._together: dict[tuple[str, ...], Taken] = {}
+
+    def counted(self, quota: Quota, zone: str) -> Taken:
+        """What a quota counts, of which something is asked in this zone."""
+        if quota.each:
+            return self.by_zone.get(zone, Taken())
+        known = self._together.get(quota.zones)
+        if known is None:
+            named = (taken for at, taken in self.by_zone.items() if names(quota.zones, at))
+            known = self._together[quota.zones] = reduce(Taken.plus, named, Taken())
+        return known
+
+
+def _one(amount: Capacity) -> Taken:
+    return Taken(sum(count for _, count in amount.accelerators), amount.cpu_millis, amount.memory_mib, 1)
 
 
 def exceeded(agreement: Agreement, zone: str, held: Held, asked: Capacity) -> tuple[Excess, ...]:
@@ -68,7 +96,7 @@ def exceeded(agreement: Agreement, zone: str, held: Held, asked: Capacity) -> tu
             where = f"in {zone}" if quota.each else f"in {', '.join(quota.zones)}"
             found += [
                 Excess(what, used, more, most, where)
-                for what, used, more, most in _bounds(quota, _counted(quota, zone, held), asked)
+                for what, used, more, most in _bounds(quota, held.counted(quota, zone), _one(asked))
                 if used + more > most
             ]
     return tuple(found)
@@ -78,29 +106,19 @@ def uses(agreement: Agreement, held: Held) -> tuple[Excess, ...]:
     """How far every bound of every quota is used, without anything being asked; of each zone where any is used."""
     found: list[Excess] = []
     for quota in agreement.quotas:
-        zones = [zone for zone in sorted(held) if names(quota.zones, zone)] if quota.each else [""]
+        zones = [zone for zone in held.by_zone if names(quota.zones, zone)] if quota.each else [""]
         for zone in zones:
             where = f"in {zone}" if quota.each else f"in {', '.join(quota.zones)}"
-            counted = _bounds(quota, _counted(quota, zone, held), NOTHING)
+            counted = _bounds(quota, held.counted(quota, zone), Taken())
             found += [Excess(what, used, 0, most, where) for what, used, _, most in counted]
     return tuple(found)
 
 
-def _counted(quota: Quota, zone: str, held: Held) -> list[Capacity]:
-    """The amounts of the claims that a quota counts, of which one is asked in this zone."""
-    if quota.each:
-        return list(held.get(zone, ()))
-    return [amount for at, amounts in held.items() if names(quota.zones, at) for amount in amounts]
-
-
-def _bounds(quota: Quota, counted: Sequence[Capacity], asked: Capacity) -> Iterator[tuple[str, int, int, int]]:
-    used, more = taken(counted), taken([asked])
-    for what in AMOUNTS:
-        most = getattr(quota.most, what)
+def _bounds(quota: Quota, used: Taken, asked: Taken) -> Iterator[tuple[str, int, int, int]]:
+    """What a quota bounds, how much of it is taken and asked, and how much there may be."""
+    for what, taken, more, most in zip(Taken._fields, used, asked, quota.bounds(), strict=True):
         if most is not None:
-            yield what, getattr(used, what), getattr(more, what), most
-    if quota.claims is not None:
-        yield CLAIMS, len(counted), 1, quota.claims
+            yield what, taken, more, most
 
 
 def left(agreement: Agreement, zone: str, held: Held) -> Amounts:
@@ -108,12 +126,12 @@ def left(agreement: Agreement, zone: str, held: Held) -> Amounts:
     least: dict[str, int] = {}
     for quota in agreement.quotas:
         if names(quota.zones, zone):
-            for what, used, _, most in _bounds(quota, _counted(quota, zone, held), NOTHING):
+            for what, used, _, most in _bounds(quota, held.counted(quota, zone), Taken()):
                 rest = max(0, most - used)
                 # Where no claim is left, nothing is left; where one is, it may be of any size.
-                bounded = (what,) if what != CLAIMS else AMOUNTS if not rest else ()
+                bounded = (what,) if what != "claims" else Taken._fields if not rest else ()
                 least |= {name: min(rest, least.get(name, rest)) for name in bounded}
-    return Amounts(*(least.get(name) for name in AMOUNTS))
+    return Amounts(*(least.get(name) for name in Taken._fields[:3]))
 
 
 def shown(agreement: Agreement, zone: Zone, held: Held, now_ms: int) -> Zone | None:
@@ -124,7 +142,7 @@ def shown(agreement: Agreement, zone: Zone, held: Held, now_ms: int) -> Zone | N
     """
     name = zone.id.zone
     is_offered = agreement.offers(name)
-    if not is_offered and not held.get(name):
+    if not is_offered and name not in held.by_zone:
         return None
     disclosure = agreement.disclosure(name)
     zone = priced(agreement, zone, now_ms)

@@ -320,7 +320,10 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Capacity promised to a home operator. lease_until_ms is monotonic and counts in state HELD only."""
+    """Capacity promised to a home operator. lease_until_ms is monotonic and counts in state HELD only.
+
+    agreement_version is that of the agreement under which it was granted; 0 for the operator's own.
+    """
 
     name: str
     home: str
@@ -335,6 +338,7 @@ class Claim:
     replicas_ready: int = 0
     endpoint_urls: tuple[str, ...] = ()
     message: str = ""
+    agreement_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from hansa_control.domain.agreement import (
     RoomShown,
     names,
 )
-from hansa_control.domain.disclosure import Excess, band, exceeded, left, priced, shown, shown_node
+from hansa_control.domain.disclosure import Excess, Held, band, exceeded, left, priced, shown, shown_node
 from hansa_control.domain.model import (
     AcceleratorPool,
     ArtefactRef,
@@ -47,7 +47,7 @@ def zone(name: str = "oslo-1", free: Capacity | None = None) -> Zone:
 
 
 def under(agreement: Agreement, held: dict[str, list[Capacity]] | None = None, of: Zone | None = None) -> Zone:
-    seen = shown(agreement, of or zone(), held or {}, NOW)
+    seen = shown(agreement, of or zone(), Held(held or {}), NOW)
     assert seen is not None
     return seen
 
@@ -81,7 +81,7 @@ def test_an_open_agreement_shows_a_zone_as_it_is() -> None:
 
 
 def test_a_zone_that_is_not_offered_is_not_shown() -> None:
-    assert shown(Agreement(zones=("bergen-*",)), zone(), {}, NOW) is None
+    assert shown(Agreement(zones=("bergen-*",)), zone(), Held({}), NOW) is None
 
 
 def test_a_zone_that_is_offered_no_more_is_shown_as_closed_while_claims_are_left() -> None:
@@ -154,39 +154,39 @@ GPU = Capacity(1_000, 2_048, (("nvidia/L4", 1),))
 
 def test_a_quota_counts_all_its_zones_together() -> None:
     agreement = Agreement(quotas=(Quota(zones=("oslo-*",), most=Amounts(accelerators=2)),))
-    held = {"oslo-2": [GPU, GPU], "bergen-1": [GPU]}
+    held = Held({"oslo-2": [GPU, GPU], "bergen-1": [GPU]})
     assert exceeded(agreement, "oslo-1", held, GPU) == (Excess("accelerators", 2, 1, 2, "in oslo-*"),)
     assert exceeded(agreement, "bergen-1", held, GPU) == ()
 
 
 def test_a_quota_of_each_zone_counts_that_zone_alone() -> None:
     agreement = Agreement(quotas=(Quota(each=True, claims=1),))
-    assert exceeded(agreement, "oslo-1", {"oslo-2": [GPU]}, GPU) == ()
-    assert exceeded(agreement, "oslo-2", {"oslo-2": [GPU]}, GPU) == (Excess("claims", 1, 1, 1, "in oslo-2"),)
+    assert exceeded(agreement, "oslo-1", Held({"oslo-2": [GPU]}), GPU) == ()
+    assert exceeded(agreement, "oslo-2", Held({"oslo-2": [GPU]}), GPU) == (Excess("claims", 1, 1, 1, "in oslo-2"),)
 
 
 def test_every_bound_that_would_break_is_told() -> None:
     quota = Quota(most=Amounts(0, 500, 1_024), claims=0)
-    whats = [found.what for found in exceeded(Agreement(quotas=(quota,)), "oslo-1", {}, GPU)]
+    whats = [found.what for found in exceeded(Agreement(quotas=(quota,)), "oslo-1", Held({}), GPU)]
     assert whats == ["accelerators", "cpu_millis", "memory_mib", "claims"]
 
 
 def test_a_quota_may_be_used_up_to_its_bound() -> None:
     agreement = Agreement(quotas=(Quota(most=Amounts(accelerators=2), claims=2),))
-    assert exceeded(agreement, "oslo-1", {"oslo-1": [GPU]}, GPU) == ()
+    assert exceeded(agreement, "oslo-1", Held({"oslo-1": [GPU]}), GPU) == ()
 
 
 def test_of_several_quotas_the_narrowest_is_left() -> None:
     agreement = Agreement(
         quotas=(Quota(most=Amounts(cpu_millis=9_000)), Quota(zones=("oslo-*",), most=Amounts(cpu_millis=2_500)))
     )
-    assert left(agreement, "oslo-1", {"oslo-1": [GPU]}) == Amounts(cpu_millis=1_500)
-    assert left(agreement, "bergen-1", {"oslo-1": [GPU]}) == Amounts(cpu_millis=8_000)
+    assert left(agreement, "oslo-1", Held({"oslo-1": [GPU]})) == Amounts(cpu_millis=1_500)
+    assert left(agreement, "bergen-1", Held({"oslo-1": [GPU]})) == Amounts(cpu_millis=8_000)
 
 
 def test_what_is_taken_beyond_a_quota_that_was_lowered_leaves_nothing() -> None:
     agreement = Agreement(quotas=(Quota(most=Amounts(cpu_millis=500)),))
-    assert left(agreement, "oslo-1", {"oslo-1": [GPU]}) == Amounts(cpu_millis=0)
+    assert left(agreement, "oslo-1", Held({"oslo-1": [GPU]})) == Amounts(cpu_millis=0)
 
 
 # --- prices ---
