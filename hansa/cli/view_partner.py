@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hansa.cli.documents import Cell, Document, Styled, Table, line
 from hansa.cli.figures import age, date
 from hansa.cli.output import enum_label
-from hansa.v1 import partner_service_pb2
+from hansa.v1 import federation_service_pb2, partner_service_pb2
 
 _DIRECTIONS = {
     partner_service_pb2.PARTNER_DIRECTION_USES_OURS: "uses ours",
@@ -24,7 +24,8 @@ def partner_table(partnerships: Iterable[partner_service_pb2.Partnership], now_m
         return [line("no partners")]
     headers = ("PARTNER", "ZONES", "AGREEMENT", "VERSION", "CLAIMS", "QUOTA USED", "ENDS", "FEDERATION", "HEARD")
     more = ("REFERENCE", "DIGEST")
-    return [Table((*headers, *more) if wide else headers, rows, right=frozenset({3, 4}), fixed=frozenset({0, 1, 2}))]
+    right, fixed = frozenset({3, 4}), frozenset({0, 1, 2, 6})
+    return [Table((*headers, *more) if wide else headers, rows, right=right, fixed=fixed, spare=(7, 8, 3))]
 
 
 def _row(one: partner_service_pb2.Partnership, now_ms: int, *, wide: bool) -> tuple[Cell, ...]:
@@ -49,7 +50,9 @@ def _quotas(one: partner_service_pb2.Partnership) -> str:
 
 def _end(one: partner_service_pb2.Partnership, now_ms: int) -> str:
     """By when it must be left, or until when it holds."""
+    if one.standing.state == federation_service_pb2.AGREEMENT_STATE_TERMINATED:
+        return "is over"
     if one.standing.drain_deadline_ms:
         left_ms = max(0, one.standing.drain_deadline_ms - now_ms)
-        return f"leave within {left_ms / _HOUR_MS:.1f} h"
+        return f"in {left_ms / _HOUR_MS:.1f} h"
     return date(one.standing.valid_until_ms) if one.standing.valid_until_ms else "-"

@@ -42,7 +42,7 @@ def partnership_out(one: Partnership) -> partner_service_pb2.Partnership:
     return partner_service_pb2.Partnership(
         partner=one.partner,
         direction=uses_ours if one.uses_ours else used_by_us,
-        federation=FEDERATION_STATES.out(held.state) if held else None,
+        federation=FEDERATION_STATES.out(held.state) if held else federation_pb2.FEDERATION_STATE_UNSPECIFIED,
         standing=standing_out(held.standing) if held and held.standing else None,
         heard_at_ms=one.heard_at_ms,
         claims=one.claims,

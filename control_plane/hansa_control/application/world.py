@@ -226,8 +226,8 @@ class World:
 
     def _seen_from_home(self, operator: str, zone: Zone) -> Zone:
         federation = self._state.federations.get(federation_key(self.settings.operator, operator))
-        stale = federation is None or federation.state is not FederationState.ACTIVE
-        state = ZoneState.STALE if stale else state_under(federation and federation.standing, zone.state)
+        is_heard = federation is not None and federation.state is FederationState.ACTIVE
+        state = state_under(federation.standing, zone.state) if federation and is_heard else ZoneState.STALE
         return zone if state is zone.state else replace(zone, state=state)
 
     def is_to_be_left(self, operator: str) -> bool:

@@ -44,7 +44,9 @@ def test_a_partner_that_uses_our_zones_is_shown_with_its_quota(capsys: pytest.Ca
 
 def test_one_that_drains_says_how_long_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     (_, row) = shown(capsys, ours(standing("DRAINING", drain_deadline_ms=NOW_MS + 5_400_000)))
-    assert "leave within 1.5 h" in row
+    assert row == "fjordby uses ours DRAINING 3 2 2/8 accelerators in oslo-* in 1.5 h ACTIVE -"
+    (_, row) = shown(capsys, ours(standing("TERMINATED", drain_deadline_ms=NOW_MS + 5_400_000)))
+    assert "is over" in row
 
 
 def test_what_is_not_known_is_said(capsys: pytest.CaptureFixture[str]) -> None:
