@@ -29,6 +29,8 @@ from hansa.v1 import (
     common_pb2,
     optimization_pb2,
     overlay_pb2,
+    partner_service_pb2,
+    partner_service_pb2_grpc,
     usage_service_pb2_grpc,
     workload_pb2,
     workload_service_pb2,
@@ -69,6 +71,7 @@ class Client(UsageCalls):
         self._channel = open_channel(profile)
         self._stub: Any = workload_service_pb2_grpc.WorkloadServiceStub(self._channel)
         self._usage_stub = usage_service_pb2_grpc.UsageServiceStub(self._channel)
+        self._partners: Any = partner_service_pb2_grpc.PartnerServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
         return self
@@ -180,6 +183,12 @@ class Client(UsageCalls):
         response = await self._call(self._stub.OptimizePlacements, request, more_ms=search_ms)
         optimization: optimization_pb2.Optimization = response.optimization
         return optimization
+
+    async def partners(self) -> partner_service_pb2.ListPartnersResponse:
+        """The federations of the operator; HansaError PERMISSION_DENIED unless it is the operator that asks."""
+        request = partner_service_pb2.ListPartnersRequest()
+        response: partner_service_pb2.ListPartnersResponse = await self._call(self._partners.ListPartners, request)
+        return response
 
     async def network(self) -> workload_service_pb2.GetNetworkResponse:
         """The network that the operator sees, with what was measured beside what is modelled."""

@@ -192,6 +192,22 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "The workload runs elsewhere now, or never started here; its capacity is given back.",
             "Nothing to do: hansa why shows where it runs now.",
         ),
+        "AGREEMENT_SUSPENDED": Explanation(
+            "The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on.",
+            "Wait until the owner resumes it, or let zones of others do; your operator's hansa partners shows it.",
+        ),
+        "AGREEMENT_ENDING": Explanation(
+            "The agreement with the zone's owner is ending: nothing new, and what runs there must leave in time.",
+            "Nothing: what runs there is moved. If it must stay, ask your operator to renew the agreement.",
+        ),
+        "AGREEMENT_UNKNOWN": Explanation(
+            "It is not known how the agreement with the zone's owner stands.",
+            "Wait for the partner to say so; if it never does, its hansa is older than this one.",
+        ),
+        "ZONE_NOT_OFFERED": Explanation(
+            "The agreement with the zone's owner does not offer this zone.",
+            "Ask your operator to have the zone added to its agreement with the owner.",
+        ),
         "INVALID_FIELD": Explanation(
             "A field of the request is malformed.",
             "Correct the field that the error names.",

@@ -20,6 +20,7 @@ from hansa.v1 import (
     common_pb2,
     optimization_pb2,
     overlay_pb2,
+    partner_service_pb2,
     usage_service_pb2,
     workload_pb2,
     workload_service_pb2,
@@ -94,6 +95,10 @@ class SyncClient:
         return self._runner.run(
             self._client.optimize(exact=exact, exact_time_ms_max=exact_time_ms_max, work_max=work_max)
         )
+
+    def partners(self) -> partner_service_pb2.ListPartnersResponse:
+        """The federations of the operator, for the operator itself."""
+        return self._runner.run(self._client.partners())
 
     def network(self) -> workload_service_pb2.GetNetworkResponse:
         """The network that the operator sees."""

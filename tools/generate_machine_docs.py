@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hansa_agent.session import TRANSITIONS, State
 from hansa_control.domain.agent_session import SESSION_TABLE
+from hansa_control.domain.agreement_life import AGREEMENT_TABLE
 from hansa_control.domain.federation import FEDERATION_TABLE
 from hansa_control.domain.ledger import CLAIM_TABLE
 from hansa_control.domain.lifecycle import WORKLOAD_TABLE
@@ -40,6 +41,12 @@ def _sections() -> Iterator[str]:
     yield _section("Claim", f"{DOMAIN}/ledger.py", "Capacity in the owner's ledger.", CLAIM_TABLE)
     yield _section("Workload", f"{DOMAIN}/lifecycle.py", "A workload at its home operator.", WORKLOAD_TABLE)
     yield _section("Federation", f"{DOMAIN}/federation.py", "Home and owner, in one direction.", FEDERATION_TABLE)
+    yield _section(
+        "Agreement",
+        f"{DOMAIN}/agreement_life.py",
+        "What the owner of zones has agreed with a partner.",
+        AGREEMENT_TABLE,
+    )
     yield _section("Agent, as its operator sees it", f"{DOMAIN}/agent_session.py", "Is it there?", SESSION_TABLE)
     yield _section(
         "Session, as the agent sees it",

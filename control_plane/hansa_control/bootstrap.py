@@ -18,11 +18,13 @@ import typer
 from hansa.errors import HansaError
 from hansa_control.adapters import ca_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
+from hansa_control.adapters.agreement_source import agreements_of, tell_agreement
 from hansa_control.adapters.authority import KeyPair, Role, check_authority, check_pair
 from hansa_control.adapters.grpc_agents import AgentServicer
 from hansa_control.adapters.grpc_calls import CallGuard
-from hansa_control.adapters.grpc_listeners import agents_listener, api_listener, partners_listener
+from hansa_control.adapters.grpc_listeners import ApiServicers, agents_listener, api_listener, partners_listener
 from hansa_control.adapters.grpc_partners import FederationServicer
+from hansa_control.adapters.grpc_partnerships import PartnerServicer
 from hansa_control.adapters.grpc_server import GrpcServer, Listener
 from hansa_control.adapters.grpc_usage import UsageServicer, tell_objection
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
@@ -98,11 +100,13 @@ class ControlPlaneProcess:
         self._guard.trouble = lambda: store.trouble
         self.links = self._partner_links()
         laws = LawFiles(config.law, self._clock.wall_ms())
+        agreements = agreements_of(config.agreements, credentials.partner_ca_pems, self._clock.wall_ms())
         self.application = ControlPlane(
             settings_of(config, credentials),
             read_network_file(config.network),
-            Surroundings(store, self._clock, self._ids, self.links, laws, ThreadWorker(), self.links),
+            Surroundings(store, self._clock, self._ids, self.links, laws, ThreadWorker(), self.links, agreements),
         )
+        self.application.agreements.on_event = tell_agreement
         self.application.reconciler.on_defect = _tell_defect
         self.application.settlement.on_objection = tell_objection
         for link in self.links.values():
@@ -198,8 +202,11 @@ class ControlPlaneProcess:
             api_listener(
                 listen.api,
                 own_ca_pem,
-                WorkloadServicer(self.application, own),
-                UsageServicer(self.application, own, self._clock),
+                ApiServicers(
+                    WorkloadServicer(self.application, own),
+                    UsageServicer(self.application, own, self._clock),
+                    PartnerServicer(self.application, own),
+                ),
             ),
             agents_listener(listen.agents, own_ca_pem, AgentServicer(self._agent_links(), own)),
             partners_listener(
@@ -305,6 +312,7 @@ def _read(path: Path) -> tuple[Config, Credentials]:
             check_authority(credentials.partner_ca_pems[partner.operator], partner.trust_domain, str(partner.ca))
         read_network_file(config.network)
         LawFiles(config.law, SystemClock().wall_ms())
+        agreements_of(config.agreements, credentials.partner_ca_pems, SystemClock().wall_ms())
         check_store(config.store)
     except (OSError, ValueError, RefusalError, HansaError) as error:
         typer.echo(f"error: {error}", err=True)

@@ -158,6 +158,7 @@ class Config(BaseSettings):
     data_dir: Path
     network: Path
     law: Path | None = None
+    agreements: Path | None = None
     places_checked: bool = True
     usage_kept_days: Annotated[int, Field(ge=1, le=3_650)] = 400
     store: StoreConfig = StoreConfig()
@@ -306,5 +307,7 @@ def _absolute(config: Config, base: Path) -> Config:
     tls = Tls(ca=base / config.tls.ca, cert=base / config.tls.cert, key=base / config.tls.key)
     partners = tuple(partner.model_copy(update={"ca": base / partner.ca}) for partner in config.partners)
     law = None if config.law is None else base / config.law
+    agreements = None if config.agreements is None else base / config.agreements
     paths = {"data_dir": base / config.data_dir, "network": base / config.network, "law": law}
+    paths |= {"agreements": agreements}
     return config.model_copy(update={**paths, "tls": tls, "partners": partners})

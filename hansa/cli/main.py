@@ -224,6 +224,14 @@ def network(
 
 
 @app.command()
+def partners(ctx: typer.Context, *, output: of.Output = OutputFormat.TABLE) -> None:
+    """Show federations, for the operator: whose zones, state, version, quota, deadline. Needs its own certificate."""
+    from hansa.cli import actions_partner as actions
+
+    _run(ctx, output, actions.partners)
+
+
+@app.command()
 def endpoint(
     ctx: typer.Context,
     name: of.Name,

@@ -56,6 +56,46 @@ FEDERATION_STATE_TERMINATED: FederationState.ValueType  # 4
 """Ended."""
 Global___FederationState: _TypeAlias = FederationState  # noqa: Y015
 
+class _AgreementState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AgreementStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AgreementState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AGREEMENT_STATE_UNSPECIFIED: _AgreementState.ValueType  # 0
+    """Not set: nothing may be placed."""
+    AGREEMENT_STATE_PROPOSED: _AgreementState.ValueType  # 1
+    """Asked for, not in force yet."""
+    AGREEMENT_STATE_IN_FORCE: _AgreementState.ValueType  # 2
+    """In force."""
+    AGREEMENT_STATE_SUSPENDED: _AgreementState.ValueType  # 3
+    """Nothing new; what runs goes on."""
+    AGREEMENT_STATE_EXPIRED: _AgreementState.ValueType  # 4
+    """Its validity is over and was not extended: nothing new, and what runs must leave until the deadline."""
+    AGREEMENT_STATE_DRAINING: _AgreementState.ValueType  # 5
+    """Notice was given: nothing new, and what runs must leave until the deadline."""
+    AGREEMENT_STATE_TERMINATED: _AgreementState.ValueType  # 6
+    """Over; nothing runs any more."""
+
+class AgreementState(_AgreementState, metaclass=_AgreementStateEnumTypeWrapper):
+    """Where an agreement is in its life, as the owner of the zones keeps it. What is not known here is refused."""
+
+AGREEMENT_STATE_UNSPECIFIED: AgreementState.ValueType  # 0
+"""Not set: nothing may be placed."""
+AGREEMENT_STATE_PROPOSED: AgreementState.ValueType  # 1
+"""Asked for, not in force yet."""
+AGREEMENT_STATE_IN_FORCE: AgreementState.ValueType  # 2
+"""In force."""
+AGREEMENT_STATE_SUSPENDED: AgreementState.ValueType  # 3
+"""Nothing new; what runs goes on."""
+AGREEMENT_STATE_EXPIRED: AgreementState.ValueType  # 4
+"""Its validity is over and was not extended: nothing new, and what runs must leave until the deadline."""
+AGREEMENT_STATE_DRAINING: AgreementState.ValueType  # 5
+"""Notice was given: nothing new, and what runs must leave until the deadline."""
+AGREEMENT_STATE_TERMINATED: AgreementState.ValueType  # 6
+"""Over; nothing runs any more."""
+Global___AgreementState: _TypeAlias = AgreementState  # noqa: Y015
+
 class _ClaimState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -101,6 +141,44 @@ CLAIM_STATE_RELEASED: ClaimState.ValueType  # 7
 Global___ClaimState: _TypeAlias = ClaimState  # noqa: Y015
 
 @_typing.final
+class AgreementStanding(_message.Message):
+    """How an agreement stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    DRAIN_DEADLINE_MS_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    state: Global___AgreementState.ValueType
+    """State."""
+    version: _builtins.int
+    """Counts the changes of what is agreed since it was first proposed, from 1."""
+    digest: _builtins.str
+    """Digest of what is agreed, "sha256:" and 64 hex digits, over its canonical JSON."""
+    drain_deadline_ms: _builtins.int
+    """Until when what runs may go on, milliseconds since the Unix epoch, UTC; 0 while no end is in sight."""
+    valid_until_ms: _builtins.int
+    """Until when the agreement holds unless it is renewed, milliseconds since the Unix epoch, UTC; 0 is without end."""
+    def __init__(
+        self,
+        *,
+        state: Global___AgreementState.ValueType = ...,
+        version: _builtins.int = ...,
+        digest: _builtins.str = ...,
+        drain_deadline_ms: _builtins.int = ...,
+        valid_until_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "drain_deadline_ms", b"drain_deadline_ms", "state", b"state", "valid_until_ms", b"valid_until_ms", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgreementStanding: _TypeAlias = AgreementStanding  # noqa: Y015
+
+@_typing.final
 class ProposeRequest(_message.Message):
     """Asks for a federation."""
 
@@ -136,6 +214,7 @@ class ProposeResponse(_message.Message):
     OWNER_OPERATOR_FIELD_NUMBER: _builtins.int
     OFFER_TTL_MS_FIELD_NUMBER: _builtins.int
     ENDPOINT_CA_PEM_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
     context_id: _builtins.str
     """Minted by the owner, bound to the caller's certificate identity."""
     owner_operator: _builtins.str
@@ -144,6 +223,10 @@ class ProposeResponse(_message.Message):
     """How long an offer lives without being heard, milliseconds."""
     endpoint_ca_pem: _builtins.bytes
     """Certificate authority, PEM, that vouches for the endpoints in the owner's zones."""
+    @_builtins.property
+    def standing(self) -> Global___AgreementStanding:
+        """How the agreement stands. Without it nothing may be placed."""
+
     def __init__(
         self,
         *,
@@ -151,10 +234,11 @@ class ProposeResponse(_message.Message):
         owner_operator: _builtins.str = ...,
         offer_ttl_ms: _builtins.int = ...,
         endpoint_ca_pem: _builtins.bytes = ...,
+        standing: Global___AgreementStanding | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_id", b"context_id", "endpoint_ca_pem", b"endpoint_ca_pem", "offer_ttl_ms", b"offer_ttl_ms", "owner_operator", b"owner_operator"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_id", b"context_id", "endpoint_ca_pem", b"endpoint_ca_pem", "offer_ttl_ms", b"offer_ttl_ms", "owner_operator", b"owner_operator", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -234,6 +318,7 @@ class OffersResponse(_message.Message):
 
     DELTA_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def delta(self) -> Global___OfferDelta:
         """Changes."""
@@ -242,17 +327,22 @@ class OffersResponse(_message.Message):
     def heartbeat(self) -> _agent_service_pb2.Heartbeat:
         """Nothing changed; alive."""
 
+    @_builtins.property
+    def standing(self) -> Global___AgreementStanding:
+        """How the agreement stands: first on every stream, and whenever that changes. Answered by a heartbeat."""
+
     def __init__(
         self,
         *,
         delta: Global___OfferDelta | None = ...,
         heartbeat: _agent_service_pb2.Heartbeat | None = ...,
+        standing: Global___AgreementStanding | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "delta", b"delta", "heartbeat", b"heartbeat"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "delta", b"delta", "heartbeat", b"heartbeat", "standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "delta", b"delta", "heartbeat", b"heartbeat"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "delta", b"delta", "heartbeat", b"heartbeat", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["delta", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["delta", "heartbeat", "standing"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 

@@ -112,6 +112,14 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The app team deleted the workload; its capacity is given back."""
     REASON_WORKLOAD_MOVED: _Reason.ValueType  # 49
     """The workload runs elsewhere now, or never started here; its capacity is given back."""
+    REASON_AGREEMENT_SUSPENDED: _Reason.ValueType  # 55
+    """The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on."""
+    REASON_AGREEMENT_ENDING: _Reason.ValueType  # 56
+    """The agreement with the zone's owner is ending: nothing new, and what runs there must leave in time."""
+    REASON_AGREEMENT_UNKNOWN: _Reason.ValueType  # 57
+    """It is not known how the agreement with the zone's owner stands."""
+    REASON_ZONE_NOT_OFFERED: _Reason.ValueType  # 58
+    """The agreement with the zone's owner does not offer this zone."""
     REASON_INVALID_FIELD: _Reason.ValueType  # 60
     """A field of the request is malformed."""
     REASON_REQUEST_ID_REUSED: _Reason.ValueType  # 61
@@ -232,6 +240,14 @@ REASON_WORKLOAD_DELETED: Reason.ValueType  # 48
 """The app team deleted the workload; its capacity is given back."""
 REASON_WORKLOAD_MOVED: Reason.ValueType  # 49
 """The workload runs elsewhere now, or never started here; its capacity is given back."""
+REASON_AGREEMENT_SUSPENDED: Reason.ValueType  # 55
+"""The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on."""
+REASON_AGREEMENT_ENDING: Reason.ValueType  # 56
+"""The agreement with the zone's owner is ending: nothing new, and what runs there must leave in time."""
+REASON_AGREEMENT_UNKNOWN: Reason.ValueType  # 57
+"""It is not known how the agreement with the zone's owner stands."""
+REASON_ZONE_NOT_OFFERED: Reason.ValueType  # 58
+"""The agreement with the zone's owner does not offer this zone."""
 REASON_INVALID_FIELD: Reason.ValueType  # 60
 """A field of the request is malformed."""
 REASON_REQUEST_ID_REUSED: Reason.ValueType  # 61

@@ -36,6 +36,12 @@ class _ZoneStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ZoneState.V
     """Its agent has been silent for too long; what ran there is placed elsewhere."""
     ZONE_STATE_STALE: _ZoneState.ValueType  # 4
     """The partner that offers it is not heard."""
+    ZONE_STATE_AGREEMENT_SUSPENDED: _ZoneState.ValueType  # 20
+    """The partner has suspended the agreement, or it is not in force yet; what runs there goes on."""
+    ZONE_STATE_AGREEMENT_ENDING: _ZoneState.ValueType  # 21
+    """The agreement with the partner is ending; what runs there moves away."""
+    ZONE_STATE_AGREEMENT_UNKNOWN: _ZoneState.ValueType  # 22
+    """The partner has not said how the agreement stands, or not in words that are known here."""
 
 class ZoneState(_ZoneState, metaclass=_ZoneStateEnumTypeWrapper):
     """Whether a zone can be used."""
@@ -50,6 +56,12 @@ ZONE_STATE_LOST: ZoneState.ValueType  # 3
 """Its agent has been silent for too long; what ran there is placed elsewhere."""
 ZONE_STATE_STALE: ZoneState.ValueType  # 4
 """The partner that offers it is not heard."""
+ZONE_STATE_AGREEMENT_SUSPENDED: ZoneState.ValueType  # 20
+"""The partner has suspended the agreement, or it is not in force yet; what runs there goes on."""
+ZONE_STATE_AGREEMENT_ENDING: ZoneState.ValueType  # 21
+"""The agreement with the partner is ending; what runs there moves away."""
+ZONE_STATE_AGREEMENT_UNKNOWN: ZoneState.ValueType  # 22
+"""The partner has not said how the agreement stands, or not in words that are known here."""
 Global___ZoneState: _TypeAlias = ZoneState  # noqa: Y015
 
 @_typing.final

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from hansa_control.adapters.store_memory import MemoryStore
 from hansa_control.application.ports import Change, Record, StoreFailed, Table
+from hansa_control.application.usage_ports import LineQuery
+from hansa_control.domain.usage import LineKey, UsageLine
 
 
 class DiskFault(StrEnum):
@@ -57,6 +59,16 @@ class DiskStore:
         self._disk = disk
         self._is_taken = asyncio.Event()
 
+    @property
+    def trouble(self) -> str:
+        """Nothing waits here: what fails ends the process, what is slow takes its time."""
+        return self._records.trouble
+
+    @property
+    def book(self) -> Mapping[LineKey, UsageLine]:
+        """The durable book of usage, for whoever compares the books of operators."""
+        return self._records.book
+
     async def load(self) -> Mapping[Table, Mapping[str, Record]]:
         return await self._records.load()
 
@@ -72,6 +84,9 @@ class DiskStore:
             await self._records.commit(changes)
             return
         raise StoreFailed(_TOLD[fault])
+
+    async def lines(self, query: LineQuery) -> Sequence[UsageLine]:
+        return await self._records.lines(query)
 
     async def keep(self) -> None:
         """Waits until the disk is taken away, which is known without any commit."""

@@ -77,7 +77,7 @@ class PartnerWay:
 
         async def work(owner: ControlPlane) -> Any:
             call = codec.release_request_in(wire)
-            owner.partners.check_context(self._path[0], call.context_id)
+            owner.partners.check_context(self._path[0], call.context_id, takes=False)
             done = owner.owner.release(self._path[0], call.claim, call.reason)
             return codec.release_response_out(await to_the_end(done))
 

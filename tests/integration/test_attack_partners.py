@@ -79,6 +79,11 @@ def zone() -> federation_pb2.Offer:
     return offer("zones/stockholm-1", zone=zone_pb2.Zone(name=name, inventory=has, free=free, state=state))
 
 
+IN_FORCE = federation_pb2.AgreementStanding(
+    state=federation_pb2.AGREEMENT_STATE_IN_FORCE, version=1, digest="sha256:" + "0" * 64
+)
+
+
 @dataclass
 class Hostile(grpc.GenericRpcHandler):  # type: ignore[misc]
     """A partner's server, in bytes."""
@@ -100,7 +105,11 @@ class Hostile(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _propose(self, request: bytes, context: Any) -> bytes:
         response = federation_pb2.ProposeResponse(
-            context_id="ctx", owner_operator="fjordby", offer_ttl_ms=60_000, endpoint_ca_pem=self.ca_pem
+            context_id="ctx",
+            owner_operator="fjordby",
+            offer_ttl_ms=60_000,
+            endpoint_ca_pem=self.ca_pem,
+            standing=IN_FORCE,
         )
         return response.SerializeToString()
 

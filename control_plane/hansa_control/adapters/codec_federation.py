@@ -9,6 +9,7 @@ from hansa.delta import Delta, etag_of
 from hansa.v1 import agent_service_pb2 as agent_pb2
 from hansa.v1 import federation_service_pb2 as federation_pb2
 from hansa_control.adapters import codec_fields as fields
+from hansa_control.adapters.codec_agreement import StandingTold, standing_in, standing_out
 from hansa_control.adapters.codec_decision import REASONS, rejection_out, rejections_in
 from hansa_control.adapters.codec_delta import (
     Ack,
@@ -87,14 +88,22 @@ def owner_heartbeat_out(wall_ms: int) -> federation_pb2.OffersResponse:
     return federation_pb2.OffersResponse(heartbeat=agent_pb2.Heartbeat(wall_clock_ms=wall_ms))
 
 
-def offers_response_in(wire: federation_pb2.OffersResponse, owner: str) -> ResourceDelta[StoredOffer] | Heartbeat:
+def owner_standing_out(told: StandingTold) -> federation_pb2.OffersResponse:
+    return federation_pb2.OffersResponse(standing=standing_out(told.standing))
+
+
+def offers_response_in(
+    wire: federation_pb2.OffersResponse, owner: str
+) -> ResourceDelta[StoredOffer] | Heartbeat | StandingTold:
     """One message of the partner ``owner``."""
     match wire.WhichOneof("body"):
         case "delta":
             return _offer_delta_in(wire.delta, owner)
         case "heartbeat":
             return heartbeat_in(wire.heartbeat)
-    raise fields.refused("body", "is missing; one of delta, heartbeat")
+        case "standing":
+            return StandingTold(standing_in(wire.standing, "standing"))
+    raise fields.refused("body", "is missing; one of delta, heartbeat, standing")
 
 
 def _offer_delta_in(wire: federation_pb2.OfferDelta, owner: str) -> ResourceDelta[StoredOffer]:
@@ -200,6 +209,7 @@ def propose_response_in(wire: federation_pb2.ProposeResponse, home: str) -> Fede
         state=FederationState.ACTIVE,
         offer_ttl_ms=fields.range_in(wire.offer_ttl_ms, (1, OFFER_TTL_MS_MAX), "offer_ttl_ms"),
         endpoint_ca_pem=fields.pem_in(wire.endpoint_ca_pem, "endpoint_ca_pem"),
+        standing=standing_in(wire.standing, "standing"),
     )
 
 
@@ -209,6 +219,7 @@ def propose_response_out(federation: Federation) -> federation_pb2.ProposeRespon
         owner_operator=federation.owner,
         offer_ttl_ms=federation.offer_ttl_ms,
         endpoint_ca_pem=federation.endpoint_ca_pem,
+        standing=standing_out(federation.standing),
     )
 
 

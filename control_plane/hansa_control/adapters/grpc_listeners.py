@@ -1,8 +1,9 @@
-"""The three listeners of a control plane, each with the one service that it offers."""
+"""The three listeners of a control plane, each with the services that it offers."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import grpc
 
@@ -11,6 +12,8 @@ from hansa.v1 import (
     agent_service_pb2_grpc,
     federation_service_pb2,
     federation_service_pb2_grpc,
+    partner_service_pb2,
+    partner_service_pb2_grpc,
     usage_service_pb2,
     usage_service_pb2_grpc,
     workload_service_pb2,
@@ -18,24 +21,30 @@ from hansa.v1 import (
 )
 from hansa_control.adapters.grpc_agents import AgentServicer
 from hansa_control.adapters.grpc_partners import FederationServicer
+from hansa_control.adapters.grpc_partnerships import PartnerServicer
 from hansa_control.adapters.grpc_server import Listener
 from hansa_control.adapters.grpc_usage import UsageServicer
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
 
 
-def api_listener(
-    address: str, client_ca_pem: bytes, servicer: WorkloadServicer, usage: UsageServicer | None = None
-) -> Listener:
-    """For app teams, and for the operator itself where it asks about usage."""
-    (service,) = workload_service_pb2.DESCRIPTOR.services_by_name.values()
-    (of_usage,) = usage_service_pb2.DESCRIPTOR.services_by_name.values()
+class ApiServicers(NamedTuple):
+    """Who answers whom the API listener lets in: app teams, and the operator itself where it asks about its affairs."""
+
+    workloads: WorkloadServicer
+    usage: UsageServicer
+    partners: PartnerServicer
+
+
+def api_listener(address: str, client_ca_pem: bytes, servicers: ApiServicers) -> Listener:
+    """For app teams, and for the people who run the operator."""
+    files = (workload_service_pb2, usage_service_pb2, partner_service_pb2)
+    names = tuple(service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values())
 
     def add(server: grpc.aio.Server) -> None:
-        workload_service_pb2_grpc.add_WorkloadServiceServicer_to_server(servicer, server)
-        if usage is not None:
-            usage_service_pb2_grpc.add_UsageServiceServicer_to_server(usage, server)
+        workload_service_pb2_grpc.add_WorkloadServiceServicer_to_server(servicers.workloads, server)
+        usage_service_pb2_grpc.add_UsageServiceServicer_to_server(servicers.usage, server)
+        partner_service_pb2_grpc.add_PartnerServiceServicer_to_server(servicers.partners, server)
 
-    names = (service.full_name,) if usage is None else (service.full_name, of_usage.full_name)
     return Listener("api", address, client_ca_pem, names, add)
 
 

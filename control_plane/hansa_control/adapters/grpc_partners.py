@@ -64,7 +64,7 @@ class FederationServicer(federation_service_pb2_grpc.FederationServiceServicer):
     async def Release(self, request: federation_pb2.ReleaseRequest, context: Any) -> federation_pb2.ReleaseResponse:
         home = self._home(context)
         call = codec.release_request_in(request)
-        self._partners.check_context(home, call.context_id)
+        self._partners.check_context(home, call.context_id, takes=False)
         status = await to_the_end(self._owner.release(home, call.claim, call.reason))
         log.info("claim_released", home=home, claim=call.claim, reason=call.reason.value)
         return codec.release_response_out(status)

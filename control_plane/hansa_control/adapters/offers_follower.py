@@ -8,6 +8,7 @@ from typing import Protocol
 import structlog
 
 from hansa.v1.federation_service_pb2 import OffersRequest, OffersResponse
+from hansa_control.adapters.codec_agreement import StandingTold
 from hansa_control.adapters.codec_delta import Ack, Heartbeat, Refusal
 from hansa_control.adapters.codec_federation import (
     OffersHello,
@@ -17,6 +18,7 @@ from hansa_control.adapters.codec_federation import (
     offers_response_in,
 )
 from hansa_control.application.ports import Clock, StoredOffer
+from hansa_control.domain.model import Standing
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +31,8 @@ class OfferIngest(Protocol):
     async def offered(
         self, owner: str, updated: Sequence[StoredOffer], removed: Sequence[str]
     ) -> tuple[Refusal, ...]: ...
+
+    async def told(self, owner: str, standing: Standing | None) -> None: ...
 
     def heard(self, owner: str) -> None: ...
 
@@ -49,7 +53,9 @@ class OffersFollower:
         """Takes one message; returns what to answer. Offers are durable on return."""
         said = offers_response_in(message, self._owner)
         self._ingest.heard(self._owner)
-        if isinstance(said, Heartbeat):
+        if isinstance(said, StandingTold):
+            await self._ingest.told(self._owner, said.standing)
+        if isinstance(said, Heartbeat | StandingTold):
             return (home_heartbeat_out(self._clock.wall_ms()),)
         late = await self._ingest.offered(self._owner, said.updated, said.removed)
         refusals = (*said.refusals, *late)

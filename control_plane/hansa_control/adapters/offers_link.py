@@ -9,6 +9,7 @@ import structlog
 
 from hansa.delta import DeltaSender
 from hansa.v1.federation_service_pb2 import OffersRequest, OffersResponse
+from hansa_control.adapters.codec_agreement import StandingTold
 from hansa_control.adapters.codec_delta import Ack, Memo, Refusal, etags_of
 from hansa_control.adapters.codec_federation import (
     OffersHello,
@@ -16,10 +17,11 @@ from hansa_control.adapters.codec_federation import (
     offer_out,
     offers_request_in,
     owner_heartbeat_out,
+    owner_standing_out,
 )
 from hansa_control.adapters.rates import TokenBucket
 from hansa_control.application.ports import Clock, OfferBody, RefusalError
-from hansa_control.domain.model import Reason
+from hansa_control.domain.model import Reason, Standing
 
 OFFERS_PER_DELTA = 512
 MESSAGES_PER_S = 500
@@ -35,6 +37,8 @@ class OfferSource(Protocol):
 
     def offers(self, home: str) -> Mapping[str, OfferBody]: ...
 
+    def standing(self, home: str) -> Standing | None: ...
+
 
 class OffersLink:
     """What one home operator is shown. Refusals are raised and end the stream."""
@@ -46,6 +50,7 @@ class OffersLink:
         self._context_id = ""
         self._sender = DeltaSender(OFFERS_PER_DELTA)
         self._memo = Memo(offer_out)
+        self._told: Standing | None = None
         self._rate = TokenBucket(clock, MESSAGES_PER_S, MESSAGES_BURST)
 
     @property
@@ -65,8 +70,14 @@ class OffersLink:
         return self._next()
 
     def next_delta(self) -> OffersResponse | None:
-        """The next delta of offers; None while one is in flight or nothing differs."""
+        """How the agreement stands if that was not told yet, else the next delta of offers; None while one is in flight
+        or nothing differs.
+        """
         self._check_context()
+        standing = self._source.standing(self._home)
+        if standing is not None and standing != self._told:
+            self._told = standing
+            return owner_standing_out(StandingTold(standing))
         if self._sender.waits_for_ack:
             return None
         wires = self._memo.of(self._source.offers(self._home))
@@ -93,8 +104,7 @@ class OffersLink:
         self._source.check_context(self._home, self._context_id)
 
     def _next(self) -> tuple[OffersResponse, ...]:
-        delta = self.next_delta()
-        return () if delta is None else (delta,)
+        return tuple(iter(self.next_delta, None))
 
 
 def _log_refusals(home: str, refusals: Sequence[Refusal]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from hansa_control.application.agreements import AgreementDesk, AgreementSource
 from hansa_control.application.books import Books
 from hansa_control.application.deciding import Decider
 from hansa_control.application.holding import Holder
@@ -16,6 +17,7 @@ from hansa_control.application.lawbook import LawDesk, LawSource, NoLaw
 from hansa_control.application.optimizing import Optimizer
 from hansa_control.application.owner import OwnerService
 from hansa_control.application.partners import PartnerIngest
+from hansa_control.application.partnerships import Partnerships
 from hansa_control.application.placing import Placer
 from hansa_control.application.ports import Clock, HoldRequest, IdSource, Owner, Refused, Store, StoreFailed, Worker
 from hansa_control.application.queries import Queries
@@ -34,7 +36,9 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a control plane stands on: its store, its clock, its source of ids, the way to each partner, the law, who
-    does long work (nobody: it is done in place), and the way to each partner's book of usage."""
+    does long work (nobody: it is done in place), the way to each partner's book of usage, and what is agreed with
+    partners (nothing: each may use every zone).
+    """
 
     store: Store
     clock: Clock
@@ -43,6 +47,7 @@ class Surroundings:
     laws: LawSource = field(default_factory=NoLaw)
     worker: Worker | None = None
     books: Mapping[str, UsageSource] = field(default_factory=dict)
+    agreements: AgreementSource | None = None
 
 
 class InPlace:
@@ -84,12 +89,15 @@ class ControlPlane:
         self.world = World(settings, self.state, self._clock, network)
         self.journal = Journal(self.state, self._clock, settings.events_kept_max)
         self.laws = LawDesk(surroundings.laws, self._clock)
-        self.owner = OwnerService(settings, (self.state, self.world), self.laws, self._clock)
+        records = (self.state, self.world)
+        self.agreements = AgreementDesk(settings, records, surroundings.agreements, self._clock)
+        self.owner = OwnerService(settings, records, (self.laws, self.agreements), self._clock)
         self.agents = AgentIngest(settings, self.state, self.world, self.owner, self._clock)
         sources = (self._clock, self._ids)
         self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)
         self.settlement = Settlement(settings, self.state, self._clock, surroundings.books)
         self.books = Books(settings, self.state, self._clock, (self.settlement, surroundings.books))
+        self.partnerships = Partnerships(settings, records, self.agreements)
         self.decider = Decider(settings, self.world, self._clock, self.laws)
         self.workloads = Workloads(settings, (self.state, self.journal), self.decider, sources)
         working = (self._clock, surroundings.worker or InPlace())
@@ -127,6 +135,8 @@ class ControlPlane:
 
     def _partner_changed(self, owner: str) -> None:
         self.reconciler.wake_waiting()
+        if self.world.is_to_be_left(owner):
+            self.reconciler.wake_all()
         self.agents.notify_all_orders()
 
     async def start(self) -> None:
@@ -138,7 +148,9 @@ class ControlPlane:
         self.partners.recover()
         self.owner.renew_after_restart()
         self.settlement.recover()
+        self.agreements.tick()
         self.reconciler.recover()
+        self.partners.give_up_strangers()
         await self.state.commit()
 
     async def run(self) -> None:
@@ -155,6 +167,7 @@ class ControlPlane:
             await self._clock.sleep_ms(self.settings.tick_ms)
             self.agents.tick()
             self.partners.tick()
+            self.agreements.tick()
             self.owner.expire_holds()
             self.reconciler.tick()
             self.settlement.tick()

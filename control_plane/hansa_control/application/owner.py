@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
+from hansa_control.application.agreements import AgreementDesk
 from hansa_control.application.lawbook import LawDesk
 from hansa_control.application.metering import Meter
 from hansa_control.application.ports import Clock, HoldRequest, RefusalError, Refused
@@ -43,10 +44,12 @@ _ORDERED = frozenset({ClaimState.ALLOCATED, ClaimState.SERVING, ClaimState.LOST,
 class OwnerService:
     """Applies every change of capacity in the operator's own zones; nobody else does."""
 
-    def __init__(self, settings: Settings, records: tuple[State, World], laws: LawDesk, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, records: tuple[State, World], rules: tuple[LawDesk, AgreementDesk], clock: Clock
+    ) -> None:
         self._settings = settings
         self._state, self._world = records
-        self._laws = laws
+        self._laws, self.agreements = rules
         self._clock = clock
         self.meter = Meter(settings.operator, self._state, clock)
         self.changed = Signal()
@@ -55,6 +58,8 @@ class OwnerService:
         self._orders_held: dict[str, frozenset[str]] = {}
         self._open_holds: set[str] = set()
         self._ordered_from: dict[str, int] = {}
+        self.agreements.on_changed = self.changed.notify
+        self.agreements.on_ended = self.release_all
 
     # --- what home operators ask ---
 
@@ -80,13 +85,18 @@ class OwnerService:
 
     def _grant(self, home: str, request: HoldRequest) -> HoldGrant | Refused:
         snapshot = self._world.snapshot()
+        if (disagreed := self.agreements.refusal(home, request.zone)) is not None:
+            return Refused((disagreed,))
         zone = self._own_zone(request.zone)
         if zone is None:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {request.zone} here", "zone")
+        zone = self.agreements.priced(home, zone)
         rejections, _, _, pool = filter_zone(self._laws.owned(request.spec), snapshot, zone, self._clock.wall_ms())
         if rejections:
             return Refused(tuple(rejections))
         amount = amount_for(request.spec, pool)
+        if excess := self.agreements.excess(home, request.zone, amount):
+            return Refused(excess)
         asked = self._new_claim(home, request, pool, amount, 0)
         lacking = ledger.grant(asked, zone.inventory.capacity, self._world.claims_in(zone.id.zone))
         if lacking:
@@ -99,7 +109,19 @@ class OwnerService:
     def _new_claim(self, home: str, request: HoldRequest, pool: str, amount: Capacity, token: int) -> Claim:
         lease_ms = min(request.lease_ms, self._settings.hold_lease_ms)
         until_ms = self._clock.monotonic_ms() + lease_ms
-        return Claim(request.claim, home, request.zone, request.spec, amount, pool, ClaimState.HELD, token, until_ms)
+        version = self.agreements.version(home)
+        return Claim(
+            request.claim,
+            home,
+            request.zone,
+            request.spec,
+            amount,
+            pool,
+            ClaimState.HELD,
+            token,
+            until_ms,
+            agreement_version=version,
+        )
 
     def _refusal(self, zone: str, reason: Reason, message: str) -> Rejection:
         result = ConstraintResult("OwnerConsent", message, "granted", f"ledger of {self._settings.operator}")
@@ -140,6 +162,13 @@ class OwnerService:
         self._settle(held.zone)
         await self._state.commit()
         return status_of(self._world.claim(home, claim) or replace(released, state=ClaimState.RELEASED))
+
+    def release_all(self, home: str) -> None:
+        """Takes back whatever a partner still has: its agreement is over."""
+        for claim in list(self._state.claims.values()):
+            if claim.home == home and claim.state is not ClaimState.RELEASING:
+                self._put(replace(ledger.advance(claim, ClaimEvent.RELEASE), message="the agreement is over"))
+                self.on_orders(claim.zone)
 
     # --- what agents report ---
 

@@ -20,6 +20,7 @@ from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
 from hansa_control.application.world import World, federation_key, offer_key, status_of
 from hansa_control.domain import federation as machine
+from hansa_control.domain.agreement import AgreementState
 from hansa_control.domain.federation import FederationEvent
 from hansa_control.domain.model import (
     ClaimState,
@@ -29,6 +30,7 @@ from hansa_control.domain.model import (
     NetworkLink,
     NetworkNode,
     Reason,
+    Standing,
     Zone,
 )
 
@@ -64,16 +66,20 @@ class PartnerIngest:
     # --- as owner ---
 
     async def propose(self, home: str, wall_clock_ms: int) -> Federation:
-        """A home operator asks for a federation; the same context is answered as long as it lasts."""
-        if home not in self._settings.partners:
+        """A home operator asks for a federation; the same context is answered as long as it lasts.
+
+        One that is over is answered as such, so that whoever was not there learns of it.
+        """
+        agreements = self._owner.agreements
+        held = agreements.federation(home)
+        is_over = held is None or held.state is FederationState.TERMINATED
+        if agreements.stance(home) is None or (held is None and not agreements.wants_proposal(home)):
             raise RefusalError(Reason.FEDERATION_INACTIVE, f"there is no agreement with {home}", "home_operator")
         self._check_skew(wall_clock_ms)
-        key = federation_key(home, self._settings.operator)
-        held = self._state.federations.get(key)
-        if held is None or held.state is FederationState.TERMINATED:
+        if held is None or (is_over and agreements.wants_proposal(home)):
             proposed = machine.propose(home, self._settings.operator, self._ids.new_id(), self._settings.offer_ttl_ms)
             held = machine.advance(proposed, FederationEvent.ACCEPT)
-            self._state.put(Table.FEDERATION, key, held)
+        held = agreements.follow(held)
         await self._state.commit()
         return replace(held, endpoint_ca_pem=self._settings.endpoint_ca_pem)
 
@@ -82,19 +88,29 @@ class PartnerIngest:
         if skew_ms > self._settings.clock_skew_ms_max:
             raise RefusalError(Reason.CLOCK_SKEW, f"the two clocks differ by {skew_ms / 1000:.0f} s", "wall_clock_ms")
 
-    def check_context(self, home: str, context_id: str) -> None:
-        """RefusalError unless the context is in force and was minted for this home operator."""
-        held = self._state.federations.get(federation_key(home, self._settings.operator))
-        if held is None or held.state is FederationState.TERMINATED:
+    def check_context(self, home: str, context_id: str, *, takes: bool = True) -> None:
+        """RefusalError unless the context was minted for this home operator, and is in force.
+
+        Who takes nothing, but gives back, may do so after the end.
+        """
+        held = self._owner.agreements.federation(home)
+        if held is None or (takes and held.state is FederationState.TERMINATED):
             raise RefusalError(Reason.FEDERATION_INACTIVE, f"no federation with {home} is in force", "context_id")
         if held.context_id != context_id:
             raise RefusalError(Reason.IDENTITY_MISMATCH, f"the context is not that of {home}", "context_id")
 
+    def standing(self, home: str) -> Standing | None:
+        """How the agreement stands under which a partner uses zones of this operator."""
+        return self._owner.agreements.standing(home)
+
     def offers(self, home: str) -> Mapping[str, OfferBody]:
-        """What this operator shows to a partner: its zones, its network, and the partner's own claims."""
-        offers: dict[str, OfferBody] = {f"nodes/{node.name}": node for node in self._world.own_nodes}
+        """What this operator shows to a partner, as was agreed: zones, the network, and the partner's own claims."""
+        agreements = self._owner.agreements
+        offers: dict[str, OfferBody] = {
+            f"nodes/{node.name}": node for node in agreements.shown_nodes(home, self._world.own_nodes)
+        }
         offers |= {f"links/{link.name}": link for link in self._world.own_links}
-        for zone in self._world.own_zones():
+        for zone in agreements.shown_zones(home, self._world.own_zones()):
             offers[f"zones/{zone.id.zone}"] = zone
         for claim in self._state.claims.values():
             if claim.home == home and claim.state is not ClaimState.HELD:
@@ -104,14 +120,36 @@ class PartnerIngest:
     # --- as home ---
 
     async def federated(self, federation: Federation) -> None:
-        """An owner answered our proposal."""
+        """An owner answered our proposal. If the agreement is over, so is what the owner has offered us."""
         key = federation_key(self._settings.operator, federation.owner)
-        accepted = replace(federation, state=FederationState.ACTIVE)
+        is_over = _is_over(federation.standing)
+        accepted = replace(federation, state=FederationState.TERMINATED if is_over else FederationState.ACTIVE)
         self._last_heard_ms[federation.owner] = self._clock.monotonic_ms()
         if self._state.federations.get(key) != accepted:
             self._state.put(Table.FEDERATION, key, accepted)
             self._partner_changed(federation.owner)
+        if is_over:
+            self._withdraw_all(federation.owner)
         await self._state.commit()
+
+    async def told(self, owner: str, standing: Standing | None) -> None:
+        """An owner says how its agreement with us stands; None is what we do not understand, and is not good enough."""
+        held = self.context(owner)
+        if held is not None and held.standing != standing:
+            self._state.put(
+                Table.FEDERATION,
+                federation_key(self._settings.operator, owner),
+                replace(held, standing=standing),
+            )
+            self._partner_changed(owner)
+        await self._state.commit()
+
+    def _withdraw_all(self, owner: str) -> None:
+        """Forgets what an owner has offered, its word on our claims included: they are placed anew."""
+        names = list(self._world.offers_of(owner))
+        for name in names:
+            self._state.delete(Table.OFFER, offer_key(owner, name))
+        self._spread(owner, [], names)
 
     def context(self, owner: str) -> Federation | None:
         return self._state.federations.get(federation_key(self._settings.operator, owner))
@@ -215,6 +253,12 @@ class PartnerIngest:
             if held.home == self._settings.operator:
                 self._last_heard_ms[held.owner] = self._clock.monotonic_ms()
 
+    def give_up_strangers(self) -> None:
+        """Forgets what owners offered that are no partners any more: the operator has given up on what ran there."""
+        for held in list(self._state.federations.values()):
+            if held.home == self._settings.operator and held.owner not in self._settings.partners:
+                self._withdraw_all(held.owner)
+
     def tick(self) -> None:
         """Finds partners that have not been heard for longer than their offers live."""
         now_ms = self._clock.monotonic_ms()
@@ -240,3 +284,7 @@ class PartnerIngest:
 def _is_nowhere(node: NetworkNode) -> bool:
     """Whether a node has no coordinates: distances to it are 0, and no round trip is too short."""
     return (node.latitude_deg, node.longitude_deg) == (0.0, 0.0)
+
+
+def _is_over(standing: Standing | None) -> bool:
+    return standing is not None and standing.state is AgreementState.TERMINATED

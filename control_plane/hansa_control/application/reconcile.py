@@ -284,7 +284,7 @@ class Reconciler:
         if changed and not must_leave:
             return await self._place(workload, live, ())
         workload = self._tell_law(workload, live, broken)
-        if batches[0].is_torn or must_leave:
+        if batches[0].is_torn or must_leave or any(self._world.is_to_be_left(part.zone.operator) for part in live):
             return await self._place(workload, live, tuple(part.zone for part in live if part.claim in broken))
         if broken:
             return workload

@@ -15,6 +15,8 @@ from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.domain import agent_session, ledger
 from hansa_control.domain.agent_session import AgentSession, SessionState
+from hansa_control.domain.agreement import ENDING
+from hansa_control.domain.disclosure import state_under
 from hansa_control.domain.model import (
     Claim,
     ClaimStatus,
@@ -224,9 +226,14 @@ class World:
 
     def _seen_from_home(self, operator: str, zone: Zone) -> Zone:
         federation = self._state.federations.get(federation_key(self.settings.operator, operator))
-        stale = federation is None or federation.state is not FederationState.ACTIVE
-        state = ZoneState.STALE if stale else zone.state
+        is_heard = federation is not None and federation.state is FederationState.ACTIVE
+        state = state_under(federation.standing, zone.state) if federation and is_heard else ZoneState.STALE
         return zone if state is zone.state else replace(zone, state=state)
+
+    def is_to_be_left(self, operator: str) -> bool:
+        """Whether what runs at an operator must go elsewhere, since the agreement with it is ending."""
+        federation = self._state.federations.get(federation_key(self.settings.operator, operator))
+        return bool(federation and federation.standing and federation.standing.state in ENDING)
 
     def heard_at_ms(self, zone: ZoneId) -> int:
         """When the zone's agent, or the partner that offers it, was last heard; wall clock, 0 if never."""

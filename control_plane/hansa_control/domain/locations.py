@@ -45,6 +45,9 @@ planning figure, which a real fibre can beat.
 PLACE_TOLERANCE_KM = 50
 """How far, for both ends together, machines may stand from the coordinates of their network nodes."""
 
+UNDISCLOSED = "unknown: the place is not disclosed"
+"""What a measurement is held against where an owner shows the country of a zone and not its coordinates."""
+
 SPHERE_PERMILLE = 994
 """The great circle on a sphere exceeds the geodesic on the ellipsoid by 0.56 % at most; that much is taken off."""
 
@@ -108,6 +111,8 @@ def check_location(
     if binding:
         closest = min(binding, key=lambda one: (one.min_us - one.bound_us, one.source, one.target))
         return (*country, finding(None, LOCATION, _measured(closest), _bound(closest), _evidence(closest)))
+    if sightings and node is not None and not _is_placed(node):
+        return (*country, finding(None, LOCATION, _measured(sightings[0]), UNDISCLOSED, _evidence(sightings[0])))
     return country
 
 
@@ -135,8 +140,14 @@ def _accused(own: str, source: ZoneId, target: ZoneId) -> tuple[ZoneId, ...]:
 
 def _distance_km(near: NetworkNode, far: NetworkNode) -> int:
     """Whole kilometres between two nodes, rounded down; 0 when a place is not given (0, 0 stands for none)."""
-    places = [(node.latitude_deg, node.longitude_deg) for node in (near, far)]
-    return 0 if (0.0, 0.0) in places else int(great_circle_km(*places[0], *places[1]))
+    if not (_is_placed(near) and _is_placed(far)):
+        return 0
+    return int(great_circle_km(near.latitude_deg, near.longitude_deg, far.latitude_deg, far.longitude_deg))
+
+
+def _is_placed(node: NetworkNode) -> bool:
+    """Whether a node says where it stands; its operator need not show that to partners."""
+    return (node.latitude_deg, node.longitude_deg) != (0.0, 0.0)
 
 
 def _check_country(zone: Zone, node: NetworkNode | None, now_ms: int) -> tuple[Finding, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from hansa_control.domain.agreement import Standing as Standing
 from hansa_control.domain.policy import (
     ALL_DATA as ALL_DATA,
 )
@@ -319,7 +320,10 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Capacity promised to a home operator. lease_until_ms is monotonic and counts in state HELD only."""
+    """Capacity promised to a home operator. lease_until_ms is monotonic and counts in state HELD only.
+
+    agreement_version is that of the agreement under which it was granted; 0 for the operator's own.
+    """
 
     name: str
     home: str
@@ -334,6 +338,7 @@ class Claim:
     replicas_ready: int = 0
     endpoint_urls: tuple[str, ...] = ()
     message: str = ""
+    agreement_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,7 +508,10 @@ class FederationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Federation:
-    """A directed federation seen from one side: home uses zones of owner under context_id."""
+    """A directed federation seen from one side: home uses zones of owner under context_id.
+
+    standing is the owner's agreement with home, as the owner keeps it or as home was told; None is unknown.
+    """
 
     home: str
     owner: str
@@ -511,3 +519,4 @@ class Federation:
     state: FederationState
     offer_ttl_ms: int
     endpoint_ca_pem: bytes = b""
+    standing: Standing | None = None

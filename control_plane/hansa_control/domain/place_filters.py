@@ -19,7 +19,13 @@ from hansa_control.domain.near_names import NearNames
 ZONE_STATE = "ZoneState"
 ARTEFACT = "ArtefactAllowed"
 
-STATE_REASON = {ZoneState.LOST: Reason.ZONE_LOST, ZoneState.STALE: Reason.OFFER_STALE}
+STATE_REASON = {
+    ZoneState.LOST: Reason.ZONE_LOST,
+    ZoneState.STALE: Reason.OFFER_STALE,
+    ZoneState.AGREEMENT_SUSPENDED: Reason.AGREEMENT_SUSPENDED,
+    ZoneState.AGREEMENT_ENDING: Reason.AGREEMENT_ENDING,
+    ZoneState.AGREEMENT_UNKNOWN: Reason.AGREEMENT_UNKNOWN,
+}
 _IS_GONE = np.array([state in STATE_REASON for state in STATES], dtype=np.bool_)
 
 
@@ -45,7 +51,7 @@ class State:
         return () if self._gone[row] else (self._result(row),)
 
     def _result(self, row: int) -> ConstraintResult:
-        state = self._columns.zones[row].state.value.lower()
+        state = self._columns.zones[row].state.value.lower().replace("_", " ")
         return ConstraintResult(ZONE_STATE, state, "available or silent", self._heard(row))
 
     def _heard(self, row: int) -> str:

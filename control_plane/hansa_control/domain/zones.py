@@ -144,6 +144,9 @@ class ZoneState(StrEnum):
     SILENT = "SILENT"
     LOST = "LOST"
     STALE = "STALE"
+    AGREEMENT_SUSPENDED = "AGREEMENT_SUSPENDED"
+    AGREEMENT_ENDING = "AGREEMENT_ENDING"
+    AGREEMENT_UNKNOWN = "AGREEMENT_UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)

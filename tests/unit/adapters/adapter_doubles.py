@@ -8,7 +8,7 @@ from hansa_control.adapters.codec_agent import OrderBody
 from hansa_control.adapters.codec_delta import Refusal
 from hansa_control.application.ports import OfferBody, RefusalError, StoredAdvert, StoredOffer
 from hansa_control.application.signals import Signal
-from hansa_control.domain.model import Federation, Reason
+from hansa_control.domain.model import Federation, Reason, Standing
 
 
 class ClockByHand:
@@ -78,6 +78,8 @@ class RememberingPartners:
         self.taken: dict[str, StoredOffer] = {}
         self.refuse: set[str] = set()
         self.heard_count = 0
+        self.standing_now: Standing | None = None
+        self.standing_told: list[Standing | None] = []
         self.federation: Federation | None = None
 
     def check_context(self, home: str, context_id: str) -> None:
@@ -86,6 +88,12 @@ class RememberingPartners:
 
     def offers(self, home: str) -> Mapping[str, OfferBody]:
         return dict(self.offers_now)
+
+    def standing(self, home: str) -> Standing | None:
+        return self.standing_now
+
+    async def told(self, owner: str, standing: Standing | None) -> None:
+        self.standing_told.append(standing)
 
     def held_offers(self, owner: str) -> Mapping[str, str]:
         return {name: offer.etag for name, offer in self.taken.items()}

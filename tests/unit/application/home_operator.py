@@ -9,6 +9,7 @@ from hansa_control.adapters.store_memory import MemoryStore
 from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import HoldRequest, Refused, StoredOffer
 from hansa_control.application.settings import Settings
+from hansa_control.domain.agreement import AgreementState
 from hansa_control.domain.model import (
     AccessDemand,
     ArtefactRef,
@@ -24,6 +25,7 @@ from hansa_control.domain.model import (
     NetworkNode,
     Reason,
     ResidencyPolicy,
+    Standing,
     WorkloadId,
     WorkloadSpec,
     Zone,
@@ -34,6 +36,7 @@ from hansa_control.domain.model import (
 HOME, OWNER = "nordavind", "skargard"
 ARTEFACT = ArtefactRef("ocr-server", "sha256:" + "a" * 64)
 YARD = WorkloadId("harbour", "yard-ocr")
+IN_FORCE = Standing(AgreementState.IN_FORCE, 1, "sha256:" + "b" * 64)
 
 
 class HandClock:
@@ -107,6 +110,7 @@ async def home_operator(owner: HandOwner, store: MemoryStore | None = None) -> C
     surroundings = Surroundings(store or MemoryStore(), HandClock(), CountedIds(), {OWNER: owner})
     plane = ControlPlane(Settings(HOME, partners=frozenset({OWNER})), (nodes, ()), surroundings)
     await plane.start()
-    await plane.partners.federated(Federation(HOME, OWNER, "context-1", FederationState.ACTIVE, 6_000))
+    federation = Federation(HOME, OWNER, "context-1", FederationState.ACTIVE, 6_000, standing=IN_FORCE)
+    await plane.partners.federated(federation)
     await plane.partners.offered(OWNER, [StoredOffer(OWNER, "zones/oslo-9", "e1", offered_zone())], [])
     return plane

@@ -48,7 +48,7 @@ from hansa_control.domain.model import (
     ZoneId,
     ZoneState,
 )
-from home_operator import ARTEFACT, HOME, OWNER, YARD, CountedIds, HandClock, spec
+from home_operator import ARTEFACT, HOME, IN_FORCE, OWNER, YARD, CountedIds, HandClock, spec
 
 OTHER = "havnby"
 TEAM = "spiffe://harbour.example/app"
@@ -294,7 +294,8 @@ async def home_stage(**changes: Any) -> Stage:
     plane = _plane(settings, store, clock, ids, owners)
     await plane.start()
     for name in owners:
-        federation = Federation(HOME, name, f"context-{name}", FederationState.ACTIVE, OFFER_TTL_MS, name.encode())
+        context = (f"context-{name}", FederationState.ACTIVE, OFFER_TTL_MS, name.encode())
+        federation = Federation(HOME, name, *context, IN_FORCE)
         await plane.partners.federated(federation)
     return Stage(plane, clock, ids, store, fuse, owners)
 

@@ -48,7 +48,7 @@ from hansa_control.domain.model import (
     ZoneId,
     ZoneState,
 )
-from home_operator import ARTEFACT, CountedIds, HandClock
+from home_operator import ARTEFACT, IN_FORCE, CountedIds, HandClock
 
 OPERATOR, PARTNER = "nordavind", "skargard"
 OSLO, GOTEBORG = "oslo-1", "goteborg-1"
@@ -219,7 +219,8 @@ class OwnZones:
 
     async def federate(self, *offers: tuple[str, OfferBody]) -> None:
         """The partner accepts this operator as home and offers these, by name."""
-        federation = Federation(OPERATOR, PARTNER, "context-1", FederationState.ACTIVE, SETTINGS.offer_ttl_ms)
+        ttl_ms = SETTINGS.offer_ttl_ms
+        federation = Federation(OPERATOR, PARTNER, "context-1", FederationState.ACTIVE, ttl_ms, b"", IN_FORCE)
         await self.plane.partners.federated(federation)
         stored = [StoredOffer(PARTNER, name, "e1", body) for name, body in offers]
         assert await self.plane.partners.offered(PARTNER, stored, []) == ()
@@ -244,9 +245,9 @@ async def own_zones(store: MemoryStore | None = None, settings: Settings = SETTI
     return OwnZones(plane, clock, store)
 
 
-async def with_oslo(**changes: Any) -> OwnZones:
+async def with_oslo(partners: frozenset[str] = SETTINGS.partners, **changes: Any) -> OwnZones:
     """An operator with the one zone oslo-1: 4 cores, 8 GiB, four L4."""
-    operator = await own_zones()
+    operator = await own_zones(settings=replace(SETTINGS, partners=partners))
     await operator.connect(OSLO, "oslo", **changes)
     return operator
 

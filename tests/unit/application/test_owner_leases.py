@@ -181,8 +181,8 @@ async def test_zones_count_their_tokens_apart() -> None:
 
 
 async def test_many_homes_that_ask_at_once_get_no_more_than_there_is() -> None:
-    operator = await with_oslo()
     homes = [f"home-{number}" for number in range(12)]
+    operator = await with_oslo(partners=frozenset(homes))
     answers = await asyncio.gather(
         *(operator.plane.owner.hold(home, HoldRequest("c1", OSLO, need(cpu_millis=900), 5_000)) for home in homes)
     )
@@ -213,7 +213,7 @@ async def test_a_zone_is_full_when_any_one_thing_is_used_up(asked: Mapping[str, 
 
 
 async def test_a_home_that_is_refused_gets_what_another_gives_back() -> None:
-    operator = await with_oslo()
+    operator = await with_oslo(partners=frozenset({"first", "second"}))
     await operator.hold("c1", home="first", cpu_millis=4_000)
     assert reasons(await operator.hold("c1", home="second", cpu_millis=4_000)) == [Reason.CPU_EXHAUSTED]
     await operator.release("c1", home="first")

@@ -15,7 +15,7 @@ from hansa_control.domain.model import (
     NetworkNode,
     RoundTrip,
 )
-from home_operator import HOME, CountedIds, HandClock
+from home_operator import HOME, IN_FORCE, CountedIds, HandClock
 
 FIRST, SECOND = "skargard", "waldnetz"
 
@@ -34,7 +34,9 @@ async def home() -> ControlPlane:
     plane = ControlPlane(Settings(HOME, partners=frozenset({FIRST, SECOND})), ((node("NO", "oslo"),), ()), surroundings)
     await plane.start()
     for owner in (FIRST, SECOND):
-        await plane.partners.federated(Federation(HOME, owner, "context-1", FederationState.ACTIVE, 6_000))
+        await plane.partners.federated(
+            Federation(HOME, owner, "context-1", FederationState.ACTIVE, 6_000, b"", IN_FORCE)
+        )
     return plane
 
 

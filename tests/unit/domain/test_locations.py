@@ -137,6 +137,17 @@ def test_nothing_follows_where_a_place_is_not_given() -> None:
     assert sightings_of("nordavind", [OURS], NODES, [probe(OURS, THEIRS, 1)]) == {}
 
 
+def test_a_place_that_is_not_disclosed_is_unknown_and_refutes_nothing() -> None:
+    hidden = node("frankfurt", "DE", latitude_deg=0.0, longitude_deg=0.0)
+    found = sightings(probe(OURS, THEIRS, 2), nodes={**NODES, "frankfurt": hidden})
+    in_germany = zone("waldnetz/fra-1", "frankfurt", facts=facts(site="DE"))
+    country, unknown = check_location(in_germany, hidden, found[THEIRS.id], NOW_MS)
+    assert (country.reason, unknown.reason) == (None, None)
+    assert unknown.result.bound == "unknown: the place is not disclosed"
+    in_norway = zone("waldnetz/fra-1", "frankfurt", facts=facts(site="NO"))
+    assert reasons(check_location(in_norway, hidden, found[THEIRS.id], NOW_MS)) == [Reason.SITE_COUNTRY_UNKNOWN]
+
+
 def test_zones_of_one_city_never_refute_each_other() -> None:
     assert refused(probe(OURS, OTHERS, 1)) == set()
 
