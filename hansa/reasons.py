@@ -192,6 +192,10 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "The workload runs elsewhere now, or never started here; its capacity is given back.",
             "Nothing to do: hansa why shows where it runs now.",
         ),
+        "GRANT_INVALID": Explanation(
+            "The owner's grant does not prove what was asked: a field differs, or its signature does not verify.",
+            "Ask the zone's owner which certificate signs its grants; what it held is given back.",
+        ),
         "INVALID_FIELD": Explanation(
             "A field of the request is malformed.",
             "Correct the field that the error names.",

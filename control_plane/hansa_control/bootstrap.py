@@ -31,6 +31,7 @@ from hansa_control.adapters.log_setup import set_up_logs
 from hansa_control.adapters.metrics import Metrics
 from hansa_control.adapters.network_file import read_network_file
 from hansa_control.adapters.partner_link import Home, Partner, PartnerLink
+from hansa_control.adapters.seals import CertificateSeals
 from hansa_control.adapters.stores import check_store, new_store
 from hansa_control.adapters.system import SystemClock, SystemIds, ThreadWorker, calm_collector
 from hansa_control.adapters.task_scope import first_to_end
@@ -69,6 +70,8 @@ class Credentials:
             for partner in config.partners
         )
 
+        self.seals = CertificateSeals(self.certificate, self.partners)
+
     @property
     def partner_bundle_pem(self) -> bytes:
         """Every partner's authority; without partners the own one, whose certificates are refused by name."""
@@ -98,7 +101,7 @@ class ControlPlaneProcess:
         self.application = ControlPlane(
             settings_of(config, credentials),
             read_network_file(config.network),
-            Surroundings(store, self._clock, self._ids, self.links, laws, ThreadWorker()),
+            Surroundings(store, self._clock, self._ids, self.links, laws, ThreadWorker(), credentials.seals),
         )
         self.application.reconciler.on_defect = _tell_defect
         for link in self.links.values():

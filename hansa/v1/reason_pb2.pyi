@@ -112,6 +112,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The app team deleted the workload; its capacity is given back."""
     REASON_WORKLOAD_MOVED: _Reason.ValueType  # 49
     """The workload runs elsewhere now, or never started here; its capacity is given back."""
+    REASON_GRANT_INVALID: _Reason.ValueType  # 55
+    """The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
     REASON_INVALID_FIELD: _Reason.ValueType  # 60
     """A field of the request is malformed."""
     REASON_REQUEST_ID_REUSED: _Reason.ValueType  # 61
@@ -232,6 +234,8 @@ REASON_WORKLOAD_DELETED: Reason.ValueType  # 48
 """The app team deleted the workload; its capacity is given back."""
 REASON_WORKLOAD_MOVED: Reason.ValueType  # 49
 """The workload runs elsewhere now, or never started here; its capacity is given back."""
+REASON_GRANT_INVALID: Reason.ValueType  # 55
+"""The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
 REASON_INVALID_FIELD: Reason.ValueType  # 60
 """A field of the request is malformed."""
 REASON_REQUEST_ID_REUSED: Reason.ValueType  # 61

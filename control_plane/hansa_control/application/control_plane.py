@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hansa_control.application.deciding import Decider
+from hansa_control.application.grants import GrantDesk
 from hansa_control.application.holding import Holder
 from hansa_control.application.ingest import AgentIngest
 from hansa_control.application.journal import Journal
@@ -16,7 +17,17 @@ from hansa_control.application.optimizing import Optimizer
 from hansa_control.application.owner import OwnerService
 from hansa_control.application.partners import PartnerIngest
 from hansa_control.application.placing import Placer
-from hansa_control.application.ports import Clock, HoldRequest, IdSource, Owner, Refused, Store, StoreFailed, Worker
+from hansa_control.application.ports import (
+    Clock,
+    HoldRequest,
+    IdSource,
+    Owner,
+    Refused,
+    Seals,
+    Store,
+    StoreFailed,
+    Worker,
+)
 from hansa_control.application.queries import Queries
 from hansa_control.application.reconcile import Reconciler
 from hansa_control.application.settings import Settings
@@ -30,8 +41,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a control plane stands on: its store, its clock, its source of ids, the way to each partner, the law, and
-    who does long work (nobody: it is done in place)."""
+    """What a control plane stands on: its store, its clock, its source of ids, the way to each partner, the law,
+    who does long work (nobody: it is done in place), and who signs and checks grants (nobody: they are not)."""
 
     store: Store
     clock: Clock
@@ -39,6 +50,7 @@ class Surroundings:
     partners: Mapping[str, Owner]
     laws: LawSource = field(default_factory=NoLaw)
     worker: Worker | None = None
+    seals: Seals | None = None
 
 
 class InPlace:
@@ -81,6 +93,7 @@ class ControlPlane:
         self.journal = Journal(self.state, self._clock, settings.events_kept_max)
         self.laws = LawDesk(surroundings.laws, self._clock)
         self.owner = OwnerService(settings, (self.state, self.world), self.laws, self._clock)
+        self.owner.seals = surroundings.seals
         self.agents = AgentIngest(settings, self.state, self.world, self.owner, self._clock)
         sources = (self._clock, self._ids)
         self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)
@@ -89,6 +102,7 @@ class ControlPlane:
         working = (self._clock, surroundings.worker or InPlace())
         self.optimizer = Optimizer(settings, (self.state, self.world), self.laws, working)
         self.queries = Queries(self.state, self.world, self.journal, self.decider)
+        self.grants = GrantDesk(settings, self.state, self._clock, surroundings.seals)
         self.reconciler = self._reconciler(surroundings.partners)
         self._next_law_check_ms = 0
         self._wire()
@@ -96,7 +110,7 @@ class ControlPlane:
     def _reconciler(self, partners: Mapping[str, Owner]) -> Reconciler:
         owners: dict[str, Owner] = {**partners, self.settings.operator: LocalOwner(self.owner, self.settings.operator)}
         records = (self.state, self.journal, self.partners)
-        holder = Holder(self.settings, records, owners)
+        holder = Holder(self.settings, records, owners, self.grants)
         placer = Placer(self.settings, self.state, (self.decider, holder), self._clock)
         return Reconciler(
             self.settings,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from hansa_control.application.grants import GrantDesk, GrantInvalid
 from hansa_control.application.journal import Journal
 from hansa_control.application.partners import PartnerIngest
 from hansa_control.application.ports import (
@@ -24,6 +25,7 @@ from hansa_control.application.ports import (
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.application.world import offer_key
+from hansa_control.domain.grants import Asked
 from hansa_control.domain.model import (
     AccessLatency,
     ClaimStatus,
@@ -59,23 +61,34 @@ class Tried(NamedTuple):
 
 
 class _RefusedHere(Exception):
-    """A zone refuses its part, or does not answer; is_known says whether nothing can be left of it there."""
+    """A zone refuses its part, or does not answer; is_known says whether nothing can be left of it there.
 
-    def __init__(self, zone: ZoneId, rejections: tuple[Rejection, ...], why: str, *, is_known: bool) -> None:
+    is_held: the owner has answered that it holds the part, which is given back at once.
+    """
+
+    def __init__(
+        self, zone: ZoneId, rejections: tuple[Rejection, ...], why: str, *, is_known: bool, is_held: bool = False
+    ) -> None:
         super().__init__(why)
         self.zone = zone
         self.rejections = rejections
         self.why = why
         self.is_known = is_known
+        self.is_held = is_held
 
 
 class Holder:
     """Holds, confirms and gives back; one owner after another, never two at once."""
 
     def __init__(
-        self, settings: Settings, records: tuple[State, Journal, PartnerIngest], owners: Mapping[str, Owner]
+        self,
+        settings: Settings,
+        records: tuple[State, Journal, PartnerIngest],
+        owners: Mapping[str, Owner],
+        grants: GrantDesk,
     ) -> None:
         self._settings = settings
+        self._grants = grants
         self._state, self._journal, self._partners = records
         self._owners = owners
 
@@ -89,7 +102,7 @@ class Holder:
         grants: list[HoldGrant] = []
         try:
             for part, claim in zip(parts, claims, strict=True):
-                grants.append(await self._hold(part, claim))
+                grants.append(await self._hold(workload, part, claim))
             statuses = [await self._confirm(workload, one, grant) for one, grant in zip(parts, grants, strict=True)]
         except _RefusedHere as refusal:
             failed = claims[[part.zone for part in parts].index(refusal.zone)]
@@ -99,16 +112,27 @@ class Holder:
             workload = self._granted(workload, claim, grant, status)
         return Tried(workload, (), len(parts))
 
-    async def _hold(self, part: Part, claim: str) -> HoldGrant:
+    async def _hold(self, workload: Workload, part: Part, claim: str) -> HoldGrant:
+        request = HoldRequest(claim, part.zone.zone, part.spec, self._settings.hold_lease_ms)
+        federation = self._partners.context(part.zone.operator)
+        asked = self._grants.asked(part.zone, request, federation.context_id if federation else "")
         try:
-            request = HoldRequest(claim, part.zone.zone, part.spec, self._settings.hold_lease_ms)
             outcome = await self._owner(part.zone).hold(request)
         except (OwnerUnreachable, RefusalError) as failure:
             raise _refused_by(part.zone, failure) from failure
         if isinstance(outcome, Refused):
             why = "; ".join(f"{r.reason} {r.result.measured} ({r.result.bound})" for r in outcome.rejections)
             raise _RefusedHere(part.zone, outcome.rejections, why, is_known=True)
+        self._take_in(workload, part, asked, outcome)
         return outcome
+
+    def _take_in(self, workload: Workload, part: Part, asked: Asked, grant: HoldGrant) -> None:
+        try:
+            self._grants.take_in(workload, asked, grant)
+        except GrantInvalid as invalid:
+            why = f"its grant does not verify: {invalid}"
+            rejection = _owner_rejection(part.zone, Reason.GRANT_INVALID, why)
+            raise _RefusedHere(part.zone, (rejection,), why, is_known=False, is_held=True) from invalid
 
     async def _confirm(self, workload: Workload, part: Part, grant: HoldGrant) -> ClaimStatus:
         manifest = Manifest(str(workload.id), self._settings.client_ca_pem, (workload.client_id,))
@@ -141,7 +165,7 @@ class Holder:
         for claim in [p.claim for p in kept if p.batch == batch]:
             message = refusal.why if claim == failed else f"given back: {refusal.zone} has no part of the plan"
             workload = self._give_up(workload, claim, message)
-            if claim != failed:
+            if claim != failed or refusal.is_held:
                 workload = await self._try_to_give_back(workload, _placement(workload, claim))
         return workload
 

@@ -27,6 +27,7 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     Zone,
 )
+from hansa_control.domain.seals import Seal, Signed
 
 AdvertBody = Inventory | Fact | ProbeResult | InstanceStatus
 OfferBody = Zone | NetworkNode | NetworkLink | ClaimStatus
@@ -84,6 +85,7 @@ class Table(StrEnum):
     FEDERATION = "federation"
     EVENT = "event"
     COUNTER = "counter"
+    GRANT = "grant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +126,35 @@ class StoredDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredGrant:
+    """A partner's grant as it was verified, with what was asked. Key: the claim's name."""
+
+    workload: str
+    spec: WorkloadSpec
+    lease_asked_ms: int
+    seal: Seal
+    verified_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counter:
     """A number that only grows. Key: its name, for example "fence|oslo-1" or "event"."""
 
     value: int
 
 
-Record = StoredAdvert | StoredOffer | Claim | Workload | StoredDecision | StoredRequest | Federation | Event | Counter
+Record = (
+    StoredAdvert
+    | StoredOffer
+    | Claim
+    | Workload
+    | StoredDecision
+    | StoredRequest
+    | Federation
+    | Event
+    | Counter
+    | StoredGrant
+)
 
 RECORD_TYPES: Mapping[Table, type] = {
     Table.ADVERT: StoredAdvert,
@@ -142,6 +166,7 @@ RECORD_TYPES: Mapping[Table, type] = {
     Table.FEDERATION: Federation,
     Table.EVENT: Event,
     Table.COUNTER: Counter,
+    Table.GRANT: StoredGrant,
 }
 
 
@@ -215,6 +240,20 @@ class RefusalError(Exception):
         self.reason = reason
         self.message = message
         self.field = field
+
+
+class SealBroken(Exception):
+    """A signature does not show what it should; the message says why."""
+
+
+class Seals(Protocol):
+    """Signs as this operator, and checks what partners signed."""
+
+    def sign(self, payload: bytes) -> Signed: ...
+
+    def check(self, operator: str, payload: bytes, signed: Signed, at_ms: int) -> None:
+        """SealBroken unless the operator signed these bytes, by a certificate valid at at_ms (wall clock)."""
+        ...
 
 
 class Owner(Protocol):

@@ -33,5 +33,6 @@ class Settings:
     workloads_max: int = 100_000
     requests_kept_max: int = 100_000
     events_kept_max: int = 20_000
+    grants_kept_max: int = 20_000
     probe_targets_max: int = 64
     places_checked: bool = True

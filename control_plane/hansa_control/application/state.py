@@ -21,6 +21,7 @@ from hansa_control.application.ports import (
     Store,
     StoredAdvert,
     StoredDecision,
+    StoredGrant,
     StoredOffer,
     StoredRequest,
     StoreFailed,
@@ -48,9 +49,11 @@ class State:
     async def load(self) -> None:
         for table, records in (await self._store.load()).items():
             self._tables[table] = dict(sorted(records.items()))
-        # Requests are in the order in which they were answered: the oldest is forgotten first.
+        # Requests and grants are in the order in which they were answered: the oldest is forgotten first.
         by_age = sorted(self.requests.items(), key=lambda held: (held[1].at_ms, held[0]))
         self._tables[Table.REQUEST] = dict(by_age)
+        kept = sorted(self.grants.items(), key=lambda held: (held[1].verified_at_ms, held[0]))
+        self._tables[Table.GRANT] = dict(kept)
 
     # Typed views of the tables.
 
@@ -85,6 +88,10 @@ class State:
     @property
     def events(self) -> Mapping[str, Event]:
         return self._typed(Table.EVENT, Event)
+
+    @property
+    def grants(self) -> Mapping[str, StoredGrant]:
+        return self._typed(Table.GRANT, StoredGrant)
 
     def _typed(self, table: Table, record_type: type[R]) -> Mapping[str, R]:
         return cast(Mapping[str, R], self._tables[table])

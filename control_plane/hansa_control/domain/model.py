@@ -54,6 +54,7 @@ from hansa_control.domain.policy import (
     UnknownPaths as UnknownPaths,
 )
 from hansa_control.domain.reason import Reason as Reason
+from hansa_control.domain.seals import Seal
 from hansa_control.domain.spec import (
     AccessDemand as AccessDemand,
 )
@@ -319,7 +320,10 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Capacity promised to a home operator. lease_until_ms is monotonic and counts in state HELD only."""
+    """Capacity promised to a home operator. lease_until_ms is monotonic and counts in state HELD only.
+
+    policy_applied is the policy that the zone was judged by, None where that is the spec's.
+    """
 
     name: str
     home: str
@@ -334,6 +338,7 @@ class Claim:
     replicas_ready: int = 0
     endpoint_urls: tuple[str, ...] = ()
     message: str = ""
+    policy_applied: ResidencyPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,10 +355,13 @@ class ClaimStatus:
 
 @dataclass(frozen=True, slots=True)
 class HoldGrant:
+    """Capacity that its owner holds; seal is what the owner has signed of it, None where nothing crosses a border."""
+
     claim: str
     fencing_token: int
     lease_ms: int
     pool: str
+    seal: Seal | None = None
 
 
 # --- instances: agent and owner -------------------------------------------------------------------------------------
