@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hansa.v1 import federation_service_pb2 as federation_pb2
+from hansa.v1 import workload_service_pb2 as service_pb2
 from hansa_control.adapters import codec_fields as fields
 from hansa_control.adapters.codec_residency import policy_in, policy_out
+from hansa_control.adapters.record_codec import encode
+from hansa_control.application.ports import StoredGrant, Table
 from hansa_control.domain.model import HoldGrant
 from hansa_control.domain.seals import GrantTerms, Seal, Signed
 
@@ -84,4 +89,22 @@ def _seal_out(seal: Seal) -> federation_pb2.GrantSeal:
         algorithm=seal.signed.algorithm,
         signature=seal.signed.signature,
         certificate_pem=seal.signed.certificate_pem,
+    )
+
+
+def proofs_out(grants: Sequence[StoredGrant]) -> list[service_pb2.GrantProof]:
+    """Grants that were kept, for whoever asks for proof."""
+    return [_proof_out(grant) for grant in grants]
+
+
+def _proof_out(grant: StoredGrant) -> service_pb2.GrantProof:
+    terms = grant.seal.terms
+    return service_pb2.GrantProof(
+        claim=terms.claim,
+        zone=f"{terms.owner}/{terms.zone}",
+        granted_at_ms=terms.granted_at_ms,
+        fencing_token=terms.fencing_token,
+        policy_applied_digest=terms.policy_applied_digest,
+        owner_demands_more=terms.policy_applied_digest != terms.policy_asked_digest,
+        document=encode(Table.GRANT, grant),
     )
