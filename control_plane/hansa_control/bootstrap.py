@@ -215,6 +215,8 @@ def settings_of(config: Config, credentials: Credentials) -> Settings:
         offer_ttl_ms=timings.offer_ttl_ms,
         clock_skew_ms_max=timings.clock_skew_ms_max,
         tick_ms=timings.tick_ms,
+        choices_tried_max=config.placing.choices_tried_max,
+        placing_deadline_ms=config.placing.deadline_ms,
     )
 
 

@@ -125,6 +125,13 @@ class Limits(_Part):
     concurrent_calls_max: Count = 4_096
 
 
+class Placing(_Part):
+    """How many owners are asked for one placement, one after another, and how long that may take in all."""
+
+    choices_tried_max: Annotated[int, Field(ge=1, le=64)] = 8
+    deadline_ms: Annotated[int, Field(ge=100, le=60_000)] = 6_000
+
+
 class StoreConfig(_Part):
     """Where records are kept: in a file of ``data_dir``, or in a PostgreSQL database that several replicas share.
 
@@ -165,6 +172,7 @@ class Config(BaseSettings):
     partners: tuple[Partner, ...] = ()
     timings: Timings = Timings()
     limits: Limits = Limits()
+    placing: Placing = Placing()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @classmethod

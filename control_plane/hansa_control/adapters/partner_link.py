@@ -169,7 +169,8 @@ class PartnerLink:
 
     async def hold(self, request: HoldRequest) -> HoldGrant | Refused:
         message = codec.hold_request_out(codec.HoldCall(self._context_id(), request))
-        outcome = await self._ask(self._stub().Hold, message, codec.hold_response_in)
+        within_s = min(CALL_TIMEOUT_S, request.answer_within_ms / 1000)
+        outcome = await self._ask(self._stub().Hold, message, codec.hold_response_in, within_s)
         if isinstance(outcome, HoldGrant):
             self._check_claim(request.claim, outcome.claim)
         return outcome
@@ -191,10 +192,12 @@ class PartnerLink:
         method: Callable[..., Awaitable[ResponseT]],
         request: RequestT,
         read: Callable[[ResponseT], ResultT],
+        within_s: float = 0.0,
     ) -> ResultT:
         self._circuit.check()
+        timeout_s = within_s or CALL_TIMEOUT_S
         try:
-            response = await method(request, timeout=CALL_TIMEOUT_S, metadata=((REQUEST_ID_KEY, self._ids.new_id()),))
+            response = await method(request, timeout=timeout_s, metadata=((REQUEST_ID_KEY, self._ids.new_id()),))
         except grpc.aio.AioRpcError as error:
             raise self._explained(error) from error
         self._circuit.succeeded()

@@ -110,7 +110,7 @@ class ControlPlane:
     def _reconciler(self, partners: Mapping[str, Owner]) -> Reconciler:
         owners: dict[str, Owner] = {**partners, self.settings.operator: LocalOwner(self.owner, self.settings.operator)}
         records = (self.state, self.journal, self.partners)
-        holder = Holder(self.settings, records, owners, self.grants)
+        holder = Holder(self.settings, records, owners, (self.grants, self._clock))
         placer = Placer(self.settings, self.state, (self.decider, holder), self._clock)
         return Reconciler(
             self.settings,

@@ -15,6 +15,7 @@ from hansa_control.application.grants import GrantDesk, GrantInvalid
 from hansa_control.application.journal import Journal
 from hansa_control.application.partners import PartnerIngest
 from hansa_control.application.ports import (
+    Clock,
     HoldRequest,
     Owner,
     OwnerUnreachable,
@@ -85,16 +86,17 @@ class Holder:
         settings: Settings,
         records: tuple[State, Journal, PartnerIngest],
         owners: Mapping[str, Owner],
-        grants: GrantDesk,
+        checking: tuple[GrantDesk, Clock],
     ) -> None:
         self._settings = settings
-        self._grants = grants
+        self._grants, self._clock = checking
         self._state, self._journal, self._partners = records
         self._owners = owners
 
-    async def take(self, workload: Workload, parts: list[Part]) -> Tried:
+    async def take(self, workload: Workload, parts: list[Part], deadline_ms: int) -> Tried:
         """All parts of a batch: held everywhere first, confirmed only then, so that nothing starts of a batch that an
-        owner refuses; what was held elsewhere is given back at once.
+        owner refuses; what was held elsewhere is given back at once. No hold is waited for beyond deadline_ms
+        (monotonic), and none is asked for then.
         """
         if owed := _owed(workload, parts):
             return Tried(workload, owed, 0)
@@ -102,7 +104,7 @@ class Holder:
         grants: list[HoldGrant] = []
         try:
             for part, claim in zip(parts, claims, strict=True):
-                grants.append(await self._hold(workload, part, claim))
+                grants.append(await self._hold(workload, part, claim, deadline_ms))
             statuses = [await self._confirm(workload, one, grant) for one, grant in zip(parts, grants, strict=True)]
         except _RefusedHere as refusal:
             failed = claims[[part.zone for part in parts].index(refusal.zone)]
@@ -112,8 +114,12 @@ class Holder:
             workload = self._granted(workload, claim, grant, status)
         return Tried(workload, (), len(parts))
 
-    async def _hold(self, workload: Workload, part: Part, claim: str) -> HoldGrant:
-        request = HoldRequest(claim, part.zone.zone, part.spec, self._settings.hold_lease_ms)
+    async def _hold(self, workload: Workload, part: Part, claim: str, deadline_ms: int) -> HoldGrant:
+        left_ms = deadline_ms - self._clock.monotonic_ms()
+        if left_ms <= 0 and part.zone.operator != self._settings.operator:
+            rejection = _owner_rejection(part.zone, Reason.PARTNER_UNREACHABLE, "the time for asking was over")
+            raise _RefusedHere(part.zone, (rejection,), "not asked: the time for asking was over", is_known=True)
+        request = HoldRequest(claim, part.zone.zone, part.spec, self._settings.hold_lease_ms, max(left_ms, 1))
         federation = self._partners.context(part.zone.operator)
         asked = self._grants.asked(part.zone, request, federation.context_id if federation else "")
         try:

@@ -213,12 +213,16 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HoldRequest:
-    """Asks an owner for capacity in one of its zones. claim is chosen by the home operator and makes it idempotent."""
+    """Asks an owner for capacity in one of its zones. claim is chosen by the home operator and makes it idempotent.
+
+    answer_within_ms is for how long the home operator waits for the answer; it does not cross the wire as a field.
+    """
 
     claim: str
     zone: str
     spec: WorkloadSpec
     lease_ms: int
+    answer_within_ms: int = 2_000
 
 
 @dataclass(frozen=True, slots=True)

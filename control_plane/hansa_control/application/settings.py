@@ -26,6 +26,7 @@ class Settings:
     failed_zone_pause_ms: int = 60_000
     fail_back_after_ms: int = 60_000
     choices_tried_max: int = 8
+    placing_deadline_ms: int = 6_000
     choices_evidenced_max: int = 3
     reconcilers: int = 4
     adverts_per_zone_max: int = 5_000
