@@ -217,6 +217,7 @@ def settings_of(config: Config, credentials: Credentials) -> Settings:
         tick_ms=timings.tick_ms,
         choices_tried_max=config.placing.choices_tried_max,
         placing_deadline_ms=config.placing.deadline_ms,
+        promise_half_life_ms=config.placing.promise_half_life_ms,
     )
 
 

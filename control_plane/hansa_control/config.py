@@ -130,6 +130,7 @@ class Placing(_Part):
 
     choices_tried_max: Annotated[int, Field(ge=1, le=64)] = 8
     deadline_ms: Annotated[int, Field(ge=100, le=60_000)] = 6_000
+    promise_half_life_ms: Annotated[int, Field(ge=60_000, le=31_536_000_000)] = 21_600_000
 
 
 class StoreConfig(_Part):

@@ -20,7 +20,9 @@ class Circuit:
         """OwnerUnreachable while the circuit is open."""
         left_ms = self._open_until_ms - self._clock.monotonic_ms()
         if self._failures >= self._failures_max and left_ms > 0:
-            raise OwnerUnreachable(f"{self._partner} did not answer {self._failures} times; next try in {left_ms} ms")
+            raise OwnerUnreachable(
+                f"{self._partner} did not answer {self._failures} times; next try in {left_ms} ms", was_asked=False
+            )
 
     def failed(self) -> None:
         self._failures += 1

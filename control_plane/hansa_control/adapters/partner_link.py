@@ -222,7 +222,7 @@ class PartnerLink:
     def _context_id(self) -> str:
         federation = self._bound.context(self._partner.operator)
         if federation is None:
-            raise OwnerUnreachable(f"no federation with {self._partner.operator} yet")
+            raise OwnerUnreachable(f"no federation with {self._partner.operator} yet", was_asked=False)
         return federation.context_id
 
     # --- parts ---

@@ -28,6 +28,7 @@ from hansa_control.application.ports import (
     StoreFailed,
     Worker,
 )
+from hansa_control.application.promises import Promises
 from hansa_control.application.queries import Queries
 from hansa_control.application.reconcile import Reconciler
 from hansa_control.application.settings import Settings
@@ -35,6 +36,7 @@ from hansa_control.application.state import State
 from hansa_control.application.workloads import Workloads
 from hansa_control.application.world import World
 from hansa_control.domain.model import ClaimStatus, HoldGrant, Manifest, NetworkLink, NetworkNode, Reason, ZoneId
+from hansa_control.domain.reputation import Breach
 
 T = TypeVar("T")
 
@@ -102,6 +104,7 @@ class ControlPlane:
         working = (self._clock, surroundings.worker or InPlace())
         self.optimizer = Optimizer(settings, (self.state, self.world), self.laws, working)
         self.queries = Queries(self.state, self.world, self.journal, self.decider)
+        self.promises = Promises(settings, (self.state, self.world), self._clock)
         self.grants = GrantDesk(settings, self.state, self._clock, surroundings.seals)
         self.reconciler = self._reconciler(surroundings.partners)
         self._next_law_check_ms = 0
@@ -110,7 +113,7 @@ class ControlPlane:
     def _reconciler(self, partners: Mapping[str, Owner]) -> Reconciler:
         owners: dict[str, Owner] = {**partners, self.settings.operator: LocalOwner(self.owner, self.settings.operator)}
         records = (self.state, self.journal, self.partners)
-        holder = Holder(self.settings, records, owners, (self.grants, self._clock))
+        holder = Holder(self.settings, records, owners, (self.grants, self.promises, self._clock))
         placer = Placer(self.settings, self.state, (self.decider, holder), self._clock)
         return Reconciler(
             self.settings,
@@ -125,6 +128,7 @@ class ControlPlane:
         self.agents.on_zone_changed = self._zone_changed
         self.partners.on_claim = self.reconciler.wake_claim
         self.partners.on_claim_gone = self.reconciler.claim_gone
+        self.reconciler.on_claim_lost = lambda zone: self.promises.broken(zone.operator, Breach.CLAIM_LOST)
         self.partners.on_partner_changed = self._partner_changed
         self.workloads.on_change = lambda workload: self.reconciler.wake(str(workload))
 
@@ -141,6 +145,7 @@ class ControlPlane:
         self.world.recover()
         self.agents.recover()
         self.partners.recover()
+        self.promises.tick()
         self.owner.renew_after_restart()
         self.reconciler.recover()
         await self.state.commit()
@@ -158,6 +163,7 @@ class ControlPlane:
             await self._clock.sleep_ms(self.settings.tick_ms)
             self.agents.tick()
             self.partners.tick()
+            self.promises.tick()
             self.owner.expire_holds()
             self.reconciler.tick()
             self._check_law()

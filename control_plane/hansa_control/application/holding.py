@@ -23,6 +23,7 @@ from hansa_control.application.ports import (
     Refused,
     Table,
 )
+from hansa_control.application.promises import Promises
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.application.world import offer_key
@@ -41,6 +42,9 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     ZoneId,
 )
+from hansa_control.domain.reputation import Breach
+
+_HOLD_IS_GONE = frozenset({Reason.HOLD_EXPIRED, Reason.NOT_FOUND, Reason.FENCED})
 
 
 class Part(NamedTuple):
@@ -59,6 +63,13 @@ class Tried(NamedTuple):
     workload: Workload
     refused: tuple[Rejection, ...]
     holds_asked: int
+
+
+class _Held(NamedTuple):
+    """A grant, and until when its lease runs at least: it began after it was asked for. Monotonic."""
+
+    grant: HoldGrant
+    lease_until_ms: int
 
 
 class _RefusedHere(Exception):
@@ -86,10 +97,10 @@ class Holder:
         settings: Settings,
         records: tuple[State, Journal, PartnerIngest],
         owners: Mapping[str, Owner],
-        checking: tuple[GrantDesk, Clock],
+        checking: tuple[GrantDesk, Promises, Clock],
     ) -> None:
         self._settings = settings
-        self._grants, self._clock = checking
+        self._grants, self._promises, self._clock = checking
         self._state, self._journal, self._partners = records
         self._owners = owners
 
@@ -101,21 +112,22 @@ class Holder:
         if owed := _owed(workload, parts):
             return Tried(workload, owed, 0)
         workload, claims = await self._intend(workload, parts)
-        grants: list[HoldGrant] = []
+        held: list[_Held] = []
         try:
             for part, claim in zip(parts, claims, strict=True):
-                grants.append(await self._hold(workload, part, claim, deadline_ms))
-            statuses = [await self._confirm(workload, one, grant) for one, grant in zip(parts, grants, strict=True)]
+                held.append(await self._hold(workload, part, claim, deadline_ms))
+            statuses = [await self._confirm(workload, one, grant) for one, grant in zip(parts, held, strict=True)]
         except _RefusedHere as refusal:
             failed = claims[[part.zone for part in parts].index(refusal.zone)]
-            workload = await self._undo(workload, claims[: len(grants) + 1], failed, refusal)
-            return Tried(workload, refusal.rejections, min(len(grants) + 1, len(parts)))
-        for claim, grant, status in zip(claims, grants, statuses, strict=True):
-            workload = self._granted(workload, claim, grant, status)
+            workload = await self._undo(workload, claims[: len(held) + 1], failed, refusal)
+            return Tried(workload, refusal.rejections, min(len(held) + 1, len(parts)))
+        for claim, one, status in zip(claims, held, statuses, strict=True):
+            workload = self._granted(workload, claim, one.grant, status)
         return Tried(workload, (), len(parts))
 
-    async def _hold(self, workload: Workload, part: Part, claim: str, deadline_ms: int) -> HoldGrant:
-        left_ms = deadline_ms - self._clock.monotonic_ms()
+    async def _hold(self, workload: Workload, part: Part, claim: str, deadline_ms: int) -> _Held:
+        asked_at_ms = self._clock.monotonic_ms()
+        left_ms = deadline_ms - asked_at_ms
         if left_ms <= 0 and part.zone.operator != self._settings.operator:
             rejection = _owner_rejection(part.zone, Reason.PARTNER_UNREACHABLE, "the time for asking was over")
             raise _RefusedHere(part.zone, (rejection,), "not asked: the time for asking was over", is_known=True)
@@ -125,34 +137,47 @@ class Holder:
         try:
             outcome = await self._owner(part.zone).hold(request)
         except (OwnerUnreachable, RefusalError) as failure:
+            self._note(part.zone, failure)
             raise _refused_by(part.zone, failure) from failure
         if isinstance(outcome, Refused):
             why = "; ".join(f"{r.reason} {r.result.measured} ({r.result.bound})" for r in outcome.rejections)
+            if any(rejection.reason is not Reason.QUOTA_EXCEEDED for rejection in outcome.rejections):
+                self._promises.broken(part.zone.operator, Breach.REFUSED_AFTER_OFFER)
             raise _RefusedHere(part.zone, outcome.rejections, why, is_known=True)
         self._take_in(workload, part, asked, outcome)
-        return outcome
+        return _Held(outcome, asked_at_ms + outcome.lease_ms)
 
     def _take_in(self, workload: Workload, part: Part, asked: Asked, grant: HoldGrant) -> None:
         try:
             self._grants.take_in(workload, asked, grant)
         except GrantInvalid as invalid:
+            self._promises.broken(part.zone.operator, Breach.GRANT_INVALID)
             why = f"its grant does not verify: {invalid}"
             rejection = _owner_rejection(part.zone, Reason.GRANT_INVALID, why)
             raise _RefusedHere(part.zone, (rejection,), why, is_known=False, is_held=True) from invalid
 
-    async def _confirm(self, workload: Workload, part: Part, grant: HoldGrant) -> ClaimStatus:
+    async def _confirm(self, workload: Workload, part: Part, held: _Held) -> ClaimStatus:
         manifest = Manifest(str(workload.id), self._settings.client_ca_pem, (workload.client_id,))
         try:
-            status = await self._owner(part.zone).confirm(grant.claim, grant.fencing_token, manifest)
+            status = await self._owner(part.zone).confirm(held.grant.claim, held.grant.fencing_token, manifest)
         except (OwnerUnreachable, RefusalError) as failure:
+            self._note(part.zone, failure, held.lease_until_ms)
             raise _refused_by(part.zone, failure) from failure
         await self._partners.confirmed(part.zone.operator, status)
         return status
 
+    def _note(self, zone: ZoneId, failure: OwnerUnreachable | RefusalError, lease_until_ms: int = 0) -> None:
+        """What a failure says of its owner: that it did not answer, or that a hold is gone though its lease runs."""
+        if isinstance(failure, OwnerUnreachable):
+            if failure.was_asked:
+                self._promises.broken(zone.operator, Breach.UNANSWERED)
+        elif failure.reason in _HOLD_IS_GONE and self._clock.monotonic_ms() < lease_until_ms:
+            self._promises.broken(zone.operator, Breach.LEASE_NOT_KEPT)
+
     def _owner(self, zone: ZoneId) -> Owner:
         owner = self._owners.get(zone.operator)
         if owner is None:
-            raise OwnerUnreachable(f"no way to {zone.operator}")
+            raise OwnerUnreachable(f"no way to {zone.operator}", was_asked=False)
         return owner
 
     async def _undo(self, workload: Workload, asked: list[str], failed: str, refusal: _RefusedHere) -> Workload:

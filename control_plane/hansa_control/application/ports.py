@@ -27,6 +27,7 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     Zone,
 )
+from hansa_control.domain.reputation import Reputation
 from hansa_control.domain.seals import Seal, Signed
 
 AdvertBody = Inventory | Fact | ProbeResult | InstanceStatus
@@ -86,6 +87,7 @@ class Table(StrEnum):
     EVENT = "event"
     COUNTER = "counter"
     GRANT = "grant"
+    REPUTATION = "reputation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ Record = (
     | Event
     | Counter
     | StoredGrant
+    | Reputation
 )
 
 RECORD_TYPES: Mapping[Table, type] = {
@@ -167,6 +170,7 @@ RECORD_TYPES: Mapping[Table, type] = {
     Table.EVENT: Event,
     Table.COUNTER: Counter,
     Table.GRANT: StoredGrant,
+    Table.REPUTATION: Reputation,
 }
 
 
@@ -233,7 +237,11 @@ class Refused:
 
 
 class OwnerUnreachable(Exception):
-    """A partner did not answer in time; whether it acted is unknown."""
+    """A partner did not answer in time; whether it acted is unknown. was_asked is False where nothing was sent."""
+
+    def __init__(self, message: str, *, was_asked: bool = True) -> None:
+        super().__init__(message)
+        self.was_asked = was_asked
 
 
 class RefusalError(Exception):

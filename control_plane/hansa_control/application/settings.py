@@ -34,6 +34,7 @@ class Settings:
     workloads_max: int = 100_000
     requests_kept_max: int = 100_000
     events_kept_max: int = 20_000
+    promise_half_life_ms: int = 21_600_000
     grants_kept_max: int = 20_000
     probe_targets_max: int = 64
     places_checked: bool = True

@@ -29,6 +29,7 @@ from hansa_control.application.ports import (
 )
 from hansa_control.application.signals import Signal
 from hansa_control.domain.model import Claim, Event, Federation, Workload
+from hansa_control.domain.reputation import Reputation
 
 R = TypeVar("R")
 
@@ -92,6 +93,10 @@ class State:
     @property
     def grants(self) -> Mapping[str, StoredGrant]:
         return self._typed(Table.GRANT, StoredGrant)
+
+    @property
+    def reputations(self) -> Mapping[str, Reputation]:
+        return self._typed(Table.REPUTATION, Reputation)
 
     def _typed(self, table: Table, record_type: type[R]) -> Mapping[str, R]:
         return cast(Mapping[str, R], self._tables[table])
