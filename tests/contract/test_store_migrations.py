@@ -20,6 +20,7 @@ from sqlalchemy import create_engine, inspect
 
 RELEASE = json.loads((Path(__file__).parent / "release_0_1_0.json").read_text(encoding="utf-8"))
 """The tables of release 0.1.0, and one record of each kind, as that release wrote them to a file."""
+FIRST_TABLES = {Table(row["kind"]) for row in RELEASE["records"]}
 
 
 @pytest.fixture
@@ -39,6 +40,11 @@ def written_by_the_first_release(path: Path) -> None:
     connection.close()
 
 
+def kept_of(table: Table) -> list[str]:
+    """The keys that the first release wrote."""
+    return ["k"] if table in FIRST_TABLES else []
+
+
 def ask(path: Path, statement: str) -> list[tuple[object, ...]]:
     connection = sqlite3.connect(path)
     found = connection.execute(statement).fetchall()
@@ -52,13 +58,13 @@ async def test_what_the_first_release_wrote_is_read_and_goes_on(path: Path) -> N
     records = await store.load()
     await store.commit([Put(Table.COUNTER, "more", Counter(2))])
     await store.close()
-    assert {table: sorted(kept) for table, kept in records.items()} == {table: ["k"] for table in Table}
+    assert {table: sorted(kept) for table, kept in records.items()} == {table: kept_of(table) for table in Table}
     claim, workload = records[Table.CLAIM]["k"], records[Table.WORKLOAD]["k"]
     assert isinstance(claim, Claim) and claim.state is ClaimState.HELD and claim.fencing_token == 7
     assert isinstance(workload, Workload) and workload.spec.residency.site.countries_allowed == {"NO", "SE"}
     assert ask(path, "SELECT version FROM hansa_schema") == [(2,)]
     assert ask(path, "SELECT version_num FROM alembic_version") == [("0002",)]
-    assert len(ask(path, "SELECT key FROM hansa_record")) == len(Table) + 1
+    assert len(ask(path, "SELECT key FROM hansa_record")) == len(FIRST_TABLES) + 1
 
 
 async def test_a_second_start_migrates_nothing(path: Path) -> None:
@@ -85,7 +91,7 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(
         await store.load()
     await store.close()
     assert ask(path, "SELECT name, sql FROM sqlite_master ORDER BY name") == before
-    assert len(ask(path, "SELECT key FROM hansa_record")) == len(Table)
+    assert len(ask(path, "SELECT key FROM hansa_record")) == len(FIRST_TABLES)
 
 
 async def test_migrations_give_the_tables_that_the_program_uses(path: Path, postgres: PostgresServer) -> None:

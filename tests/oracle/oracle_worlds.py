@@ -159,12 +159,12 @@ def random_world(seed: int) -> World:
         chance.pick(OPERATORS),
         frozenset(chance.some(ids, 0.2)) if chance.one_in(4) else frozenset(),
         frozenset(chance.some(ids, 0.3)) if chance.one_in(3) else frozenset(),
-        promises=_promises(chance) if chance.one_in(3) else (),
+        promises=random_promises(chance) if chance.one_in(3) else (),
         note=f"seed {seed}",
     )
 
 
-def _promises(chance: Stream) -> tuple[tuple[str, int], ...]:
+def random_promises(chance: Stream) -> tuple[tuple[str, int], ...]:
     """What is held against some operators; one of them may have no zone here."""
     broken = chance.some((*OPERATORS, "nobody"), 0.5)
     return tuple((operator, 10 * (1 + chance.below(1_000))) for operator in sorted(broken))
