@@ -19,6 +19,7 @@ from hansa.errors import HansaError
 from hansa_control.adapters import ca_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
 from hansa_control.adapters.authority import KeyPair, Role, check_authority, check_pair
+from hansa_control.adapters.circuit import CircuitLimits
 from hansa_control.adapters.grpc_agents import AgentServicer
 from hansa_control.adapters.grpc_calls import CallGuard
 from hansa_control.adapters.grpc_listeners import agents_listener, api_listener, partners_listener
@@ -31,6 +32,7 @@ from hansa_control.adapters.log_setup import set_up_logs
 from hansa_control.adapters.metrics import Metrics
 from hansa_control.adapters.network_file import read_network_file
 from hansa_control.adapters.partner_link import Home, Partner, PartnerLink
+from hansa_control.adapters.rates import PartnerRates
 from hansa_control.adapters.seals import CertificateSeals
 from hansa_control.adapters.stores import check_store, new_store
 from hansa_control.adapters.system import SystemClock, SystemIds, ThreadWorker, calm_collector
@@ -106,6 +108,9 @@ class ControlPlaneProcess:
         self.application.reconciler.on_defect = _tell_defect
         for link in self.links.values():
             link.bind(self.application.partners)
+        limits = config.limits
+        rates = PartnerRates(self._clock, limits.partner_calls_per_s, limits.partner_calls_burst)
+        self._federation = FederationServicer(self.application, credentials.partners, self._clock, rates)
         self._servers = [
             GrpcServer(listener, credentials.certificate, self._guard, config.limits.concurrent_calls_max)
             for listener in self._listeners()
@@ -164,7 +169,13 @@ class ControlPlaneProcess:
         log.info("stopped")
 
     def _counts(self) -> Mapping[str, int]:
-        return {**self.application.queries.counts(), "adverts": self.application.agents.advert_count}
+        """Every number for metrics, named as ``adapters.metrics`` has them."""
+        told = {**self.application.queries.counts(), "adverts": self.application.agents.advert_count}
+        told.update(self.application.promises.counts())
+        told.update(self._federation.counts())
+        for link in self.links.values():
+            told.update(link.counts())
+        return told
 
     # --- parts ---
 
@@ -176,20 +187,21 @@ class ControlPlaneProcess:
                 home,
                 self._clock,
                 self._ids,
+                CircuitLimits(self._config.limits.circuit_failures_max, self._config.limits.circuit_pause_ms),
             )
             for one in self._config.partners
         }
 
     def _listeners(self) -> Sequence[Listener]:
         listen, own_ca_pem = self._config.listen, self._credentials.ca_pem
-        own, partners = self._credentials.own, self._credentials.partners
+        own = self._credentials.own
         return (
             api_listener(listen.api, own_ca_pem, WorkloadServicer(self.application, own)),
             agents_listener(listen.agents, own_ca_pem, AgentServicer(self._agent_links(), own)),
             partners_listener(
                 listen.partners,
                 self._credentials.partner_bundle_pem,
-                FederationServicer(self.application, partners, self._clock),
+                self._federation,
             ),
         )
 
