@@ -15,6 +15,7 @@ from hansa_control.adapters.authority import KeyPair, Role
 from hansa_control.adapters.codec_workload import spec_in
 from hansa_control.adapters.seals import CertificateSigner
 from hansa_control.application.control_plane import ControlPlane
+from hansa_control.application.ports import RefusalError
 from hansa_control.domain.model import (
     HoldGrant,
     PlacementState,
@@ -123,6 +124,9 @@ async def refused(pair: Pair) -> str:
     assert not pair.plane.state.grants
     line = next(line for line in pair.warnings() if line.startswith("HoldFailed"))
     assert str(Reason.GRANT_INVALID) in line
+    counts = pair.home.running._counts()
+    assert counts["broken|nordfjord|GRANT_INVALID"] >= 1
+    assert counts["held|nordfjord"] >= 990
     return line
 
 
@@ -212,3 +216,17 @@ async def test_a_laxer_policy_is_refused_though_the_owner_has_signed_it(pair: Pa
     await pair.submit("ocr", strict)
     await until(lambda: any("policy_applied is laxer" in line for line in pair.warnings()))
     await until(lambda: not pair.claims_of_the_owner())
+
+
+async def test_a_partner_that_calls_too_often_is_told_so_and_counted(tmp_path: Path) -> None:
+    async with federated(tmp_path, limits={"partner_calls_per_s": 1, "partner_calls_burst": 3}) as pair:
+        link = pair.home.running.links["nordfjord"]
+        refused = 0
+        for _ in range(4):
+            try:
+                await link.release("c1", Reason.WORKLOAD_MOVED)
+            except RefusalError as refusal:
+                assert refusal.reason is Reason.LIMIT_EXCEEDED
+                refused += 1
+        assert refused >= 2
+        assert pair.owner.running._counts()["limited|fjordby"] == refused
