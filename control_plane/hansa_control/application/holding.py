@@ -24,6 +24,7 @@ from hansa_control.application.ports import (
     Table,
 )
 from hansa_control.application.promises import Promises
+from hansa_control.application.refusing import RefusedHere, owed, owner_rejection, refused_by
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.application.world import offer_key
@@ -31,7 +32,6 @@ from hansa_control.domain.grants import Asked
 from hansa_control.domain.model import (
     AccessLatency,
     ClaimStatus,
-    ConstraintResult,
     HoldGrant,
     Manifest,
     Placement,
@@ -72,23 +72,6 @@ class _Held(NamedTuple):
     lease_until_ms: int
 
 
-class _RefusedHere(Exception):
-    """A zone refuses its part, or does not answer; is_known says whether nothing can be left of it there.
-
-    is_held: the owner has answered that it holds the part, which is given back at once.
-    """
-
-    def __init__(
-        self, zone: ZoneId, rejections: tuple[Rejection, ...], why: str, *, is_known: bool, is_held: bool = False
-    ) -> None:
-        super().__init__(why)
-        self.zone = zone
-        self.rejections = rejections
-        self.why = why
-        self.is_known = is_known
-        self.is_held = is_held
-
-
 class Holder:
     """Holds, confirms and gives back; one owner after another, never two at once."""
 
@@ -109,15 +92,15 @@ class Holder:
         owner refuses; what was held elsewhere is given back at once. No hold is waited for beyond deadline_ms
         (monotonic), and none is asked for then.
         """
-        if owed := _owed(workload, parts):
-            return Tried(workload, owed, 0)
+        if behind := owed(workload, [part.zone for part in parts]):
+            return Tried(workload, behind, 0)
         workload, claims = await self._intend(workload, parts)
         held: list[_Held] = []
         try:
             for part, claim in zip(parts, claims, strict=True):
                 held.append(await self._hold(workload, part, claim, deadline_ms))
             statuses = [await self._confirm(workload, one, grant) for one, grant in zip(parts, held, strict=True)]
-        except _RefusedHere as refusal:
+        except RefusedHere as refusal:
             failed = claims[[part.zone for part in parts].index(refusal.zone)]
             workload = await self._undo(workload, claims[: len(held) + 1], failed, refusal)
             return Tried(workload, refusal.rejections, min(len(held) + 1, len(parts)))
@@ -129,8 +112,8 @@ class Holder:
         asked_at_ms = self._clock.monotonic_ms()
         left_ms = deadline_ms - asked_at_ms
         if left_ms <= 0 and part.zone.operator != self._settings.operator:
-            rejection = _owner_rejection(part.zone, Reason.PARTNER_UNREACHABLE, "the time for asking was over")
-            raise _RefusedHere(part.zone, (rejection,), "not asked: the time for asking was over", is_known=True)
+            rejection = owner_rejection(part.zone, Reason.PARTNER_UNREACHABLE, "the time for asking was over")
+            raise RefusedHere(part.zone, (rejection,), "not asked: the time for asking was over", is_known=True)
         request = HoldRequest(claim, part.zone.zone, part.spec, self._settings.hold_lease_ms, max(left_ms, 1))
         federation = self._partners.context(part.zone.operator)
         asked = self._grants.asked(part.zone, request, federation.context_id if federation else "")
@@ -138,12 +121,12 @@ class Holder:
             outcome = await self._owner(part.zone).hold(request)
         except (OwnerUnreachable, RefusalError) as failure:
             self._note(part.zone, failure)
-            raise _refused_by(part.zone, failure) from failure
+            raise refused_by(part.zone, failure) from failure
         if isinstance(outcome, Refused):
             why = "; ".join(f"{r.reason} {r.result.measured} ({r.result.bound})" for r in outcome.rejections)
             if any(rejection.reason is not Reason.QUOTA_EXCEEDED for rejection in outcome.rejections):
                 self._promises.broken(part.zone.operator, Breach.REFUSED_AFTER_OFFER)
-            raise _RefusedHere(part.zone, outcome.rejections, why, is_known=True)
+            raise RefusedHere(part.zone, outcome.rejections, why, is_known=True)
         self._take_in(workload, part, asked, outcome)
         return _Held(outcome, asked_at_ms + outcome.lease_ms)
 
@@ -153,8 +136,8 @@ class Holder:
         except GrantInvalid as invalid:
             self._promises.broken(part.zone.operator, Breach.GRANT_INVALID)
             why = f"its grant does not verify: {invalid}"
-            rejection = _owner_rejection(part.zone, Reason.GRANT_INVALID, why)
-            raise _RefusedHere(part.zone, (rejection,), why, is_known=False, is_held=True) from invalid
+            rejection = owner_rejection(part.zone, Reason.GRANT_INVALID, why)
+            raise RefusedHere(part.zone, (rejection,), why, is_known=False, is_held=True) from invalid
 
     async def _confirm(self, workload: Workload, part: Part, held: _Held) -> ClaimStatus:
         manifest = Manifest(str(workload.id), self._settings.client_ca_pem, (workload.client_id,))
@@ -162,7 +145,7 @@ class Holder:
             status = await self._owner(part.zone).confirm(held.grant.claim, held.grant.fencing_token, manifest)
         except (OwnerUnreachable, RefusalError) as failure:
             self._note(part.zone, failure, held.lease_until_ms)
-            raise _refused_by(part.zone, failure) from failure
+            raise refused_by(part.zone, failure) from failure
         await self._partners.confirmed(part.zone.operator, status)
         return status
 
@@ -180,7 +163,7 @@ class Holder:
             raise OwnerUnreachable(f"no way to {zone.operator}", was_asked=False)
         return owner
 
-    async def _undo(self, workload: Workload, asked: list[str], failed: str, refusal: _RefusedHere) -> Workload:
+    async def _undo(self, workload: Workload, asked: list[str], failed: str, refusal: RefusedHere) -> Workload:
         """Nothing is kept of a batch that was refused: what was not asked for is forgotten, what may be held or started
         somewhere is given back. What cannot be given back now stays, to be given back later.
         """
@@ -276,26 +259,6 @@ class Holder:
         return self._journal.record(_with_placement(workload, placement))
 
 
-def _owed(workload: Workload, parts: list[Part]) -> tuple[Rejection, ...]:
-    """Zones of parts whose owners have not said yet that an earlier claim there is released.
-
-    Asking for another one would leave one more behind at each try, for as long as the owner does not answer.
-    """
-    owed = {p.zone: p.claim for p in workload.placements if p.state is PlacementState.RELEASING}
-    return tuple(
-        _owner_rejection(part.zone, Reason.PARTNER_UNREACHABLE, f"claim {owed[part.zone]} is not taken back yet")
-        for part in parts
-        if part.zone in owed
-    )
-
-
-def _refused_by(zone: ZoneId, failure: OwnerUnreachable | RefusalError) -> _RefusedHere:
-    """What has become of the claim is unknown: it may be held there."""
-    reason = failure.reason if isinstance(failure, RefusalError) else Reason.PARTNER_UNREACHABLE
-    why = failure.message if isinstance(failure, RefusalError) else str(failure)
-    return _RefusedHere(zone, (_owner_rejection(zone, reason, why),), why, is_known=False)
-
-
 def _placement(workload: Workload, claim: str) -> Placement:
     return next(placement for placement in workload.placements if placement.claim == claim)
 
@@ -303,7 +266,3 @@ def _placement(workload: Workload, claim: str) -> Placement:
 def _with_placement(workload: Workload, placement: Placement) -> Workload:
     placements = tuple(placement if p.claim == placement.claim else p for p in workload.placements)
     return replace(workload, placements=placements)
-
-
-def _owner_rejection(zone: ZoneId, reason: Reason, why: str) -> Rejection:
-    return Rejection(zone, reason, ConstraintResult("OwnerConsent", why, "granted", f"answer of {zone.operator}"))

@@ -48,7 +48,7 @@ def test_the_digest_is_made_as_documented_with_nothing_but_json_and_sha_256() ->
     for name in ("zones", "nodes", "links", "probes"):
         members = b"".join(sha256(plain(one)).digest() for one in inputs["snapshot"][name])
         inputs["snapshot"][name] = sha256(members).hexdigest()
-    digest = sha256(plain({"format": 1, **inputs})).hexdigest()
+    digest = sha256(plain({"format": 2, **inputs})).hexdigest()
     assert tree["digest"] == tree["decision"]["digest"] == f"sha256:{digest}"
 
 
