@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from hansa_control.application.ports import Clock, HoldRequest, SealBroken, Seals, StoredGrant, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.domain.grants import Asked, mismatches, signed_bytes
 from hansa_control.domain.model import HoldGrant, Workload, ZoneId
 from hansa_control.domain.seals import Seal
+
+LOOKED_AT_MAX = 64
 
 
 class GrantInvalid(Exception):
@@ -42,7 +46,15 @@ class GrantDesk:
         kept = StoredGrant(str(workload.id), asked.spec, asked.lease_ms, grant.seal, now_ms)
         self._state.put(Table.GRANT, asked.claim, kept)
         if len(self._state.grants) > self._settings.grants_kept_max:
-            self._state.delete(Table.GRANT, next(iter(self._state.grants)))
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        """Forgets the oldest grant that nothing runs under any more, if there is one among the oldest."""
+        for claim, kept in islice(self._state.grants.items(), LOOKED_AT_MAX):
+            workload = self._state.workloads.get(kept.workload)
+            if workload is None or all(placement.claim != claim for placement in workload.placements):
+                self._state.delete(Table.GRANT, claim)
+                return
 
     @staticmethod
     def _check_seal(seals: Seals, owner: str, seal: Seal, now_ms: int) -> None:
