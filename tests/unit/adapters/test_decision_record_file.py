@@ -75,8 +75,8 @@ def changed(path: str, value: Any) -> bytes:
     [
         (b"", "not JSON"),
         (b"[1, 2]", "format: None is not known"),
-        (b'{"format": 1}', "digest"),
-        (changed("format", 2), "format: 2 is not known; this version reads 1"),
+        (b'{"format": 2}', "digest"),
+        (changed("format", 1), "format: 1 is not known; this version reads 2"),
         (changed("format", None), "format: None is not known"),
         (changed("more", 1), "more: "),
         (changed("inputs.snapshot.zones.0.more", 1), "inputs.snapshot.zones.0.more"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hansa_control.application.ports import OwnerUnreachable, RefusalError
 from hansa_control.domain.model import ClaimState, Reason
 from hansa_control.domain.record import verify
@@ -127,6 +129,8 @@ async def test_broken_promises_turn_the_choice_to_another_partner_and_why_says_s
     record = stage.plane.workloads.record(decision)
     assert record.inputs.snapshot.promises == ((best, WEIGHTS_MILLI[Breach.CLAIM_LOST]),)
     assert verify(record) == ()
+    glossed = replace(record, inputs=replace(record.inputs, snapshot=replace(record.inputs.snapshot, promises=())))
+    assert {one.field for one in verify(glossed)} >= {"digest", "decision.choices[0].zone.operator"}
 
 
 async def test_what_is_held_against_a_partner_survives_a_restart_and_is_forgotten_with_time() -> None:
