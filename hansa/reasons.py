@@ -208,6 +208,10 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "The agreement with the zone's owner does not offer this zone.",
             "Ask your operator to have the zone added to its agreement with the owner.",
         ),
+        "GRANT_INVALID": Explanation(
+            "The owner's grant does not prove what was asked: a field differs, or its signature does not verify.",
+            "Ask the zone's owner which certificate signs its grants; what it held is given back.",
+        ),
         "INVALID_FIELD": Explanation(
             "A field of the request is malformed.",
             "Correct the field that the error names.",

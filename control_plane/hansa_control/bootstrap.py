@@ -20,6 +20,7 @@ from hansa_control.adapters import ca_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
 from hansa_control.adapters.agreement_source import agreements_of, tell_agreement
 from hansa_control.adapters.authority import KeyPair, Role, check_authority, check_pair
+from hansa_control.adapters.circuit import CircuitLimits
 from hansa_control.adapters.grpc_agents import AgentServicer
 from hansa_control.adapters.grpc_calls import CallGuard
 from hansa_control.adapters.grpc_listeners import ApiServicers, agents_listener, api_listener, partners_listener
@@ -34,6 +35,8 @@ from hansa_control.adapters.log_setup import set_up_logs
 from hansa_control.adapters.metrics import Metrics
 from hansa_control.adapters.network_file import read_network_file
 from hansa_control.adapters.partner_link import Home, Partner, PartnerLink
+from hansa_control.adapters.rates import PartnerRates
+from hansa_control.adapters.seals import CertificateSeals
 from hansa_control.adapters.stores import check_store, new_store
 from hansa_control.adapters.system import SystemClock, SystemIds, ThreadWorker, calm_collector
 from hansa_control.adapters.task_scope import first_to_end
@@ -73,6 +76,8 @@ class Credentials:
             for partner in config.partners
         )
 
+        self.seals = CertificateSeals(self.certificate, self.partners)
+
     @property
     def partner_bundle_pem(self) -> bytes:
         """Every partner's authority; without partners the own one, whose certificates are refused by name."""
@@ -104,13 +109,26 @@ class ControlPlaneProcess:
         self.application = ControlPlane(
             settings_of(config, credentials),
             read_network_file(config.network),
-            Surroundings(store, self._clock, self._ids, self.links, laws, ThreadWorker(), self.links, agreements),
+            Surroundings(
+                store,
+                self._clock,
+                self._ids,
+                self.links,
+                laws,
+                ThreadWorker(),
+                self.links,
+                agreements,
+                credentials.seals,
+            ),
         )
         self.application.agreements.on_event = tell_agreement
         self.application.reconciler.on_defect = _tell_defect
         self.application.settlement.on_objection = tell_objection
         for link in self.links.values():
             link.bind(self.application.partners)
+        limits = config.limits
+        rates = PartnerRates(self._clock, limits.partner_calls_per_s, limits.partner_calls_burst)
+        self._federation = FederationServicer(self.application, credentials.partners, self._clock, rates)
         self._servers = [
             GrpcServer(listener, credentials.certificate, self._guard, config.limits.concurrent_calls_max)
             for listener in self._listeners()
@@ -179,7 +197,13 @@ class ControlPlaneProcess:
         log.info("stopped")
 
     def _counts(self) -> Mapping[str, int]:
-        return {**self.application.queries.counts(), "adverts": self.application.agents.advert_count}
+        """Every number for metrics, named as ``adapters.metrics`` has them."""
+        told = {**self.application.queries.counts(), "adverts": self.application.agents.advert_count}
+        told.update(self.application.promises.counts())
+        told.update(self._federation.counts())
+        for link in self.links.values():
+            told.update(link.counts())
+        return told
 
     # --- parts ---
 
@@ -191,13 +215,14 @@ class ControlPlaneProcess:
                 home,
                 self._clock,
                 self._ids,
+                CircuitLimits(self._config.limits.circuit_failures_max, self._config.limits.circuit_pause_ms),
             )
             for one in self._config.partners
         }
 
     def _listeners(self) -> Sequence[Listener]:
         listen, own_ca_pem = self._config.listen, self._credentials.ca_pem
-        own, partners = self._credentials.own, self._credentials.partners
+        own = self._credentials.own
         return (
             api_listener(
                 listen.api,
@@ -212,7 +237,7 @@ class ControlPlaneProcess:
             partners_listener(
                 listen.partners,
                 self._credentials.partner_bundle_pem,
-                FederationServicer(self.application, partners, self._clock),
+                self._federation,
             ),
         )
 
@@ -239,6 +264,9 @@ def settings_of(config: Config, credentials: Credentials) -> Settings:
         clock_skew_ms_max=timings.clock_skew_ms_max,
         tick_ms=timings.tick_ms,
         usage_kept_ms=config.usage_kept_days * DAY_MS,
+        choices_tried_max=config.placing.choices_tried_max,
+        placing_deadline_ms=config.placing.deadline_ms,
+        promise_half_life_ms=config.placing.promise_half_life_ms,
     )
 
 

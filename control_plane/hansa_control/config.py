@@ -117,12 +117,25 @@ class Timings(_Part):
 
 
 class Limits(_Part):
-    """How much others may ask of this control plane."""
+    """How much others may ask of this control plane, and after how many calls in a row that a partner did not answer
+    it is left alone for a pause."""
 
     messages_per_s: Count = 500
     messages_burst: Count = 1_000
     facts_per_zone_max: Annotated[int, Field(ge=1, le=100)] = 100
     concurrent_calls_max: Count = 4_096
+    partner_calls_per_s: Count = 2_000
+    partner_calls_burst: Count = 4_000
+    circuit_failures_max: Annotated[int, Field(ge=1, le=1_000)] = 3
+    circuit_pause_ms: Milliseconds = 2_000
+
+
+class Placing(_Part):
+    """How many owners are asked for one placement, one after another, and how long that may take in all."""
+
+    choices_tried_max: Annotated[int, Field(ge=1, le=64)] = 8
+    deadline_ms: Annotated[int, Field(ge=100, le=60_000)] = 6_000
+    promise_half_life_ms: Annotated[int, Field(ge=60_000, le=31_536_000_000)] = 21_600_000
 
 
 class StoreConfig(_Part):
@@ -167,6 +180,7 @@ class Config(BaseSettings):
     partners: tuple[Partner, ...] = ()
     timings: Timings = Timings()
     limits: Limits = Limits()
+    placing: Placing = Placing()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @classmethod

@@ -10,11 +10,12 @@ from hansa.cli import exits
 from hansa.cli.documents import Document, Line, Styled, Table, line
 from hansa.cli.options import OutputFormat
 from hansa.cli.output import formatted, message_data
-from hansa.cli.session import Session, keep_record, new_screen, note
+from hansa.cli.session import Session, keep_grants, keep_record, new_screen, note
 from hansa.cli.view_decision import (
     choice_table,
     decided_line,
     event_table,
+    grant_table,
     latency_table,
     passed_table,
     score_line,
@@ -29,12 +30,15 @@ from hansa.reasons import EXPLANATIONS, canonical_reason
 from hansa.v1 import common_pb2, workload_pb2, workload_service_pb2
 
 
-async def why(session: Session, name: str, record: Path | None = None) -> int:
-    """Why the workload is where it is; ``record`` is the file for all that it was decided on."""
+async def why(session: Session, name: str, record: Path | None = None, grants: Path | None = None) -> int:
+    """Why the workload is where it is; ``record`` is the file for all that it was decided on, ``grants`` the one for
+    the signed grants that it runs under.
+    """
     explained, workload, events = await asyncio.gather(
         session.client.explain(name, with_record=bool(record)), session.client.get(name), session.client.events(name)
     )
     await keep_record(record, explained)
+    await keep_grants(grants, explained)
     data = {**message_data(explained), "events": [message_data(event) for event in events]}
     session.emit(data, why_document(workload, explained, events, wide=session.wide))
     if explained.record_missing:
@@ -79,6 +83,7 @@ def _chosen(
         *plan_blocks(decision, spec),
         *section("Paths", latency_table(choice.latencies, spec.latency)),
         *section("Constraints that hold", passed_table(choice.passed)),
+        *section("Signed grants", grant_table(explained.grants)),
         *section("Feasible zones", choice_table(decision.choices, [*explained.current_zones, choice.zone])),
         line(),
         _now_line(explained, choice.zone),

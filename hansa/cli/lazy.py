@@ -17,6 +17,7 @@ _SUMMARIES = {
     "control": "Run and look at an operator's control plane.",
     "demo": "Show the main job on this machine.",
     "sim": "Simulate operators, agents and failures in virtual time.",
+    "verify-grant": "Check signed grants of another operator without a server: they verify (0) or not (1).",
     "verify-decision": "Make a recorded decision again, and say same (0) or different (1).",
 }
 

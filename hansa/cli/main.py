@@ -163,11 +163,18 @@ def watch_workload(
 
 
 @app.command()
-def why(ctx: typer.Context, name: of.Name, *, record: of.Record = None, output: of.Output = OutputFormat.TABLE) -> None:
+def why(
+    ctx: typer.Context,
+    name: of.Name,
+    *,
+    record: of.Record = None,
+    grants: of.Grants = None,
+    output: of.Output = OutputFormat.TABLE,
+) -> None:
     """Show why a workload is where it is: score, paths, constraints with evidence, history."""
     from hansa.cli import actions_decision as actions
 
-    _run(ctx, output, lambda session: actions.why(session, name, record), subject=name)
+    _run(ctx, output, lambda session: actions.why(session, name, record, grants), subject=name)
 
 
 @app.command("why-not")

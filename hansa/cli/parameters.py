@@ -17,6 +17,9 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again at eve
 Record = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write all that it was decided on, for verify-decision.")
 ]
+Grants = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the signed grants that it runs under, for verify-grant.")
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is so.")]
 TimeoutS = Annotated[float, typer.Option("--timeout-s", min=0, help="Longest wait, seconds; 0 is for ever.")]
 

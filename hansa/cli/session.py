@@ -87,6 +87,19 @@ async def keep_record(path: Path | None, answer: PlanWorkloadResponse | ExplainW
     answer.ClearField("record")
 
 
+async def keep_grants(path: Path | None, answer: ExplainWorkloadResponse) -> None:
+    """Writes the grants of an answer to a file if one is asked for, and takes their documents out of what is shown."""
+    if path is not None:
+        body = b"[" + b",\n".join(grant.document for grant in answer.grants) + b"]\n"
+        try:
+            await asyncio.to_thread(path.write_bytes, body)
+        except OSError as error:
+            raise HansaError("INVALID_FIELD", f"{path}: {error.strerror or error}", field="--grants") from error
+        note(f"grants written; check them with: hansa verify-grant {path} --authority OPERATOR=CA.pem")
+    for grant in answer.grants:
+        grant.ClearField("document")
+
+
 def run(settings: Settings, output: OutputFormat, action: Action, *, subject: str = "") -> None:
     """Runs an action on a connected client and leaves with its exit code; ``subject`` is the workload it is about."""
     raise typer.Exit(asyncio.run(_run(settings, output, action, subject)))

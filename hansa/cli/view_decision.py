@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from hansa.cli.documents import Cell, Document, Line, Styled, Table, heading, line
 from hansa.cli.figures import bound_ms, clock_time, plural, rtt_ms, timestamp
 from hansa.cli.output import enum_label
-from hansa.v1 import common_pb2, reason_pb2, workload_pb2
+from hansa.v1 import common_pb2, reason_pb2, workload_pb2, workload_service_pb2
 
 _TEXT_STYLE = {"measured": "green", "modelled": "yellow", "physical": "yellow"}
 
@@ -156,6 +156,21 @@ def score_line(choice: workload_pb2.Choice) -> Line:
         for index, term in enumerate(choice.terms)
     )
     return line(Styled(f"score {choice.score:.3f}", "bold"), f" = {terms}" if terms else "")
+
+
+def grant_table(grants: Iterable[workload_service_pb2.GrantProof]) -> Table:
+    """What partners have signed, and whether they have judged by more than was asked."""
+    rows = tuple(
+        (
+            grant.zone,
+            clock_time(grant.granted_at_ms),
+            str(grant.fencing_token),
+            "with demands of the owner" if grant.owner_demands_more else "as asked",
+            grant.claim,
+        )
+        for grant in grants
+    )
+    return Table(("ZONE", "SIGNED UTC", "TOKEN", "POLICY", "CLAIM"), rows, fixed=frozenset({1, 2}))
 
 
 def event_table(events: Sequence[common_pb2.Event]) -> Table:

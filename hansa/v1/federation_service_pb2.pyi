@@ -11,6 +11,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from hansa.v1 import agent_service_pb2 as _agent_service_pb2
 from hansa.v1 import network_pb2 as _network_pb2
 from hansa.v1 import reason_pb2 as _reason_pb2
+from hansa.v1 import residency_pb2 as _residency_pb2
 from hansa.v1 import workload_pb2 as _workload_pb2
 from hansa.v1 import zone_pb2 as _zone_pb2
 import builtins as _builtins
@@ -560,6 +561,7 @@ class HoldGrant(_message.Message):
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     LEASE_MS_FIELD_NUMBER: _builtins.int
     POOL_FIELD_NUMBER: _builtins.int
+    SEAL_FIELD_NUMBER: _builtins.int
     claim: _builtins.str
     """The claim."""
     fencing_token: _builtins.int
@@ -568,6 +570,10 @@ class HoldGrant(_message.Message):
     """Remaining lease, milliseconds."""
     pool: _builtins.str
     """Accelerator pool that is held; empty if none."""
+    @_builtins.property
+    def seal(self) -> Global___GrantSeal:
+        """The owner's signature over all of this and what it was asked; a home operator refuses a grant without it."""
+
     def __init__(
         self,
         *,
@@ -575,14 +581,87 @@ class HoldGrant(_message.Message):
         fencing_token: _builtins.int = ...,
         lease_ms: _builtins.int = ...,
         pool: _builtins.str = ...,
+        seal: Global___GrantSeal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seal", b"seal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "fencing_token", b"fencing_token", "lease_ms", b"lease_ms", "pool", b"pool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "fencing_token", b"fencing_token", "lease_ms", b"lease_ms", "pool", b"pool", "seal", b"seal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HoldGrant: _TypeAlias = HoldGrant  # noqa: Y015
+
+@_typing.final
+class GrantSeal(_message.Message):
+    """What the owner signs of a grant besides the grant's own fields. docs/adr/0015-signed-grants.md has the signed bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: _builtins.int
+    OWNER_OPERATOR_FIELD_NUMBER: _builtins.int
+    HOME_OPERATOR_FIELD_NUMBER: _builtins.int
+    CONTEXT_ID_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    SPEC_DIGEST_FIELD_NUMBER: _builtins.int
+    POLICY_ASKED_DIGEST_FIELD_NUMBER: _builtins.int
+    POLICY_APPLIED_DIGEST_FIELD_NUMBER: _builtins.int
+    POLICY_APPLIED_FIELD_NUMBER: _builtins.int
+    GRANTED_AT_MS_FIELD_NUMBER: _builtins.int
+    ALGORITHM_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
+    format: _builtins.int
+    """Format of what is signed; 1."""
+    owner_operator: _builtins.str
+    """The operator that owns the zone and signs."""
+    home_operator: _builtins.str
+    """The operator to which the grant is given."""
+    context_id: _builtins.str
+    """The federation."""
+    zone: _builtins.str
+    """Zone of the owner, without the operator."""
+    spec_digest: _builtins.str
+    """Digest of the requirements as they were asked for, "sha256:<hex>"."""
+    policy_asked_digest: _builtins.str
+    """Digest of the residency policy as it was asked for."""
+    policy_applied_digest: _builtins.str
+    """Digest of the residency policy that the owner's filters ran on."""
+    granted_at_ms: _builtins.int
+    """When the owner signed, milliseconds since the Unix epoch, UTC, by its clock; the lease runs from then."""
+    algorithm: _builtins.str
+    """Name of the algorithm as in JSON Web Algorithms: ES256, ES384 or EdDSA."""
+    signature: _builtins.bytes
+    """The signature: DER for ECDSA, 64 bytes for Ed25519."""
+    certificate_pem: _builtins.bytes
+    """Certificate of the key that signed, PEM; it must be that of the owner's control plane."""
+    @_builtins.property
+    def policy_applied(self) -> _residency_pb2.ResidencyPolicy:
+        """That policy, where it is not the one that was asked for."""
+
+    def __init__(
+        self,
+        *,
+        format: _builtins.int = ...,
+        owner_operator: _builtins.str = ...,
+        home_operator: _builtins.str = ...,
+        context_id: _builtins.str = ...,
+        zone: _builtins.str = ...,
+        spec_digest: _builtins.str = ...,
+        policy_asked_digest: _builtins.str = ...,
+        policy_applied_digest: _builtins.str = ...,
+        policy_applied: _residency_pb2.ResidencyPolicy | None = ...,
+        granted_at_ms: _builtins.int = ...,
+        algorithm: _builtins.str = ...,
+        signature: _builtins.bytes = ...,
+        certificate_pem: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy_applied", b"policy_applied"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "certificate_pem", b"certificate_pem", "context_id", b"context_id", "format", b"format", "granted_at_ms", b"granted_at_ms", "home_operator", b"home_operator", "owner_operator", b"owner_operator", "policy_applied", b"policy_applied", "policy_applied_digest", b"policy_applied_digest", "policy_asked_digest", b"policy_asked_digest", "signature", b"signature", "spec_digest", b"spec_digest", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantSeal: _TypeAlias = GrantSeal  # noqa: Y015
 
 @_typing.final
 class HoldRefusal(_message.Message):

@@ -120,6 +120,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """It is not known how the agreement with the zone's owner stands."""
     REASON_ZONE_NOT_OFFERED: _Reason.ValueType  # 58
     """The agreement with the zone's owner does not offer this zone."""
+    REASON_GRANT_INVALID: _Reason.ValueType  # 36
+    """The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
     REASON_INVALID_FIELD: _Reason.ValueType  # 60
     """A field of the request is malformed."""
     REASON_REQUEST_ID_REUSED: _Reason.ValueType  # 61
@@ -248,6 +250,8 @@ REASON_AGREEMENT_UNKNOWN: Reason.ValueType  # 57
 """It is not known how the agreement with the zone's owner stands."""
 REASON_ZONE_NOT_OFFERED: Reason.ValueType  # 58
 """The agreement with the zone's owner does not offer this zone."""
+REASON_GRANT_INVALID: Reason.ValueType  # 36
+"""The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
 REASON_INVALID_FIELD: Reason.ValueType  # 60
 """A field of the request is malformed."""
 REASON_REQUEST_ID_REUSED: Reason.ValueType  # 61

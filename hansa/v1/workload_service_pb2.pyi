@@ -377,6 +377,7 @@ class ExplainWorkloadResponse(_message.Message):
     CURRENT_ZONES_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
     RECORD_MISSING_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
     current_zone: _builtins.str
     """The zone it is in now or moves to, "operator/zone"; empty if nowhere. If there are several, the one that gets
     most of the requests.
@@ -399,6 +400,10 @@ class ExplainWorkloadResponse(_message.Message):
     def current_zones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """All zones that it is in now or moves to, sorted."""
 
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantProof]:
+        """The signed grants of partners under which it runs or starts, in the order of its placements."""
+
     def __init__(
         self,
         *,
@@ -409,14 +414,61 @@ class ExplainWorkloadResponse(_message.Message):
         current_zones: _abc.Iterable[_builtins.str] | None = ...,
         record: _builtins.bytes = ...,
         record_missing: _builtins.str = ...,
+        grants: _abc.Iterable[Global___GrantProof] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "now", b"now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "current_zones", b"current_zones", "decided_at_ms", b"decided_at_ms", "decision", b"decision", "now", b"now", "record", b"record", "record_missing", b"record_missing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "current_zones", b"current_zones", "decided_at_ms", b"decided_at_ms", "decision", b"decision", "grants", b"grants", "now", b"now", "record", b"record", "record_missing", b"record_missing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainWorkloadResponse: _TypeAlias = ExplainWorkloadResponse  # noqa: Y015
+
+@_typing.final
+class GrantProof(_message.Message):
+    """A grant of another operator's, as the home operator verified and kept it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIM_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    GRANTED_AT_MS_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    POLICY_APPLIED_DIGEST_FIELD_NUMBER: _builtins.int
+    OWNER_DEMANDS_MORE_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    claim: _builtins.str
+    """The claim."""
+    zone: _builtins.str
+    """"operator/zone"."""
+    granted_at_ms: _builtins.int
+    """When the owner signed it, milliseconds since the Unix epoch, UTC, by its clock."""
+    fencing_token: _builtins.int
+    """The owner's grant; grows with every grant in the zone."""
+    policy_applied_digest: _builtins.str
+    """Digest of the residency policy that the owner's filters ran on, "sha256:<hex>"."""
+    owner_demands_more: _builtins.bool
+    """Whether that policy is stricter than what was asked for: the owner has demands of its own."""
+    document: _builtins.bytes
+    """The grant with its signature and what was asked: JSON, for hansa verify-grant."""
+    def __init__(
+        self,
+        *,
+        claim: _builtins.str = ...,
+        zone: _builtins.str = ...,
+        granted_at_ms: _builtins.int = ...,
+        fencing_token: _builtins.int = ...,
+        policy_applied_digest: _builtins.str = ...,
+        owner_demands_more: _builtins.bool = ...,
+        document: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "document", b"document", "fencing_token", b"fencing_token", "granted_at_ms", b"granted_at_ms", "owner_demands_more", b"owner_demands_more", "policy_applied_digest", b"policy_applied_digest", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantProof: _TypeAlias = GrantProof  # noqa: Y015
 
 @_typing.final
 class DeleteWorkloadRequest(_message.Message):

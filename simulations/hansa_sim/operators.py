@@ -21,6 +21,7 @@ from hansa_sim.geography import PEM, OperatorProfile
 from hansa_sim.kernel import Process, VirtualLoop
 from hansa_sim.network import ConnectionBroken, End, Network
 from hansa_sim.partners import OFFERS, PartnerWay, serve_offers
+from hansa_sim.seals import DigestSeals
 from hansa_sim.streams import Streams
 
 AGENTS = "agents"
@@ -82,7 +83,8 @@ class OperatorNode:
             return
         self.clock = clock = VirtualClock(self._loop, self.skew)
         ways = {owner: self._way(owner, clock) for owner in self.profile.partners}
-        surroundings = Surroundings(self.store, clock, self._ids, dict(ways), books=dict(ways))
+        seals = DigestSeals(self.name)
+        surroundings = Surroundings(self.store, clock, self._ids, dict(ways), books=dict(ways), seals=seals)
         plane = ControlPlane(self.settings(), self.profile.network, surroundings)
         plane.reconciler.on_defect = self.met_defect
         self.process = Process(self._loop, self.name)

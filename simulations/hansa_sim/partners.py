@@ -59,7 +59,7 @@ class PartnerWay:
             owner.partners.check_context(self._path[0], call.context_id)
             return codec.hold_response_out(await to_the_end(owner.owner.hold(self._path[0], call.request)))
 
-        return codec.hold_response_in(await self._call(work))
+        return codec.hold_response_in(await self._call(work, min(CALL_TIMEOUT_MS, request.answer_within_ms)))
 
     async def confirm(self, claim: str, fencing_token: int, manifest: Manifest) -> ClaimStatus:
         wire = codec.confirm_request_out(codec.ConfirmCall(self._context_id(), claim, fencing_token, manifest))
@@ -98,10 +98,10 @@ class PartnerWay:
             raise OwnerUnreachable(f"no federation with {self._owner} yet")
         return federation.context_id
 
-    async def _call(self, work: Any) -> Any:
+    async def _call(self, work: Any, within_ms: int = CALL_TIMEOUT_MS) -> Any:
         self._circuit.check()
         try:
-            answer = await self._network.call(self._path, work, CALL_TIMEOUT_MS)
+            answer = await self._network.call(self._path, work, within_ms)
         except RefusalError:
             self._circuit.succeeded()
             raise

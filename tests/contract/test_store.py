@@ -21,6 +21,7 @@ from hansa_control.application.ports import (
     Store,
     StoredAdvert,
     StoredDecision,
+    StoredGrant,
     StoredOffer,
     StoredRequest,
     StoreFailed,
@@ -54,6 +55,8 @@ from hansa_control.domain.model import (
     WorkloadState,
     ZoneId,
 )
+from hansa_control.domain.reputation import Breach, Reputation
+from hansa_control.domain.seals import GrantTerms, Seal, Signed
 from hansa_control.domain.two_books import Asked
 from hansa_control.domain.usage import Period, UsageLine
 from hansa_sim.disks import Disk, DiskStore
@@ -73,6 +76,9 @@ REJECTION = Rejection(
     ZoneId("rheinkraft", "köln-1"), Reason.SITE_COUNTRY_DENIED, ConstraintResult("Site", "DE", "NO, SE", "")
 )
 LINE = UsageLine("rheinkraft", "nordavind", "c-1", 7, 1, "köln-1", "tenants/t/workloads/w", "", 2, 1000, 2048, 5)
+DIGESTS = ("sha256:3", "sha256:4", "sha256:5")
+TERMS = GrantTerms("rheinkraft", "nordavind", "ctx", "c-1", "köln-1", "", 7, 10_000, *DIGESTS, 1)
+SIGNED = Signed("ES256", b"\x00\xff", b"PEM")
 ONE_OF_EACH: dict[Table, Record] = {
     Table.ADVERT: StoredAdvert("oslo-1", "facts/country", "e1", Fact(FactKind.SITE_COUNTRY, "NO", EVIDENCE)),
     Table.OFFER: StoredOffer("rheinkraft", "claims/c-1", "e2", ClaimStatus("c-1", ClaimState.SERVING, 1, (), "", 7)),
@@ -84,6 +90,8 @@ ONE_OF_EACH: dict[Table, Record] = {
     Table.EVENT: Event(1, 1, "tenants/t/workloads/w", "Placed", "in oslo-1", EventLevel.NORMAL),
     Table.COUNTER: Counter(1),
     Table.ASKED: Asked("rheinkraft", "c-1", "köln-1", "tenants/t/workloads/w", 2, 1000, 2048, 1, 2, (LINE,)),
+    Table.GRANT: StoredGrant("tenants/t/workloads/w", SPEC, 10_000, Seal(TERMS, SIGNED, SPEC.residency), 1),
+    Table.REPUTATION: Reputation("rheinkraft", 350, 1, ((Breach.CLAIM_LOST, 1), (Breach.REFUSED_AFTER_OFFER, 1))),
 }
 
 

@@ -7,7 +7,18 @@ from dataclasses import replace
 from hansa_control.domain.model import Capacity, NetworkLink, NetworkNode, Zone
 from hansa_control.domain.network import NetworkChange
 from hansa_control.domain.snapshot import Measured, Snapshot, assemble_snapshot, build_network
-from oracle_worlds import COUNTRIES, DAY_MS, NOW_MS, Stream, World, random_facts, random_link, random_probe, random_zone
+from oracle_worlds import (
+    COUNTRIES,
+    DAY_MS,
+    NOW_MS,
+    Stream,
+    World,
+    random_facts,
+    random_link,
+    random_probe,
+    random_promises,
+    random_zone,
+)
 
 STEPS = (
     "capacity",
@@ -19,6 +30,7 @@ STEPS = (
     "links",
     "node",
     "probes",
+    "promises",
     "time",
     "time",
     "zone_away",
@@ -40,7 +52,8 @@ class LivingWorld:
         """The snapshot of the same world and generation without any history."""
         world, network = self.world, build_network(self.snapshot.network.generation, self.world.nodes, self.world.links)
         measured = Measured.between(world.probes, world.zones)
-        return assemble_snapshot(self.snapshot.generation, world.zones, network, measured, self.snapshot.taken_at_ms)
+        built = assemble_snapshot(self.snapshot.generation, world.zones, network, measured, self.snapshot.taken_at_ms)
+        return replace(built, promises=world.promises)
 
     def step(self, kind: str = "") -> str:
         """One change, of a kind or of any; says which."""
@@ -73,6 +86,11 @@ class LivingWorld:
         changed = [new for new, old in zip(zones, self.world.zones, strict=True) if new is not old]
         self.world = replace(self.world, zones=tuple(zones))
         self.snapshot = self.snapshot.with_changed(self.generation, changed, self.snapshot.taken_at_ms + 1)
+
+    def _promises(self) -> None:
+        promises = random_promises(self.chance)
+        self.world = replace(self.world, promises=promises)
+        self.snapshot = replace(self.snapshot, generation=self.generation, promises=promises)
 
     def _facts(self) -> None:
         zones = list(self.world.zones)

@@ -126,14 +126,15 @@ class World:
     exclude: frozenset[ZoneId] = frozenset()
     current: frozenset[ZoneId] = frozenset()
     now_ms: int = NOW_MS
+    promises: tuple[tuple[str, int], ...] = ()
     note: str = field(default="", compare=False)
 
     def snapshot(self, generation: int = 1) -> Snapshot:
         """The snapshot, built from nothing."""
         network = build_network(generation, self.nodes, self.links)
-        return assemble_snapshot(
-            generation, self.zones, network, Measured.between(self.probes, self.zones), self.now_ms
-        )
+        measured = Measured.between(self.probes, self.zones)
+        built = assemble_snapshot(generation, self.zones, network, measured, self.now_ms)
+        return replace(built, promises=self.promises)
 
     def request(self, *, with_fix: bool = False) -> PlacementRequest:
         """What is asked."""
@@ -158,8 +159,15 @@ def random_world(seed: int) -> World:
         chance.pick(OPERATORS),
         frozenset(chance.some(ids, 0.2)) if chance.one_in(4) else frozenset(),
         frozenset(chance.some(ids, 0.3)) if chance.one_in(3) else frozenset(),
+        promises=random_promises(chance) if chance.one_in(3) else (),
         note=f"seed {seed}",
     )
+
+
+def random_promises(chance: Stream) -> tuple[tuple[str, int], ...]:
+    """What is held against some operators; one of them may have no zone here."""
+    broken = chance.some((*OPERATORS, "nobody"), 0.5)
+    return tuple((operator, 10 * (1 + chance.below(1_000))) for operator in sorted(broken))
 
 
 def large_world(seed: int, zone_count: int, node_count: int) -> World:

@@ -203,6 +203,9 @@ def _terms(world: World, zone: Zone, paths: Paths, able: Capable) -> dict[str, f
     if tiers := spec.preferences.ordered:
         first = next((n for n, x in enumerate(tiers) if _picks(world, x, zone)), len(tiers))
         terms["tier"] = -1_000.0 * first
+    if world.promises:
+        broken = sum(milli for operator, milli in world.promises if operator == zone.id.operator)
+        terms["promises"] = -0.2 * broken / 1_000
     if world.current:
         terms["stay"] = 0.1 if zone.id in world.current else 0.0
     return terms

@@ -160,6 +160,7 @@ def renamed(world: World, name: Callable[[str], str], zone_name: Callable[[str],
         home=name(world.home),
         exclude=frozenset(map(of, world.exclude)),
         current=frozenset(map(of, world.current)),
+        promises=tuple(sorted((name(operator), milli) for operator, milli in world.promises)),
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hansa_control.application.ports import HoldRequest
 from hansa_control.domain import model as m
+from hansa_control.domain.seals import GrantTerms, Seal, Signed
 from hypothesis import strategies as st
 
 COUNTRIES = ("NO", "SE", "FI", "DE", "US", "EE")
@@ -291,8 +294,36 @@ claims = st.builds(
 results = st.builds(m.ConstraintResult, texts, texts, texts, texts)
 rejections = st.builds(m.Rejection, zone_ids, st.sampled_from(m.Reason), results)
 holds = st.builds(HoldRequest, names, names, specs(), st.integers(1, 3_600_000))
-grants = st.builds(m.HoldGrant, names, tokens, st.integers(0, 3_600_000), st.sampled_from(("", "nvidia/L4")))
 PEM = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+plain_grants = st.builds(m.HoldGrant, names, tokens, st.integers(0, 3_600_000), st.sampled_from(("", "nvidia/L4")))
+digests = st.sampled_from(("sha256:" + "a" * 64, "sha256:" + "0" * 64))
+
+
+@st.composite
+def sealed_grants(draw: st.DrawFn) -> m.HoldGrant:
+    """A grant with a seal of its own fields; whether the signature is any good is no matter of the wire."""
+    grant = draw(plain_grants)
+    words = [draw(names) for _ in range(4)]
+    terms = GrantTerms(
+        owner=words[0],
+        home=words[1],
+        context_id=words[2],
+        claim=grant.claim,
+        zone=words[3],
+        pool=grant.pool,
+        fencing_token=grant.fencing_token,
+        lease_ms=grant.lease_ms,
+        spec_digest=draw(digests),
+        policy_asked_digest=draw(digests),
+        policy_applied_digest=draw(digests),
+        granted_at_ms=draw(st.integers(1, 2**40)),
+        format=draw(st.integers(1, 3)),
+    )
+    signed = Signed(draw(st.sampled_from(("ES256", "EdDSA"))), draw(st.binary(max_size=80)), PEM)
+    return replace(grant, seal=Seal(terms, signed, draw(st.none() | policies)))
+
+
+grants = plain_grants | sealed_grants()
 manifests = st.builds(
     m.Manifest,
     st.builds(lambda tenant, workload: str(m.WorkloadId(tenant, workload)), names, names),

@@ -23,6 +23,7 @@ from hansa_control.adapters.codec_delta import (
     removed_in,
     updated_in,
 )
+from hansa_control.adapters.codec_grant import LEASE_MS_MAX, grant_in, grant_out
 from hansa_control.adapters.codec_network import link_in, link_out, node_in, node_out
 from hansa_control.adapters.codec_workload import spec_in, spec_out
 from hansa_control.adapters.codec_zone import zone_in, zone_out
@@ -42,7 +43,6 @@ from hansa_control.domain.model import (
 
 ENDPOINT_COUNT_MAX = 1000
 CLIENT_COUNT_MAX = 100
-LEASE_MS_MAX = 3_600_000
 OFFER_TTL_MS_MAX = 86_400_000
 
 CLAIM_STATES = fields.EnumCodec(ClaimState, federation_pb2.ClaimState, "CLAIM_STATE")
@@ -276,12 +276,7 @@ def hold_request_out(call: HoldCall) -> federation_pb2.HoldRequest:
 def hold_response_in(wire: federation_pb2.HoldResponse) -> HoldGrant | Refused:
     match wire.WhichOneof("outcome"):
         case "grant":
-            return HoldGrant(
-                claim=fields.identity_in(wire.grant.claim, "grant.claim"),
-                fencing_token=fields.range_in(wire.grant.fencing_token, (0, 2**63 - 1), "grant.fencing_token"),
-                lease_ms=fields.range_in(wire.grant.lease_ms, (0, LEASE_MS_MAX), "grant.lease_ms"),
-                pool=fields.text_in(wire.grant.pool, "grant.pool"),
-            )
+            return grant_in(wire.grant, "grant")
         case "refusal":
             return Refused(rejections_in(wire.refusal.rejections, "refusal.rejections"))
     raise fields.refused("outcome", "is missing; one of grant, refusal")
@@ -291,10 +286,7 @@ def hold_response_out(outcome: HoldGrant | Refused) -> federation_pb2.HoldRespon
     if isinstance(outcome, Refused):
         refusal = federation_pb2.HoldRefusal(rejections=[rejection_out(one) for one in outcome.rejections])
         return federation_pb2.HoldResponse(refusal=refusal)
-    grant = federation_pb2.HoldGrant(
-        claim=outcome.claim, fencing_token=outcome.fencing_token, lease_ms=outcome.lease_ms, pool=outcome.pool
-    )
-    return federation_pb2.HoldResponse(grant=grant)
+    return federation_pb2.HoldResponse(grant=grant_out(outcome))
 
 
 def confirm_request_in(wire: federation_pb2.ConfirmRequest) -> ConfirmCall:

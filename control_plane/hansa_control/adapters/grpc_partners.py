@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import structlog
@@ -15,11 +16,16 @@ from hansa_control.adapters.authority import Role
 from hansa_control.adapters.grpc_streams import HELLO_TIMEOUT_S, Downstream, first_message
 from hansa_control.adapters.identity import PeerVerifier
 from hansa_control.adapters.offers_link import OffersLink
+from hansa_control.adapters.rates import PartnerRates
 from hansa_control.adapters.task_scope import first_to_end, to_the_end
 from hansa_control.application.control_plane import ControlPlane
 from hansa_control.application.ports import Clock, RefusalError
 from hansa_control.application.signals import Signal
 from hansa_control.domain.model import Reason
+
+CALLS_PER_S = 2_000
+CALLS_BURST = 4_000
+"""Of one partner. Holding, confirming and releasing at the rate that hansa aims at takes less than half of it."""
 
 log = structlog.get_logger(__name__)
 
@@ -27,13 +33,23 @@ log = structlog.get_logger(__name__)
 class FederationServicer(federation_service_pb2_grpc.FederationServiceServicer):
     """Partners ask for offers and capacity; the context of the federation is checked at every call."""
 
-    def __init__(self, control_plane: ControlPlane, peers: PeerVerifier, clock: Clock) -> None:
+    def __init__(
+        self, control_plane: ControlPlane, peers: PeerVerifier, clock: Clock, rates: PartnerRates | None = None
+    ) -> None:
         self._owner = control_plane.owner
         self._partners = control_plane.partners
         self._settlement = control_plane.settlement
         self._heartbeat_interval_ms = control_plane.settings.heartbeat_interval_ms
         self._peers = peers
         self._clock = clock
+        self._rates = rates or PartnerRates(clock, CALLS_PER_S, CALLS_BURST)
+        self._offers_refused: Counter[str] = Counter()
+
+    def counts(self) -> Mapping[str, int]:
+        """For metrics: calls refused for their rate, and offers that partners refused, by partner."""
+        limited = {f"limited|{home}": count for home, count in sorted(self._rates.refused.items())}
+        refused = {f"offers_refused|{home}|by_partner": count for home, count in sorted(self._offers_refused.items())}
+        return {**limited, **refused}
 
     async def Propose(self, request: federation_pb2.ProposeRequest, context: Any) -> federation_pb2.ProposeResponse:
         home = self._home(context)
@@ -78,7 +94,9 @@ class FederationServicer(federation_service_pb2_grpc.FederationServiceServicer):
     async def Offers(  # type: ignore[override]
         self, request_iterator: AsyncIterator[federation_pb2.OffersRequest], context: Any
     ) -> None:
-        link = OffersLink(self._partners, self._clock, self._home(context))
+        home = self._home(context)
+        link = OffersLink(self._partners, self._clock, home)
+        link.on_refused = lambda count: self._offers_refused.update({home: count})
         stream: Downstream[federation_pb2.OffersResponse] = Downstream(context)
         hello = await first_message(request_iterator, HELLO_TIMEOUT_S)
         if hello is not None:
@@ -95,7 +113,10 @@ class FederationServicer(federation_service_pb2_grpc.FederationServiceServicer):
             await stream.send(link.heartbeat())
 
     def _home(self, context: Any) -> str:
-        return self._peers.peer(context, Role.CONTROL_PLANE).operator
+        """The operator that calls, within its rate; RefusalError if it is none or calls too often."""
+        home = self._peers.peer(context, Role.CONTROL_PLANE).operator
+        self._rates.take(home)
+        return home
 
 
 async def _read(

@@ -12,6 +12,7 @@ from hansa.v1 import workload_service_pb2 as service_pb2
 from hansa.v1 import workload_service_pb2_grpc
 from hansa_control.adapters import codec_service as codec
 from hansa_control.adapters.authority import Role
+from hansa_control.adapters.codec_grant import proofs_out
 from hansa_control.adapters.codec_optimization import effort_in, optimized_out
 from hansa_control.adapters.decision_record import packed
 from hansa_control.adapters.identity import PeerIdentity, PeerVerifier
@@ -114,6 +115,7 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         self._authorise(context, question.workload)
         found = self._queries.explain(question.workload, question.zone)
         answer = codec.explain_out(found.decision, found.now, found.current, found.decided_at_ms)
+        answer.grants.extend(proofs_out(self._queries.grants(question.workload)))
         if question.with_record:
             try:
                 answer.record = await asyncio.to_thread(packed, self._queries.record(question.workload))

@@ -19,6 +19,17 @@ _STATE_GAUGES: Mapping[str, str] = {
     "claims": "Claims on own zones by state",
     "federations": "Federations by state",
 }
+_BY_PARTNER: Mapping[str, tuple[str, str, tuple[str, ...], bool]] = {
+    "circuit_open": ("hansa_partner_circuit_open", "1 while a partner counts as not answering", (), False),
+    "circuit_opened": ("hansa_partner_circuit_opened", "How often a partner's circuit has opened", (), True),
+    "circuit_spared": ("hansa_partner_calls_spared", "Calls not sent while a circuit was open", (), True),
+    "limited": ("hansa_partner_calls_limited", "Calls of a partner refused for their rate", (), True),
+    "offers_refused": ("hansa_partner_offers_refused", "Offers that were not taken, and by whom", ("side",), True),
+    "broken": ("hansa_partner_promises_broken", "Promises that a partner did not keep", ("breach",), True),
+    "held": ("hansa_partner_held_against_milli", "What is left against a partner; 1000: a false grant", (), False),
+}
+"""Numbers named "kind|partner" or "kind|partner|label": name, text, labels after the partner, whether it only grows."""
+
 _TOTALS: Mapping[str, str] = {"decisions": "Decisions made", "adverts": "Adverts taken over"}
 
 
@@ -104,6 +115,17 @@ class _Counts:
                 if bar and kind == name:
                     gauge.add_metric([state.lower()], value)
             yield gauge
+        yield from (_by_partner(kind, counts) for kind in _BY_PARTNER)
         for name, text in _TOTALS.items():
             if name in counts:
                 yield CounterMetricFamily(f"hansa_{name}", text, value=counts[name])
+
+
+def _by_partner(kind: str, counts: Mapping[str, int]) -> Metric:
+    name, text, more, grows = _BY_PARTNER[kind]
+    family = (CounterMetricFamily if grows else GaugeMetricFamily)(name, text, labels=["partner", *more])
+    for key, value in sorted(counts.items()):
+        first, *labels = key.split("|")
+        if first == kind and len(labels) == 1 + len(more):
+            family.add_metric([label.lower() for label in labels], value)
+    return family

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -44,6 +44,7 @@ class OffersFollower:
         self._ingest = ingest
         self._clock = clock
         self._owner = owner
+        self.on_refused: Callable[[int], None] = lambda count: None
 
     def hello(self, context_id: str) -> OffersRequest:
         """Opens the stream with what is held already, so that only differences come."""
@@ -62,4 +63,5 @@ class OffersFollower:
         if refusals:
             name, field, reason = refusals[0]
             log.warning("offers_refused", owner=self._owner, count=len(refusals), name=name, field=field, reason=reason)
+            self.on_refused(len(refusals))
         return (offers_ack_out(Ack(said.nonce, refusals)),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -52,6 +52,7 @@ class OffersLink:
         self._memo = Memo(offer_out)
         self._told: Standing | None = None
         self._rate = TokenBucket(clock, MESSAGES_PER_S, MESSAGES_BURST)
+        self.on_refused: Callable[[int], None] = lambda count: None
 
     @property
     def is_open(self) -> bool:
@@ -66,7 +67,7 @@ class OffersLink:
         self._check_context()
         if isinstance(said, Ack):
             self._sender.on_ack(said.nonce, [name for name, _, _ in said.refusals])
-            _log_refusals(self._home, said.refusals)
+            self._tell_refusals(said.refusals)
         return self._next()
 
     def next_delta(self) -> OffersResponse | None:
@@ -106,8 +107,12 @@ class OffersLink:
     def _next(self) -> tuple[OffersResponse, ...]:
         return tuple(iter(self.next_delta, None))
 
-
-def _log_refusals(home: str, refusals: Sequence[Refusal]) -> None:
-    if refusals:
-        name, field, message = refusals[0]
-        log.warning("offers_refused_by_partner", home=home, count=len(refusals), name=name, field=field, reason=message)
+    def _tell_refusals(self, refusals: Sequence[Refusal]) -> None:
+        """A partner that does not take an offer does not see it until it changes: somebody should look."""
+        if refusals:
+            name, field, reason = refusals[0]
+            count = len(refusals)
+            log.warning(
+                "offers_refused_by_partner", home=self._home, count=count, name=name, field=field, reason=reason
+            )
+            self.on_refused(count)

@@ -8,7 +8,7 @@ not there. The same object is the ``Owner`` of the partner's zones. Whatever goe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -22,7 +22,7 @@ from hansa.v1 import federation_service_pb2_grpc
 from hansa_control.adapters import codec_federation as codec
 from hansa_control.adapters import codec_usage
 from hansa_control.adapters.authority import KeyPair, control_plane_host
-from hansa_control.adapters.circuit import Circuit
+from hansa_control.adapters.circuit import Circuit, CircuitLimits
 from hansa_control.adapters.codec_fields import MESSAGE_LENGTH_MAX
 from hansa_control.adapters.grpc_options import REQUEST_ID_KEY, channel_options
 from hansa_control.adapters.offers_follower import OfferIngest, OffersFollower
@@ -81,12 +81,16 @@ class Home:
 class PartnerLink:
     """The way to one partner. ``bind`` it to the application before ``run`` or any call."""
 
-    def __init__(self, partner: Partner, home: Home, clock: Clock, ids: IdSource) -> None:
+    def __init__(
+        self, partner: Partner, home: Home, clock: Clock, ids: IdSource, circuit: CircuitLimits | None = None
+    ) -> None:
         self._partner = partner
         self._home = home
         self._clock = clock
         self._ids = ids
-        self._circuit = Circuit(clock, partner.operator)
+        limits = circuit or CircuitLimits()
+        self._circuit = Circuit(clock, partner.operator, limits.failures_max, limits.pause_ms)
+        self._offers_refused = 0
         self._ingest: PartnerIngest | None = None
         self._channel: grpc.aio.Channel | None = None
         self._backoff_ms = BACKOFF_MS[0]
@@ -95,6 +99,16 @@ class PartnerLink:
     def bind(self, ingest: PartnerIngest) -> None:
         """Tells where offers go; the application is made after its partners, hence apart from the constructor."""
         self._ingest = ingest
+
+    def counts(self) -> Mapping[str, int]:
+        """For metrics: the circuit of this partner, and its offers that were refused."""
+        name, circuit = self._partner.operator, self._circuit
+        return {
+            f"circuit_open|{name}": int(circuit.is_open),
+            f"circuit_opened|{name}": circuit.opened_count,
+            f"circuit_spared|{name}": circuit.spared_count,
+            f"offers_refused|{name}|by_us": self._offers_refused,
+        }
 
     # --- offers ---
 
@@ -128,6 +142,7 @@ class PartnerLink:
 
     async def _follow(self, federation: Federation) -> None:
         follower = OffersFollower(self._bound, self._clock, self._partner.operator)
+        follower.on_refused = self._count_refused
         call = self._stub().Offers()
         try:
             await call.write(follower.hello(federation.context_id))
@@ -141,10 +156,14 @@ class PartnerLink:
         finally:
             call.cancel()
 
+    def _count_refused(self, count: int) -> None:
+        self._offers_refused += count
+
     def _heard(self) -> None:
+        """A partner that is back may be asked at once; while its stream lives, only its answers close its circuit."""
         if self._last_failure or self._backoff_ms != BACKOFF_MS[0]:
             log.info("partner_reached", owner=self._partner.operator)
-        self._circuit.succeeded()
+            self._circuit.succeeded()
         self._backoff_ms = BACKOFF_MS[0]
         self._last_failure = ""
 
@@ -164,7 +183,8 @@ class PartnerLink:
 
     async def hold(self, request: HoldRequest) -> HoldGrant | Refused:
         message = codec.hold_request_out(codec.HoldCall(self._context_id(), request))
-        outcome = await self._ask(self._stub().Hold, message, codec.hold_response_in)
+        within_s = min(CALL_TIMEOUT_S, request.answer_within_ms / 1000)
+        outcome = await self._ask(self._stub().Hold, message, codec.hold_response_in, within_s)
         if isinstance(outcome, HoldGrant):
             self._check_claim(request.claim, outcome.claim)
         return outcome
@@ -191,10 +211,12 @@ class PartnerLink:
         method: Callable[..., Awaitable[ResponseT]],
         request: RequestT,
         read: Callable[[ResponseT], ResultT],
+        within_s: float = 0.0,
     ) -> ResultT:
         self._circuit.check()
+        timeout_s = within_s or CALL_TIMEOUT_S
         try:
-            response = await method(request, timeout=CALL_TIMEOUT_S, metadata=((REQUEST_ID_KEY, self._ids.new_id()),))
+            response = await method(request, timeout=timeout_s, metadata=((REQUEST_ID_KEY, self._ids.new_id()),))
         except grpc.aio.AioRpcError as error:
             raise self._explained(error) from error
         self._circuit.succeeded()
@@ -219,7 +241,7 @@ class PartnerLink:
     def _context_id(self) -> str:
         federation = self._bound.context(self._partner.operator)
         if federation is None:
-            raise OwnerUnreachable(f"no federation with {self._partner.operator} yet")
+            raise OwnerUnreachable(f"no federation with {self._partner.operator} yet", was_asked=False)
         return federation.context_id
 
     # --- parts ---

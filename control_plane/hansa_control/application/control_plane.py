@@ -10,6 +10,7 @@ from typing import TypeVar
 from hansa_control.application.agreements import AgreementDesk, AgreementSource
 from hansa_control.application.books import Books
 from hansa_control.application.deciding import Decider
+from hansa_control.application.grants import GrantDesk
 from hansa_control.application.holding import Holder
 from hansa_control.application.ingest import AgentIngest
 from hansa_control.application.journal import Journal
@@ -19,7 +20,18 @@ from hansa_control.application.owner import OwnerService
 from hansa_control.application.partners import PartnerIngest
 from hansa_control.application.partnerships import Partnerships
 from hansa_control.application.placing import Placer
-from hansa_control.application.ports import Clock, HoldRequest, IdSource, Owner, Refused, Store, StoreFailed, Worker
+from hansa_control.application.ports import (
+    Clock,
+    HoldRequest,
+    IdSource,
+    Owner,
+    Refused,
+    Seals,
+    Store,
+    StoreFailed,
+    Worker,
+)
+from hansa_control.application.promises import Promises
 from hansa_control.application.queries import Queries
 from hansa_control.application.reconcile import Reconciler
 from hansa_control.application.settings import Settings
@@ -29,6 +41,7 @@ from hansa_control.application.usage_ports import UsageSource
 from hansa_control.application.workloads import Workloads
 from hansa_control.application.world import World
 from hansa_control.domain.model import ClaimStatus, HoldGrant, Manifest, NetworkLink, NetworkNode, Reason, ZoneId
+from hansa_control.domain.reputation import Breach
 
 T = TypeVar("T")
 
@@ -37,7 +50,7 @@ T = TypeVar("T")
 class Surroundings:
     """What a control plane stands on: its store, its clock, its source of ids, the way to each partner, the law, who
     does long work (nobody: it is done in place), the way to each partner's book of usage, and what is agreed with
-    partners (nothing: each may use every zone).
+    partners (nothing: each may use every zone), and who signs and checks grants (nobody: they are not).
     """
 
     store: Store
@@ -48,6 +61,7 @@ class Surroundings:
     worker: Worker | None = None
     books: Mapping[str, UsageSource] = field(default_factory=dict)
     agreements: AgreementSource | None = None
+    seals: Seals | None = None
 
 
 class InPlace:
@@ -92,6 +106,7 @@ class ControlPlane:
         records = (self.state, self.world)
         self.agreements = AgreementDesk(settings, records, surroundings.agreements, self._clock)
         self.owner = OwnerService(settings, records, (self.laws, self.agreements), self._clock)
+        self.owner.seals = surroundings.seals
         self.agents = AgentIngest(settings, self.state, self.world, self.owner, self._clock)
         sources = (self._clock, self._ids)
         self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)
@@ -103,6 +118,8 @@ class ControlPlane:
         working = (self._clock, surroundings.worker or InPlace())
         self.optimizer = Optimizer(settings, (self.state, self.world), self.laws, working)
         self.queries = Queries(self.state, self.world, self.journal, self.decider)
+        self.promises = Promises(settings, (self.state, self.world), self._clock)
+        self.grants = GrantDesk(settings, self.state, self._clock, surroundings.seals)
         self.reconciler = self._reconciler(surroundings.partners)
         self._next_law_check_ms = 0
         self._wire()
@@ -110,7 +127,7 @@ class ControlPlane:
     def _reconciler(self, partners: Mapping[str, Owner]) -> Reconciler:
         owners: dict[str, Owner] = {**partners, self.settings.operator: LocalOwner(self.owner, self.settings.operator)}
         records = (self.state, self.journal, self.partners)
-        holder = Holder(self.settings, records, owners)
+        holder = Holder(self.settings, records, owners, (self.grants, self.promises, self._clock))
         holder.on_asked = self.settlement.asked
         placer = Placer(self.settings, self.state, (self.decider, holder), self._clock)
         return Reconciler(
@@ -127,6 +144,7 @@ class ControlPlane:
         self.partners.on_claim = self.reconciler.wake_claim
         self.partners.on_claim_gone = self.reconciler.claim_gone
         self.partners.on_claims_changed = self.settlement.wake
+        self.reconciler.on_claim_lost = lambda zone: self.promises.broken(zone.operator, Breach.CLAIM_LOST)
         self.partners.on_partner_changed = self._partner_changed
         self.workloads.on_change = lambda workload: self.reconciler.wake(str(workload))
 
@@ -146,6 +164,7 @@ class ControlPlane:
         self.world.recover()
         self.agents.recover()
         self.partners.recover()
+        self.promises.tick()
         self.owner.renew_after_restart()
         self.settlement.recover()
         self.agreements.tick()
@@ -168,6 +187,7 @@ class ControlPlane:
             self.agents.tick()
             self.partners.tick()
             self.agreements.tick()
+            self.promises.tick()
             self.owner.expire_holds()
             self.reconciler.tick()
             self.settlement.tick()

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from hansa_control.application.grants import GrantDesk, GrantInvalid
 from hansa_control.application.journal import Journal
 from hansa_control.application.partners import PartnerIngest
 from hansa_control.application.ports import (
+    Clock,
     HoldRequest,
     Owner,
     OwnerUnreachable,
@@ -21,13 +23,15 @@ from hansa_control.application.ports import (
     Refused,
     Table,
 )
+from hansa_control.application.promises import Promises
+from hansa_control.application.refusing import RefusedHere, owed, owner_rejection, refused_by
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.application.world import offer_key
+from hansa_control.domain.grants import Asked
 from hansa_control.domain.model import (
     AccessLatency,
     ClaimStatus,
-    ConstraintResult,
     HoldGrant,
     Manifest,
     Placement,
@@ -38,6 +42,9 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     ZoneId,
 )
+from hansa_control.domain.reputation import Breach
+
+_HOLD_IS_GONE = frozenset({Reason.HOLD_EXPIRED, Reason.NOT_FOUND, Reason.FENCED})
 
 
 class Part(NamedTuple):
@@ -58,75 +65,106 @@ class Tried(NamedTuple):
     holds_asked: int
 
 
-class _RefusedHere(Exception):
-    """A zone refuses its part, or does not answer; is_known says whether nothing can be left of it there."""
+class _Held(NamedTuple):
+    """A grant, and until when its lease runs at least: it began after it was asked for. Monotonic."""
 
-    def __init__(self, zone: ZoneId, rejections: tuple[Rejection, ...], why: str, *, is_known: bool) -> None:
-        super().__init__(why)
-        self.zone = zone
-        self.rejections = rejections
-        self.why = why
-        self.is_known = is_known
+    grant: HoldGrant
+    lease_until_ms: int
 
 
 class Holder:
     """Holds, confirms and gives back; one owner after another, never two at once."""
 
     def __init__(
-        self, settings: Settings, records: tuple[State, Journal, PartnerIngest], owners: Mapping[str, Owner]
+        self,
+        settings: Settings,
+        records: tuple[State, Journal, PartnerIngest],
+        owners: Mapping[str, Owner],
+        checking: tuple[GrantDesk, Promises, Clock],
     ) -> None:
         self._settings = settings
+        self._grants, self._promises, self._clock = checking
         self._state, self._journal, self._partners = records
         self._owners = owners
         self.on_asked: Callable[[Workload, str, ZoneId, WorkloadSpec], None] = lambda workload, claim, zone, spec: None
 
-    async def take(self, workload: Workload, parts: list[Part]) -> Tried:
+    async def take(self, workload: Workload, parts: list[Part], deadline_ms: int) -> Tried:
         """All parts of a batch: held everywhere first, confirmed only then, so that nothing starts of a batch that an
-        owner refuses; what was held elsewhere is given back at once.
+        owner refuses; what was held elsewhere is given back at once. No hold is waited for beyond deadline_ms
+        (monotonic), and none is asked for then.
         """
-        if owed := _owed(workload, parts):
-            return Tried(workload, owed, 0)
+        if behind := owed(workload, [part.zone for part in parts]):
+            return Tried(workload, behind, 0)
         workload, claims = await self._intend(workload, parts)
-        grants: list[HoldGrant] = []
+        held: list[_Held] = []
         try:
             for part, claim in zip(parts, claims, strict=True):
-                grants.append(await self._hold(part, claim))
-            statuses = [await self._confirm(workload, one, grant) for one, grant in zip(parts, grants, strict=True)]
-        except _RefusedHere as refusal:
+                held.append(await self._hold(workload, part, claim, deadline_ms))
+            statuses = [await self._confirm(workload, one, grant) for one, grant in zip(parts, held, strict=True)]
+        except RefusedHere as refusal:
             failed = claims[[part.zone for part in parts].index(refusal.zone)]
-            workload = await self._undo(workload, claims[: len(grants) + 1], failed, refusal)
-            return Tried(workload, refusal.rejections, min(len(grants) + 1, len(parts)))
-        for claim, grant, status in zip(claims, grants, statuses, strict=True):
-            workload = self._granted(workload, claim, grant, status)
+            workload = await self._undo(workload, claims[: len(held) + 1], failed, refusal)
+            return Tried(workload, refusal.rejections, min(len(held) + 1, len(parts)))
+        for claim, one, status in zip(claims, held, statuses, strict=True):
+            workload = self._granted(workload, claim, one.grant, status)
         return Tried(workload, (), len(parts))
 
-    async def _hold(self, part: Part, claim: str) -> HoldGrant:
+    async def _hold(self, workload: Workload, part: Part, claim: str, deadline_ms: int) -> _Held:
+        asked_at_ms = self._clock.monotonic_ms()
+        left_ms = deadline_ms - asked_at_ms
+        if left_ms <= 0 and part.zone.operator != self._settings.operator:
+            rejection = owner_rejection(part.zone, Reason.PARTNER_UNREACHABLE, "the time for asking was over")
+            raise RefusedHere(part.zone, (rejection,), "not asked: the time for asking was over", is_known=True)
+        request = HoldRequest(claim, part.zone.zone, part.spec, self._settings.hold_lease_ms, max(left_ms, 1))
+        federation = self._partners.context(part.zone.operator)
+        asked = self._grants.asked(part.zone, request, federation.context_id if federation else "")
         try:
-            request = HoldRequest(claim, part.zone.zone, part.spec, self._settings.hold_lease_ms)
             outcome = await self._owner(part.zone).hold(request)
         except (OwnerUnreachable, RefusalError) as failure:
-            raise _refused_by(part.zone, failure) from failure
+            self._note(part.zone, failure)
+            raise refused_by(part.zone, failure) from failure
         if isinstance(outcome, Refused):
             why = "; ".join(f"{r.reason} {r.result.measured} ({r.result.bound})" for r in outcome.rejections)
-            raise _RefusedHere(part.zone, outcome.rejections, why, is_known=True)
-        return outcome
+            if any(rejection.reason is not Reason.QUOTA_EXCEEDED for rejection in outcome.rejections):
+                self._promises.broken(part.zone.operator, Breach.REFUSED_AFTER_OFFER)
+            raise RefusedHere(part.zone, outcome.rejections, why, is_known=True)
+        self._take_in(workload, part, asked, outcome)
+        return _Held(outcome, asked_at_ms + outcome.lease_ms)
 
-    async def _confirm(self, workload: Workload, part: Part, grant: HoldGrant) -> ClaimStatus:
+    def _take_in(self, workload: Workload, part: Part, asked: Asked, grant: HoldGrant) -> None:
+        try:
+            self._grants.take_in(workload, asked, grant)
+        except GrantInvalid as invalid:
+            self._promises.broken(part.zone.operator, Breach.GRANT_INVALID)
+            why = f"its grant does not verify: {invalid}"
+            rejection = owner_rejection(part.zone, Reason.GRANT_INVALID, why)
+            raise RefusedHere(part.zone, (rejection,), why, is_known=False, is_held=True) from invalid
+
+    async def _confirm(self, workload: Workload, part: Part, held: _Held) -> ClaimStatus:
         manifest = Manifest(str(workload.id), self._settings.client_ca_pem, (workload.client_id,))
         try:
-            status = await self._owner(part.zone).confirm(grant.claim, grant.fencing_token, manifest)
+            status = await self._owner(part.zone).confirm(held.grant.claim, held.grant.fencing_token, manifest)
         except (OwnerUnreachable, RefusalError) as failure:
-            raise _refused_by(part.zone, failure) from failure
+            self._note(part.zone, failure, held.lease_until_ms)
+            raise refused_by(part.zone, failure) from failure
         await self._partners.confirmed(part.zone.operator, status)
         return status
+
+    def _note(self, zone: ZoneId, failure: OwnerUnreachable | RefusalError, lease_until_ms: int = 0) -> None:
+        """What a failure says of its owner: that it did not answer, or that a hold is gone though its lease runs."""
+        if isinstance(failure, OwnerUnreachable):
+            if failure.was_asked:
+                self._promises.broken(zone.operator, Breach.UNANSWERED)
+        elif failure.reason in _HOLD_IS_GONE and self._clock.monotonic_ms() < lease_until_ms:
+            self._promises.broken(zone.operator, Breach.LEASE_NOT_KEPT)
 
     def _owner(self, zone: ZoneId) -> Owner:
         owner = self._owners.get(zone.operator)
         if owner is None:
-            raise OwnerUnreachable(f"no way to {zone.operator}")
+            raise OwnerUnreachable(f"no way to {zone.operator}", was_asked=False)
         return owner
 
-    async def _undo(self, workload: Workload, asked: list[str], failed: str, refusal: _RefusedHere) -> Workload:
+    async def _undo(self, workload: Workload, asked: list[str], failed: str, refusal: RefusedHere) -> Workload:
         """Nothing is kept of a batch that was refused: what was not asked for is forgotten, what may be held or started
         somewhere is given back. What cannot be given back now stays, to be given back later.
         """
@@ -142,7 +180,7 @@ class Holder:
         for claim in [p.claim for p in kept if p.batch == batch]:
             message = refusal.why if claim == failed else f"given back: {refusal.zone} has no part of the plan"
             workload = self._give_up(workload, claim, message)
-            if claim != failed:
+            if claim != failed or refusal.is_held:
                 workload = await self._try_to_give_back(workload, _placement(workload, claim))
         return workload
 
@@ -224,26 +262,6 @@ class Holder:
         return self._journal.record(_with_placement(workload, placement))
 
 
-def _owed(workload: Workload, parts: list[Part]) -> tuple[Rejection, ...]:
-    """Zones of parts whose owners have not said yet that an earlier claim there is released.
-
-    Asking for another one would leave one more behind at each try, for as long as the owner does not answer.
-    """
-    owed = {p.zone: p.claim for p in workload.placements if p.state is PlacementState.RELEASING}
-    return tuple(
-        _owner_rejection(part.zone, Reason.PARTNER_UNREACHABLE, f"claim {owed[part.zone]} is not taken back yet")
-        for part in parts
-        if part.zone in owed
-    )
-
-
-def _refused_by(zone: ZoneId, failure: OwnerUnreachable | RefusalError) -> _RefusedHere:
-    """What has become of the claim is unknown: it may be held there."""
-    reason = failure.reason if isinstance(failure, RefusalError) else Reason.PARTNER_UNREACHABLE
-    why = failure.message if isinstance(failure, RefusalError) else str(failure)
-    return _RefusedHere(zone, (_owner_rejection(zone, reason, why),), why, is_known=False)
-
-
 def _placement(workload: Workload, claim: str) -> Placement:
     return next(placement for placement in workload.placements if placement.claim == claim)
 
@@ -251,7 +269,3 @@ def _placement(workload: Workload, claim: str) -> Placement:
 def _with_placement(workload: Workload, placement: Placement) -> Workload:
     placements = tuple(placement if p.claim == placement.claim else p for p in workload.placements)
     return replace(workload, placements=placements)
-
-
-def _owner_rejection(zone: ZoneId, reason: Reason, why: str) -> Rejection:
-    return Rejection(zone, reason, ConstraintResult("OwnerConsent", why, "granted", f"answer of {zone.operator}"))

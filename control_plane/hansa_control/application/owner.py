@@ -12,14 +12,15 @@ from dataclasses import replace
 from hansa_control.application.agreements import AgreementDesk
 from hansa_control.application.lawbook import LawDesk
 from hansa_control.application.metering import Meter
-from hansa_control.application.ports import Clock, HoldRequest, RefusalError, Refused
+from hansa_control.application.ports import Clock, HoldRequest, RefusalError, Refused, Seals
 from hansa_control.application.settings import Settings
 from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
-from hansa_control.application.world import World, claim_key, status_of
+from hansa_control.application.world import World, claim_key, federation_key, status_of
 from hansa_control.domain import ledger
 from hansa_control.domain.capacity import amount_for
 from hansa_control.domain.feasibility import filter_zone
+from hansa_control.domain.grants import Asked, signed_bytes, terms_of
 from hansa_control.domain.ledger import ClaimEvent
 from hansa_control.domain.model import (
     Capacity,
@@ -37,6 +38,7 @@ from hansa_control.domain.model import (
     Zone,
     ZoneId,
 )
+from hansa_control.domain.seals import Seal
 
 _ORDERED = frozenset({ClaimState.ALLOCATED, ClaimState.SERVING, ClaimState.LOST, ClaimState.FAILED})
 
@@ -47,6 +49,7 @@ class OwnerService:
     def __init__(
         self, settings: Settings, records: tuple[State, World], rules: tuple[LawDesk, AgreementDesk], clock: Clock
     ) -> None:
+        self.seals: Seals | None = None
         self._settings = settings
         self._state, self._world = records
         self._laws, self.agreements = rules
@@ -64,10 +67,23 @@ class OwnerService:
     # --- what home operators ask ---
 
     async def hold(self, home: str, request: HoldRequest) -> HoldGrant | Refused:
-        """Holds capacity under a lease, durably, or says every reason why not. Idempotent by (home, claim)."""
+        """Holds capacity under a lease, durably, or says every reason why not. Idempotent by (home, claim).
+
+        A grant is signed once it is durable, as of that moment: one that is asked for again has the lease that is left.
+        """
         outcome = self.hold_in_memory(home, request)
         await self._state.commit()
-        return outcome
+        return self._sealed(home, request, outcome) if isinstance(outcome, HoldGrant) else outcome
+
+    def _sealed(self, home: str, request: HoldRequest, grant: HoldGrant) -> HoldGrant:
+        claim, owner = self._world.claim(home, request.claim), self._settings.operator
+        federation = self._state.federations.get(federation_key(home, owner))
+        if self.seals is None or claim is None or federation is None:
+            return grant
+        grant = replace(grant, lease_ms=max(0, claim.lease_until_ms - self._clock.monotonic_ms()))
+        asked = Asked(owner, home, federation.context_id, claim.name, claim.zone, claim.spec, request.lease_ms)
+        terms = terms_of(asked, grant, claim.policy_applied or claim.spec.residency, self._clock.wall_ms())
+        return replace(grant, seal=Seal(terms, self.seals.sign(signed_bytes(terms)), claim.policy_applied))
 
     def hold_in_memory(self, home: str, request: HoldRequest) -> HoldGrant | Refused:
         """The same, durable with the next commit: for this operator's own claims, of which nobody hears before that."""
@@ -91,7 +107,8 @@ class OwnerService:
         if zone is None:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {request.zone} here", "zone")
         zone = self.agreements.priced(home, zone)
-        rejections, _, _, pool = filter_zone(self._laws.owned(request.spec), snapshot, zone, self._clock.wall_ms())
+        judged = self._laws.owned(request.spec)
+        rejections, _, _, pool = filter_zone(judged, snapshot, zone, self._clock.wall_ms())
         if rejections:
             return Refused(tuple(rejections))
         amount = amount_for(request.spec, pool)
@@ -102,7 +119,8 @@ class OwnerService:
         if lacking:
             return Refused((self._refusal(request.zone, Reason.OWNER_REFUSED, f"lacks {', '.join(lacking)}"),))
         token = self._state.next_count(f"fence|{request.zone}")
-        claim = self._new_claim(home, request, pool, amount, token)
+        applied = judged.residency if judged.residency != request.spec.residency else None
+        claim = replace(self._new_claim(home, request, pool, amount, token), policy_applied=applied)
         self._put(claim)
         return HoldGrant(claim.name, token, claim.lease_until_ms - self._clock.monotonic_ms(), pool)
 

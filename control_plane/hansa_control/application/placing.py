@@ -55,8 +55,11 @@ class Placer:
             return await self._place_in_several(workload, exclude)
         decision = self._with_excluded(self._decider.decide_anew(workload, exclude), exclude)
         refused: list[Rejection] = []
+        deadline_ms = self._deadline_ms()
         for choice in decision.choices[: self._settings.choices_tried_max]:
-            workload, outcome, _ = await self.holder.take(workload, [self._whole(workload, choice)])
+            if choice.zone.operator != self._settings.operator and refused and self._is_over(deadline_ms):
+                continue  # an own zone needs no waiting
+            workload, outcome, _ = await self.holder.take(workload, [self._whole(workload, choice)], deadline_ms)
             if not outcome:
                 self._keep(workload, self._with_refusals(decision, refused))
                 return Placed(workload, granted=True, decision=decision)
@@ -70,13 +73,15 @@ class Placer:
         made without that zone. No more owners are asked than choices may be tried, but for those of a first plan.
         """
         refused: list[Rejection] = []
-        asked, most = 0, self._settings.choices_tried_max
+        asked, most, deadline_ms = 0, self._settings.choices_tried_max, self._deadline_ms()
         while True:
             decision = self._decide_without(workload, exclude, refused)
             plan = decision.plan
             if plan is None or asked >= most or (asked and asked + len(plan.assignments) > most):
                 break
-            workload, outcome, holds = await self.holder.take(workload, self._shares(workload, plan))
+            if asked and self._is_over(deadline_ms):
+                break
+            workload, outcome, holds = await self.holder.take(workload, self._shares(workload, plan), deadline_ms)
             if not outcome:
                 self._keep(workload, decision)
                 return Placed(workload, granted=True, decision=decision)
@@ -85,6 +90,13 @@ class Placer:
         decision = replace(decision, plan=None, nearest_fix="" if decision.plan else decision.nearest_fix)
         self._keep(workload, decision)
         return Placed(workload, granted=False, decision=decision)
+
+    def _deadline_ms(self) -> int:
+        """Until when, monotonic, owners are asked for this placement: one deadline for all of them together."""
+        return self._clock.monotonic_ms() + self._settings.placing_deadline_ms
+
+    def _is_over(self, deadline_ms: int) -> bool:
+        return self._clock.monotonic_ms() >= deadline_ms
 
     def _decide_without(
         self, workload: Workload, exclude: Mapping[ZoneId, Rejection], refused: list[Rejection]

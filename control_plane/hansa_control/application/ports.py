@@ -28,6 +28,8 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     Zone,
 )
+from hansa_control.domain.reputation import Reputation
+from hansa_control.domain.seals import Seal, Signed
 from hansa_control.domain.two_books import Asked
 from hansa_control.domain.usage import UsageLine
 
@@ -88,6 +90,8 @@ class Table(StrEnum):
     EVENT = "event"
     COUNTER = "counter"
     ASKED = "asked"
+    GRANT = "grant"
+    REPUTATION = "reputation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,17 @@ class StoredDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredGrant:
+    """A partner's grant as it was verified, with what was asked. Key: the claim's name."""
+
+    workload: str
+    spec: WorkloadSpec
+    lease_asked_ms: int
+    seal: Seal
+    verified_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counter:
     """A number that only grows. Key: its name, for example "fence|oslo-1" or "event"."""
 
@@ -145,6 +160,8 @@ Record = (
     | Event
     | Counter
     | Asked
+    | StoredGrant
+    | Reputation
 )
 
 RECORD_TYPES: Mapping[Table, type] = {
@@ -158,6 +175,8 @@ RECORD_TYPES: Mapping[Table, type] = {
     Table.EVENT: Event,
     Table.COUNTER: Counter,
     Table.ASKED: Asked,
+    Table.GRANT: StoredGrant,
+    Table.REPUTATION: Reputation,
 }
 
 
@@ -213,12 +232,16 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HoldRequest:
-    """Asks an owner for capacity in one of its zones. claim is chosen by the home operator and makes it idempotent."""
+    """Asks an owner for capacity in one of its zones. claim is chosen by the home operator and makes it idempotent.
+
+    answer_within_ms is for how long the home operator waits for the answer; it does not cross the wire as a field.
+    """
 
     claim: str
     zone: str
     spec: WorkloadSpec
     lease_ms: int
+    answer_within_ms: int = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +252,11 @@ class Refused:
 
 
 class OwnerUnreachable(Exception):
-    """A partner did not answer in time; whether it acted is unknown."""
+    """A partner did not answer in time; whether it acted is unknown. was_asked is False where nothing was sent."""
+
+    def __init__(self, message: str, *, was_asked: bool = True) -> None:
+        super().__init__(message)
+        self.was_asked = was_asked
 
 
 class RefusalError(Exception):
@@ -240,6 +267,20 @@ class RefusalError(Exception):
         self.reason = reason
         self.message = message
         self.field = field
+
+
+class SealBroken(Exception):
+    """A signature does not show what it should; the message says why."""
+
+
+class Seals(Protocol):
+    """Signs as this operator, and checks what partners signed."""
+
+    def sign(self, payload: bytes) -> Signed: ...
+
+    def check(self, operator: str, payload: bytes, signed: Signed, at_ms: int) -> None:
+        """SealBroken unless the operator signed these bytes, by a certificate valid at at_ms (wall clock)."""
+        ...
 
 
 class Owner(Protocol):

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
-from hansa_control.application.ports import RefusalError
+from hansa_control.application.ports import RefusalError, StoredGrant
 from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
 from hansa_control.application.workloads import Current, current_of, most_used
@@ -136,6 +136,11 @@ class Queries:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {zone} is seen from here", "zone")
         decision = _restricted(stored.decision, zone)
         return Explanation(decision, current_of(held), stored.decided_at_ms, _restricted(now, zone))
+
+    def grants(self, workload: WorkloadId) -> tuple[StoredGrant, ...]:
+        """The partners' grants under which a workload is placed, in the order of its placements."""
+        claims = (placement.claim for placement in self.workload(workload).placements)
+        return tuple(grant for claim in claims if (grant := self._state.grants.get(claim)) is not None)
 
     def record(self, workload: WorkloadId) -> DecisionRecord:
         """What the decision that placed a workload rests on; RefusalError UNAVAILABLE if that is not kept any more."""

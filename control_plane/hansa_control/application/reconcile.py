@@ -74,6 +74,7 @@ class Reconciler:
         self._paused_zones: dict[tuple[str, ZoneId], int] = {}
         self._by_claim: dict[str, str] = {}
         self._gone: set[tuple[str, str]] = set()
+        self.on_claim_lost: Callable[[ZoneId], None] = lambda zone: None
         self.on_defect: Callable[[str, Exception], None] = lambda workload, defect: None
 
     # --- waking ---
@@ -193,6 +194,7 @@ class Reconciler:
             self._gone.discard(gone)
             if placement.state is not PlacementState.RELEASING:
                 self._journal.warning(workload.id, "ClaimGone", f"{placement.zone} no longer knows {placement.claim}")
+                self.on_claim_lost(placement.zone)
             return None
         if placement.state is PlacementState.RELEASING:
             return placement
@@ -207,6 +209,7 @@ class Reconciler:
     def _unknown(self, workload: Workload, placement: Placement) -> None:
         """A confirmed claim of which nothing is held is gone; a crash may have come between that and this look."""
         self._journal.warning(workload.id, "ClaimGone", f"no claim {placement.claim} in {placement.zone}")
+        self.on_claim_lost(placement.zone)
 
     def _told(self, workload: Workload, placement: Placement, status: ClaimStatus) -> Placement:
         state = _PLACEMENT_OF_CLAIM.get(status.state, placement.state)
@@ -223,6 +226,7 @@ class Reconciler:
             self._journal.normal(workload.id, "Ready", f"answers in {placement.zone}")
         elif state is PlacementState.LOST:
             self._journal.warning(workload.id, "ZoneLost", f"{placement.zone} is lost: {status.message}")
+            self.on_claim_lost(placement.zone)
         elif status.state is ClaimState.FAILED:
             self._pause(workload, placement.zone)
             self._journal.warning(workload.id, "InstanceFailed", f"{placement.zone}: {status.message}")

@@ -26,6 +26,7 @@ class Settings:
     failed_zone_pause_ms: int = 60_000
     fail_back_after_ms: int = 60_000
     choices_tried_max: int = 8
+    placing_deadline_ms: int = 6_000
     choices_evidenced_max: int = 3
     reconcilers: int = 4
     adverts_per_zone_max: int = 5_000
@@ -33,6 +34,8 @@ class Settings:
     workloads_max: int = 100_000
     requests_kept_max: int = 100_000
     events_kept_max: int = 20_000
+    promise_half_life_ms: int = 21_600_000
+    grants_kept_max: int = 20_000
     probe_targets_max: int = 64
     places_checked: bool = True
     usage_delay_ms: int = 1_000

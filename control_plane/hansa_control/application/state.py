@@ -21,6 +21,7 @@ from hansa_control.application.ports import (
     Store,
     StoredAdvert,
     StoredDecision,
+    StoredGrant,
     StoredOffer,
     StoredRequest,
     StoreFailed,
@@ -29,6 +30,7 @@ from hansa_control.application.ports import (
 from hansa_control.application.signals import Signal
 from hansa_control.application.usage_ports import Enter, LineQuery, Strike
 from hansa_control.domain.model import Claim, Event, Federation, Workload
+from hansa_control.domain.reputation import Reputation
 from hansa_control.domain.two_books import Asked
 from hansa_control.domain.usage import UsageLine
 
@@ -51,9 +53,11 @@ class State:
     async def load(self) -> None:
         for table, records in (await self._store.load()).items():
             self._tables[table] = dict(sorted(records.items()))
-        # Requests are in the order in which they were answered: the oldest is forgotten first.
+        # Requests and grants are in the order in which they were answered: the oldest is forgotten first.
         by_age = sorted(self.requests.items(), key=lambda held: (held[1].at_ms, held[0]))
         self._tables[Table.REQUEST] = dict(by_age)
+        kept = sorted(self.grants.items(), key=lambda held: (held[1].verified_at_ms, held[0]))
+        self._tables[Table.GRANT] = dict(kept)
 
     # Typed views of the tables.
 
@@ -92,6 +96,14 @@ class State:
     @property
     def asked(self) -> Mapping[str, Asked]:
         return self._typed(Table.ASKED, Asked)
+
+    @property
+    def grants(self) -> Mapping[str, StoredGrant]:
+        return self._typed(Table.GRANT, StoredGrant)
+
+    @property
+    def reputations(self) -> Mapping[str, Reputation]:
+        return self._typed(Table.REPUTATION, Reputation)
 
     def _typed(self, table: Table, record_type: type[R]) -> Mapping[str, R]:
         return cast(Mapping[str, R], self._tables[table])

@@ -82,6 +82,7 @@ class World:
         self._measured: Measured | None = None
         self._partner_zones: tuple[Zone, ...] | None = None
         self._generation = 0
+        self._held_against: tuple[tuple[str, int], ...] = ()
         self.instances: dict[str, dict[str, InstanceStatus]] = {}
 
     def recover(self) -> None:
@@ -143,6 +144,12 @@ class World:
     def touch_partners(self) -> None:
         """Zones of partners are to be looked at afresh by the next snapshot."""
         self._snapshot = self._measured = self._partner_zones = None
+
+    def hold_against(self, promises: tuple[tuple[str, int], ...]) -> None:
+        """What is held against partners for promises that they broke, thousandths by operator, sorted, none of 0."""
+        if promises != self._held_against:
+            self._held_against = promises
+            self._snapshot = None
 
     def touch_network(self, offer_keys: Iterable[str] | None = None) -> None:
         """Nodes or links offered under these keys have come, changed or gone; None if nobody knows which."""
@@ -266,8 +273,10 @@ class World:
         now_ms = self._clock.wall_ms()
         if self._latest is None:
             first = assemble_snapshot(self._generation, zones, network, measured, now_ms)
-            return replace(first, own=self.settings.operator, places_checked=self.settings.places_checked)
-        return self._latest.updated(self._generation, zones, now_ms, network, measured)
+            checked = self.settings.places_checked
+            return replace(first, own=self.settings.operator, places_checked=checked, promises=self._held_against)
+        later = self._latest.updated(self._generation, zones, now_ms, network, measured)
+        return later if later.promises == self._held_against else replace(later, promises=self._held_against)
 
     def _current_probes(self, zones: list[Zone]) -> Measured:
         if self._measured is None:

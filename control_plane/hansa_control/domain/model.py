@@ -55,6 +55,7 @@ from hansa_control.domain.policy import (
     UnknownPaths as UnknownPaths,
 )
 from hansa_control.domain.reason import Reason as Reason
+from hansa_control.domain.seals import Seal
 from hansa_control.domain.spec import (
     AccessDemand as AccessDemand,
 )
@@ -323,6 +324,7 @@ class Claim:
     """Capacity promised to a home operator. lease_until_ms is monotonic and counts in state HELD only.
 
     agreement_version is that of the agreement under which it was granted; 0 for the operator's own.
+    policy_applied is the policy that the zone was judged by, None where that is the spec's.
     """
 
     name: str
@@ -339,6 +341,7 @@ class Claim:
     endpoint_urls: tuple[str, ...] = ()
     message: str = ""
     agreement_version: int = 0
+    policy_applied: ResidencyPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,10 +358,13 @@ class ClaimStatus:
 
 @dataclass(frozen=True, slots=True)
 class HoldGrant:
+    """Capacity that its owner holds; seal is what the owner has signed of it, None where nothing crosses a border."""
+
     claim: str
     fencing_token: int
     lease_ms: int
     pool: str
+    seal: Seal | None = None
 
 
 # --- instances: agent and owner -------------------------------------------------------------------------------------

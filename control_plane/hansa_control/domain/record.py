@@ -19,7 +19,7 @@ from hansa_control.domain.network import Network, build_network
 from hansa_control.domain.placement import PlacementRequest, decide
 from hansa_control.domain.snapshot import Measured, Snapshot, assemble_snapshot
 
-FORMAT = 1
+FORMAT = 2
 """Of the record and of what its digest covers; grows whenever either changes."""
 
 _PARTS = "parts of a record"
@@ -36,6 +36,7 @@ class SnapshotParts:
     network_generation: int
     own: str
     places_checked: bool
+    promises: tuple[tuple[str, int], ...]
     taken_at_ms: int
     zones: tuple[Zone, ...]
     nodes: tuple[NetworkNode, ...]
@@ -110,6 +111,7 @@ class Digests:
             "own": parts.own,
             "places_checked": parts.places_checked,
             "probes": rolled["probes"],
+            "promises": parts.promises,
             "taken_at_ms": parts.taken_at_ms,
             "zones": rolled["zones"],
         }
@@ -131,6 +133,7 @@ def parts_of(snapshot: Snapshot) -> SnapshotParts:
         network_generation=snapshot.network.generation,
         own=snapshot.own,
         places_checked=snapshot.places_checked,
+        promises=snapshot.promises,
         taken_at_ms=snapshot.taken_at_ms,
         zones=snapshot.zones,
         nodes=nodes,
@@ -153,7 +156,7 @@ def snapshot_of(parts: SnapshotParts) -> Snapshot:
     network = build_network(parts.network_generation, parts.nodes, parts.links)
     measured = Measured.between(parts.probes, parts.zones)
     built = assemble_snapshot(parts.generation, parts.zones, network, measured, parts.taken_at_ms)
-    return replace(built, own=parts.own, places_checked=parts.places_checked)
+    return replace(built, own=parts.own, places_checked=parts.places_checked, promises=parts.promises)
 
 
 def record_of(inputs: DecisionInputs, decision: Decision, added: Afterwards = Afterwards()) -> DecisionRecord:  # noqa: B008

@@ -27,6 +27,9 @@ SILENCE_PENALTY = 1.0
 STAY_BONUS = 0.1
 """What a zone that the workload runs in already is ahead by: a move costs, and must gain more than that."""
 
+PROMISE_WEIGHT = 0.2
+"""What a grant that did not verify costs its owner's zones, as long as it is not forgotten; see domain.reputation."""
+
 TIER_PENALTY = 1_000.0
 """What each tier of the ordered preferences costs: more than all other terms together."""
 
@@ -56,6 +59,8 @@ class Scores:
     def __init__(self, verdicts: Verdicts, home: str, current: frozenset[ZoneId]) -> None:
         lasting, summed = _lasting_terms(verdicts, home)
         changing = {"pool_fit": _pool_fit(verdicts), "heard": _heard(verdicts.columns)}
+        if promises := verdicts.question.snapshot.promises:
+            changing["promises"] = _broken(verdicts.columns, promises)
         if current:
             changing["stay"] = _staying(verdicts, current)
         self.terms: Mapping[str, Floats] = {**lasting, **changing}
@@ -165,6 +170,19 @@ def _staying(verdicts: Verdicts, current: frozenset[ZoneId]) -> Floats:
     rows = [row for zone in current if (row := verdicts.question.snapshot.index.get(zone)) is not None]
     bonus[rows] = STAY_BONUS
     return bonus
+
+
+def _broken(columns: Columns, promises: tuple[tuple[str, int], ...]) -> Floats:
+    """What each zone loses for the promises that its owner broke."""
+    standing = columns.standing
+    key = ("promises", promises)
+    by_zone: Floats | None = standing.kept.get(key)
+    if by_zone is None:
+        milli = dict(promises)
+        by_owner = np.array([milli.get(owner, 0) for owner in standing.owners], dtype=np.float64)
+        by_zone = -PROMISE_WEIGHT * by_owner[standing.operator_of] / 1_000
+        standing.kept.keep(key, by_zone)
+    return by_zone
 
 
 def _weight(permille: int) -> float:

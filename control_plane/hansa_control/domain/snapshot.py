@@ -80,7 +80,8 @@ def supported(measured: RoundTrip) -> RoundTrip:
 class Snapshot:
     """Zones sorted by id on a network, with what agents measured, as of taken_at_ms (wall clock, UTC).
 
-    own is the operator whose view it is; places_checked says whether its probes refute claimed places. columns are the
+    own is the operator whose view it is; promises is what it holds against others for promises that they broke,
+    thousandths by operator, sorted; places_checked says whether its probes refute claimed places. columns are the
     zones once more, as arrays. knowledge holds what was worked out about law and facts; it outlives the snapshot,
     because facts change far less often than capacity or links.
     """
@@ -94,6 +95,7 @@ class Snapshot:
     knowledge: Memo = field(repr=False)
     own: str = ""
     places_checked: bool = True
+    promises: tuple[tuple[str, int], ...] = ()
 
     @property
     def zones(self) -> tuple[Zone, ...]:

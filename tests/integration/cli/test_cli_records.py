@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,34 @@ def test_why_tells_what_it_knows_and_that_there_is_no_record_any_more(
 def test_why_without_a_file_asks_for_no_record(hansa: Hansa, service: FakeService) -> None:
     assert hansa("why", "yard-ocr").code == 0
     assert not service.called("ExplainWorkload")[0].with_record
+
+
+def test_why_shows_signed_grants_and_writes_them_where_asked(
+    hansa: Hansa, service: FakeService, tmp_path: Path
+) -> None:
+    service.explained.grants.add(
+        claim="c1",
+        zone="skargard/sto-1",
+        fencing_token=7,
+        granted_at_ms=1,
+        owner_demands_more=True,
+        document=b'{"a":1}',
+    )
+    service.explained.grants.add(claim="c2", zone="waldnetz/ber-1", fencing_token=8, document=b'{"b":2}')
+    answer = hansa("why", "yard-ocr", "--grants", tmp_path / "grants.json")
+    assert answer.code == 0
+    assert (tmp_path / "grants.json").read_text() == '[{"a":1},\n{"b":2}]\n'
+    assert "hansa verify-grant" in answer.err
+    told = [line for line in answer.out.splitlines() if line.startswith(("skargard/sto-1", "waldnetz/ber-1"))]
+    assert ["with demands of the owner" in line for line in told[:1]] == [True]
+    assert "as asked" in told[1]
+
+
+def test_programs_are_told_of_grants_without_their_documents(hansa: Hansa, service: FakeService) -> None:
+    service.explained.grants.add(claim="c1", zone="skargard/sto-1", fencing_token=7, document=b'{"a":1}')
+    (grant,) = json.loads(hansa("why", "yard-ocr", "-o", "json").out)["grants"]
+    assert grant["claim"] == "c1"
+    assert not grant.get("document")
 
 
 def test_what_is_supposed_is_sent(hansa: Hansa, workload_file: Path, service: FakeService, tmp_path: Path) -> None:

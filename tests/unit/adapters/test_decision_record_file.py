@@ -48,7 +48,7 @@ def test_the_digest_is_made_as_documented_with_nothing_but_json_and_sha_256() ->
     for name in ("zones", "nodes", "links", "probes"):
         members = b"".join(sha256(plain(one)).digest() for one in inputs["snapshot"][name])
         inputs["snapshot"][name] = sha256(members).hexdigest()
-    digest = sha256(plain({"format": 1, **inputs})).hexdigest()
+    digest = sha256(plain({"format": 2, **inputs})).hexdigest()
     assert tree["digest"] == tree["decision"]["digest"] == f"sha256:{digest}"
 
 
@@ -75,8 +75,8 @@ def changed(path: str, value: Any) -> bytes:
     [
         (b"", "not JSON"),
         (b"[1, 2]", "format: None is not known"),
-        (b'{"format": 1}', "digest"),
-        (changed("format", 2), "format: 2 is not known; this version reads 1"),
+        (b'{"format": 2}', "digest"),
+        (changed("format", 1), "format: 1 is not known; this version reads 2"),
         (changed("format", None), "format: None is not known"),
         (changed("more", 1), "more: "),
         (changed("inputs.snapshot.zones.0.more", 1), "inputs.snapshot.zones.0.more"),

@@ -8,7 +8,7 @@ import re
 import pytest
 from adapter_doubles import ClockByHand
 from hansa_control.adapters.circuit import Circuit
-from hansa_control.adapters.rates import TokenBucket
+from hansa_control.adapters.rates import PartnerRates, TokenBucket
 from hansa_control.adapters.system import SystemClock, SystemIds
 from hansa_control.adapters.task_scope import first_to_end, to_the_end
 from hansa_control.application.ports import OwnerUnreachable, RefusalError
@@ -64,6 +64,42 @@ def test_a_success_closes_a_circuit() -> None:
     circuit.failed()
     circuit.succeeded()
     circuit.check()
+
+
+def test_after_the_pause_one_call_tries_for_all() -> None:
+    clock = ClockByHand()
+    circuit = Circuit(clock, "fjordby", failures_max=1, pause_ms=100)
+    circuit.failed()
+    clock.now_ms += 100
+    circuit.check()
+    with pytest.raises(OwnerUnreachable) as spared:
+        circuit.check()
+    assert not spared.value.was_asked
+    assert (circuit.is_open, circuit.opened_count, circuit.spared_count) == (True, 1, 1)
+    circuit.succeeded()
+    circuit.check()
+    assert not circuit.is_open
+
+
+def test_a_trial_of_which_nothing_is_heard_is_followed_by_another_after_a_pause() -> None:
+    clock = ClockByHand()
+    circuit = Circuit(clock, "fjordby", failures_max=1, pause_ms=100)
+    circuit.failed()
+    for _ in range(3):
+        clock.now_ms += 100
+        circuit.check()
+    assert circuit.opened_count == 1
+
+
+def test_a_partner_that_calls_too_often_leaves_the_others_their_rate() -> None:
+    rates = PartnerRates(ClockByHand(), rate_per_s=10, burst=2)
+    for _ in range(2):
+        rates.take("skargard")
+    with pytest.raises(RefusalError) as refusal:
+        rates.take("skargard")
+    rates.take("waldnetz")
+    assert refusal.value.reason is Reason.LIMIT_EXCEEDED
+    assert rates.refused == {"skargard": 1}
 
 
 # --- scopes ---

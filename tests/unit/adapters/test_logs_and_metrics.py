@@ -77,6 +77,31 @@ def test_lines_below_the_level_are_not_written(lines: io.StringIO) -> None:
     assert lines.getvalue() == ""
 
 
+def test_metrics_show_each_partner_with_its_circuit_rates_offers_and_promises() -> None:
+    metrics = Metrics()
+    counts = {
+        "circuit_open|skargard": 1,
+        "circuit_opened|skargard": 2,
+        "circuit_spared|skargard": 7,
+        "limited|waldnetz": 3,
+        "offers_refused|skargard|by_us": 4,
+        "broken|skargard|CLAIM_LOST": 5,
+        "held|skargard": 350,
+    }
+    metrics.read_from(lambda: counts)
+    text = generate_latest(metrics.registry).decode()
+    for line in (
+        'hansa_partner_circuit_open{partner="skargard"} 1.0',
+        'hansa_partner_circuit_opened_total{partner="skargard"} 2.0',
+        'hansa_partner_calls_spared_total{partner="skargard"} 7.0',
+        'hansa_partner_calls_limited_total{partner="waldnetz"} 3.0',
+        'hansa_partner_offers_refused_total{partner="skargard",side="by_us"} 4.0',
+        'hansa_partner_promises_broken_total{breach="claim_lost",partner="skargard"} 5.0',
+        'hansa_partner_held_against_milli{partner="skargard"} 350.0',
+    ):
+        assert line in text.splitlines(), line
+
+
 def test_metrics_show_calls_states_and_totals() -> None:
     metrics = Metrics()
     metrics.called("hansa.v1.WorkloadService/GetWorkload", "OK")

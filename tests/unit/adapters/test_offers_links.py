@@ -11,6 +11,7 @@ from hansa_control.adapters.offers_follower import OffersFollower
 from hansa_control.adapters.offers_link import MESSAGES_BURST, OFFERS_PER_DELTA, OffersLink
 from hansa_control.application.ports import RefusalError
 from hansa_control.domain.model import ArtefactRef, Capacity, Inventory, NetworkNode, Reason, Zone, ZoneId, ZoneState
+from structlog.testing import capture_logs
 
 from hansa.v1 import agent_service_pb2 as agent_pb2
 from hansa.v1 import federation_service_pb2 as federation_pb2
@@ -97,6 +98,20 @@ async def test_a_zone_of_somebody_else_is_refused_and_the_rest_is_taken() -> Non
     await both.connect()
     assert set(both.home.taken) == {"zones/sto-1"}
     assert both.link.next_delta() is None
+
+
+async def test_a_refused_offer_is_named_with_field_and_reason_logged_and_counted_on_both_sides() -> None:
+    both = Federated()
+    counted: list[tuple[str, int]] = []
+    both.follower.on_refused = lambda count: counted.append(("home", count))
+    both.link.on_refused = lambda count: counted.append(("owner", count))
+    both.owner.offers_now["zones/oslo-1"] = replace(ZONE, id=ZoneId("nordfjord", "oslo-1"))
+    with capture_logs() as lines:
+        await both.connect()
+    assert counted == [("home", 1), ("owner", 1)]
+    (told,) = [line for line in lines if line["event"] == "offers_refused_by_partner"]
+    assert (told["name"], told["field"]) == ("zones/oslo-1", "zone.name")
+    assert "fjordby cannot offer nordfjord/oslo-1" in told["reason"]
 
 
 async def test_what_the_home_operator_refuses_is_not_offered_again_until_it_changes() -> None:

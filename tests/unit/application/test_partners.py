@@ -160,4 +160,4 @@ async def test_a_new_context_of_the_owner_replaces_the_old() -> None:
 
 async def test_a_hold_request_carries_no_manifest() -> None:
     """What crosses a border before a zone is chosen is minimal."""
-    assert set(HoldRequest.__dataclass_fields__) == {"claim", "zone", "spec", "lease_ms"}
+    assert set(HoldRequest.__dataclass_fields__) == {"claim", "zone", "spec", "lease_ms", "answer_within_ms"}
