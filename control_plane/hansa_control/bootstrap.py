@@ -26,7 +26,7 @@ from hansa_control.adapters.grpc_calls import CallGuard
 from hansa_control.adapters.grpc_listeners import ApiServicers, agents_listener, api_listener, partners_listener
 from hansa_control.adapters.grpc_partners import FederationServicer
 from hansa_control.adapters.grpc_partnerships import PartnerServicer
-from hansa_control.adapters.grpc_server import GrpcServer, Listener
+from hansa_control.adapters.grpc_server import GrpcServer, Listener, tell_health
 from hansa_control.adapters.grpc_usage import UsageServicer, tell_objection
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
 from hansa_control.adapters.identity import PeerVerifier, TrustedDomain
@@ -146,8 +146,9 @@ class ControlPlaneProcess:
             self.ports = await self._listen()
             self.ready.set()
             log.info("ready", ports=self.ports)
-            work = (link.run() for link in self.links.values())
-            await first_to_end(self._pass_time(), self._until(stop), self._tell_health(), *work)
+            tell = tell_health(self._servers, self._guard.trouble, self._clock, self._config.timings.tick_ms)
+            work = (tell, *(link.run() for link in self.links.values()))
+            await first_to_end(self._pass_time(), self._until(stop), *work)
         finally:
             await self._shut_down()
 
@@ -167,16 +168,6 @@ class ControlPlaneProcess:
             await self.application.run()
         except* StoreFailed as group:
             raise _first_of(group) from None
-
-    async def _tell_health(self) -> None:
-        """Who can promise nothing, for want of room or database, is not healthy; it still answers what it knows."""
-        told = ""
-        while True:
-            if bool(told) is not bool(trouble := self._guard.trouble()):
-                for server in self._servers:
-                    await server.tell_health(is_serving=not trouble)
-            told = trouble
-            await self._clock.sleep_ms(self._config.timings.tick_ms)
 
     async def _until(self, stop: asyncio.Event) -> None:
         await stop.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Never
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -12,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from hansa_control.adapters.authority import KeyPair
 from hansa_control.adapters.grpc_calls import CallGuard
 from hansa_control.adapters.grpc_options import server_options
+from hansa_control.application.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,16 @@ class GrpcServer:
     async def stop(self, grace_s: float) -> None:
         """Takes no new calls; what runs may go on for so long."""
         await self._server.stop(grace_s)
+
+
+async def tell_health(
+    servers: Sequence[GrpcServer], trouble: Callable[[], str], clock: Clock, interval_ms: int
+) -> Never:
+    """Who can promise nothing, for want of room or database, is not healthy; it still answers what it knows."""
+    told = ""
+    while True:
+        if bool(told) is not bool(now := trouble()):
+            for server in servers:
+                await server.tell_health(is_serving=not now)
+        told = now
+        await clock.sleep_ms(interval_ms)
