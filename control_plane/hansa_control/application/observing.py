@@ -1,0 +1,135 @@
+"""Seeing a workload as its owners see it: which placements answer, start, are lost, failed, or are no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hansa_control.application.journal import Journal
+from hansa_control.application.noting import Notes, event_of
+from hansa_control.application.ports import Clock
+from hansa_control.application.settings import Settings
+from hansa_control.application.world import World
+from hansa_control.domain.batches import without_superseded
+from hansa_control.domain.model import (
+    ClaimState,
+    ClaimStatus,
+    Placement,
+    PlacementState,
+    Workload,
+    WorkloadState,
+    ZoneId,
+)
+
+_PLACEMENT_OF_CLAIM: Mapping[ClaimState, PlacementState] = {
+    ClaimState.ALLOCATED: PlacementState.STARTING,
+    ClaimState.SERVING: PlacementState.READY,
+    ClaimState.LOST: PlacementState.LOST,
+    ClaimState.FAILED: PlacementState.RELEASING,
+    ClaimState.RELEASING: PlacementState.RELEASING,
+    ClaimState.RELEASED: PlacementState.RELEASING,
+}
+
+
+class Observer:
+    """Knows which workload a claim belongs to, and where workloads failed a moment ago."""
+
+    def __init__(self, settings: Settings, records: tuple[Journal, World, Notes], clock: Clock) -> None:
+        self._settings = settings
+        self._journal, self._world, self._notes = records
+        self._clock = clock
+        self._by_claim: dict[str, str] = {}
+        self._gone: set[tuple[str, str]] = set()
+        self._paused_zones: dict[tuple[str, ZoneId], int] = {}
+
+    def workload_of(self, claim: str) -> str | None:
+        """The workload that a claim belongs to."""
+        return self._by_claim.get(claim)
+
+    def know(self, workload: Workload) -> None:
+        """The claims of a workload are known from now on."""
+        for placement in workload.placements:
+            self._by_claim[placement.claim] = str(workload.id)
+
+    def forget_claim(self, claim: str) -> None:
+        """The claim was given back."""
+        self._by_claim.pop(claim, None)
+
+    def claim_gone(self, owner: str, claim: str) -> None:
+        """The owner no longer knows the claim; the next look at its workload takes note."""
+        if claim in self._by_claim:
+            self._gone.add((owner, claim))
+
+    def tick(self) -> None:
+        """Forgets pauses that are over."""
+        now_ms = self._clock.monotonic_ms()
+        self._paused_zones = {k: until_ms for k, until_ms in self._paused_zones.items() if until_ms > now_ms}
+
+    def paused(self, workload: Workload) -> dict[ZoneId, int]:
+        """Zones that the workload failed in a moment ago, each with the milliseconds that it is not asked for yet."""
+        now_ms = self._clock.monotonic_ms()
+        return {
+            zone: max(0, until_ms - now_ms)
+            for (key, zone), until_ms in self._paused_zones.items()
+            if key == str(workload.id)
+        }
+
+    def observe(self, workload: Workload) -> Workload:
+        """The workload with its placements as their owners see them; what is superseded is given up."""
+        seen = tuple(
+            placement for before in workload.placements if (placement := self._seen(workload, before)) is not None
+        )
+        seen = without_superseded(seen)
+        if workload.state is WorkloadState.DELETING:
+            seen = tuple(replace(placement, state=PlacementState.RELEASING) for placement in seen)
+        workload = self._notes.changed(workload, replace(workload, placements=seen))
+        return self._notes.advance(workload, event_of(seen))
+
+    def _seen(self, workload: Workload, placement: Placement) -> Placement | None:
+        """The placement as its owner sees it; None if it is no more."""
+        self._by_claim[placement.claim] = str(workload.id)
+        gone = (placement.zone.operator, placement.claim)
+        if gone in self._gone:
+            self._gone.discard(gone)
+            if placement.state is not PlacementState.RELEASING:
+                self._journal.warning(workload.id, "ClaimGone", f"{placement.zone} no longer knows {placement.claim}")
+            return None
+        if placement.state is PlacementState.RELEASING:
+            return placement
+        if placement.state is PlacementState.HELD:
+            return replace(placement, state=PlacementState.RELEASING, message="cut off before it was confirmed")
+        status = self._world.claim_status(placement.zone.operator, placement.claim)
+        if status is None:
+            self._unknown(workload, placement)
+            return None
+        return self._told(workload, placement, status)
+
+    def _unknown(self, workload: Workload, placement: Placement) -> None:
+        """A confirmed claim of which nothing is held is gone; a crash may have come between that and this look."""
+        self._journal.warning(workload.id, "ClaimGone", f"no claim {placement.claim} in {placement.zone}")
+
+    def _told(self, workload: Workload, placement: Placement, status: ClaimStatus) -> Placement:
+        state = _PLACEMENT_OF_CLAIM.get(status.state, placement.state)
+        told = replace(
+            placement,
+            state=state,
+            endpoint_urls=status.endpoint_urls,
+            message=status.message,
+            has_answered=placement.has_answered or state is PlacementState.READY,
+        )
+        if state is placement.state:
+            return told
+        if state is PlacementState.READY:
+            self._journal.normal(workload.id, "Ready", f"answers in {placement.zone}")
+        elif state is PlacementState.LOST:
+            self._journal.warning(workload.id, "ZoneLost", f"{placement.zone} is lost: {status.message}")
+        elif status.state is ClaimState.FAILED:
+            self._pause(workload, placement.zone)
+            self._journal.warning(workload.id, "InstanceFailed", f"{placement.zone}: {status.message}")
+        elif state is PlacementState.STARTING:
+            self._journal.normal(workload.id, "NotReady", f"{placement.zone}: {status.message}")
+        return told
+
+    def _pause(self, workload: Workload, zone: ZoneId) -> None:
+        until_ms = self._clock.monotonic_ms() + self._settings.failed_zone_pause_ms
+        self._paused_zones[(str(workload.id), zone)] = until_ms
