@@ -25,6 +25,7 @@ from hansa_control.adapters.grpc_listeners import agents_listener, api_listener,
 from hansa_control.adapters.grpc_partners import FederationServicer
 from hansa_control.adapters.grpc_server import GrpcServer, Listener
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
+from hansa_control.adapters.grpc_zones import ZoneServicer
 from hansa_control.adapters.identity import PeerVerifier, TrustedDomain
 from hansa_control.adapters.law_source import LawFiles
 from hansa_control.adapters.log_setup import set_up_logs
@@ -180,8 +181,9 @@ class ControlPlaneProcess:
     def _listeners(self) -> Sequence[Listener]:
         listen, own_ca_pem = self._config.listen, self._credentials.ca_pem
         own, partners = self._credentials.own, self._credentials.partners
+        api = (WorkloadServicer(self.application, own), ZoneServicer(self.application, own))
         return (
-            api_listener(listen.api, own_ca_pem, WorkloadServicer(self.application, own)),
+            api_listener(listen.api, own_ca_pem, *api),
             agents_listener(listen.agents, own_ca_pem, AgentServicer(self._agent_links(), own)),
             partners_listener(
                 listen.partners,
@@ -212,6 +214,7 @@ def settings_of(config: Config, credentials: Credentials) -> Settings:
         offer_ttl_ms=timings.offer_ttl_ms,
         clock_skew_ms_max=timings.clock_skew_ms_max,
         tick_ms=timings.tick_ms,
+        linger_ms=timings.linger_ms,
     )
 
 

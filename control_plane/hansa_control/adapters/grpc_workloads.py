@@ -134,12 +134,12 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         return codec.delete_out(deleted)
 
     async def ListZones(self, request: service_pb2.ListZonesRequest, context: Any) -> service_pb2.ListZonesResponse:
-        self._peers.peer(context, Role.TENANT)
+        self._tenant_or_operator(context)
         page = codec.page_in(request)
         return codec.zones_out(self._queries.zones(page.after, page.limit + 1), page.limit)
 
     async def GetNetwork(self, request: service_pb2.GetNetworkRequest, context: Any) -> service_pb2.GetNetworkResponse:
-        self._peers.peer(context, Role.TENANT)
+        self._tenant_or_operator(context)
         seen = self._queries.network()
         return codec.network_out((seen.nodes, seen.links), seen.probes, seen.generation)
 

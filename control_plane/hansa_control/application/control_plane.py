@@ -21,6 +21,7 @@ from hansa_control.application.queries import Queries
 from hansa_control.application.reconcile import Reconciler
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
+from hansa_control.application.upkeeping import UpkeepDesk
 from hansa_control.application.workloads import Workloads
 from hansa_control.application.world import World
 from hansa_control.domain.model import ClaimStatus, HoldGrant, Manifest, NetworkLink, NetworkNode, Reason, ZoneId
@@ -90,6 +91,8 @@ class ControlPlane:
         self.optimizer = Optimizer(settings, (self.state, self.world), self.laws, working)
         self.queries = Queries(self.state, self.world, self.journal, self.decider)
         self.reconciler = self._reconciler(surroundings.partners)
+        self.upkeep = UpkeepDesk(settings.operator, (self.state, self.world), self._clock)
+        self._drained: frozenset[ZoneId] = frozenset()
         self._next_law_check_ms = 0
         self._wire()
 
@@ -108,6 +111,7 @@ class ControlPlane:
     def _wire(self) -> None:
         self.owner.on_own_claim = self.reconciler.wake_claim
         self.owner.on_orders = self.agents.notify_orders
+        self.upkeep.on_changed = self._upkeep_changed
         self.agents.on_zone_changed = self._zone_changed
         self.partners.on_claim = self.reconciler.wake_claim
         self.partners.on_claim_gone = self.reconciler.claim_gone
@@ -116,6 +120,18 @@ class ControlPlane:
 
     def _zone_changed(self, zone: ZoneId) -> None:
         self.reconciler.wake_waiting()
+
+    def _upkeep_changed(self, zone: ZoneId) -> None:
+        self.owner.changed.notify()
+        self._wake_where_drained()
+        self.reconciler.wake_waiting()
+
+    def _wake_where_drained(self) -> None:
+        """Whoever runs in a zone that is to be emptied from now on, or is so no longer, gets a look."""
+        drained = self.world.drained_zones()
+        if drained != self._drained:
+            changed, self._drained = drained ^ self._drained, drained
+            self.reconciler.wake_in(changed)
 
     def _partner_changed(self, owner: str) -> None:
         self.reconciler.wake_waiting()
@@ -128,6 +144,7 @@ class ControlPlane:
         self.agents.recover()
         self.partners.recover()
         self.owner.renew_after_restart()
+        self.upkeep.recover()
         self.reconciler.recover()
         await self.state.commit()
 
@@ -145,6 +162,8 @@ class ControlPlane:
             self.agents.tick()
             self.partners.tick()
             self.owner.expire_holds()
+            self.upkeep.tick()
+            self._wake_where_drained()
             self.reconciler.tick()
             self._check_law()
             await self.state.commit()

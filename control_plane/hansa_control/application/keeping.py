@@ -74,11 +74,22 @@ class Keeper:
         if changed and not must_leave:
             return await self._place(workload, live, ())
         workload = self._tell_law(workload, live, broken)
-        if batches[0].is_torn or must_leave:
+        leaving = self._leaving(workload, live)
+        if batches[0].is_torn or must_leave or leaving:
             return await self._place(workload, live, tuple(part.zone for part in live if part.claim in broken))
         if broken:
             return workload
         return await self._fail_back(self._well_placed(workload, zones_of(live)), live)
+
+    def _leaving(self, workload: Workload, live: list[Placement]) -> bool:
+        """Whether an owner wants a zone empty in which the workload runs; it is asked to go, and never made to."""
+        drained = self._world.drained_zones()
+        zones = [placement for placement in live if placement.zone in drained]
+        if zones and status_of(workload, "Stranded") is not ConditionStatus.TRUE:
+            self._journal.normal(
+                workload.id, "ZoneDraining", f"{zones_of(zones)} is to be empty; another place is sought"
+            )
+        return bool(zones)
 
     def _without_failed_moves(self, workload: Workload) -> Workload:
         """A batch that loses a part, or the law, before it has taken over is given up; what users have then decides

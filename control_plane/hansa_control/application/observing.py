@@ -9,6 +9,7 @@ from hansa_control.application.journal import Journal
 from hansa_control.application.noting import Notes, event_of
 from hansa_control.application.ports import Clock
 from hansa_control.application.settings import Settings
+from hansa_control.application.waking import Wakes
 from hansa_control.application.world import World
 from hansa_control.domain.batches import without_superseded
 from hansa_control.domain.model import (
@@ -34,13 +35,15 @@ _PLACEMENT_OF_CLAIM: Mapping[ClaimState, PlacementState] = {
 class Observer:
     """Knows which workload a claim belongs to, and where workloads failed a moment ago."""
 
-    def __init__(self, settings: Settings, records: tuple[Journal, World, Notes], clock: Clock) -> None:
+    def __init__(self, settings: Settings, records: tuple[Journal, World, Notes], wakes: Wakes, clock: Clock) -> None:
         self._settings = settings
         self._journal, self._world, self._notes = records
+        self._wakes = wakes
         self._clock = clock
         self._by_claim: dict[str, str] = {}
         self._gone: set[tuple[str, str]] = set()
         self._paused_zones: dict[tuple[str, ZoneId], int] = {}
+        self._linger_until_ms: dict[str, int] = {}
 
     def workload_of(self, claim: str) -> str | None:
         """The workload that a claim belongs to."""
@@ -54,6 +57,7 @@ class Observer:
     def forget_claim(self, claim: str) -> None:
         """The claim was given back."""
         self._by_claim.pop(claim, None)
+        self._linger_until_ms.pop(claim, None)
 
     def claim_gone(self, owner: str, claim: str) -> None:
         """The owner no longer knows the claim; the next look at its workload takes note."""
@@ -79,11 +83,30 @@ class Observer:
         seen = tuple(
             placement for before in workload.placements if (placement := self._seen(workload, before)) is not None
         )
-        seen = without_superseded(seen)
+        seen = self._lingering(workload, seen, without_superseded(seen))
         if workload.state is WorkloadState.DELETING:
             seen = tuple(replace(placement, state=PlacementState.RELEASING) for placement in seen)
         workload = self._notes.changed(workload, replace(workload, placements=seen))
         return self._notes.advance(workload, event_of(seen))
+
+    def _lingering(
+        self, workload: Workload, before: tuple[Placement, ...], after: tuple[Placement, ...]
+    ) -> tuple[Placement, ...]:
+        """What answers goes on doing so for a while after users were told of another place: they have to hear of it."""
+        linger_ms, now_ms = self._settings.linger_ms, self._clock.monotonic_ms()
+        if not linger_ms or workload.state is WorkloadState.DELETING:
+            return after
+        kept = []
+        for old, new in zip(before, after, strict=True):
+            if old.state is PlacementState.READY and new.state is PlacementState.RELEASING:
+                until_ms = self._linger_until_ms.setdefault(old.claim, now_ms + linger_ms)
+                if now_ms < until_ms:
+                    self._wakes.look_in(str(workload.id), until_ms - now_ms)
+                    kept.append(old)
+                    continue
+            self._linger_until_ms.pop(old.claim, None)
+            kept.append(new)
+        return tuple(kept)
 
     def _seen(self, workload: Workload, placement: Placement) -> Placement | None:
         """The placement as its owner sees it; None if it is no more."""

@@ -27,6 +27,7 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     Zone,
 )
+from hansa_control.domain.upkeep import UpkeepAsked
 
 AdvertBody = Inventory | Fact | ProbeResult | InstanceStatus
 OfferBody = Zone | NetworkNode | NetworkLink | ClaimStatus
@@ -84,6 +85,7 @@ class Table(StrEnum):
     FEDERATION = "federation"
     EVENT = "event"
     COUNTER = "counter"
+    UPKEEP = "upkeep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,18 @@ class Counter:
     value: int
 
 
-Record = StoredAdvert | StoredOffer | Claim | Workload | StoredDecision | StoredRequest | Federation | Event | Counter
+Record = (
+    StoredAdvert
+    | StoredOffer
+    | Claim
+    | Workload
+    | StoredDecision
+    | StoredRequest
+    | Federation
+    | Event
+    | Counter
+    | UpkeepAsked
+)
 
 RECORD_TYPES: Mapping[Table, type] = {
     Table.ADVERT: StoredAdvert,
@@ -142,6 +155,7 @@ RECORD_TYPES: Mapping[Table, type] = {
     Table.FEDERATION: Federation,
     Table.EVENT: Event,
     Table.COUNTER: Counter,
+    Table.UPKEEP: UpkeepAsked,
 }
 
 

@@ -7,7 +7,7 @@ at one workload never overlap; wake-ups meanwhile lead to one more look.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from types import coroutine
 
 from hansa_control.application.deciding import Decider
@@ -22,7 +22,7 @@ from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.application.waking import Wakes
 from hansa_control.application.world import World
-from hansa_control.domain.model import Workload, WorkloadState
+from hansa_control.domain.model import Workload, WorkloadState, ZoneId
 
 
 class Reconciler:
@@ -40,7 +40,7 @@ class Reconciler:
         self._placer, clock = deciding[1], sources[0]
         self._wakes = Wakes(settings, sources)
         notes = Notes(self._journal, clock)
-        self._observer = Observer(settings, (self._journal, world, notes), clock)
+        self._observer = Observer(settings, (self._journal, world, notes), self._wakes, clock)
         self._releaser = Releaser(self._journal, self._placer.holder, self._observer, self._wakes)
         looking = (notes, self._observer, self._wakes, self._releaser)
         self._keeper = Keeper(settings, records, deciding, looking, clock)
@@ -67,6 +67,12 @@ class Reconciler:
         """Capacity, facts or network have changed: whoever waits for a zone gets another look."""
         for key, workload in self._state.workloads.items():
             if workload.state in {WorkloadState.PENDING, WorkloadState.UNPLACEABLE}:
+                self.wake(key)
+
+    def wake_in(self, zones: Collection[ZoneId]) -> None:
+        """Something was decided about these zones: whoever is placed there gets a look."""
+        for key, workload in self._state.workloads.items():
+            if any(placement.zone in zones for placement in workload.placements):
                 self.wake(key)
 
     def wake_all(self) -> None:

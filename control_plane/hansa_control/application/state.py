@@ -28,6 +28,7 @@ from hansa_control.application.ports import (
 )
 from hansa_control.application.signals import Signal
 from hansa_control.domain.model import Claim, Event, Federation, Workload
+from hansa_control.domain.upkeep import UpkeepAsked
 
 R = TypeVar("R")
 
@@ -85,6 +86,10 @@ class State:
     @property
     def events(self) -> Mapping[str, Event]:
         return self._typed(Table.EVENT, Event)
+
+    @property
+    def upkeep(self) -> Mapping[str, UpkeepAsked]:
+        return self._typed(Table.UPKEEP, UpkeepAsked)
 
     def _typed(self, table: Table, record_type: type[R]) -> Mapping[str, R]:
         return cast(Mapping[str, R], self._tables[table])

@@ -21,10 +21,12 @@ from hansa_control.domain.model import (
     Fact,
     FederationState,
     InstanceStatus,
+    Intake,
     Inventory,
     NetworkLink,
     NetworkNode,
     ProbeResult,
+    Upkeep,
     Zone,
     ZoneId,
     ZoneState,
@@ -80,6 +82,8 @@ class World:
         self._measured: Measured | None = None
         self._partner_zones: tuple[Zone, ...] | None = None
         self._generation = 0
+        self._upkeep: dict[str, Upkeep] = {}
+        self._partners_drained: tuple[tuple[Zone, ...], frozenset[ZoneId]] = ((), frozenset())
         self.instances: dict[str, dict[str, InstanceStatus]] = {}
 
     def recover(self) -> None:
@@ -132,6 +136,29 @@ class World:
             self._state.delete(Table.CLAIM, key)
             claims.pop(key, None)
         self.touch(claim.zone)
+
+    def set_upkeep(self, zone: str, upkeep: Upkeep) -> bool:
+        """What is decided on a zone's taking in workloads, as it is now; whether it was another before."""
+        if self.upkeep(zone) == upkeep:
+            return False
+        self._upkeep[zone] = upkeep
+        self.touch(zone)
+        return True
+
+    def upkeep(self, zone: str) -> Upkeep:
+        """What is decided on a zone's taking in workloads, as it is now."""
+        return self._upkeep.get(zone, Upkeep())
+
+    def drained_zones(self) -> frozenset[ZoneId]:
+        """Zones, own and offered, whose owner wants them empty."""
+        operator = self.settings.operator
+        own = {ZoneId(operator, zone) for zone, one in self._upkeep.items() if one.intake is Intake.DRAINING}
+        zones, theirs = self._partners_drained
+        if zones is not self.partner_zones():
+            zones = self.partner_zones()
+            theirs = frozenset(zone.id for zone in zones if zone.upkeep.intake is Intake.DRAINING)
+            self._partners_drained = zones, theirs
+        return theirs | own
 
     def touch(self, zone: str) -> None:
         """The zone is to be looked at afresh by the next snapshot."""
@@ -207,6 +234,7 @@ class World:
             state=_ZONE_STATE[session.state] if session else ZoneState.LOST,
             generation=before.generation if before else 1,
             heard_at_ms=0,
+            upkeep=self.upkeep(zone),
         )
         if before is None or before == seen:
             return before or seen

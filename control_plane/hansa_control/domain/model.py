@@ -118,6 +118,9 @@ from hansa_control.domain.zones import (
     FactKind as FactKind,
 )
 from hansa_control.domain.zones import (
+    Intake as Intake,
+)
+from hansa_control.domain.zones import (
     Inventory as Inventory,
 )
 from hansa_control.domain.zones import (
@@ -140,6 +143,12 @@ from hansa_control.domain.zones import (
 )
 from hansa_control.domain.zones import (
     RoundTrip as RoundTrip,
+)
+from hansa_control.domain.zones import (
+    Upkeep as Upkeep,
+)
+from hansa_control.domain.zones import (
+    Window as Window,
 )
 from hansa_control.domain.zones import (
     Zone as Zone,
