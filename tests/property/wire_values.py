@@ -82,6 +82,18 @@ def inventories(draw: st.DrawFn) -> m.Inventory:
     )
 
 
+windows = st.builds(
+    m.Window, st.integers(0, 2**53), st.integers(0, 2**53), st.integers(0, 604_800_000), st.text("ab ", max_size=9)
+)
+upkeeps = st.builds(
+    m.Upkeep,
+    st.sampled_from(m.Intake),
+    st.text("ab ", max_size=9),
+    st.integers(0, 2**53),
+    st.lists(windows, min_size=1, max_size=3).map(tuple),
+)
+
+
 @st.composite
 def zones(draw: st.DrawFn) -> m.Zone:
     inventory = draw(inventories())
@@ -93,6 +105,7 @@ def zones(draw: st.DrawFn) -> m.Zone:
         state=draw(st.sampled_from(m.ZoneState)),
         generation=draw(tokens),
         heard_at_ms=draw(times_ms),
+        upkeep=draw(st.just(m.Upkeep()) | upkeeps),
     )
 
 
@@ -252,6 +265,11 @@ sources = st.lists(
 ).map(tuple)
 
 
+partition_rules = st.just(m.PartitionRule()) | st.builds(
+    m.PartitionRule, st.just(m.OnPartition.REPLACE), st.integers(1_000, 604_800_000)
+)
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> m.WorkloadSpec:
     replicas = draw(st.integers(1, 1000))
@@ -276,6 +294,9 @@ def specs(draw: st.DrawFn) -> m.WorkloadSpec:
         objective=draw(objectives),
         data_sources=draw(sources),
         price_millieur_per_hour_max=draw(st.integers(0, 10**12)),
+        priority=draw(st.integers(-1000, 1000)),
+        disruption=m.Disruption(draw(st.integers(0, replicas)), draw(st.booleans())),
+        on_partition=draw(partition_rules),
     )
 
 

@@ -40,7 +40,11 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         self._authorise(context, plan.workload)
         if plan.overlay is None:
             decision, current = await self._workloads.plan(plan.workload, plan.spec)
-            return codec.plan_out(decision, current, record=await self._record(decision, plan))
+            answer = codec.plan_out(decision, current, record=await self._record(decision, plan))
+            answer.would_preempt.extend(
+                codec.preempted_out(one) for one in self._workloads.would_preempt(plan.workload, plan.spec, decision)
+            )
+            return answer
         found = await self._workloads.plan_under(plan.overlay, plan.workload, plan.spec)
         record = await self._record(found.decision, plan)
         return codec.plan_out(found.decision, found.current, found.present, record)

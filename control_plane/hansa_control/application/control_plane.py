@@ -17,6 +17,7 @@ from hansa_control.application.owner import OwnerService
 from hansa_control.application.partners import PartnerIngest
 from hansa_control.application.placing import Placer
 from hansa_control.application.ports import Clock, HoldRequest, IdSource, Owner, Refused, Store, StoreFailed, Worker
+from hansa_control.application.preempting import Preempter
 from hansa_control.application.queries import Queries
 from hansa_control.application.reconcile import Reconciler
 from hansa_control.application.settings import Settings
@@ -90,7 +91,11 @@ class ControlPlane:
         working = (self._clock, surroundings.worker or InPlace())
         self.optimizer = Optimizer(settings, (self.state, self.world), self.laws, working)
         self.queries = Queries(self.state, self.world, self.journal, self.decider)
+        records = (self.state, self.journal, self.world)
+        self.preempter = Preempter(settings, records, self.laws, self._clock)
+        self.workloads.preempter = self.preempter
         self.reconciler = self._reconciler(surroundings.partners)
+        self._is_freed = False
         self.upkeep = UpkeepDesk(settings.operator, (self.state, self.world), self._clock)
         self._drained: frozenset[ZoneId] = frozenset()
         self._next_law_check_ms = 0
@@ -106,10 +111,12 @@ class ControlPlane:
             (self.state, self.journal, self.world),
             (self.decider, placer),
             (self._clock, self._ids),
+            self.preempter,
         )
 
     def _wire(self) -> None:
         self.owner.on_own_claim = self.reconciler.wake_claim
+        self.owner.on_freed = self._freed
         self.owner.on_orders = self.agents.notify_orders
         self.upkeep.on_changed = self._upkeep_changed
         self.agents.on_zone_changed = self._zone_changed
@@ -120,6 +127,17 @@ class ControlPlane:
 
     def _zone_changed(self, zone: ZoneId) -> None:
         self.reconciler.wake_waiting()
+
+    def _freed(self, zone: str) -> None:
+        """Whoever it was freed for is looked at now, all others that wait at the next tick, together."""
+        self._is_freed = True
+        for workload in self.preempter.waiting_for(zone):
+            self.reconciler.wake(workload)
+
+    def _wake_for_freed(self) -> None:
+        if self._is_freed:
+            self._is_freed = False
+            self.reconciler.wake_waiting()
 
     def _upkeep_changed(self, zone: ZoneId) -> None:
         self.owner.changed.notify()
@@ -164,6 +182,7 @@ class ControlPlane:
             self.owner.expire_holds()
             self.upkeep.tick()
             self._wake_where_drained()
+            self._wake_for_freed()
             self.reconciler.tick()
             self._check_law()
             await self.state.commit()

@@ -10,6 +10,7 @@ from hansa_control.application.noting import Notes, event_of, status_of, zones_o
 from hansa_control.application.observing import Observer
 from hansa_control.application.placing import Placed, Placer
 from hansa_control.application.ports import Clock, Table
+from hansa_control.application.preempting import Preempter
 from hansa_control.application.releasing import Releaser
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
@@ -41,18 +42,19 @@ class Keeper:
         settings: Settings,
         records: tuple[State, Journal, World],
         deciding: tuple[Decider, Placer],
-        looking: tuple[Notes, Observer, Wakes, Releaser],
+        looking: tuple[Notes, Observer, Wakes, Releaser, Preempter],
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._state, self._journal, self._world = records
         self._decider, self._placer = deciding
-        self._notes, self._observer, self._wakes, self._releaser = looking
+        self._notes, self._observer, self._wakes, self._releaser, self._preempter = looking
         self._clock = clock
         self._settled_at_ms: dict[str, int] = {}
 
     def forget(self, workload: str) -> None:
         """The workload is no more."""
+        self._preempter.settled(workload)
         self._settled_at_ms.pop(workload, None)
 
     async def keep_placed(self, workload: Workload) -> Workload:
@@ -74,12 +76,30 @@ class Keeper:
         if changed and not must_leave:
             return await self._place(workload, live, ())
         workload = self._tell_law(workload, live, broken)
+        if yielding := [part for part in live if self._preempter.gives_way(part)]:
+            return await self._give_way(workload, live, yielding)
         leaving = self._leaving(workload, live)
         if batches[0].is_torn or must_leave or leaving:
             return await self._place(workload, live, tuple(part.zone for part in live if part.claim in broken))
         if broken:
             return workload
         return await self._fail_back(self._well_placed(workload, zones_of(live)), live)
+
+    async def _give_way(self, workload: Workload, live: list[Placement], yielding: list[Placement]) -> Workload:
+        """Leaves the room that somebody of a higher priority is to have: goes elsewhere first, else stops and waits."""
+        nomination = self._preempter.gives_way(yielding[0])
+        workload = await self._place(workload, live, (), {part.zone for part in yielding})
+        is_moving = len(batches_of(workload.placements, LIVE)) > 1
+        if is_moving or nomination is None or not self._preempter.may_stop(workload, yielding):
+            return workload
+        what = f"gives way to {nomination.workload} of priority {nomination.priority} in {nomination.zone}"
+        self._journal.warning(workload.id, "Preempted", what)
+        for part in yielding:
+            workload = self._notes.set_state(workload, part, PlacementState.RELEASING)
+        workload = self._notes.condition(workload, "Preempted", ConditionStatus.TRUE, "HigherPriority", what)
+        workload = self._notes.advance(workload, event_of(workload.placements))
+        self._wakes.wake(str(workload.id))
+        return workload
 
     def _leaving(self, workload: Workload, live: list[Placement]) -> bool:
         """Whether an owner wants a zone empty in which the workload runs; it is asked to go, and never made to."""
@@ -176,15 +196,35 @@ class Keeper:
             workload = self._notes.condition(workload, "Placed", ConditionStatus.TRUE, "Placed", zones)
         return workload
 
-    async def _place(self, workload: Workload, kept: list[Placement], avoid: tuple[ZoneId, ...]) -> Workload:
+    async def _place(
+        self,
+        workload: Workload,
+        kept: list[Placement],
+        avoid: tuple[ZoneId, ...],
+        yielded: Collection[ZoneId] = (),
+    ) -> Workload:
         explained = self._state.decisions.get(str(workload.id))
-        placed = await self._placer.place(workload, self._excluded(workload, avoid))
+        excluded = {**self._excluded(workload, avoid), **_yielded(yielded)}
+        placed = await self._placer.place(workload, excluded)
         workload = self._accepted(placed)
         if placed.granted:
             return workload
+        if not kept:
+            self._preempt(workload)
         if kept and explained is not None:  # it stays where it is, and ``why`` goes on to say why
             self._state.put(Table.DECISION, str(workload.id), explained)
         return self._nothing_fits(workload, placed.decision, kept)
+
+    def _preempt(self, workload: Workload) -> None:
+        """Nobody has room: those of lower priorities are asked to make some, once, and looked at."""
+        key = str(workload.id)
+        if self._preempter.is_nominated(key):
+            return
+        spec = self._decider.laws.enforced(workload.spec, workload.id.tenant)
+        planned = self._preempter.plan(key, spec)
+        if planned is not None:
+            for victim in self._preempter.nominate(workload, planned):
+                self._wakes.wake(victim)
 
     def _accepted(self, placed: Placed) -> Workload:
         """The workload as placing left it, with its claims known."""
@@ -197,6 +237,7 @@ class Keeper:
         for zone in avoid:
             result = ConstraintResult("PolicyHolds", "runs there against the policy", "lawful", "condition Lawful")
             told[zone] = Rejection(zone, Reason.NOT_EVALUATED, result)
+        told |= self._preempter.kept_for_others(workload)
         for zone, rest_ms in self._observer.paused(workload).items():
             rest_s = rest_ms / 1000
             result = ConstraintResult("ZonePaused", f"failed here, {rest_s:.0f} s left", "no pause", "its last claim")
@@ -210,10 +251,13 @@ class Keeper:
                 workload = self._notes.set_state(workload, placement, PlacementState.RELEASING)
         key = str(workload.id)
         self._wakes.succeeded(key)
+        self._preempter.settled(key)
         self._settled_at_ms[key] = self._clock.monotonic_ms()
         zones = zones_of(batches_of(workload.placements)[-1].parts)
         workload = self._notes.condition(workload, "Placed", ConditionStatus.TRUE, "Placed", zones)
         workload = self._notes.condition(workload, "Stranded", ConditionStatus.FALSE, "Placed", zones)
+        if status_of(workload, "Preempted") is ConditionStatus.TRUE:
+            workload = self._notes.condition(workload, "Preempted", ConditionStatus.FALSE, "Placed", zones)
         workload = self._notes.advance(workload, WorkloadEvent.GRANTED)
         self._wakes.wake(key)
         return workload
@@ -238,6 +282,12 @@ class Keeper:
         workload = self._notes.advance(workload, WorkloadEvent.NOTHING_FITS)
         self._wakes.retry_later(str(workload.id))
         return workload
+
+
+def _yielded(zones: Collection[ZoneId]) -> dict[ZoneId, Rejection]:
+    """Zones that are to be left to somebody else, each with why."""
+    result = ConstraintResult("Preemption", "a higher priority is to have its room", "not preempted", "its nomination")
+    return {zone: Rejection(zone, Reason.PREEMPTED, result) for zone in sorted(zones)}
 
 
 def _why_nowhere(workload: Workload, decision: Decision) -> tuple[str, str]:

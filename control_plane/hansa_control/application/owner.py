@@ -49,6 +49,7 @@ class OwnerService:
         self._clock = clock
         self.changed = Signal()
         self.on_own_claim: Callable[[str], None] = lambda claim: None
+        self.on_freed: Callable[[str], None] = lambda zone: None
         self.on_orders: Callable[[str], None] = lambda zone: None
         self._orders_held: dict[str, frozenset[str]] = {}
         self._open_holds: set[str] = set()
@@ -237,6 +238,7 @@ class OwnerService:
         key = claim_key(claim.home, claim.name)
         if not ledger.holds_capacity(claim.state):
             self._ordered_from.pop(key, None)
+            self.on_freed(claim.zone)
         if claim.state is ClaimState.HELD:
             self._open_holds.add(key)
         else:

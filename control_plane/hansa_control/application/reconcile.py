@@ -17,6 +17,7 @@ from hansa_control.application.noting import Notes
 from hansa_control.application.observing import Observer
 from hansa_control.application.placing import Placer
 from hansa_control.application.ports import Clock, IdSource, StoreFailed
+from hansa_control.application.preempting import Preempter
 from hansa_control.application.releasing import Releaser
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
@@ -34,6 +35,7 @@ class Reconciler:
         records: tuple[State, Journal, World],
         deciding: tuple[Decider, Placer],
         sources: tuple[Clock, IdSource],
+        preempter: Preempter,
     ) -> None:
         self._settings = settings
         self._state, self._journal, world = records
@@ -42,8 +44,9 @@ class Reconciler:
         notes = Notes(self._journal, clock)
         self._observer = Observer(settings, (self._journal, world, notes), self._wakes, clock)
         self._releaser = Releaser(self._journal, self._placer.holder, self._observer, self._wakes)
-        looking = (notes, self._observer, self._wakes, self._releaser)
+        looking = (notes, self._observer, self._wakes, self._releaser, preempter)
         self._keeper = Keeper(settings, records, deciding, looking, clock)
+        self._waiting: set[str] = set()
         self.on_defect: Callable[[str, Exception], None] = lambda workload, defect: None
 
     # --- waking ---
@@ -65,9 +68,8 @@ class Reconciler:
 
     def wake_waiting(self) -> None:
         """Capacity, facts or network have changed: whoever waits for a zone gets another look."""
-        for key, workload in self._state.workloads.items():
-            if workload.state in {WorkloadState.PENDING, WorkloadState.UNPLACEABLE}:
-                self.wake(key)
+        for key in sorted(self._waiting):
+            self.wake(key)
 
     def wake_in(self, zones: Collection[ZoneId]) -> None:
         """Something was decided about these zones: whoever is placed there gets a look."""
@@ -88,6 +90,7 @@ class Reconciler:
         """After loading: everything gets a look."""
         for workload in self._state.workloads.values():
             self._observer.know(workload)
+            self._note_waiting(workload)
         self.wake_all()
 
     # --- looking ---
@@ -132,7 +135,16 @@ class Reconciler:
         else:
             workload = await self._keeper.keep_placed(workload)
             workload = await self._release_given_up(workload)
+        self._note_waiting(self._state.workloads.get(key, workload))
         await self._state.commit()
+
+    def _note_waiting(self, workload: Workload) -> None:
+        """Who waits for a zone is known by name, so that a change of capacity does not ask everybody."""
+        key = str(workload.id)
+        if key in self._state.workloads and workload.state in {WorkloadState.PENDING, WorkloadState.UNPLACEABLE}:
+            self._waiting.add(key)
+        else:
+            self._waiting.discard(key)
 
     async def _release_given_up(self, workload: Workload) -> Workload:
         return await self._releaser.release_given_up(workload)

@@ -26,6 +26,7 @@ class Settings:
     failed_zone_pause_ms: int = 60_000
     fail_back_after_ms: int = 60_000
     linger_ms: int = 0
+    nomination_ms: int = 60_000
     choices_tried_max: int = 8
     choices_evidenced_max: int = 3
     reconcilers: int = 4

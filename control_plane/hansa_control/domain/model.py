@@ -61,10 +61,19 @@ from hansa_control.domain.spec import (
     DataSource as DataSource,
 )
 from hansa_control.domain.spec import (
+    Disruption as Disruption,
+)
+from hansa_control.domain.spec import (
     LatencyBudget as LatencyBudget,
 )
 from hansa_control.domain.spec import (
     Objective as Objective,
+)
+from hansa_control.domain.spec import (
+    OnPartition as OnPartition,
+)
+from hansa_control.domain.spec import (
+    PartitionRule as PartitionRule,
 )
 from hansa_control.domain.spec import (
     Preferences as Preferences,
