@@ -16,6 +16,7 @@ _WORDS = {
     "CORDONED": "takes in nothing new",
     "MAINTENANCE": "takes in nothing new: maintenance is announced",
     "DRAINING": "is being emptied",
+    "UNSTEADY": "is held down for a while, since it has come and gone repeatedly",
 }
 
 
@@ -26,7 +27,8 @@ def intake_label(upkeep: zone_pb2.ZoneUpkeep) -> str:
 
 def upkeep_line(zone: str, upkeep: zone_pb2.ZoneUpkeep) -> Line:
     """One sentence on a zone."""
-    due = f", to be empty by {timestamp(upkeep.due_ms)}" if upkeep.due_ms else ""
+    by = "until" if upkeep.intake == zone_pb2.ZONE_INTAKE_UNSTEADY else "to be empty by"
+    due = f", {by} {timestamp(upkeep.due_ms)}" if upkeep.due_ms else ""
     why = f" ({upkeep.note})" if upkeep.note else ""
     return line(Styled(zone, "bold"), f" {_WORDS.get(intake_label(upkeep), intake_label(upkeep))}{due}{why}")
 

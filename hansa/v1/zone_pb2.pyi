@@ -36,6 +36,8 @@ class _ZoneIntakeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ZoneIntake
     """Maintenance is announced, which anything new would run into; what runs there stays for the time being."""
     ZONE_INTAKE_DRAINING: _ZoneIntake.ValueType  # 4
     """It takes in nothing new, and what runs there is to move away, the new instance first."""
+    ZONE_INTAKE_UNSTEADY: _ZoneIntake.ValueType  # 5
+    """It has come and gone repeatedly and is held down for a while; what runs there stays."""
 
 class ZoneIntake(_ZoneIntake, metaclass=_ZoneIntakeEnumTypeWrapper):
     """Whether a zone takes in workloads."""
@@ -50,6 +52,8 @@ ZONE_INTAKE_MAINTENANCE: ZoneIntake.ValueType  # 3
 """Maintenance is announced, which anything new would run into; what runs there stays for the time being."""
 ZONE_INTAKE_DRAINING: ZoneIntake.ValueType  # 4
 """It takes in nothing new, and what runs there is to move away, the new instance first."""
+ZONE_INTAKE_UNSTEADY: ZoneIntake.ValueType  # 5
+"""It has come and gone repeatedly and is held down for a while; what runs there stays."""
 Global___ZoneIntake: _TypeAlias = ZoneIntake  # noqa: Y015
 
 class _ZoneState:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -70,13 +71,14 @@ class FederationServicer(federation_service_pb2_grpc.FederationServiceServicer):
     async def Offers(  # type: ignore[override]
         self, request_iterator: AsyncIterator[federation_pb2.OffersRequest], context: Any
     ) -> None:
-        link = OffersLink(self._partners, self._clock, self._home(context))
+        home = self._home(context)
+        link = OffersLink(self._partners, self._clock, home)
         stream: Downstream[federation_pb2.OffersResponse] = Downstream(context)
         hello = await first_message(request_iterator, HELLO_TIMEOUT_S)
         if hello is not None:
             await stream.send(*link.receive(hello))
             await first_to_end(
-                _read(link, request_iterator, stream),
+                _read(link, _heard(request_iterator, partial(self._owner.heard_home, home)), stream),
                 _push(link, stream, self._partners.offers_signal),
                 self._beat(link, stream),
             )
@@ -88,6 +90,15 @@ class FederationServicer(federation_service_pb2_grpc.FederationServiceServicer):
 
     def _home(self, context: Any) -> str:
         return self._peers.peer(context, Role.CONTROL_PLANE).operator
+
+
+async def _heard(
+    messages: AsyncIterator[federation_pb2.OffersRequest], hear: Callable[[], None]
+) -> AsyncIterator[federation_pb2.OffersRequest]:
+    """The messages, of each of which note is taken before it is read."""
+    async for message in messages:
+        hear()
+        yield message
 
 
 async def _read(

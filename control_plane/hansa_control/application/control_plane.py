@@ -181,6 +181,10 @@ class ControlPlane:
             self.partners.tick()
             self.owner.expire_holds()
             self.upkeep.tick()
+            self.owner.stop_where_home_is_cut_off()
+            if self.world.release_held_down():
+                self.owner.changed.notify()
+                self.reconciler.wake_waiting()
             self._wake_where_drained()
             self._wake_for_freed()
             self.reconciler.tick()

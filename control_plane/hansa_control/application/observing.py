@@ -15,6 +15,7 @@ from hansa_control.domain.batches import without_superseded
 from hansa_control.domain.model import (
     ClaimState,
     ClaimStatus,
+    OnPartition,
     Placement,
     PlacementState,
     Workload,
@@ -121,11 +122,26 @@ class Observer:
             return placement
         if placement.state is PlacementState.HELD:
             return replace(placement, state=PlacementState.RELEASING, message="cut off before it was confirmed")
+        if (cut_off := self._cut_off(workload, placement)) is not None:
+            return cut_off
         status = self._world.claim_status(placement.zone.operator, placement.claim)
         if status is None:
             self._unknown(workload, placement)
             return None
         return self._told(workload, placement, status)
+
+    def _cut_off(self, workload: Workload, placement: Placement) -> Placement | None:
+        """The placement as lost, where its owner has been silent for so long that it has stopped it by itself."""
+        rule, owner = workload.spec.on_partition, placement.zone.operator
+        if rule.action is not OnPartition.REPLACE or owner == self._settings.operator:
+            return None
+        silence_ms, bound_ms = self._world.unheard_ms(owner), rule.after_ms + self._settings.offer_ttl_ms
+        if silence_ms <= bound_ms:
+            self._wakes.look_in(str(workload.id), bound_ms - silence_ms + 1)
+            return None
+        if placement.state is not PlacementState.LOST:
+            self._journal.warning(workload.id, "ZoneLost", f"{owner} has not been heard for {silence_ms // 1_000} s")
+        return replace(placement, state=PlacementState.LOST, message=f"cut off: {owner} is not heard")
 
     def _unknown(self, workload: Workload, placement: Placement) -> None:
         """A confirmed claim of which nothing is held is gone; a crash may have come between that and this look."""

@@ -30,6 +30,7 @@ from hansa_control.domain.model import (
     InstanceState,
     InstanceStatus,
     Manifest,
+    OnPartition,
     Reason,
     Rejection,
     Zone,
@@ -54,11 +55,15 @@ class OwnerService:
         self._orders_held: dict[str, frozenset[str]] = {}
         self._open_holds: set[str] = set()
         self._ordered_from: dict[str, int] = {}
+        self._home_heard_ms: dict[str, int] = {}
+        self._given_up_alone: set[str] = set()
+        self._began_ms = clock.monotonic_ms()
 
     # --- what home operators ask ---
 
     async def hold(self, home: str, request: HoldRequest) -> HoldGrant | Refused:
         """Holds capacity under a lease, durably, or says every reason why not. Idempotent by (home, claim)."""
+        self.heard_home(home)
         outcome = self.hold_in_memory(home, request)
         await self._state.commit()
         return outcome
@@ -203,6 +208,32 @@ class OwnerService:
             if claim.state is ClaimState.LOST:
                 self._put(replace(ledger.advance(claim, ClaimEvent.ZONE_BACK), message="the zone is heard again"))
 
+    # --- when the network splits ---
+
+    def heard_home(self, home: str) -> None:
+        """A home operator has said something; ``stop_where_home_is_cut_off`` counts from here."""
+        self._home_heard_ms[home] = self._clock.monotonic_ms()
+
+    def stop_where_home_is_cut_off(self) -> None:
+        """Gives up claims whose home operator goes on without them, since it has not been heard for as long as their
+        rule says. The home operator waits for longer than that before it places them elsewhere.
+        """
+        now_ms = self._clock.monotonic_ms()
+        for key in sorted(self._given_up_alone):
+            claim = self._state.claims[key]
+            silence_ms = now_ms - self._home_heard_ms.get(claim.home, self._began_ms)
+            if claim.state in _ORDERED and silence_ms > claim.spec.on_partition.after_ms:
+                message = f"cut off: {claim.home} has not been heard for {silence_ms // 1_000} s"
+                self._put(replace(ledger.advance(claim, ClaimEvent.RELEASE), message=message))
+                self.on_orders(claim.zone)
+
+    def _note_rule(self, claim: Claim) -> None:
+        is_asked = claim.spec.on_partition.action is OnPartition.REPLACE and claim.home != self._settings.operator
+        if is_asked and ledger.holds_capacity(claim.state):
+            self._given_up_alone.add(claim_key(claim.home, claim.name))
+        else:
+            self._given_up_alone.discard(claim_key(claim.home, claim.name))
+
     # --- time and orders ---
 
     def expire_holds(self) -> None:
@@ -217,6 +248,7 @@ class OwnerService:
         """Monotonic time began anew: every open hold gets a full lease, so that nothing is oversold."""
         until_ms = self._clock.monotonic_ms() + self._settings.hold_lease_ms
         for claim in list(self._state.claims.values()):
+            self._note_rule(claim)
             if claim.state is ClaimState.HELD:
                 self._put(replace(claim, lease_until_ms=until_ms))
 
@@ -236,6 +268,7 @@ class OwnerService:
     def _put(self, claim: Claim) -> None:
         self._world.put_claim(claim)
         key = claim_key(claim.home, claim.name)
+        self._note_rule(claim)
         if not ledger.holds_capacity(claim.state):
             self._ordered_from.pop(key, None)
             self.on_freed(claim.zone)

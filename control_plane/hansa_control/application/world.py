@@ -13,6 +13,7 @@ from hansa_control.application.joined_network import JoinedNetwork
 from hansa_control.application.ports import Clock, StoredOffer, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
+from hansa_control.application.steadiness import Steadiness
 from hansa_control.domain import agent_session, ledger
 from hansa_control.domain.agent_session import AgentSession, SessionState
 from hansa_control.domain.model import (
@@ -82,6 +83,9 @@ class World:
         self._measured: Measured | None = None
         self._partner_zones: tuple[Zone, ...] | None = None
         self._generation = 0
+        self.steadiness = Steadiness(clock)
+        self._began_ms = clock.monotonic_ms()
+        self._partner_heard_ms: dict[str, int] = {}
         self._upkeep: dict[str, Upkeep] = {}
         self._partners_drained: tuple[tuple[Zone, ...], frozenset[ZoneId]] = ((), frozenset())
         self.instances: dict[str, dict[str, InstanceStatus]] = {}
@@ -139,7 +143,7 @@ class World:
 
     def set_upkeep(self, zone: str, upkeep: Upkeep) -> bool:
         """What is decided on a zone's taking in workloads, as it is now; whether it was another before."""
-        if self.upkeep(zone) == upkeep:
+        if self._upkeep.get(zone, Upkeep()) == upkeep:
             return False
         self._upkeep[zone] = upkeep
         self.touch(zone)
@@ -147,7 +151,29 @@ class World:
 
     def upkeep(self, zone: str) -> Upkeep:
         """What is decided on a zone's taking in workloads, as it is now."""
-        return self._upkeep.get(zone, Upkeep())
+        return self.steadiness.seen(zone, self._upkeep.get(zone, Upkeep()))
+
+    def came_back(self, name: str) -> None:
+        """A zone of the operator's own, or a partner ("operator>"), was given up and is heard again."""
+        self.steadiness.came_back(name)
+        self._touch_named(name)
+
+    def release_held_down(self) -> bool:
+        """Whoever was held down for coming and going counts again when its time is over; whether anybody does."""
+        over = self.steadiness.released()
+        for name in over:
+            self._touch_named(name)
+        return bool(over)
+
+    def _touch_named(self, name: str) -> None:
+        if name.endswith(">"):
+            self.touch_partners()
+        else:
+            self.touch(name)
+
+    def unheard_ms(self, operator: str) -> int:
+        """For how long a partner has not been heard; after a start, since then."""
+        return self._clock.monotonic_ms() - self._partner_heard_ms.get(operator, self._began_ms)
 
     def drained_zones(self) -> frozenset[ZoneId]:
         """Zones, own and offered, whose owner wants them empty."""
@@ -254,7 +280,10 @@ class World:
         federation = self._state.federations.get(federation_key(self.settings.operator, operator))
         stale = federation is None or federation.state is not FederationState.ACTIVE
         state = ZoneState.STALE if stale else zone.state
-        return zone if state is zone.state else replace(zone, state=state)
+        upkeep = self.steadiness.seen(f"{operator}>", zone.upkeep)
+        if state is zone.state and upkeep is zone.upkeep:
+            return zone
+        return replace(zone, state=state, upkeep=upkeep)
 
     def heard_at_ms(self, zone: ZoneId) -> int:
         """When the zone's agent, or the partner that offers it, was last heard; wall clock, 0 if never."""
@@ -263,6 +292,7 @@ class World:
 
     def heard_partner(self, operator: str) -> None:
         self._heard_wall_ms[f"{operator}>"] = self._clock.wall_ms()
+        self._partner_heard_ms[operator] = self._clock.monotonic_ms()
 
     def probes(self) -> tuple[ProbeResult, ...]:
         """What the operator's own agents measured, ordered by source and target."""

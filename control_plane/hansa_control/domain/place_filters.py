@@ -67,6 +67,8 @@ def _closed(zone: Zone) -> tuple[Reason, str, str]:
         window = upkeep.windows[0]
         when = f"{format_utc_minute(window.from_ms)} to {format_utc_minute(window.until_ms)}"
         return Reason.ZONE_MAINTENANCE, f"maintenance {when}{note}", "no maintenance announced"
+    if upkeep.intake is Intake.UNSTEADY:
+        return Reason.ZONE_UNSTEADY, f"held down until {format_utc_minute(upkeep.due_ms)}{note}", "steady"
     return Reason.ZONE_CORDONED, f"cordoned{note}", "not cordoned"
 
 

@@ -148,13 +148,14 @@ class ZoneState(StrEnum):
 
 class Intake(StrEnum):
     """Whether a zone takes in workloads. MAINTENANCE: nothing new, for maintenance is announced; DRAINING: nothing new,
-    and what runs there is to move away.
+    and what runs there is to move away; UNSTEADY: nothing new for a while, since it has come and gone repeatedly.
     """
 
     OPEN = "OPEN"
     CORDONED = "CORDONED"
     MAINTENANCE = "MAINTENANCE"
     DRAINING = "DRAINING"
+    UNSTEADY = "UNSTEADY"
 
 
 @dataclass(frozen=True, slots=True)
