@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
+from hansa_control.application.mending import Mender
 from hansa_control.application.noting import Notes, event_of, status_of, zones_of
 from hansa_control.application.observing import Observer
 from hansa_control.application.placing import Placed, Placer
@@ -50,6 +51,7 @@ class Keeper:
         self._decider, self._placer = deciding
         self._notes, self._observer, self._wakes, self._releaser, self._preempter = looking
         self._clock = clock
+        self._mender = Mender(settings, self._world, (self._decider, self._placer.holder), clock)
         self._settled_at_ms: dict[str, int] = {}
 
     def forget(self, workload: str) -> None:
@@ -80,7 +82,8 @@ class Keeper:
             return await self._give_way(workload, live, yielding)
         leaving = self._leaving(workload, live)
         if batches[0].is_torn or must_leave or leaving:
-            return await self._place(workload, live, tuple(part.zone for part in live if part.claim in broken))
+            workload = await self._place(workload, live, tuple(part.zone for part in live if part.claim in broken))
+            return workload if must_leave or leaving else await self._mend(workload)
         if broken:
             return workload
         return await self._fail_back(self._well_placed(workload, zones_of(live)), live)
@@ -214,6 +217,15 @@ class Keeper:
         if kept and explained is not None:  # it stays where it is, and ``why`` goes on to say why
             self._state.put(Table.DECISION, str(workload.id), explained)
         return self._nothing_fits(workload, placed.decision, kept)
+
+    async def _mend(self, workload: Workload) -> Workload:
+        """Replaces the one part that a batch has lost, where there is no room for a whole new batch."""
+        (batch, *newer) = batches_of(workload.placements, LIVE) or (None,)
+        if batch is None or newer or not batch.is_torn:
+            return workload
+        workload, is_mended = await self._mender.mend(workload, batch, self._excluded(workload, ()))
+        self._observer.know(workload)
+        return self._after_grant(workload) if is_mended else workload
 
     def _preempt(self, workload: Workload) -> None:
         """Nobody has room: those of lower priorities are asked to make some, once, and looked at."""
