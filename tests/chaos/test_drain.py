@@ -6,15 +6,26 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from small_world import HOME, PARTNER, SmallWorld, delete_all, settled, spec_in, until
+from small_world import CAST, DIGEST, HOME, PARTNER, SmallWorld, delete_all, settled, spec_in, until
 
 from hansa.client import Client
 from hansa.operator_client import OperatorClient
 from hansa.profile import load_profile
+from hansa.spec_file import parse_workload_text
 from hansa.v1 import workload_pb2, zone_pb2
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
 WORKLOADS = 4
+EITHER = f"""\
+kind: Workload
+name: any
+artefact: {{name: tiny, digest: {DIGEST}}}
+resources: {{cpu: 500m, memory: 64MiB}}
+users: [{{access_point: hamburg, requests_per_s: 1}}]
+latency: {{rtt_ms_max: 200}}
+residency: {{data: ['NO', DE], control: ['NO', DE]}}
+prefer: {{ordered: [{{zones: [{PARTNER}/hamburg-1]}}]}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +113,45 @@ async def test_draining_a_zone_turns_no_client_away(country: str, world: SmallWo
             assert len(callers.zones) == 2, "they were led from one zone to the other"
         assert {zone_of(workload) for workload in (await settled(world, client)).values()}.isdisjoint({drained})
         await operator.uncordon(zone)
+        await delete_all(world, client)
+
+
+async def test_a_drain_leads_users_from_one_operators_zone_to_anothers(world: SmallWorld) -> None:
+    async with world.client() as client, engineer(world, PARTNER) as operator:
+        await operator.cordon("berlin-1")
+        await client.submit("abroad", parse_workload_text(EITHER, "harbour").spec)
+        assert zone_of((await settled(world, client))["abroad"]) == f"{PARTNER}/hamburg-1"
+        async with Callers(client, ["abroad"]) as callers:
+            await asyncio.sleep(1.0)  # callers are on their way
+            await operator.drain("hamburg-1")
+            await emptied(operator, "hamburg-1")
+            await asyncio.sleep(1.0)  # and go on afterwards
+            assert callers.failed == []
+            assert callers.answered > 20
+            assert {zone.partition("/")[0] for zone in callers.zones} == {HOME, PARTNER}
+        await settled(world, client)
+        for zone in CAST[PARTNER]:
+            await operator.uncordon(zone)
+        await delete_all(world, client)
+
+
+async def test_what_has_nowhere_else_to_go_runs_on_and_is_told(world: SmallWorld) -> None:
+    async with world.client() as client, engineer(world, HOME) as operator:
+        await operator.cordon("bergen-1")
+        await client.submit("bound", spec_in("NO"))
+        await settled(world, client)
+        await operator.drain("oslo-1")
+
+        async def told() -> str:
+            left = (await operator.zone_upkeep("oslo-1")).occupants
+            return next((one.why for one in left if one.stranded), "")
+
+        assert (await until("it is stranded", told)).startswith("nowhere else to go")
+        assert await client.find_endpoint("bound")
+        await operator.uncordon("bergen-1")
+        await emptied(operator, "oslo-1")
+        await operator.uncordon("oslo-1")
+        await settled(world, client)
         await delete_all(world, client)
 
 
