@@ -154,7 +154,7 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
         ),
         "ZONE_MAINTENANCE": Explanation(
             "The zone's owner has announced maintenance, which a new workload would run into.",
-            "Wait until the maintenance is over; hansa zones -o wide says when that is.",
+            "Wait until the maintenance is over; the rejection says when that is.",
         ),
         "ZONE_DRAINING": Explanation(
             "The zone's owner is emptying the zone.",

@@ -13,7 +13,7 @@ from types import coroutine
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
 from hansa_control.application.keeping import Keeper
-from hansa_control.application.noting import Notes
+from hansa_control.application.noting import Notes, status_of
 from hansa_control.application.observing import Observer
 from hansa_control.application.placing import Placer
 from hansa_control.application.ports import Clock, IdSource, StoreFailed
@@ -23,7 +23,7 @@ from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.application.waking import Wakes
 from hansa_control.application.world import World
-from hansa_control.domain.model import Workload, WorkloadState, ZoneId
+from hansa_control.domain.model import ConditionStatus, Workload, WorkloadState, ZoneId
 
 
 class Reconciler:
@@ -141,7 +141,9 @@ class Reconciler:
     def _note_waiting(self, workload: Workload) -> None:
         """Who waits for a zone is known by name, so that a change of capacity does not ask everybody."""
         key = str(workload.id)
-        if key in self._state.workloads and workload.state in {WorkloadState.PENDING, WorkloadState.UNPLACEABLE}:
+        is_nowhere = workload.state in {WorkloadState.PENDING, WorkloadState.UNPLACEABLE}
+        is_stranded = status_of(workload, "Stranded") is ConditionStatus.TRUE
+        if key in self._state.workloads and (is_nowhere or is_stranded):
             self._waiting.add(key)
         else:
             self._waiting.discard(key)
