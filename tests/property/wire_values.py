@@ -82,14 +82,12 @@ def inventories(draw: st.DrawFn) -> m.Inventory:
     )
 
 
-windows = st.builds(
-    m.Window, st.integers(0, 2**53), st.integers(0, 2**53), st.integers(0, 604_800_000), st.text("ab ", max_size=9)
-)
+windows = st.builds(m.Window, times_ms, times_ms, st.integers(0, 604_800_000), st.text("ab ", max_size=9))
 upkeeps = st.builds(
     m.Upkeep,
     st.sampled_from(m.Intake),
     st.text("ab ", max_size=9),
-    st.integers(0, 2**53),
+    times_ms,
     st.lists(windows, min_size=1, max_size=3).map(tuple),
 )
 
