@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from hansa_demo.processes import Answer
 from small_world import CAST, DIGEST, HOME, PARTNER, SmallWorld, delete_all, settled, spec_in, until
 
+from hansa.cli import exits
 from hansa.client import Client
 from hansa.operator_client import OperatorClient
 from hansa.profile import load_profile
@@ -88,6 +90,12 @@ async def emptied(operator: OperatorClient, zone: str) -> None:
     await until(f"{zone} is empty", look, 40.0)
 
 
+async def command(world: SmallWorld, operator: str, *arguments: str) -> Answer:
+    """What the command line answers to an operator's own engineer."""
+    profile = str(world.prepared.operator(operator) / "profile.yaml")
+    return await asyncio.to_thread(world.processes.hansa, "--profile", profile, *arguments)
+
+
 def zone_of(workload: workload_pb2.Workload) -> str:
     (placement,) = workload.placements
     return placement.zone
@@ -123,8 +131,10 @@ async def test_a_drain_leads_users_from_one_operators_zone_to_anothers(world: Sm
         assert zone_of((await settled(world, client))["abroad"]) == f"{PARTNER}/hamburg-1"
         async with Callers(client, ["abroad"]) as callers:
             await asyncio.sleep(1.0)  # callers are on their way
-            await operator.drain("hamburg-1")
-            await emptied(operator, "hamburg-1")
+            answer = await command(world, PARTNER, "drain", "hamburg-1", "--deadline", "60s")
+            assert answer.exit_code == exits.OK, answer
+            assert "1 claim left" in answer.err
+            assert "hamburg-1 is empty" in answer.err
             await asyncio.sleep(1.0)  # and go on afterwards
             assert callers.failed == []
             assert callers.answered > 20
@@ -140,13 +150,9 @@ async def test_what_has_nowhere_else_to_go_runs_on_and_is_told(world: SmallWorld
         await operator.cordon("bergen-1")
         await client.submit("bound", spec_in("NO"))
         await settled(world, client)
-        await operator.drain("oslo-1")
-
-        async def told() -> str:
-            left = (await operator.zone_upkeep("oslo-1")).occupants
-            return next((one.why for one in left if one.stranded), "")
-
-        assert (await until("it is stranded", told)).startswith("nowhere else to go")
+        answer = await command(world, HOME, "drain", "oslo-1", "--deadline", "3s")
+        assert answer.exit_code == exits.INFEASIBLE, answer
+        assert "nowhere else to go" in answer.out
         assert await client.find_endpoint("bound")
         await operator.uncordon("bergen-1")
         await emptied(operator, "oslo-1")
