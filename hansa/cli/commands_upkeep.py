@@ -10,6 +10,8 @@ import typer
 from hansa.cli import parameters as of
 from hansa.cli.options import OutputFormat
 
+top = typer.Typer()
+"""Commands that stand beside those of ``main``."""
 app = typer.Typer(help="Announce maintenance of the operator's own zones.", no_args_is_help=True)
 
 Zone = Annotated[str, typer.Argument(metavar="ZONE", help="Zone of the operator, for example oslo-1.")]
@@ -28,6 +30,7 @@ def _run(ctx: typer.Context, output: OutputFormat, action: Callable[[Any], Any])
     run(Settings(profile, timeout_ms), output, action)
 
 
+@top.command()
 def cordon(ctx: typer.Context, zone: Zone, *, note: Note = "", output: of.Output = OutputFormat.TABLE) -> None:
     """Take nothing new into a zone of the operator's own; what runs there stays."""
     from hansa.cli import actions_upkeep as actions
@@ -35,6 +38,7 @@ def cordon(ctx: typer.Context, zone: Zone, *, note: Note = "", output: of.Output
     _run(ctx, output, lambda session: actions.cordon(session, zone, note))
 
 
+@top.command()
 def uncordon(ctx: typer.Context, zone: Zone, *, output: of.Output = OutputFormat.TABLE) -> None:
     """Open a zone again: neither cordoned nor drained. Announced maintenance stays announced."""
     from hansa.cli import actions_upkeep as actions
@@ -42,6 +46,7 @@ def uncordon(ctx: typer.Context, zone: Zone, *, output: of.Output = OutputFormat
     _run(ctx, output, lambda session: actions.uncordon(session, zone))
 
 
+@top.command()
 def drain(
     ctx: typer.Context,
     zone: Zone,

@@ -34,8 +34,7 @@ app = typer.Typer(
 
 app.add_typer(commands_law.app, name="law")
 app.add_typer(commands_upkeep.app, name="maintenance")
-for _command in (commands_upkeep.cordon, commands_upkeep.uncordon, commands_upkeep.drain):
-    app.command()(_command)
+app.registered_commands.extend(commands_upkeep.top.registered_commands)
 
 
 @app.callback()

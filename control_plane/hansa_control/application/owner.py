@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
+from hansa_control.application.cut_off import CutOff
 from hansa_control.application.lawbook import LawDesk
 from hansa_control.application.ports import Clock, HoldRequest, RefusalError, Refused
 from hansa_control.application.settings import Settings
@@ -30,7 +31,6 @@ from hansa_control.domain.model import (
     InstanceState,
     InstanceStatus,
     Manifest,
-    OnPartition,
     Reason,
     Rejection,
     Zone,
@@ -55,9 +55,7 @@ class OwnerService:
         self._orders_held: dict[str, frozenset[str]] = {}
         self._open_holds: set[str] = set()
         self._ordered_from: dict[str, int] = {}
-        self._home_heard_ms: dict[str, int] = {}
-        self._given_up_alone: set[str] = set()
-        self._began_ms = clock.monotonic_ms()
+        self._cut_off = CutOff(settings.operator, clock)
 
     # --- what home operators ask ---
 
@@ -212,27 +210,17 @@ class OwnerService:
 
     def heard_home(self, home: str) -> None:
         """A home operator has said something; ``stop_where_home_is_cut_off`` counts from here."""
-        self._home_heard_ms[home] = self._clock.monotonic_ms()
+        self._cut_off.heard(home)
 
     def stop_where_home_is_cut_off(self) -> None:
         """Gives up claims whose home operator goes on without them, since it has not been heard for as long as their
         rule says. The home operator waits for longer than that before it places them elsewhere.
         """
-        now_ms = self._clock.monotonic_ms()
-        for key in sorted(self._given_up_alone):
-            claim = self._state.claims[key]
-            silence_ms = now_ms - self._home_heard_ms.get(claim.home, self._began_ms)
-            if claim.state in _ORDERED and silence_ms > claim.spec.on_partition.after_ms:
+        for claim, silence_ms in list(self._cut_off.overdue()):
+            if claim.state in _ORDERED:
                 message = f"cut off: {claim.home} has not been heard for {silence_ms // 1_000} s"
                 self._put(replace(ledger.advance(claim, ClaimEvent.RELEASE), message=message))
                 self.on_orders(claim.zone)
-
-    def _note_rule(self, claim: Claim) -> None:
-        is_asked = claim.spec.on_partition.action is OnPartition.REPLACE and claim.home != self._settings.operator
-        if is_asked and ledger.holds_capacity(claim.state):
-            self._given_up_alone.add(claim_key(claim.home, claim.name))
-        else:
-            self._given_up_alone.discard(claim_key(claim.home, claim.name))
 
     # --- time and orders ---
 
@@ -248,7 +236,7 @@ class OwnerService:
         """Monotonic time began anew: every open hold gets a full lease, so that nothing is oversold."""
         until_ms = self._clock.monotonic_ms() + self._settings.hold_lease_ms
         for claim in list(self._state.claims.values()):
-            self._note_rule(claim)
+            self._cut_off.note(claim, is_held=ledger.holds_capacity(claim.state))
             if claim.state is ClaimState.HELD:
                 self._put(replace(claim, lease_until_ms=until_ms))
 
@@ -268,7 +256,7 @@ class OwnerService:
     def _put(self, claim: Claim) -> None:
         self._world.put_claim(claim)
         key = claim_key(claim.home, claim.name)
-        self._note_rule(claim)
+        self._cut_off.note(claim, is_held=ledger.holds_capacity(claim.state))
         if not ledger.holds_capacity(claim.state):
             self._ordered_from.pop(key, None)
             self.on_freed(claim.zone)
