@@ -1,7 +1,7 @@
 """Who speaks to which operator: endpoint, tenant and certificates, read once from a file.
 
     endpoint: 127.0.0.1:7443    # or those of several replicas: 192.0.2.1:7443,192.0.2.2:7443 (with server_name)
-    tenant: havneby
+    tenant: havneby             # none: the operator's own engineers, with the control plane's certificate
     ca: ca.pem                  # vouches for the operator
     certificate: client.pem     # who we are
     key: client-key.pem
@@ -58,13 +58,13 @@ def find_profile(given: Path | None = None) -> Path:
 def load_profile(given: Path | None = None) -> Profile:
     """Finds and reads the profile; raises HansaError NOT_FOUND or INVALID_FIELD (with line)."""
     path = find_profile(given)
-    values = read_yaml_file(path).mapping(("endpoint", "tenant", "ca", "certificate", "key"), ("server_name",))
+    values = read_yaml_file(path).mapping(("endpoint", "ca", "certificate", "key"), ("tenant", "server_name"))
     endpoint = _endpoint(values["endpoint"])
     if "," in endpoint and "server_name" not in values:
         raise values["endpoint"].error("several addresses need server_name, the name in the operator's certificate")
     return Profile(
         endpoint=endpoint,
-        tenant=_tenant(values["tenant"]),
+        tenant=_tenant(values["tenant"]) if "tenant" in values else "",
         ca_file=_path(values["ca"], path),
         certificate_file=_path(values["certificate"], path),
         key_file=_path(values["key"], path),

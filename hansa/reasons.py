@@ -152,6 +152,18 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "No set of zones spreads the replicas as the request asks.",
             "Ask for fewer domains in spread, or widen the constraints that refuse the other zones.",
         ),
+        "ZONE_MAINTENANCE": Explanation(
+            "The zone's owner has announced maintenance, which a new workload would run into.",
+            "Wait until the maintenance is over; the rejection says when that is.",
+        ),
+        "ZONE_DRAINING": Explanation(
+            "The zone's owner is emptying the zone.",
+            "Wait until the zone's owner opens it again.",
+        ),
+        "ZONE_UNSTEADY": Explanation(
+            "The zone or its operator has come and gone repeatedly and is held down for a while.",
+            "Wait until it has been there for the time that the rejection names; each return makes it longer.",
+        ),
         "HOLD_EXPIRED": Explanation(
             "The hold's lease ran out before it was confirmed.",
             "Nothing to do: the operator holds capacity again.",
@@ -211,6 +223,10 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
         "GRANT_INVALID": Explanation(
             "The owner's grant does not prove what was asked: a field differs, or its signature does not verify.",
             "Ask the zone's owner which certificate signs its grants; what it held is given back.",
+        ),
+        "PREEMPTED": Explanation(
+            "A workload of a higher priority has taken its place.",
+            "It is placed again as soon as there is room; disruption.preemptible: false prevents it.",
         ),
         "INVALID_FIELD": Explanation(
             "A field of the request is malformed.",

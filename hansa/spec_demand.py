@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hansa.spec_keeping import add_keeping
 from hansa.spec_preferences import add_objective, data_sources_of, preferences_of
 from hansa.spec_service import latency_of, service_of
 from hansa.v1 import workload_pb2
@@ -29,6 +30,9 @@ OPTIONAL_KEYS = (
     "objective",
     "data_sources",
     "price_eur_per_hour_max",
+    "priority",
+    "disruption",
+    "on_partition",
 )
 """The keys of a workload file that are read here, besides latency."""
 
@@ -60,6 +64,7 @@ def add_demand(spec: workload_pb2.WorkloadSpec, values: Mapping[str, YamlValue])
         spec.data_sources.extend(data_sources_of(values["data_sources"]))
     if "price_eur_per_hour_max" in values:
         spec.price_millieur_per_hour_max = values["price_eur_per_hour_max"].scaled(1000, most=1_000_000_000)
+    add_keeping(spec, values)
 
 
 def _replicas(values: Mapping[str, YamlValue]) -> tuple[int, int]:

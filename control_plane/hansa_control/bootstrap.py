@@ -29,6 +29,7 @@ from hansa_control.adapters.grpc_partnerships import PartnerServicer
 from hansa_control.adapters.grpc_server import GrpcServer, Listener, tell_health
 from hansa_control.adapters.grpc_usage import UsageServicer, tell_objection
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
+from hansa_control.adapters.grpc_zones import ZoneServicer
 from hansa_control.adapters.identity import PeerVerifier, TrustedDomain
 from hansa_control.adapters.law_source import LawFiles
 from hansa_control.adapters.log_setup import set_up_logs
@@ -222,6 +223,7 @@ class ControlPlaneProcess:
                     WorkloadServicer(self.application, own),
                     UsageServicer(self.application, own, self._clock),
                     PartnerServicer(self.application, own),
+                    ZoneServicer(self.application, own),
                 ),
             ),
             agents_listener(listen.agents, own_ca_pem, AgentServicer(self._agent_links(), own)),
@@ -258,6 +260,7 @@ def settings_of(config: Config, credentials: Credentials) -> Settings:
         choices_tried_max=config.placing.choices_tried_max,
         placing_deadline_ms=config.placing.deadline_ms,
         promise_half_life_ms=config.placing.promise_half_life_ms,
+        linger_ms=timings.linger_ms,
     )
 
 

@@ -96,7 +96,7 @@ class Partner(_Part):
 
 
 class Timings(_Part):
-    """Durations in milliseconds."""
+    """Durations in milliseconds. linger_ms is for how long an instance answers after users were told of another."""
 
     heartbeat_interval_ms: Milliseconds = 1_000
     quiet_after_ms: Milliseconds = 2_500
@@ -106,6 +106,7 @@ class Timings(_Part):
     clock_skew_ms_max: Milliseconds = 300_000
     tick_ms: Milliseconds = 250
     drain_ms: Annotated[int, Field(ge=0, le=600_000)] = 5_000
+    linger_ms: Annotated[int, Field(ge=0, le=600_000)] = 4_000
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -4,6 +4,7 @@
       OPERATOR/tls/            authority, control plane, agents, instances; keys readable by their owner only
       OPERATOR/network.yaml    what the operator carries
       OPERATOR/control-plane.yaml
+      OPERATOR/profile.yaml    the operator's own engineers'
       OPERATOR/agents/ZONE.yaml
       profile.yaml, tls/       the app team's
       yard-ocr.yaml, gate-ocr.yaml
@@ -183,6 +184,7 @@ class _Writer:
         (home / "declaration.txt").write_text(_declaration(operator), encoding="utf-8")
         write_network_file(segment, home / "network.yaml")
         _write_yaml(home / "control-plane.yaml", self._control_plane(operator))
+        _write_yaml(home / "profile.yaml", self._profile(operator.name, "control-plane"))
         for zone in operator.zones:
             self._certificate(operator.name, home / "tls", zone.name, Subject(Role.AGENT, zone.name))
             self._certificate(operator.name, home / "tls", f"{zone.name}-instances", Subject(Role.INSTANCE, zone.name))
@@ -193,18 +195,17 @@ class _Writer:
         tls.mkdir()
         (tls / "ca.pem").write_bytes(self._authorities[HOME].cert_pem)
         self._certificate(HOME, tls, TENANT, Subject(Role.TENANT, TENANT))
-        _, endpoint = self._addressing.control_plane(HOME, "api")
-        _write_yaml(
-            self._directory / "profile.yaml",
-            {
-                "endpoint": endpoint,
-                "tenant": TENANT,
-                "ca": "tls/ca.pem",
-                "certificate": f"tls/{TENANT}.pem",
-                "key": f"tls/{TENANT}-key.pem",
-                "server_name": control_plane_host(trust_domain(HOME)),
-            },
-        )
+        _write_yaml(self._directory / "profile.yaml", {"tenant": TENANT, **self._profile(HOME, TENANT)})
+
+    def _profile(self, operator: str, certificate: str) -> dict[str, Any]:
+        _, endpoint = self._addressing.control_plane(operator, "api")
+        return {
+            "endpoint": endpoint,
+            "ca": "tls/ca.pem",
+            "certificate": f"tls/{certificate}.pem",
+            "key": f"tls/{certificate}-key.pem",
+            "server_name": control_plane_host(trust_domain(operator)),
+        }
 
     def _certificate(self, operator: str, folder: Path, name: str, subject: Subject) -> None:
         hosts = self._addressing.hosts(operator, subject.name) if subject.role is not Role.TENANT else ()

@@ -15,7 +15,7 @@ from hansa.cli.session import Session, keep_record, note
 from hansa.cli.view_decision import choice_table, why_not_document
 from hansa.cli.view_overlay import answer, is_changed, overlay_document
 from hansa.cli.view_overlay import changes as changes_of
-from hansa.cli.view_plan import joined, plan_blocks, planned_zones
+from hansa.cli.view_plan import joined, plan_blocks, planned_zones, preemption_lines
 from hansa.cli.view_workload import describe_document, endpoint_document, state_text, update_document, workload_table
 from hansa.errors import HansaError
 from hansa.overlay_options import Supposed, overlay_of
@@ -38,13 +38,13 @@ async def plan(session: Session, path: Path, supposed: Supposed, record: Path | 
     feasible = _is_feasible(response.decision, file)
     if overlay is not None:
         return _emit_supposed(session, file, response, overlay)
-    change = feasible and not await _is_as_planned(session, file, response)
+    change = bool(response.would_preempt) or (feasible and not await _is_as_planned(session, file, response))
     data = {"feasible": feasible, "change": change, **message_data(response)}
     session.emit(data, _plan_document(session, file, response, change=change))
-    if change:
+    if change and feasible:
         generation = response.decision.snapshot_generation
         note(f"planned on generation {generation}; to submit just this: hansa submit --expect-generation {generation}")
-    return exits.INFEASIBLE if not feasible else exits.CHANGE if change else exits.OK
+    return exits.CHANGE if change else exits.OK if feasible else exits.INFEASIBLE
 
 
 def _emit_supposed(
@@ -88,7 +88,7 @@ def _plan_document(
         return _unplanned_document(session, file, decision)
     rejections = why_not_document(decision, file.name.short, wide=session.wide)
     if not decision.choices:
-        return rejections
+        return [*preemption_lines(file.name.short, response.would_preempt), *rejections]
     verdict = _verdict(file.name.short, joined(planned_zones(decision)), joined(current), change=change)
     return [line(verdict), choice_table(decision.choices, current), *_plan_part(decision, file), line(), *rejections]
 

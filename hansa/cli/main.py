@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hansa.cli import commands_law, commands_usage, exits
+from hansa.cli import commands_law, commands_upkeep, commands_usage, exits
 from hansa.cli import parameters as of
 from hansa.cli.config import quiet_transport
 from hansa.cli.lazy import LazyGroup
@@ -18,8 +18,8 @@ from hansa.cli.options import OutputFormat, Shell, Until
 _EPILOG = (
     "Exit codes: 0 done (plan, optimize: no change), 1 plan: submitting would change something, optimize: moves are "
     "proposed, settle: books differ, 2 no zone is feasible "
-    "(plan, submit --wait, watch), 255 error, 130 interrupted. Answers go to standard output, notes and errors to "
-    "standard error."
+    "(plan, submit --wait, watch) or something is left (drain), 255 error, 130 interrupted. Answers go to "
+    "standard output, notes and errors to standard error."
 )
 
 app = typer.Typer(
@@ -35,6 +35,8 @@ app = typer.Typer(
 app.add_typer(commands_law.app, name="law")
 app.command()(commands_usage.usage)
 app.command()(commands_usage.settle)
+app.add_typer(commands_upkeep.app, name="maintenance")
+app.registered_commands.extend(commands_upkeep.top.registered_commands)
 
 
 @app.callback()

@@ -15,10 +15,10 @@ from google.protobuf.message import Message
 from hansa.cli.documents import Document, Screen, terminal_width
 from hansa.cli.options import OutputFormat
 from hansa.cli.output import formatted, message_data
-from hansa.client import Client
 from hansa.decision_record import unpacked
 from hansa.errors import HansaError
 from hansa.names import hint, short_workload
+from hansa.operator_client import OperatorClient
 from hansa.printable import printable
 from hansa.profile import load_profile
 from hansa.system import Clock, SystemClock
@@ -37,7 +37,7 @@ class Settings:
 class Session:
     """What an action needs."""
 
-    client: Client
+    client: OperatorClient
     tenant: str
     output: OutputFormat
     screen: Screen
@@ -108,7 +108,7 @@ def run(settings: Settings, output: OutputFormat, action: Action, *, subject: st
 async def _run(settings: Settings, output: OutputFormat, action: Action, subject: str) -> int:
     profile = load_profile(settings.profile)
     screen = new_screen(output)
-    async with Client(profile, timeout_ms=settings.timeout_ms) as client:
+    async with OperatorClient(profile, timeout_ms=settings.timeout_ms) as client:
         try:
             return await action(Session(client, profile.tenant, output, screen, SystemClock()))
         except HansaError as error:
@@ -117,7 +117,7 @@ async def _run(settings: Settings, output: OutputFormat, action: Action, subject
             raise
 
 
-async def _name_nearest(client: Client, error: HansaError, subject: str) -> None:
+async def _name_nearest(client: OperatorClient, error: HansaError, subject: str) -> None:
     """Appends the workload that was probably meant."""
     try:
         known = [short_workload(workload.name) async for workload in client.workloads()]

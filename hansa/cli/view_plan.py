@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from hansa.cli.documents import Line, Styled, Table, line
 from hansa.cli.figures import carbon_per_hour, euro_per_hour, percent, power, rtt_ms
 from hansa.cli.view_decision import section
-from hansa.v1 import workload_pb2
+from hansa.names import short_workload
+from hansa.v1 import workload_pb2, workload_service_pb2
 
 
 def plan_blocks(decision: workload_pb2.Decision, spec: workload_pb2.WorkloadSpec) -> list[Line | Table]:
@@ -94,3 +95,12 @@ def planned_zones(decision: workload_pb2.Decision) -> list[str]:
 def joined(zones: Sequence[str]) -> str:
     """Zones in a sentence."""
     return f"{', '.join(zones[:-1])} and {zones[-1]}" if len(zones) > 1 else "".join(zones)
+
+
+def preemption_lines(name: str, victims: Sequence[workload_service_pb2.Preemption]) -> list[Line]:
+    """Who would give way to a workload that finds no room; nothing if nobody would."""
+    told = [f"{short_workload(one.workload)} (priority {one.priority})" for one in victims]
+    zones = list(dict.fromkeys(one.zone for one in victims))
+    if not told:
+        return []
+    return [line(Styled(f"change: {name} would preempt ", "bold"), f"{joined(told)} in {joined(zones)}")]

@@ -8,6 +8,7 @@ from hansa.cli.documents import Cell, Document, Line, Styled, Table, line
 from hansa.cli.figures import age, cpu, date, euro_per_hour, memory, plural, power, rtt_ms
 from hansa.cli.output import enum_label
 from hansa.cli.view_decision import basis_cell
+from hansa.cli.view_upkeep import intake_label
 from hansa.names import short_zone
 from hansa.v1 import common_pb2, network_pb2, workload_service_pb2, zone_pb2
 
@@ -33,8 +34,9 @@ def zone_table(zones: Iterable[zone_pb2.Zone], now_ms: int, *, wide: bool) -> Do
 def _zone_row(zone: zone_pb2.Zone, now_ms: int, *, wide: bool) -> tuple[Cell, ...]:
     inventory = zone.inventory
     state = enum_label(zone, "state")
-    if inventory.cordoned and state == "AVAILABLE":
-        state = "CORDONED"
+    if state == "AVAILABLE":
+        intake = intake_label(zone.upkeep)
+        state = intake if intake != "OPEN" else "CORDONED" if inventory.cordoned else state
     country = _values(zone, (common_pb2.FACT_KIND_SITE_COUNTRY,))
     row: tuple[Cell, ...] = (
         short_zone(zone.name),

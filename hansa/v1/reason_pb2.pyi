@@ -92,6 +92,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """Every lawful path has a link that carries less than the traffic needs."""
     REASON_SPREAD_UNMET: _Reason.ValueType  # 34
     """No set of zones spreads the replicas as the request asks."""
+    REASON_ZONE_MAINTENANCE: _Reason.ValueType  # 37
+    """The zone's owner has announced maintenance, which a new workload would run into."""
+    REASON_ZONE_DRAINING: _Reason.ValueType  # 38
+    """The zone's owner is emptying the zone."""
+    REASON_ZONE_UNSTEADY: _Reason.ValueType  # 39
+    """The zone or its operator has come and gone repeatedly and is held down for a while."""
     REASON_HOLD_EXPIRED: _Reason.ValueType  # 40
     """The hold's lease ran out before it was confirmed."""
     REASON_OWNER_REFUSED: _Reason.ValueType  # 41
@@ -122,6 +128,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The agreement with the zone's owner does not offer this zone."""
     REASON_GRANT_INVALID: _Reason.ValueType  # 36
     """The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
+    REASON_PREEMPTED: _Reason.ValueType  # 59
+    """A workload of a higher priority has taken its place."""
     REASON_INVALID_FIELD: _Reason.ValueType  # 60
     """A field of the request is malformed."""
     REASON_REQUEST_ID_REUSED: _Reason.ValueType  # 61
@@ -222,6 +230,12 @@ REASON_BANDWIDTH_EXCEEDED: Reason.ValueType  # 33
 """Every lawful path has a link that carries less than the traffic needs."""
 REASON_SPREAD_UNMET: Reason.ValueType  # 34
 """No set of zones spreads the replicas as the request asks."""
+REASON_ZONE_MAINTENANCE: Reason.ValueType  # 37
+"""The zone's owner has announced maintenance, which a new workload would run into."""
+REASON_ZONE_DRAINING: Reason.ValueType  # 38
+"""The zone's owner is emptying the zone."""
+REASON_ZONE_UNSTEADY: Reason.ValueType  # 39
+"""The zone or its operator has come and gone repeatedly and is held down for a while."""
 REASON_HOLD_EXPIRED: Reason.ValueType  # 40
 """The hold's lease ran out before it was confirmed."""
 REASON_OWNER_REFUSED: Reason.ValueType  # 41
@@ -252,6 +266,8 @@ REASON_ZONE_NOT_OFFERED: Reason.ValueType  # 58
 """The agreement with the zone's owner does not offer this zone."""
 REASON_GRANT_INVALID: Reason.ValueType  # 36
 """The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
+REASON_PREEMPTED: Reason.ValueType  # 59
+"""A workload of a higher priority has taken its place."""
 REASON_INVALID_FIELD: Reason.ValueType  # 60
 """A field of the request is malformed."""
 REASON_REQUEST_ID_REUSED: Reason.ValueType  # 61

@@ -22,6 +22,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _OnPartition:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnPartitionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnPartition.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_PARTITION_UNSPECIFIED: _OnPartition.ValueType  # 0
+    """Not set: KEEP."""
+    ON_PARTITION_KEEP: _OnPartition.ValueType  # 1
+    """Where the instance is: it goes on, and the home operator waits for the owner to be heard again."""
+    ON_PARTITION_REPLACE: _OnPartition.ValueType  # 2
+    """Where the app team is: the owner stops the instance, and the home operator places the workload elsewhere."""
+
+class OnPartition(_OnPartition, metaclass=_OnPartitionEnumTypeWrapper):
+    """Which side goes on when the network splits."""
+
+ON_PARTITION_UNSPECIFIED: OnPartition.ValueType  # 0
+"""Not set: KEEP."""
+ON_PARTITION_KEEP: OnPartition.ValueType  # 1
+"""Where the instance is: it goes on, and the home operator waits for the owner to be heard again."""
+ON_PARTITION_REPLACE: OnPartition.ValueType  # 2
+"""Where the app team is: the owner stops the instance, and the home operator places the workload elsewhere."""
+Global___OnPartition: _TypeAlias = OnPartition  # noqa: Y015
+
 class _SpreadLevel:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -148,6 +172,9 @@ class WorkloadSpec(_message.Message):
     OBJECTIVE_FIELD_NUMBER: _builtins.int
     DATA_SOURCES_FIELD_NUMBER: _builtins.int
     PRICE_MILLIEUR_PER_HOUR_MAX_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    DISRUPTION_FIELD_NUMBER: _builtins.int
+    ON_PARTITION_FIELD_NUMBER: _builtins.int
     cpu_millis: _builtins.int
     """CPU of each replica, thousandths of a core."""
     memory_mib: _builtins.int
@@ -158,6 +185,8 @@ class WorkloadSpec(_message.Message):
     """Replicas, at most; 0 means the same as at least."""
     price_millieur_per_hour_max: _builtins.int
     """Largest price of the whole workload for an hour, thousandths of a euro; 0 is no bound."""
+    priority: _builtins.int
+    """Which workloads give way when there is no room, -1000 to 1000: of two, the one with the smaller number."""
     @_builtins.property
     def artefact(self) -> _common_pb2.ArtefactRef:
         """What to run."""
@@ -202,6 +231,14 @@ class WorkloadSpec(_message.Message):
     def data_sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___DataSource]:
         """Where data is read from or sent to, besides the users."""
 
+    @_builtins.property
+    def disruption(self) -> Global___Disruption:
+        """What others may do to it; absent means that it may be made to give way."""
+
+    @_builtins.property
+    def on_partition(self) -> Global___PartitionRule:
+        """What becomes of it when its home operator and the owner of its zone do not hear of one another; absent keeps it."""
+
     def __init__(
         self,
         *,
@@ -221,14 +258,69 @@ class WorkloadSpec(_message.Message):
         objective: Global___Objective | None = ...,
         data_sources: _abc.Iterable[Global___DataSource] | None = ...,
         price_millieur_per_hour_max: _builtins.int = ...,
+        priority: _builtins.int = ...,
+        disruption: Global___Disruption | None = ...,
+        on_partition: Global___PartitionRule | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "artefact", b"artefact", "latency", b"latency", "objective", b"objective", "preferences", b"preferences", "residency", b"residency", "service", b"service", "zones", b"zones"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "artefact", b"artefact", "disruption", b"disruption", "latency", b"latency", "objective", b"objective", "on_partition", b"on_partition", "preferences", b"preferences", "residency", b"residency", "service", b"service", "zones", b"zones"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "access", b"access", "artefact", b"artefact", "cpu_millis", b"cpu_millis", "data_sources", b"data_sources", "latency", b"latency", "memory_mib", b"memory_mib", "objective", b"objective", "preferences", b"preferences", "price_millieur_per_hour_max", b"price_millieur_per_hour_max", "replicas", b"replicas", "replicas_max", b"replicas_max", "residency", b"residency", "service", b"service", "spread", b"spread", "zones", b"zones"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "access", b"access", "artefact", b"artefact", "cpu_millis", b"cpu_millis", "data_sources", b"data_sources", "disruption", b"disruption", "latency", b"latency", "memory_mib", b"memory_mib", "objective", b"objective", "on_partition", b"on_partition", "preferences", b"preferences", "price_millieur_per_hour_max", b"price_millieur_per_hour_max", "priority", b"priority", "replicas", b"replicas", "replicas_max", b"replicas_max", "residency", b"residency", "service", b"service", "spread", b"spread", "zones", b"zones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkloadSpec: _TypeAlias = WorkloadSpec  # noqa: Y015
+
+@_typing.final
+class Disruption(_message.Message):
+    """What workloads of a higher priority may do to one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_AVAILABLE_FIELD_NUMBER: _builtins.int
+    NEVER_PREEMPTED_FIELD_NUMBER: _builtins.int
+    min_available: _builtins.int
+    """Replicas that answer must not become fewer than this by it."""
+    never_preempted: _builtins.bool
+    """Whether it never gives way."""
+    def __init__(
+        self,
+        *,
+        min_available: _builtins.int = ...,
+        never_preempted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["min_available", b"min_available", "never_preempted", b"never_preempted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Disruption: _TypeAlias = Disruption  # noqa: Y015
+
+@_typing.final
+class PartitionRule(_message.Message):
+    """Which side goes on when the network splits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTION_FIELD_NUMBER: _builtins.int
+    AFTER_MS_FIELD_NUMBER: _builtins.int
+    action: Global___OnPartition.ValueType
+    """Which."""
+    after_ms: _builtins.int
+    """How long the split must last for REPLACE, milliseconds; 0 means 30,000."""
+    def __init__(
+        self,
+        *,
+        action: Global___OnPartition.ValueType = ...,
+        after_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "after_ms", b"after_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartitionRule: _TypeAlias = PartitionRule  # noqa: Y015
 
 @_typing.final
 class ZoneBounds(_message.Message):

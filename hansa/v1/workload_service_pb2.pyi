@@ -74,6 +74,7 @@ class PlanWorkloadResponse(_message.Message):
     HYPOTHETICAL_FIELD_NUMBER: _builtins.int
     PRESENT_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
+    WOULD_PREEMPT_FIELD_NUMBER: _builtins.int
     current_zone: _builtins.str
     """Zone, "operator/zone", where the workload runs now or moves to; empty if nowhere. If there are several, the one
     that gets most of the requests.
@@ -94,6 +95,10 @@ class PlanWorkloadResponse(_message.Message):
     def present(self) -> _workload_pb2.Decision:
         """If it is, the decision in the world as it is."""
 
+    @_builtins.property
+    def would_preempt(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preemption]:
+        """Where no zone has room: which workloads of a lower priority would give way; empty if none would."""
+
     def __init__(
         self,
         *,
@@ -103,14 +108,49 @@ class PlanWorkloadResponse(_message.Message):
         hypothetical: _builtins.bool = ...,
         present: _workload_pb2.Decision | None = ...,
         record: _builtins.bytes = ...,
+        would_preempt: _abc.Iterable[Global___Preemption] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "present", b"present"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "current_zones", b"current_zones", "decision", b"decision", "hypothetical", b"hypothetical", "present", b"present", "record", b"record"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "current_zones", b"current_zones", "decision", b"decision", "hypothetical", b"hypothetical", "present", b"present", "record", b"record", "would_preempt", b"would_preempt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanWorkloadResponse: _TypeAlias = PlanWorkloadResponse  # noqa: Y015
+
+@_typing.final
+class Preemption(_message.Message):
+    """A workload that gives way to one of a higher priority."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKLOAD_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    workload: _builtins.str
+    """Resource name of the workload that gives way, "tenants/{tenant}/workloads/{workload}"."""
+    priority: _builtins.int
+    """Its priority."""
+    zone: _builtins.str
+    """"operator/zone"."""
+    claim: _builtins.str
+    """What it takes there."""
+    def __init__(
+        self,
+        *,
+        workload: _builtins.str = ...,
+        priority: _builtins.int = ...,
+        zone: _builtins.str = ...,
+        claim: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "priority", b"priority", "workload", b"workload", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Preemption: _TypeAlias = Preemption  # noqa: Y015
 
 @_typing.final
 class SubmitWorkloadRequest(_message.Message):

@@ -20,6 +20,42 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ZoneIntake:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ZoneIntakeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ZoneIntake.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ZONE_INTAKE_UNSPECIFIED: _ZoneIntake.ValueType  # 0
+    """Not set: open."""
+    ZONE_INTAKE_OPEN: _ZoneIntake.ValueType  # 1
+    """It does."""
+    ZONE_INTAKE_CORDONED: _ZoneIntake.ValueType  # 2
+    """It takes in nothing new; what runs there stays."""
+    ZONE_INTAKE_MAINTENANCE: _ZoneIntake.ValueType  # 3
+    """Maintenance is announced, which anything new would run into; what runs there stays for the time being."""
+    ZONE_INTAKE_DRAINING: _ZoneIntake.ValueType  # 4
+    """It takes in nothing new, and what runs there is to move away, the new instance first."""
+    ZONE_INTAKE_UNSTEADY: _ZoneIntake.ValueType  # 5
+    """It has come and gone repeatedly and is held down for a while; what runs there stays."""
+
+class ZoneIntake(_ZoneIntake, metaclass=_ZoneIntakeEnumTypeWrapper):
+    """Whether a zone takes in workloads."""
+
+ZONE_INTAKE_UNSPECIFIED: ZoneIntake.ValueType  # 0
+"""Not set: open."""
+ZONE_INTAKE_OPEN: ZoneIntake.ValueType  # 1
+"""It does."""
+ZONE_INTAKE_CORDONED: ZoneIntake.ValueType  # 2
+"""It takes in nothing new; what runs there stays."""
+ZONE_INTAKE_MAINTENANCE: ZoneIntake.ValueType  # 3
+"""Maintenance is announced, which anything new would run into; what runs there stays for the time being."""
+ZONE_INTAKE_DRAINING: ZoneIntake.ValueType  # 4
+"""It takes in nothing new, and what runs there is to move away, the new instance first."""
+ZONE_INTAKE_UNSTEADY: ZoneIntake.ValueType  # 5
+"""It has come and gone repeatedly and is held down for a while; what runs there stays."""
+Global___ZoneIntake: _TypeAlias = ZoneIntake  # noqa: Y015
+
 class _ZoneState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -145,6 +181,7 @@ class Zone(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
     HEARD_AT_MS_FIELD_NUMBER: _builtins.int
+    UPKEEP_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "operators/{operator}/zones/{zone}"."""
     state: Global___ZoneState.ValueType
@@ -165,6 +202,10 @@ class Zone(_message.Message):
     def facts(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Fact]:
         """Facts on site and legal control."""
 
+    @_builtins.property
+    def upkeep(self) -> Global___ZoneUpkeep:
+        """What its owner has decided on taking in workloads; absent means that it is open."""
+
     def __init__(
         self,
         *,
@@ -175,11 +216,82 @@ class Zone(_message.Message):
         state: Global___ZoneState.ValueType = ...,
         generation: _builtins.int = ...,
         heard_at_ms: _builtins.int = ...,
+        upkeep: Global___ZoneUpkeep | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["free", b"free", "inventory", b"inventory"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["free", b"free", "inventory", b"inventory", "upkeep", b"upkeep"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "free", b"free", "generation", b"generation", "heard_at_ms", b"heard_at_ms", "inventory", b"inventory", "name", b"name", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "free", b"free", "generation", b"generation", "heard_at_ms", b"heard_at_ms", "inventory", b"inventory", "name", b"name", "state", b"state", "upkeep", b"upkeep"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Zone: _TypeAlias = Zone  # noqa: Y015
+
+@_typing.final
+class ZoneUpkeep(_message.Message):
+    """What the owner of a zone has decided: whether it takes in new workloads, and whether those it has are to leave."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTAKE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    DUE_MS_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    intake: Global___ZoneIntake.ValueType
+    """As it is now."""
+    note: _builtins.str
+    """Why, in the owner's words."""
+    due_ms: _builtins.int
+    """By when the zone is to be empty, milliseconds since the Unix epoch, UTC; 0 is no such time."""
+    @_builtins.property
+    def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___MaintenanceWindow]:
+        """Maintenance that is announced or goes on, by its begin."""
+
+    def __init__(
+        self,
+        *,
+        intake: Global___ZoneIntake.ValueType = ...,
+        note: _builtins.str = ...,
+        due_ms: _builtins.int = ...,
+        windows: _abc.Iterable[Global___MaintenanceWindow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_ms", b"due_ms", "intake", b"intake", "note", b"note", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ZoneUpkeep: _TypeAlias = ZoneUpkeep  # noqa: Y015
+
+@_typing.final
+class MaintenanceWindow(_message.Message):
+    """A time during which a zone may not run anything."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    LEAD_MS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    from_ms: _builtins.int
+    """Begin, milliseconds since the Unix epoch, UTC."""
+    until_ms: _builtins.int
+    """End, likewise."""
+    lead_ms: _builtins.int
+    """How long before the begin what runs there starts to move away, milliseconds."""
+    note: _builtins.str
+    """Why, in the owner's words."""
+    def __init__(
+        self,
+        *,
+        from_ms: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+        lead_ms: _builtins.int = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_ms", b"from_ms", "lead_ms", b"lead_ms", "note", b"note", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaintenanceWindow: _TypeAlias = MaintenanceWindow  # noqa: Y015

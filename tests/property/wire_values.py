@@ -85,6 +85,16 @@ def inventories(draw: st.DrawFn) -> m.Inventory:
     )
 
 
+windows = st.builds(m.Window, times_ms, times_ms, st.integers(0, 604_800_000), st.text("ab ", max_size=9))
+upkeeps = st.builds(
+    m.Upkeep,
+    st.sampled_from(m.Intake),
+    st.text("ab ", max_size=9),
+    times_ms,
+    st.lists(windows, min_size=1, max_size=3).map(tuple),
+)
+
+
 @st.composite
 def zones(draw: st.DrawFn) -> m.Zone:
     inventory = draw(inventories())
@@ -96,6 +106,7 @@ def zones(draw: st.DrawFn) -> m.Zone:
         state=draw(st.sampled_from(m.ZoneState)),
         generation=draw(tokens),
         heard_at_ms=draw(times_ms),
+        upkeep=draw(st.just(m.Upkeep()) | upkeeps),
     )
 
 
@@ -255,6 +266,11 @@ sources = st.lists(
 ).map(tuple)
 
 
+partition_rules = st.just(m.PartitionRule()) | st.builds(
+    m.PartitionRule, st.just(m.OnPartition.REPLACE), st.integers(1_000, 604_800_000)
+)
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> m.WorkloadSpec:
     replicas = draw(st.integers(1, 1000))
@@ -279,6 +295,9 @@ def specs(draw: st.DrawFn) -> m.WorkloadSpec:
         objective=draw(objectives),
         data_sources=draw(sources),
         price_millieur_per_hour_max=draw(st.integers(0, 10**12)),
+        priority=draw(st.integers(-1000, 1000)),
+        disruption=m.Disruption(draw(st.integers(0, replicas)), draw(st.booleans())),
+        on_partition=draw(partition_rules),
     )
 
 

@@ -31,6 +31,7 @@ from hansa_control.domain.model import (
     ZoneId,
 )
 from hansa_control.domain.overlay import Overlay
+from hansa_control.domain.preempting import Candidate
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
@@ -185,6 +186,12 @@ def plan_out(
         hypothetical=present is not None,
         present=None if present is None else decision_out(present),
         record=record,
+    )
+
+
+def preempted_out(victim: Candidate) -> service_pb2.Preemption:
+    return service_pb2.Preemption(
+        workload=victim.workload, priority=victim.priority, zone=str(victim.zone), claim=victim.claim
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hansa.v1 import common_pb2, workload_pb2
 from hansa_control.adapters import codec_demand as demand
 from hansa_control.adapters import codec_fields as fields
+from hansa_control.adapters import codec_keeping as keeping
 from hansa_control.adapters.codec_residency import policy_in as policy_in
 from hansa_control.adapters.codec_residency import policy_out as policy_out
 from hansa_control.adapters.codec_zone import (
@@ -66,6 +67,9 @@ def spec_in(wire: workload_pb2.WorkloadSpec, path: str) -> WorkloadSpec:
         price_millieur_per_hour_max=fields.range_in(
             wire.price_millieur_per_hour_max, (0, PRICE_MILLIEUR_MAX), f"{path}.price_millieur_per_hour_max"
         ),
+        priority=fields.range_in(wire.priority, (-keeping.PRIORITY_MAX, keeping.PRIORITY_MAX), f"{path}.priority"),
+        disruption=keeping.disruption_in(wire.disruption, replicas, f"{path}.disruption"),
+        on_partition=keeping.on_partition_in(wire.on_partition, f"{path}.on_partition"),
     )
 
 
@@ -140,6 +144,9 @@ def spec_out(spec: WorkloadSpec) -> workload_pb2.WorkloadSpec:
         objective=demand.objective_out(spec.objective),
         data_sources=demand.data_sources_out(spec.data_sources),
         price_millieur_per_hour_max=spec.price_millieur_per_hour_max,
+        priority=spec.priority,
+        disruption=keeping.disruption_out(spec.disruption),
+        on_partition=keeping.on_partition_out(spec.on_partition),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hansa.v1 import common_pb2, instance_pb2, zone_pb2
 from hansa_control.adapters import codec_fields as fields
+from hansa_control.adapters.codec_upkeep import upkeep_in, upkeep_out, zone_name_in
 from hansa_control.domain.model import (
     AcceleratorPool,
     ArtefactRef,
@@ -19,8 +20,8 @@ from hansa_control.domain.model import (
     InstanceStatus,
     Inventory,
     ProbeTarget,
+    Upkeep,
     Zone,
-    ZoneId,
     ZoneState,
 )
 
@@ -246,21 +247,15 @@ def zone_in(wire: zone_pb2.Zone, path: str) -> Zone:
     free = capacity_in(wire.free, f"{path}.free")
     _within_pools(free, inventory.pools, f"{path}.free")
     return Zone(
-        id=_zone_name_in(wire.name, f"{path}.name"),
+        id=zone_name_in(wire.name, f"{path}.name"),
         inventory=inventory,
         free=free,
         facts=facts_in(wire.facts, f"{path}.facts"),
         state=ZONE_STATES.read(wire.state, f"{path}.state"),
         generation=fields.range_in(wire.generation, (0, 2**63 - 1), f"{path}.generation"),
         heard_at_ms=fields.time_ms_in(wire.heard_at_ms, f"{path}.heard_at_ms"),
+        upkeep=upkeep_in(wire.upkeep, f"{path}.upkeep") if wire.HasField("upkeep") else Upkeep(),
     )
-
-
-def _zone_name_in(name: str, path: str) -> ZoneId:
-    parts = name.split("/")
-    if len(parts) != 4 or parts[0] != "operators" or parts[2] != "zones":
-        raise fields.refused(path, 'is not a zone name ("operators/OPERATOR/zones/ZONE")')
-    return ZoneId(fields.name_in(parts[1], path), fields.name_in(parts[3], path))
 
 
 def zone_out(zone: Zone) -> zone_pb2.Zone:
@@ -272,6 +267,7 @@ def zone_out(zone: Zone) -> zone_pb2.Zone:
         state=ZONE_STATES.out(zone.state),
         generation=zone.generation,
         heard_at_ms=zone.heard_at_ms,
+        upkeep=None if zone.upkeep == Upkeep() else upkeep_out(zone.upkeep),
     )
 
 

@@ -18,6 +18,8 @@ from hansa.v1 import (
     usage_service_pb2_grpc,
     workload_service_pb2,
     workload_service_pb2_grpc,
+    zone_service_pb2,
+    zone_service_pb2_grpc,
 )
 from hansa_control.adapters.grpc_agents import AgentServicer
 from hansa_control.adapters.grpc_partners import FederationServicer
@@ -25,6 +27,7 @@ from hansa_control.adapters.grpc_partnerships import PartnerServicer
 from hansa_control.adapters.grpc_server import Listener
 from hansa_control.adapters.grpc_usage import UsageServicer
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
+from hansa_control.adapters.grpc_zones import ZoneServicer
 
 
 class ApiServicers(NamedTuple):
@@ -33,17 +36,19 @@ class ApiServicers(NamedTuple):
     workloads: WorkloadServicer
     usage: UsageServicer
     partners: PartnerServicer
+    zones: ZoneServicer
 
 
 def api_listener(address: str, client_ca_pem: bytes, servicers: ApiServicers) -> Listener:
     """For app teams, and for the people who run the operator."""
-    files = (workload_service_pb2, usage_service_pb2, partner_service_pb2)
+    files = (workload_service_pb2, usage_service_pb2, partner_service_pb2, zone_service_pb2)
     names = tuple(service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values())
 
     def add(server: grpc.aio.Server) -> None:
         workload_service_pb2_grpc.add_WorkloadServiceServicer_to_server(servicers.workloads, server)
         usage_service_pb2_grpc.add_UsageServiceServicer_to_server(servicers.usage, server)
         partner_service_pb2_grpc.add_PartnerServiceServicer_to_server(servicers.partners, server)
+        zone_service_pb2_grpc.add_ZoneServiceServicer_to_server(servicers.zones, server)
 
     return Listener("api", address, client_ca_pem, names, add)
 

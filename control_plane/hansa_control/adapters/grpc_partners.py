@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -102,7 +103,7 @@ class FederationServicer(federation_service_pb2_grpc.FederationServiceServicer):
         if hello is not None:
             await stream.send(*link.receive(hello))
             await first_to_end(
-                _read(link, request_iterator, stream),
+                _read(link, _heard(request_iterator, partial(self._owner.heard_home, home)), stream),
                 _push(link, stream, self._partners.offers_signal),
                 self._beat(link, stream),
             )
@@ -117,6 +118,15 @@ class FederationServicer(federation_service_pb2_grpc.FederationServiceServicer):
         home = self._peers.peer(context, Role.CONTROL_PLANE).operator
         self._rates.take(home)
         return home
+
+
+async def _heard(
+    messages: AsyncIterator[federation_pb2.OffersRequest], hear: Callable[[], None]
+) -> AsyncIterator[federation_pb2.OffersRequest]:
+    """The messages, of each of which note is taken before it is read."""
+    async for message in messages:
+        hear()
+        yield message
 
 
 async def _read(

@@ -41,7 +41,11 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         self._authorise(context, plan.workload)
         if plan.overlay is None:
             decision, current = await self._workloads.plan(plan.workload, plan.spec)
-            return codec.plan_out(decision, current, record=await self._record(decision, plan))
+            answer = codec.plan_out(decision, current, record=await self._record(decision, plan))
+            answer.would_preempt.extend(
+                codec.preempted_out(one) for one in self._workloads.would_preempt(plan.workload, plan.spec, decision)
+            )
+            return answer
         found = await self._workloads.plan_under(plan.overlay, plan.workload, plan.spec)
         record = await self._record(found.decision, plan)
         return codec.plan_out(found.decision, found.current, found.present, record)
@@ -137,12 +141,12 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         return codec.delete_out(deleted)
 
     async def ListZones(self, request: service_pb2.ListZonesRequest, context: Any) -> service_pb2.ListZonesResponse:
-        self._peers.peer(context, Role.TENANT)
+        self._tenant_or_operator(context)
         page = codec.page_in(request)
         return codec.zones_out(self._queries.zones(page.after, page.limit + 1), page.limit)
 
     async def GetNetwork(self, request: service_pb2.GetNetworkRequest, context: Any) -> service_pb2.GetNetworkResponse:
-        self._peers.peer(context, Role.TENANT)
+        self._tenant_or_operator(context)
         seen = self._queries.network()
         return codec.network_out((seen.nodes, seen.links), seen.probes, seen.generation)
 

@@ -31,12 +31,14 @@ from hansa_control.application.ports import (
     StoreFailed,
     Worker,
 )
+from hansa_control.application.preempting import Preempter
 from hansa_control.application.promises import Promises
 from hansa_control.application.queries import Queries
 from hansa_control.application.reconcile import Reconciler
 from hansa_control.application.settings import Settings
 from hansa_control.application.settlement import Settlement
 from hansa_control.application.state import State
+from hansa_control.application.upkeeping import UpkeepDesk
 from hansa_control.application.usage_ports import UsageSource
 from hansa_control.application.workloads import Workloads
 from hansa_control.application.world import World
@@ -120,7 +122,12 @@ class ControlPlane:
         self.queries = Queries(self.state, self.world, self.journal, self.decider)
         self.promises = Promises(settings, (self.state, self.world), self._clock)
         self.grants = GrantDesk(settings, self.state, self._clock, surroundings.seals)
+        self.preempter = Preempter(settings, (self.state, self.journal, self.world), self.laws, self._clock)
+        self.workloads.preempter = self.preempter
         self.reconciler = self._reconciler(surroundings.partners)
+        self._is_freed = False
+        self.upkeep = UpkeepDesk(settings.operator, (self.state, self.world), self._clock)
+        self._drained: frozenset[ZoneId] = frozenset()
         self._next_law_check_ms = 0
         self._wire()
 
@@ -135,21 +142,47 @@ class ControlPlane:
             (self.state, self.journal, self.world),
             (self.decider, placer),
             (self._clock, self._ids),
+            self.preempter,
         )
 
     def _wire(self) -> None:
         self.owner.on_own_claim = self.reconciler.wake_claim
+        self.owner.on_freed = self._freed
         self.owner.on_orders = self.agents.notify_orders
+        self.upkeep.on_changed = self._upkeep_changed
         self.agents.on_zone_changed = self._zone_changed
         self.partners.on_claim = self.reconciler.wake_claim
         self.partners.on_claim_gone = self.reconciler.claim_gone
         self.partners.on_claims_changed = self.settlement.wake
-        self.reconciler.on_claim_lost = lambda zone: self.promises.broken(zone.operator, Breach.CLAIM_LOST)
+        self.reconciler.observer.on_claim_lost = lambda zone: self.promises.broken(zone.operator, Breach.CLAIM_LOST)
         self.partners.on_partner_changed = self._partner_changed
         self.workloads.on_change = lambda workload: self.reconciler.wake(str(workload))
 
     def _zone_changed(self, zone: ZoneId) -> None:
         self.reconciler.wake_waiting()
+
+    def _freed(self, zone: str) -> None:
+        """Whoever it was freed for is looked at now, all others that wait at the next tick, together."""
+        self._is_freed = True
+        for workload in self.preempter.waiting_for(zone):
+            self.reconciler.wake(workload)
+
+    def _wake_for_freed(self) -> None:
+        if self._is_freed:
+            self._is_freed = False
+            self.reconciler.wake_waiting()
+
+    def _upkeep_changed(self, zone: ZoneId) -> None:
+        self.owner.changed.notify()
+        self._wake_where_drained()
+        self.reconciler.wake_waiting()
+
+    def _wake_where_drained(self) -> None:
+        """Whoever runs in a zone that is to be emptied from now on, or is so no longer, gets a look."""
+        drained = self.world.drained_zones()
+        if drained != self._drained:
+            changed, self._drained = drained ^ self._drained, drained
+            self.reconciler.wake_in(changed)
 
     def _partner_changed(self, owner: str) -> None:
         self.reconciler.wake_waiting()
@@ -168,6 +201,7 @@ class ControlPlane:
         self.owner.renew_after_restart()
         self.settlement.recover()
         self.agreements.tick()
+        self.upkeep.recover()
         self.reconciler.recover()
         self.partners.give_up_strangers()
         await self.state.commit()
@@ -189,6 +223,13 @@ class ControlPlane:
             self.agreements.tick()
             self.promises.tick()
             self.owner.expire_holds()
+            self.upkeep.tick()
+            self.owner.stop_where_home_is_cut_off()
+            if self.world.release_held_down():
+                self.owner.changed.notify()
+                self.reconciler.wake_waiting()
+            self._wake_where_drained()
+            self._wake_for_freed()
             self.reconciler.tick()
             self.settlement.tick()
             self._check_law()

@@ -72,6 +72,10 @@ class Decider:
         request = self._request(spec, exclude, current_zones(workload) - set(exclude))
         return self._decide(request, self._world.snapshot())
 
+    def decide_part(self, part: WorkloadSpec, exclude: Collection[ZoneId]) -> Decision:
+        """Where one part of a workload in several zones may go; the part is under the law already."""
+        return self._decide(self._request(part, exclude, frozenset()), self._world.snapshot())
+
     def better_zones(self, workload: Workload, exclude: Collection[ZoneId]) -> frozenset[ZoneId]:
         """Zones that would take a workload now and are of a better tier of its preferences than where it runs."""
         current = current_zones(workload)

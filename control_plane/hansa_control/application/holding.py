@@ -48,13 +48,18 @@ _HOLD_IS_GONE = frozenset({Reason.HOLD_EXPIRED, Reason.NOT_FOUND, Reason.FENCED}
 
 
 class Part(NamedTuple):
-    """What one zone is asked for, with what is kept of it in the placement."""
+    """What one zone is asked for, with what is kept of it in the placement.
+
+    batch is the one that it joins, 0 a new one, and batch_parts how many parts that was planned with.
+    """
 
     zone: ZoneId
     spec: WorkloadSpec
     share_permille: tuple[int, ...]
     latencies: tuple[AccessLatency, ...]
     pool: str
+    batch: int = 0
+    batch_parts: int = 0
 
 
 class Tried(NamedTuple):
@@ -103,7 +108,8 @@ class Holder:
             statuses = [await self._confirm(workload, one, grant) for one, grant in zip(parts, held, strict=True)]
         except RefusedHere as refusal:
             failed = claims[[part.zone for part in parts].index(refusal.zone)]
-            workload = await self._undo(workload, claims[: len(held) + 1], failed, refusal)
+            asked = frozenset(claims[: len(held) + 1])
+            workload = await self._undo(workload, {claim: claim in asked for claim in claims}, failed, refusal)
             return Tried(workload, refusal.rejections, min(len(held) + 1, len(parts)))
         for claim, one, status in zip(claims, held, statuses, strict=True):
             workload = self._granted(workload, claim, one.grant, status)
@@ -164,7 +170,7 @@ class Holder:
             raise OwnerUnreachable(f"no way to {zone.operator}", was_asked=False)
         return owner
 
-    async def _undo(self, workload: Workload, asked: list[str], failed: str, refusal: RefusedHere) -> Workload:
+    async def _undo(self, workload: Workload, asked: Mapping[str, bool], failed: str, refusal: RefusedHere) -> Workload:
         """Nothing is kept of a batch that was refused: what was not asked for is forgotten, what may be held or started
         somewhere is given back. What cannot be given back now stays, to be given back later.
         """
@@ -173,11 +179,10 @@ class Holder:
         else:
             reason = refusal.rejections[0].reason
             self._journal.warning(workload.id, "HoldFailed", f"{refusal.zone}: {reason}: {refusal.why}")
-        batch = _placement(workload, failed).batch
         known = {failed} if refusal.is_known else set()
-        kept = tuple(p for p in workload.placements if p.batch != batch or (p.claim in asked and p.claim not in known))
+        kept = tuple(p for p in workload.placements if asked.get(p.claim, True) and p.claim not in known)
         workload = self._journal.record(replace(workload, placements=kept))
-        for claim in [p.claim for p in kept if p.batch == batch]:
+        for claim in [p.claim for p in kept if p.claim in asked]:
             message = refusal.why if claim == failed else f"given back: {refusal.zone} has no part of the plan"
             workload = self._give_up(workload, claim, message)
             if claim != failed or refusal.is_held:
@@ -223,9 +228,9 @@ class Holder:
                 endpoint_ca_pem=self._endpoint_ca(part.zone.operator),
                 pool=part.pool,
                 generation=workload.generation,
-                batch=batch,
+                batch=part.batch or batch,
                 share_permille=part.share_permille,
-                batch_parts=len(parts),
+                batch_parts=part.batch_parts or len(parts),
             )
             for claim, part in zip(claims, parts, strict=True)
         )

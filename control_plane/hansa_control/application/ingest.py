@@ -92,6 +92,8 @@ class AgentIngest:
 
     def _zone_back(self, zone: str, before: AgentSession) -> None:
         self._owner.on_zone_back(zone)
+        if before.state is SessionState.LOST:
+            self._world.came_back(zone)
         self._zone_changed(zone)
         if before.state is SessionState.LOST:
             # Nobody probed it any more; everybody is to do so again.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from hansa_control.application.agreements import AgreementDesk
+from hansa_control.application.cut_off import CutOff
 from hansa_control.application.lawbook import LawDesk
 from hansa_control.application.metering import Meter
 from hansa_control.application.ports import Clock, HoldRequest, RefusalError, Refused, Seals
@@ -57,12 +58,14 @@ class OwnerService:
         self.meter = Meter(settings.operator, self._state, clock)
         self.changed = Signal()
         self.on_own_claim: Callable[[str], None] = lambda claim: None
+        self.on_freed: Callable[[str], None] = lambda zone: None
         self.on_orders: Callable[[str], None] = lambda zone: None
         self._orders_held: dict[str, frozenset[str]] = {}
         self._open_holds: set[str] = set()
         self._ordered_from: dict[str, int] = {}
         self.agreements.on_changed = self.changed.notify
         self.agreements.on_ended = self.release_all
+        self._cut_off = CutOff(settings.operator, clock)
 
     # --- what home operators ask ---
 
@@ -71,6 +74,7 @@ class OwnerService:
 
         A grant is signed once it is durable, as of that moment: one that is asked for again has the lease that is left.
         """
+        self.heard_home(home)
         outcome = self.hold_in_memory(home, request)
         await self._state.commit()
         return self._sealed(home, request, outcome) if isinstance(outcome, HoldGrant) else outcome
@@ -251,6 +255,22 @@ class OwnerService:
             if claim.state is ClaimState.LOST:
                 self._put(replace(ledger.advance(claim, ClaimEvent.ZONE_BACK), message="the zone is heard again"))
 
+    # --- when the network splits ---
+
+    def heard_home(self, home: str) -> None:
+        """A home operator has said something; ``stop_where_home_is_cut_off`` counts from here."""
+        self._cut_off.heard(home)
+
+    def stop_where_home_is_cut_off(self) -> None:
+        """Gives up claims whose home operator goes on without them, since it has not been heard for as long as their
+        rule says. The home operator waits for longer than that before it places them elsewhere.
+        """
+        for claim, silence_ms in list(self._cut_off.overdue()):
+            if claim.state in _ORDERED:
+                message = f"cut off: {claim.home} has not been heard for {silence_ms // 1_000} s"
+                self._put(replace(ledger.advance(claim, ClaimEvent.RELEASE), message=message))
+                self.on_orders(claim.zone)
+
     # --- time and orders ---
 
     def expire_holds(self) -> None:
@@ -265,6 +285,7 @@ class OwnerService:
         """Monotonic time began anew: every open hold gets a full lease, so that nothing is oversold."""
         until_ms = self._clock.monotonic_ms() + self._settings.hold_lease_ms
         for claim in list(self._state.claims.values()):
+            self._cut_off.note(claim, is_held=ledger.holds_capacity(claim.state))
             if claim.state is ClaimState.HELD:
                 self._put(replace(claim, lease_until_ms=until_ms))
 
@@ -285,8 +306,10 @@ class OwnerService:
         self._world.put_claim(claim)
         self.meter.observe(claim)
         key = claim_key(claim.home, claim.name)
+        self._cut_off.note(claim, is_held=ledger.holds_capacity(claim.state))
         if not ledger.holds_capacity(claim.state):
             self._ordered_from.pop(key, None)
+            self.on_freed(claim.zone)
         if claim.state is ClaimState.HELD:
             self._open_holds.add(key)
         else:

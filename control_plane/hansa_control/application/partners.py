@@ -274,6 +274,8 @@ class PartnerIngest:
         after = machine.advance(held, event)
         if after != held:
             self._state.put(Table.FEDERATION, federation_key(self._settings.operator, owner), after)
+            if (held.state, after.state) == (FederationState.STALE, FederationState.ACTIVE):
+                self._world.came_back(f"{owner}>")
             self._partner_changed(owner)
 
     def _partner_changed(self, owner: str) -> None:

@@ -31,6 +31,7 @@ from hansa_control.domain.model import (
 from hansa_control.domain.reputation import Reputation
 from hansa_control.domain.seals import Seal, Signed
 from hansa_control.domain.two_books import Asked
+from hansa_control.domain.upkeep import UpkeepAsked
 from hansa_control.domain.usage import UsageLine
 
 AdvertBody = Inventory | Fact | ProbeResult | InstanceStatus
@@ -92,6 +93,7 @@ class Table(StrEnum):
     ASKED = "asked"
     GRANT = "grant"
     REPUTATION = "reputation"
+    UPKEEP = "upkeep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ Record = (
     | Asked
     | StoredGrant
     | Reputation
+    | UpkeepAsked
 )
 
 RECORD_TYPES: Mapping[Table, type] = {
@@ -177,6 +180,7 @@ RECORD_TYPES: Mapping[Table, type] = {
     Table.ASKED: Asked,
     Table.GRANT: StoredGrant,
     Table.REPUTATION: Reputation,
+    Table.UPKEEP: UpkeepAsked,
 }
 
 

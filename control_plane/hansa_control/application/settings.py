@@ -25,6 +25,8 @@ class Settings:
     retry_ms_max: int = 15_000
     failed_zone_pause_ms: int = 60_000
     fail_back_after_ms: int = 60_000
+    linger_ms: int = 0
+    nomination_ms: int = 60_000
     choices_tried_max: int = 8
     placing_deadline_ms: int = 6_000
     choices_evidenced_max: int = 3

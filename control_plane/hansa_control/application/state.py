@@ -32,6 +32,7 @@ from hansa_control.application.usage_ports import Enter, LineQuery, Strike
 from hansa_control.domain.model import Claim, Event, Federation, Workload
 from hansa_control.domain.reputation import Reputation
 from hansa_control.domain.two_books import Asked
+from hansa_control.domain.upkeep import UpkeepAsked
 from hansa_control.domain.usage import UsageLine
 
 R = TypeVar("R")
@@ -104,6 +105,10 @@ class State:
     @property
     def reputations(self) -> Mapping[str, Reputation]:
         return self._typed(Table.REPUTATION, Reputation)
+
+    @property
+    def upkeep(self) -> Mapping[str, UpkeepAsked]:
+        return self._typed(Table.UPKEEP, UpkeepAsked)
 
     def _typed(self, table: Table, record_type: type[R]) -> Mapping[str, R]:
         return cast(Mapping[str, R], self._tables[table])

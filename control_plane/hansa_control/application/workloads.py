@@ -10,6 +10,7 @@ from hansa_control.application.deciding import Decider
 from hansa_control.application.expectations import Expectations
 from hansa_control.application.journal import Journal
 from hansa_control.application.ports import Clock, IdSource, RefusalError, StoredRequest, Table
+from hansa_control.application.preempting import Preempter
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.domain import lifecycle
@@ -25,6 +26,7 @@ from hansa_control.domain.model import (
     WorkloadState,
 )
 from hansa_control.domain.overlay import Overlay
+from hansa_control.domain.preempting import Candidate
 from hansa_control.domain.record import DecisionRecord
 from hansa_control.domain.sharing import shares_now
 
@@ -60,6 +62,7 @@ class Workloads:
         self._expectations = Expectations()
         self._clock, self._ids = sources
         self.on_change: Callable[[WorkloadId], None] = lambda workload: None
+        self.preempter: Preempter | None = None
 
     async def plan(self, workload: WorkloadId, spec: WorkloadSpec) -> tuple[Decision, Current]:
         """The decision of this moment, as if the workload's present placements were free; and where it runs."""
@@ -68,6 +71,13 @@ class Workloads:
         decision = self._decided(workload, spec)
         self._expectations.remember(workload, spec, decision)
         return decision, current_of(held)
+
+    def would_preempt(self, workload: WorkloadId, spec: WorkloadSpec, decision: Decision) -> tuple[Candidate, ...]:
+        """Who would give way to a workload for which a plan has found no room; nobody if it has, or none would do."""
+        if decision.choices or self.preempter is None:
+            return ()
+        planned = self.preempter.plan(str(workload), self._decider.laws.checked(spec, workload.tenant))
+        return planned.victims if planned else ()
 
     async def plan_under(self, overlay: Overlay, workload: WorkloadId, spec: WorkloadSpec) -> WhatIf:
         """The decision in a world that is other than it is, beside that of this moment. Nothing expects it later."""

@@ -13,6 +13,7 @@ from hansa_control.application.joined_network import JoinedNetwork
 from hansa_control.application.ports import Clock, StoredOffer, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
+from hansa_control.application.steadiness import Steadiness
 from hansa_control.domain import agent_session, ledger
 from hansa_control.domain.agent_session import AgentSession, SessionState
 from hansa_control.domain.agreement import ENDING
@@ -23,10 +24,12 @@ from hansa_control.domain.model import (
     Fact,
     FederationState,
     InstanceStatus,
+    Intake,
     Inventory,
     NetworkLink,
     NetworkNode,
     ProbeResult,
+    Upkeep,
     Zone,
     ZoneId,
     ZoneState,
@@ -83,6 +86,11 @@ class World:
         self._partner_zones: tuple[Zone, ...] | None = None
         self._generation = 0
         self._held_against: tuple[tuple[str, int], ...] = ()
+        self.steadiness = Steadiness(clock)
+        self._began_ms = clock.monotonic_ms()
+        self._partner_heard_ms: dict[str, int] = {}
+        self._upkeep: dict[str, Upkeep] = {}
+        self._partners_drained: tuple[tuple[Zone, ...], frozenset[ZoneId]] = ((), frozenset())
         self.instances: dict[str, dict[str, InstanceStatus]] = {}
 
     def recover(self) -> None:
@@ -135,6 +143,51 @@ class World:
             self._state.delete(Table.CLAIM, key)
             claims.pop(key, None)
         self.touch(claim.zone)
+
+    def set_upkeep(self, zone: str, upkeep: Upkeep) -> bool:
+        """What is decided on a zone's taking in workloads, as it is now; whether it was another before."""
+        if self._upkeep.get(zone, Upkeep()) == upkeep:
+            return False
+        self._upkeep[zone] = upkeep
+        self.touch(zone)
+        return True
+
+    def upkeep(self, zone: str) -> Upkeep:
+        """What is decided on a zone's taking in workloads, as it is now."""
+        return self.steadiness.seen(zone, self._upkeep.get(zone, Upkeep()))
+
+    def came_back(self, name: str) -> None:
+        """A zone of the operator's own, or a partner ("operator>"), was given up and is heard again."""
+        self.steadiness.came_back(name)
+        self._touch_named(name)
+
+    def release_held_down(self) -> bool:
+        """Whoever was held down for coming and going counts again when its time is over; whether anybody does."""
+        over = self.steadiness.released()
+        for name in over:
+            self._touch_named(name)
+        return bool(over)
+
+    def _touch_named(self, name: str) -> None:
+        if name.endswith(">"):
+            self.touch_partners()
+        else:
+            self.touch(name)
+
+    def unheard_ms(self, operator: str) -> int:
+        """For how long a partner has not been heard; after a start, since then."""
+        return self._clock.monotonic_ms() - self._partner_heard_ms.get(operator, self._began_ms)
+
+    def drained_zones(self) -> frozenset[ZoneId]:
+        """Zones, own and offered, whose owner wants them empty."""
+        operator = self.settings.operator
+        own = {ZoneId(operator, zone) for zone, one in self._upkeep.items() if one.intake is Intake.DRAINING}
+        zones, theirs = self._partners_drained
+        if zones is not self.partner_zones():
+            zones = self.partner_zones()
+            theirs = frozenset(zone.id for zone in zones if zone.upkeep.intake is Intake.DRAINING)
+            self._partners_drained = zones, theirs
+        return theirs | own
 
     def touch(self, zone: str) -> None:
         """The zone is to be looked at afresh by the next snapshot."""
@@ -216,6 +269,7 @@ class World:
             state=_ZONE_STATE[session.state] if session else ZoneState.LOST,
             generation=before.generation if before else 1,
             heard_at_ms=0,
+            upkeep=self.upkeep(zone),
         )
         if before is None or before == seen:
             return before or seen
@@ -235,7 +289,10 @@ class World:
         federation = self._state.federations.get(federation_key(self.settings.operator, operator))
         is_heard = federation is not None and federation.state is FederationState.ACTIVE
         state = state_under(federation.standing, zone.state) if federation and is_heard else ZoneState.STALE
-        return zone if state is zone.state else replace(zone, state=state)
+        upkeep = self.steadiness.seen(f"{operator}>", zone.upkeep)
+        if state is zone.state and upkeep is zone.upkeep:
+            return zone
+        return replace(zone, state=state, upkeep=upkeep)
 
     def is_to_be_left(self, operator: str) -> bool:
         """Whether what runs at an operator must go elsewhere, since the agreement with it is ending."""
@@ -249,6 +306,7 @@ class World:
 
     def heard_partner(self, operator: str) -> None:
         self._heard_wall_ms[f"{operator}>"] = self._clock.wall_ms()
+        self._partner_heard_ms[operator] = self._clock.monotonic_ms()
 
     def probes(self) -> tuple[ProbeResult, ...]:
         """What the operator's own agents measured, ordered by source and target."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa_control.domain.containers import Memo
-from hansa_control.domain.model import AcceleratorPool, Zone, ZoneState
+from hansa_control.domain.model import AcceleratorPool, Intake, Zone, ZoneState
 
 STATES = tuple(ZoneState)
 STANDING_KEPT_MAX = 4_000
@@ -86,7 +86,7 @@ def build_columns(zones: Sequence[Zone]) -> Columns:
         cpu_free_millis=_array([zone.free.cpu_millis for zone in kept]),
         memory_free_mib=_array([zone.free.memory_mib for zone in kept]),
         devices_free=_array([n for zone in kept for n in _devices_free(zone)]),
-        cordoned=_array([int(zone.inventory.cordoned) for zone in kept]) > 0,
+        cordoned=_array([int(_is_closed(zone)) for zone in kept]) > 0,
     )
 
 
@@ -155,8 +155,15 @@ def owned_by(columns: Columns, operator: str) -> NDArray[np.bool_]:
     return np.asarray(standing.operator_of == standing.owners.index(operator))
 
 
+def _is_closed(zone: Zone) -> bool:
+    """Whether its agent or its owner says that the zone takes in nothing new."""
+    return zone.inventory.cordoned or zone.upkeep.intake is not Intake.OPEN
+
+
 def _stands_alike(before: Zone, after: Zone) -> bool:
     same_facts = before.facts is after.facts or before.facts == after.facts
+    if before.upkeep is not after.upkeep and before.upkeep != after.upkeep:
+        return False
     return same_facts and (before.inventory is after.inventory or before.inventory == after.inventory)
 
 

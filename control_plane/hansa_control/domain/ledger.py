@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
-from functools import reduce
 from types import MappingProxyType
 
-from hansa_control.domain.capacity import NOTHING, add, capacity_of, count_of
+from hansa_control.domain.capacity import capacity_of, count_of
 from hansa_control.domain.model import Capacity, Claim, ClaimState
 from hansa_control.domain.transitions import Table
 
@@ -106,7 +105,15 @@ def holds_capacity(state: ClaimState) -> bool:
 
 def used(claims: Iterable[Claim]) -> Capacity:
     """What the claims that hold capacity take together."""
-    return reduce(add, (claim.amount for claim in claims if holds_capacity(claim.state)), NOTHING)
+    cpu_millis = memory_mib = 0
+    pools: dict[str, int] = {}
+    for claim in claims:
+        if holds_capacity(claim.state):
+            cpu_millis += claim.amount.cpu_millis
+            memory_mib += claim.amount.memory_mib
+            for pool, count in claim.amount.accelerators:
+                pools[pool] = pools.get(pool, 0) + count
+    return capacity_of(cpu_millis, memory_mib, pools)
 
 
 def free(total: Capacity, claims: Iterable[Claim]) -> Capacity:

@@ -63,10 +63,19 @@ from hansa_control.domain.spec import (
     DataSource as DataSource,
 )
 from hansa_control.domain.spec import (
+    Disruption as Disruption,
+)
+from hansa_control.domain.spec import (
     LatencyBudget as LatencyBudget,
 )
 from hansa_control.domain.spec import (
     Objective as Objective,
+)
+from hansa_control.domain.spec import (
+    OnPartition as OnPartition,
+)
+from hansa_control.domain.spec import (
+    PartitionRule as PartitionRule,
 )
 from hansa_control.domain.spec import (
     Preferences as Preferences,
@@ -120,6 +129,9 @@ from hansa_control.domain.zones import (
     FactKind as FactKind,
 )
 from hansa_control.domain.zones import (
+    Intake as Intake,
+)
+from hansa_control.domain.zones import (
     Inventory as Inventory,
 )
 from hansa_control.domain.zones import (
@@ -142,6 +154,12 @@ from hansa_control.domain.zones import (
 )
 from hansa_control.domain.zones import (
     RoundTrip as RoundTrip,
+)
+from hansa_control.domain.zones import (
+    Upkeep as Upkeep,
+)
+from hansa_control.domain.zones import (
+    Window as Window,
 )
 from hansa_control.domain.zones import (
     Zone as Zone,

@@ -10,11 +10,14 @@ from hansa_control.domain.columns import STATES, Columns
 from hansa_control.domain.filters import Ints, Mask, Question, inventory_of, rejected
 from hansa_control.domain.model import (
     ConstraintResult,
+    Intake,
     Reason,
     Rejection,
+    Zone,
     ZoneState,
 )
 from hansa_control.domain.near_names import NearNames
+from hansa_control.domain.units import format_utc_minute
 
 ZONE_STATE = "ZoneState"
 ARTEFACT = "ArtefactAllowed"
@@ -43,8 +46,9 @@ class State:
                 reason = STATE_REASON[self._columns.zones[row].state]
                 yield rejected(self._columns, row, reason, self._result(row))
             if self._columns.cordoned[row]:
-                result = ConstraintResult(ZONE_STATE, "cordoned", "not cordoned", self._heard(row))
-                yield rejected(self._columns, row, Reason.ZONE_CORDONED, result)
+                reason, measured, bound = _closed(self._columns.zones[row])
+                result = ConstraintResult(ZONE_STATE, measured, bound, self._heard(row))
+                yield rejected(self._columns, row, reason, result)
 
     def passed(self, row: int) -> Iterable[ConstraintResult]:
         """That the zone is heard."""
@@ -57,6 +61,22 @@ class State:
     def _heard(self, row: int) -> str:
         zone = self._columns.zones[row]
         return f"generation {zone.generation} of {zone.id}"
+
+
+def _closed(zone: Zone) -> tuple[Reason, str, str]:
+    """Reason, what is found and what is asked of a zone that takes in nothing new; what its owner says counts first."""
+    upkeep = zone.upkeep
+    note = f": {upkeep.note}" if upkeep.note else ""
+    if upkeep.intake is Intake.DRAINING:
+        due = f", to be empty by {format_utc_minute(upkeep.due_ms)}" if upkeep.due_ms else ""
+        return Reason.ZONE_DRAINING, f"being drained{due}{note}", "not drained"
+    if upkeep.intake is Intake.MAINTENANCE:
+        window = upkeep.windows[0]
+        when = f"{format_utc_minute(window.from_ms)} to {format_utc_minute(window.until_ms)}"
+        return Reason.ZONE_MAINTENANCE, f"maintenance {when}{note}", "no maintenance announced"
+    if upkeep.intake is Intake.UNSTEADY:
+        return Reason.ZONE_UNSTEADY, f"held down until {format_utc_minute(upkeep.due_ms)}{note}", "steady"
+    return Reason.ZONE_CORDONED, f"cordoned{note}", "not cordoned"
 
 
 def _gone(columns: Columns) -> tuple[Mask, Mask]:

@@ -135,6 +135,29 @@ class DataSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Disruption:
+    """What workloads of a higher priority may do to one: never leave fewer than min_available replicas answering."""
+
+    min_available: int = 0
+    preemptible: bool = True
+
+
+class OnPartition(StrEnum):
+    """Which side goes on when the network splits: KEEP where the instance is, REPLACE where the app team is."""
+
+    KEEP = "KEEP"
+    REPLACE = "REPLACE"
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionRule:
+    """after_ms is how long the split must last for REPLACE."""
+
+    action: OnPartition = OnPartition.KEEP
+    after_ms: int = 30_000
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadSpec(Hashed):
     """What an app team wants to run. Capacity figures are per replica.
 
@@ -157,5 +180,8 @@ class WorkloadSpec(Hashed):
     objective: Objective = Objective()
     data_sources: tuple[DataSource, ...] = ()
     price_millieur_per_hour_max: int = 0
+    priority: int = 0
+    disruption: Disruption = Disruption()
+    on_partition: PartitionRule = PartitionRule()
 
     __hash__ = Hashed.__hash__

@@ -95,6 +95,11 @@ def format_utc_date(epoch_ms: int) -> str:
     return str(np.datetime64(epoch_ms, "ms").astype("datetime64[D]"))
 
 
+def format_utc_minute(epoch_ms: int) -> str:
+    """A wall-clock time for people, to the minute, ``2027-01-31 14:05 UTC``."""
+    return str(np.datetime64(epoch_ms, "ms").astype("datetime64[m]")).replace("T", " ") + " UTC"
+
+
 def format_set(names: frozenset[str] | tuple[str, ...]) -> str:
     """A set for people: ``{NO,SE}``, sorted."""
     return "{" + ",".join(sorted(names)) + "}"

@@ -41,6 +41,7 @@ from hansa_control.domain.model import (
     Rejection,
     ResidencyPolicy,
     SiteRule,
+    Upkeep,
     Workload,
     WorkloadId,
     WorkloadSpec,
@@ -171,12 +172,15 @@ class Stage:
         """A partner offers a zone; changes are fields of its inventory, or facts, or state."""
         body = Zone(
             id=ZoneId(owner, zone),
-            inventory=inventory(cpu_millis, **{k: v for k, v in changes.items() if k not in {"facts", "state"}}),
+            inventory=inventory(
+                cpu_millis, **{k: v for k, v in changes.items() if k not in {"facts", "state", "upkeep"}}
+            ),
             free=Capacity(cpu_millis, 65_536),
             facts=changes.get("facts", ()),
             state=changes.get("state", ZoneState.AVAILABLE),
             generation=1,
             heard_at_ms=0,
+            upkeep=changes.get("upkeep", Upkeep()),
         )
         assert await self.offered(owner, f"zones/{zone}", body) == ()
 

@@ -347,7 +347,7 @@ async def test_retries_grow_apart_and_are_woken_by_time() -> None:
     delays = []
     for _ in range(8):
         await side.look()
-        delays.append(side.plane.reconciler._retry_at_ms[KEY] - side.plane._clock.monotonic_ms())
+        delays.append(side.plane.reconciler._wakes._retry_at_ms[KEY] - side.plane._clock.monotonic_ms())
     assert delays == sorted(delays)
     assert delays[0] <= side.plane.settings.retry_ms_min
     assert delays[-1] <= side.plane.settings.retry_ms_max
