@@ -17,7 +17,7 @@ from hansa_control.application.state import State
 from hansa_control.application.world import World, claim_key, status_of
 from hansa_control.domain import ledger
 from hansa_control.domain.capacity import amount_for
-from hansa_control.domain.feasibility import filter_zone
+from hansa_control.domain.feasibility import refusals_of_zone
 from hansa_control.domain.ledger import ClaimEvent
 from hansa_control.domain.model import (
     Capacity,
@@ -81,9 +81,10 @@ class OwnerService:
         zone = self._own_zone(request.zone)
         if zone is None:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {request.zone} here", "zone")
-        rejections, _, _, pool = filter_zone(self._laws.owned(request.spec), snapshot, zone, self._clock.wall_ms())
+        spec = self._laws.owned(request.spec)
+        rejections, pool = refusals_of_zone(spec, snapshot, zone, self._clock.wall_ms())
         if rejections:
-            return Refused(tuple(rejections))
+            return Refused(rejections)
         amount = amount_for(request.spec, pool)
         asked = self._new_claim(home, request, pool, amount, 0)
         lacking = ledger.grant(asked, zone.inventory.capacity, self._world.claims_in(zone.id.zone))

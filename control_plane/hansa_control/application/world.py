@@ -78,6 +78,7 @@ class World:
         self._snapshot: Snapshot | None = None
         self._latest: Snapshot | None = None
         self._measured: Measured | None = None
+        self._measured_last: Measured | None = None
         self._partner_zones: tuple[Zone, ...] | None = None
         self._generation = 0
         self.instances: dict[str, dict[str, InstanceStatus]] = {}
@@ -264,7 +265,11 @@ class World:
 
     def _current_probes(self, zones: list[Zone]) -> Measured:
         if self._measured is None:
-            self._measured = Measured.between(self.probes(), zones)
+            before, found = self._measured_last, Measured.between(self.probes(), zones)
+            # What follows from measurements is kept with them, so the same ones stay the same object.
+            if before is not None and (before.probes, before.floors) == (found.probes, found.floors):
+                found = before
+            self._measured = self._measured_last = found
         return self._measured
 
     def offers_of(self, operator: str) -> Mapping[str, StoredOffer]:
