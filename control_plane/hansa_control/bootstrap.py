@@ -101,6 +101,7 @@ class ControlPlaneProcess:
             Surroundings(store, self._clock, self._ids, self.links, laws, ThreadWorker()),
         )
         self.application.reconciler.on_defect = _tell_defect
+        self.application.reconciler.turn = self._guard.precedence.turn
         for link in self.links.values():
             link.bind(self.application.partners)
         self._servers = [

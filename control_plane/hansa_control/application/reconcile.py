@@ -7,7 +7,7 @@ at one workload never overlap; wake-ups meanwhile lead to one more look.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from types import coroutine
 
@@ -65,6 +65,7 @@ class Reconciler:
         self._decider, self._placer = deciding
         self._clock, self._ids = sources
         self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._fresh: asyncio.Queue[str] = asyncio.Queue()
         self._queued: set[str] = set()
         self._busy: set[str] = set()
         self._again: set[str] = set()
@@ -75,6 +76,8 @@ class Reconciler:
         self._by_claim: dict[str, str] = {}
         self._gone: set[tuple[str, str]] = set()
         self.on_defect: Callable[[str, Exception], None] = lambda workload, defect: None
+        self.turn: Callable[[], Awaitable[None]] = _at_once
+        """Awaited before each first placing, for which nobody waits who has not been answered already."""
 
     # --- waking ---
 
@@ -84,7 +87,9 @@ class Reconciler:
             self._again.add(workload)
         elif workload not in self._queued:
             self._queued.add(workload)
-            self._queue.put_nowait(workload)
+            held = self._state.workloads.get(workload)
+            is_fresh = held is not None and held.state is WorkloadState.PENDING and not held.placements
+            (self._fresh if is_fresh else self._queue).put_nowait(workload)
 
     def wake_claim(self, claim: str) -> None:
         """The owner said something of a claim of ours."""
@@ -102,6 +107,12 @@ class Reconciler:
         """Capacity, facts or network have changed: whoever waits for a zone gets another look."""
         for key, workload in self._state.workloads.items():
             if workload.state in {WorkloadState.PENDING, WorkloadState.UNPLACEABLE}:
+                self.wake(key)
+
+    def wake_preferring(self) -> None:
+        """Whoever has tiers of preferences: whether to go back to a better one is a matter of time."""
+        for key, workload in self._state.workloads.items():
+            if workload.spec.preferences.ordered:
                 self.wake(key)
 
     def wake_all(self) -> None:
@@ -127,14 +138,17 @@ class Reconciler:
     # --- looking ---
 
     async def run(self) -> None:
-        """Looks at workloads until cancelled."""
+        """Looks at workloads until cancelled. What runs already never waits for what is to be placed first."""
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.reconcilers):
-                group.create_task(self._serve())
+                group.create_task(self._serve(self._queue, _at_once))
+                group.create_task(self._serve(self._fresh, lambda: self.turn()))
 
-    async def _serve(self) -> None:
+    async def _serve(self, queue: asyncio.Queue[str], turn: Callable[[], Awaitable[None]]) -> None:
         while True:
-            key = await self._queue.get()
+            key = await queue.get()
+            # A look that changes nothing never waits, and many of them in a row would keep everybody else waiting.
+            await turn()
             self._queued.discard(key)
             self._busy.add(key)
             try:
@@ -148,8 +162,6 @@ class Reconciler:
                 if key in self._again:
                     self._again.discard(key)
                     self.wake(key)
-            # A look that changes nothing never waits, and many of them in a row would keep everybody else waiting.
-            await _give_way()
 
     def _contain(self, key: str, defect: Exception) -> None:
         """A defect met at one workload is told and tried again later; it must not take all the others with it."""
@@ -491,6 +503,10 @@ _CAMEL: Mapping[WorkloadState, str] = {
 def _give_way() -> Generator[None]:
     """Lets whoever is ready go first."""
     yield
+
+
+async def _at_once() -> None:
+    await _give_way()
 
 
 def _event_of(placements: tuple[Placement, ...]) -> WorkloadEvent:
