@@ -9,6 +9,8 @@ from hansa_control.application.ports import RefusalError
 
 from hansa.v1 import common_pb2, workload_pb2
 
+QUAY = "q" * 60
+
 
 def wire(cpu_millis: int = 500, access: int = 1, name: str = "oslo") -> workload_pb2.WorkloadSpec:
     return workload_pb2.WorkloadSpec(
@@ -42,9 +44,9 @@ def test_what_is_kept_of_specifications_is_bounded() -> None:
 
 
 def test_a_long_specification_is_read_and_not_kept() -> None:
-    long = wire(access=200, name="a" * 55)
+    long = wire(access=200, name="a" * 59)
     long.data_sources.extend(
-        workload_pb2.DataSource(name=f"source-{n}", node="b" * 60, country="NO", data=1) for n in range(40)
+        workload_pb2.DataSource(name=f"{QUAY}-{n}", node="b" * 60, country="NO", data=1) for n in range(16)
     )
     read = spec_in(long, "spec")
     again = spec_in(long, "spec")
