@@ -31,13 +31,19 @@ def encode(table: Table, record: Record) -> bytes:
 
     What could not be read back is not written: a process must never find at its start what it wrote and cannot read.
     """
+    body = written(table, record)
+    decode(table, body)
+    return body
+
+
+def written(table: Table, record: Record) -> bytes:
+    """The same without reading it back: for what does not leave the process."""
     if type(record) is not RECORD_TYPES[table]:
         raise RecordInvalid(f"{table}: a {type(record).__name__} is no record of this table")
     try:
         body = _serializer(table).to_json((record,), warnings="error")[1:-1]
     except (PydanticSerializationError, TypeError, ValueError) as error:
         raise RecordInvalid(f"{table}: {error}") from error
-    decode(table, body)
     return body
 
 
