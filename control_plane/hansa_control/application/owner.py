@@ -32,7 +32,6 @@ from hansa_control.domain.model import (
     Manifest,
     Reason,
     Rejection,
-    Zone,
     ZoneId,
 )
 
@@ -78,7 +77,7 @@ class OwnerService:
 
     def _grant(self, home: str, request: HoldRequest) -> HoldGrant | Refused:
         snapshot = self._world.snapshot()
-        zone = self._own_zone(request.zone)
+        zone = self._world.own_zone(request.zone)
         if zone is None:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {request.zone} here", "zone")
         spec = self._laws.owned(request.spec)
@@ -103,9 +102,6 @@ class OwnerService:
     def _refusal(self, zone: str, reason: Reason, message: str) -> Rejection:
         result = ConstraintResult("OwnerConsent", message, "granted", f"ledger of {self._settings.operator}")
         return Rejection(ZoneId(self._settings.operator, zone), reason, result)
-
-    def _own_zone(self, name: str) -> Zone | None:
-        return next((zone for zone in self._world.own_zones() if zone.id.zone == name), None)
 
     async def confirm(self, home: str, claim: str, fencing_token: int, manifest: Manifest) -> ClaimStatus:
         """Turns a hold into an allocation and orders its instances. Idempotent."""

@@ -73,6 +73,7 @@ class World:
         self._heard_wall_ms: dict[str, int] = {}
         self._zone_dirty: set[str] = set()
         self._own_zones: dict[str, Zone] = {}
+        self._own_by_name: tuple[Zone, ...] | None = None
         self._adverts: dict[str, dict[str, object]] = {}
         self._zone_claims: dict[str, dict[str, Claim]] = {}
         self._snapshot: Snapshot | None = None
@@ -185,14 +186,21 @@ class World:
 
     def own_zones(self) -> tuple[Zone, ...]:
         """The operator's own zones that have an inventory, ordered by name."""
-        for zone in sorted(self._zone_dirty):
-            built = self._own_zone(zone)
-            if built is None:
-                self._own_zones.pop(zone, None)
-            else:
-                self._own_zones[zone] = built
-        self._zone_dirty.clear()
-        return tuple(self._own_zones[zone] for zone in sorted(self._own_zones))
+        if self._zone_dirty or self._own_by_name is None:
+            for zone in sorted(self._zone_dirty):
+                built = self._own_zone(zone)
+                if built is None:
+                    self._own_zones.pop(zone, None)
+                else:
+                    self._own_zones[zone] = built
+            self._zone_dirty.clear()
+            self._own_by_name = tuple(self._own_zones[zone] for zone in sorted(self._own_zones))
+        return self._own_by_name
+
+    def own_zone(self, name: str) -> Zone | None:
+        """One of the operator's own zones; None if there is none of this name that has an inventory."""
+        self.own_zones()
+        return self._own_zones.get(name)
 
     def _own_zone(self, zone: str) -> Zone | None:
         inventory = self.inventory(zone)
