@@ -108,14 +108,15 @@ class BenchAgent:
             await self._write(agent_pb2.SessionRequest(heartbeat=heartbeat))
 
 
-async def connected_agents(world: World) -> list[BenchAgent]:
-    """An agent for each zone that has a certificate, all of them heard."""
+async def connected_agents(world: World, at_once: int = 100) -> list[BenchAgent]:
+    """An agent for each zone that has a certificate, all of them heard; so many greet at a time."""
     certificates: Sequence[KeyPair] = world.callers.agents
     agents = [
         BenchAgent(world.channel("agents", certificate), zone_name(at), NODES[at % len(NODES)])
         for at, certificate in enumerate(certificates)
     ]
-    await asyncio.gather(*(agent.connect() for agent in agents))
+    for first in range(0, len(agents), at_once):
+        await asyncio.gather(*(agent.connect() for agent in agents[first : first + at_once]))
     return agents
 
 
