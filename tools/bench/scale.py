@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from hansa_control.adapters.store_sqlite import SqliteStore
 from hansa_control.application.ports import Put, Record, StoredAdvert, StoredDecision, Table
 from hansa_control.domain.model import Claim, InstanceStatus, Workload, WorkloadId, ZoneId
 
-from tools.bench._adverts import probes
+from hansa.v1 import agent_service_pb2 as agent_pb2
+from tools.bench._adverts import EchoStreams, probes
 from tools.bench._agents import BenchAgent, connected_agents
 from tools.bench._load import at_most, row
 from tools.bench._submit import AppTeam, Level
@@ -61,8 +64,9 @@ async def _of_agents(world: World, counts: Counts) -> Rows:
     try:
         await team.submits([Level(1, 2)])
         began_s, cpu_s = time.perf_counter(), world.control_plane.cpu_s()
-        sent = await asyncio.gather(*(_paced(agent, at / len(agents), counts) for at, agent in enumerate(agents)))
+        sent = await _all_paced([partial(_tell, agent) for agent in agents], counts)
         elapsed_s, cpu_s = time.perf_counter() - began_s, world.control_plane.cpu_s() - cpu_s
+        floor = await _floor(world, agents, counts)
     finally:
         await team.close()
         await asyncio.gather(*(agent.close() for agent in agents))
@@ -70,18 +74,47 @@ async def _of_agents(world: World, counts: Counts) -> Rows:
     # What a machine that is slower than asked for did not get done would have cost as much.
     share = 100 * cpu_s / sum(sent) * counts.agents
     return [
-        at_most(CPU_PERCENT_MAX, row(f"{name}.cpu_share", share, "%")),
+        at_most(CPU_PERCENT_MAX, row(f"{name}.cpu_share", share, "%", floor)),
         row(f"{name}.delta_rate", sum(sent) / elapsed_s, "1/s"),
     ]
 
 
-async def _paced(agent: BenchAgent, offset_s: float, counts: Counts) -> int:
-    """Deltas that were acknowledged, a second apart."""
+async def _floor(world: World, agents: list[BenchAgent], counts: Counts) -> float:
+    """The share of a core that a bare echo takes for the same messages, as often, on as many streams."""
+    echo = EchoStreams(world)
+
+    async def exchange(stream: int, number: int) -> None:
+        delta = agent_pb2.AdvertDelta(updated=probes(agents[stream], number, 1), nonce=str(number))
+        await echo.exchange(stream, agent_pb2.SessionRequest(adverts=delta))
+
+    try:
+        for stream in range(len(agents)):
+            await exchange(stream, 0)
+        cpu_s = world.echo.cpu_s()
+        sent = await _all_paced([partial(exchange, stream) for stream in range(len(agents))], counts)
+        return 100 * (world.echo.cpu_s() - cpu_s) / sum(sent) * counts.agents
+    finally:
+        await echo.close()
+
+
+async def _tell(agent: BenchAgent, number: int) -> None:
+    await agent.advertise(probes(agent, number, 1))
+
+
+Send = Callable[[int], Awaitable[None]]
+
+
+async def _all_paced(sends: Sequence[Send], counts: Counts) -> list[int]:
+    """How often each was called: once a second, spread evenly over the second."""
+    return await asyncio.gather(*(_paced(send, at / len(sends), counts) for at, send in enumerate(sends)))
+
+
+async def _paced(send: Send, offset_s: float, counts: Counts) -> int:
     began_s, sent = time.perf_counter() + offset_s, 0
     until_s = began_s - offset_s + counts.paced_s
     while began_s + sent < until_s and time.perf_counter() < until_s:
         await asyncio.sleep(max(0.0, began_s + sent - time.perf_counter()))
-        await agent.advertise(probes(agent, sent, 1))
+        await send(sent)
         sent += 1
     return sent
 
