@@ -48,7 +48,7 @@ class Precedence:
             if rest_ms > 0:
                 await self._until_nobody_waits(rest_ms)
             self._next_turn_ms = self._clock.monotonic_ms() + TURN_EVERY_MS
-            await asyncio.sleep(0)
+            await self._clock.sleep_ms(0)  # a row of turns keeps nobody else waiting
 
     async def _until_nobody_waits(self, most_ms: int) -> None:
         try:
