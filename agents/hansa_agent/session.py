@@ -164,7 +164,7 @@ class AgentSession:
 
     @property
     def interval_ms(self) -> int:
-        """How often a heartbeat is sent, as the operator asked."""
+        """After how long a heartbeat is sent if no delta was acknowledged meanwhile, as the operator asked."""
         return self._interval_ms
 
     @property
@@ -218,6 +218,7 @@ class AgentSession:
         if event is Event.WELCOME:
             return self._on_welcome(message, now)
         if event is Event.ADVERT_ACK:
+            self._beat_ms = now.monotonic_ms  # both sides have heard one another, as by a heartbeat
             return self._on_ack(message.advert_ack)
         return self._on_orders(message) if event is Event.ORDERS else Output()
 

@@ -125,6 +125,7 @@ class ControlPlaneProcess:
         self.application.agreements.on_event = tell_agreement
         self.application.reconciler.on_defect = _tell_defect
         self.application.settlement.on_objection = tell_objection
+        self.application.reconciler.turn = self._guard.precedence.turn
         for link in self.links.values():
             link.bind(self.application.partners)
         limits = config.limits

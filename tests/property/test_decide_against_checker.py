@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 from hansa_control.domain.breaches import LAW
-from hansa_control.domain.feasibility import filter_zone, unlawful
+from hansa_control.domain.feasibility import filter_zone, judge_zones, refusals_of_zone, unlawful
 from hansa_control.domain.model import (
     AcceleratorNeed,
     AcceleratorPool,
@@ -433,3 +433,16 @@ def test_the_law_alone_says_what_the_filters_say_of_the_law(world: World) -> Non
         filtered = filter_zone(spec, snapshot, zone, NOW).rejections
         alone = unlawful(spec, snapshot, row, NOW)
         assert [x for x in alone if x.reason in LAW] == [x for x in filtered if x.reason in LAW]
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds())
+def test_a_zone_is_judged_among_the_others_as_it_is_alone(world: World) -> None:
+    spec, zone_list, nodes, links = world
+    snapshot = build_snapshot(1, zone_list, nodes, links, NOW)
+    alone = [filter_zone(spec, snapshot, zone, NOW) for zone in snapshot.zones]
+    judge_zones(spec, snapshot, NOW)  # from now on the snapshot knows what there is to say of the request
+    for _ in range(2):
+        assert [filter_zone(spec, snapshot, zone, NOW) for zone in snapshot.zones] == alone
+    briefly = [refusals_of_zone(spec, snapshot, zone, NOW) for zone in snapshot.zones]
+    assert briefly == [(found.rejections, found.pool) for found in alone]

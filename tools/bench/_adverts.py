@@ -52,7 +52,7 @@ async def advert_rows(world: World, agents: Sequence[BenchAgent], delta_count: i
     echo = EchoStreams(world)
     everywhere = len(agents)
     measured: list[tuple[str, int, Adverts, int]] = [
-        (f"{size}_per_delta.{streams}_streams", streams, partial(_probes, size=size), size)
+        (f"{size}_per_delta.{streams}_streams", streams, partial(probes, size=size), size)
         for streams in sorted({1, everywhere})
         for size in (1, 64)
     ]
@@ -114,8 +114,8 @@ def _inventory(agent: BenchAgent, number: int) -> list[agent_pb2.Advert]:
     return [advert("inventory", inventory(agent.node, 1_001 + number))]
 
 
-def _probes(agent: BenchAgent, number: int, size: int) -> list[agent_pb2.Advert]:
-    """What a zone's prober finds anew of so many others."""
+def probes(agent: BenchAgent, number: int, size: int) -> list[agent_pb2.Advert]:
+    """What a zone's prober finds anew of so many others, the number-th time."""
     now_ms = SystemClock().wall_ms()
     others = [zone_name(at) for at in range(100) if zone_name(at) != agent.zone][:size]
     return [

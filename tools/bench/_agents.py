@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ class BenchAgent:
         self._sending = asyncio.Lock()
         self._acked: asyncio.Future[agent_pb2.DeltaAck] | None = None
         self._nonce = 0
+        self._beat_s = time.perf_counter()
         self._news: dict[str, agent_pb2.Advert | None] = {}
         self._news_came = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -77,6 +79,7 @@ class BenchAgent:
         while (message := await self._call.read()) is not grpc.aio.EOF:
             body = message.WhichOneof("body")
             if body == "advert_ack" and self._acked is not None:
+                self._beat_s = time.perf_counter()
                 self._acked.set_result(message.advert_ack)
             elif body == "orders":
                 await self._write(agent_pb2.SessionRequest(order_ack=agent_pb2.DeltaAck(nonce=message.orders.nonce)))
@@ -103,19 +106,23 @@ class BenchAgent:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(max(0.0, self._beat_s + HEARTBEAT_S - time.perf_counter()))
+            if time.perf_counter() < self._beat_s + HEARTBEAT_S:
+                continue  # a delta was acknowledged meanwhile
+            self._beat_s = time.perf_counter()
             heartbeat = agent_pb2.Heartbeat(wall_clock_ms=SystemClock().wall_ms())
             await self._write(agent_pb2.SessionRequest(heartbeat=heartbeat))
 
 
-async def connected_agents(world: World) -> list[BenchAgent]:
-    """An agent for each zone that has a certificate, all of them heard."""
+async def connected_agents(world: World, at_once: int = 100) -> list[BenchAgent]:
+    """An agent for each zone that has a certificate, all of them heard; so many greet at a time."""
     certificates: Sequence[KeyPair] = world.callers.agents
     agents = [
         BenchAgent(world.channel("agents", certificate), zone_name(at), NODES[at % len(NODES)])
         for at, certificate in enumerate(certificates)
     ]
-    await asyncio.gather(*(agent.connect() for agent in agents))
+    for first in range(0, len(agents), at_once):
+        await asyncio.gather(*(agent.connect() for agent in agents[first : first + at_once]))
     return agents
 
 

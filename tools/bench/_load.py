@@ -76,6 +76,16 @@ def row(name: str, value: float, unit: str, floor: float | None = None) -> dict[
     return dict(Row(name=name, value=value, unit=unit, floor=floor, ratio=ratio, target=None, met=None))
 
 
+def at_least(target: float, measured: dict[str, object]) -> dict[str, object]:
+    """The row with a target that its value must reach."""
+    return {**measured, "target": target, "met": float(str(measured["value"])) >= target}
+
+
+def at_most(target: float, measured: dict[str, object]) -> dict[str, object]:
+    """The row with a target that its value must not exceed."""
+    return {**measured, "target": target, "met": float(str(measured["value"])) <= target}
+
+
 def rows_of(name: str, run: Run, floor: Run) -> list[dict[str, object]]:
     """Rate, median and 99th percentile of a run, each beside that of its floor."""
     return [

@@ -114,10 +114,10 @@ class AppTeam:
             raise BenchFailed("a workload without endpoints")
 
     def _submit_request(self, number: int) -> service_pb2.SubmitWorkloadRequest:
-        return service_pb2.SubmitWorkloadRequest(request_id=f"r{number}", name=_name(number), spec=self._spec)
+        return service_pb2.SubmitWorkloadRequest(request_id=f"r{number}", name=name_of(number), spec=self._spec)
 
     def _find_request(self, number: int) -> service_pb2.FindEndpointRequest:
-        return service_pb2.FindEndpointRequest(name=_name(number % self._submitted))
+        return service_pb2.FindEndpointRequest(name=name_of(number % self._submitted))
 
     def _echo(self, request: Callable[[int], Any]) -> Callable[[int], Any]:
         return echo_call(self._echo_channel, request)
@@ -142,7 +142,7 @@ class AppTeam:
         return sum(agent.ready_count for agent in self._agents)
 
     async def _runs(self, number: int) -> bool:
-        found = await call(self._stub.GetWorkload, service_pb2.GetWorkloadRequest(name=_name(number)))
+        found = await call(self._stub.GetWorkload, service_pb2.GetWorkloadRequest(name=name_of(number)))
         return bool(found.workload.state == workload_pb2.WORKLOAD_STATE_RUNNING)
 
 
@@ -182,5 +182,5 @@ def spec() -> workload_pb2.WorkloadSpec:
     )
 
 
-def _name(number: int) -> str:
+def name_of(number: int) -> str:
     return f"tenants/{TENANT}/workloads/w{number:06d}"

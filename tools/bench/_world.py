@@ -45,6 +45,8 @@ class Callers:
     tenant: KeyPair
     partner: KeyPair
     agents: tuple[KeyPair, ...]
+    partner_ca_pem: bytes
+    partner_tenant: KeyPair
 
 
 class ServerProcess:
@@ -100,14 +102,23 @@ class World:
     control_plane: ServerProcess
     echo: ServerProcess
     ports: Mapping[str, int]
+    folder: Path
 
     def channel(self, listener: str, certificate: KeyPair) -> grpc.aio.Channel:
         """A connection of its own to listener "api", "agents", "partners" or "echo"."""
-        credentials = grpc.ssl_channel_credentials(self.callers.ca_pem, certificate.key_pem, certificate.cert_pem)
-        host = control_plane_host(_trust_domain(OPERATOR))
-        # Without a pool of its own, channels with equal arguments would share one connection.
-        options = (("grpc.ssl_target_name_override", host), ("grpc.use_local_subchannel_pool", 1))
-        return grpc.aio.secure_channel(f"127.0.0.1:{self.ports[listener]}", credentials, options=options)
+        return open_channel((OPERATOR, self.callers.ca_pem), certificate, self.ports[listener])
+
+
+def open_channel(server: tuple[str, bytes], certificate: KeyPair, port: int) -> grpc.aio.Channel:
+    """A connection of its own to a server, known by its operator and authority."""
+    operator, ca_pem = server
+    credentials = grpc.ssl_channel_credentials(ca_pem, certificate.key_pem, certificate.cert_pem)
+    # Without a pool of its own, channels with equal arguments would share one connection.
+    options = (
+        ("grpc.ssl_target_name_override", control_plane_host(_trust_domain(operator))),
+        ("grpc.use_local_subchannel_pool", 1),
+    )
+    return grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options)
 
 
 @contextmanager
@@ -117,13 +128,38 @@ def running_world(zone_count: int) -> Iterator[World]:
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         callers = _prepare(folder, zone_count)
-        serve = [str(Path(sys.executable).parent / "hansa-control"), "serve", "--config", str(folder / "operator.yaml")]
-        control_plane = ServerProcess(serve, folder / "control-plane.log")
+        control_plane = started_control_plane(folder, "operator")
         stack.callback(control_plane.stop)
         echo_script = str(Path(__file__).with_name("_echo.py"))
         echo = ServerProcess([sys.executable, echo_script, str(folder)], folder / "echo.log")
         stack.callback(echo.stop)
-        yield World(callers, control_plane, echo, {**control_plane.ports(), **echo.ports()})
+        yield World(callers, control_plane, echo, {**control_plane.ports(), **echo.ports()}, folder)
+
+
+def started_control_plane(folder: Path, name: str) -> ServerProcess:
+    """A control plane of the configuration of that name, started; whoever starts it stops it."""
+    serve = [str(Path(sys.executable).parent / "hansa-control"), "serve", "--config", str(folder / f"{name}.yaml")]
+    return ServerProcess(serve, folder / f"{name}.log")
+
+
+@contextmanager
+def running_partner(world: World) -> Iterator[tuple[ServerProcess, Mapping[str, int]]]:
+    """The partner's control plane, with no zones of its own, which may place on those of the measured operator."""
+    endpoint = f"127.0.0.1:{world.ports['partners']}"
+    write_network_file(operator_segments({COUNTRY: PARTNER})[PARTNER], world.folder / "partner-network.yaml")
+    config = _config() | {
+        "operator": PARTNER,
+        "data_dir": "partner-data",
+        "network": "partner-network.yaml",
+        "tls": {"ca": "partner-ca.pem", "cert": "partner-own.pem", "key": "partner-own-key.pem"},
+        "partners": [{"operator": OPERATOR, "endpoint": endpoint, "ca": "ca.pem"}],
+    }
+    (world.folder / "partner.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    process = started_control_plane(world.folder, "partner")
+    try:
+        yield process, process.ports()
+    finally:
+        process.stop()
 
 
 def zone_name(at: int) -> str:
@@ -133,12 +169,14 @@ def zone_name(at: int) -> str:
 def _prepare(folder: Path, zone_count: int) -> Callers:
     valid = Validity.of_days(SystemClock().wall_ms(), 1)
     authority, partner_authority = (new_authority(name, _trust_domain(name), valid) for name in (OPERATOR, PARTNER))
-    own = issue(authority, Subject(Role.CONTROL_PLANE), valid)
+    own, partner = (issue(one, Subject(Role.CONTROL_PLANE), valid) for one in (authority, partner_authority))
     files = {
         "ca.pem": authority.cert_pem,
         "own.pem": own.cert_pem,
         "own-key.pem": own.key_pem,
         "partner-ca.pem": partner_authority.cert_pem,
+        "partner-own.pem": partner.cert_pem,
+        "partner-own-key.pem": partner.key_pem,
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -147,8 +185,10 @@ def _prepare(folder: Path, zone_count: int) -> Callers:
     return Callers(
         ca_pem=authority.cert_pem,
         tenant=issue(authority, Subject(Role.TENANT, TENANT), valid),
-        partner=issue(partner_authority, Subject(Role.CONTROL_PLANE), valid),
+        partner=partner,
         agents=tuple(issue(authority, Subject(Role.AGENT, zone_name(at)), valid) for at in range(zone_count)),
+        partner_ca_pem=partner_authority.cert_pem,
+        partner_tenant=issue(partner_authority, Subject(Role.TENANT, TENANT), valid),
     )
 
 

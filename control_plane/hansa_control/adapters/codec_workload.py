@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from hansa.v1 import common_pb2, workload_pb2
 from hansa_control.adapters import codec_demand as demand
@@ -35,11 +36,40 @@ RESPONSE_US_MAX = 3_600_000_000
 PRICE_MILLIEUR_MAX = 10**12
 
 
+SPECS_KEPT_MAX, SPEC_KEPT_BYTES_MAX = 1_000, 8 * 1024
+
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
+
+_specs: dict[bytes, WorkloadSpec] = {}
+_wires: dict[WorkloadSpec, workload_pb2.WorkloadSpec] = {}
+
+
 # --- specification --------------------------------------------------------------------------------------------------
 
 
 def spec_in(wire: workload_pb2.WorkloadSpec, path: str) -> WorkloadSpec:
-    """What an app team wants to run; artefact, access and latency must be there, the rest has defaults."""
+    """What an app team wants to run; artefact, access and latency must be there, the rest has defaults.
+
+    The same specification is the same object, within bounds: many workloads differ in nothing but their names, and
+    what was worked out for one is looked up by its specification.
+    """
+    content = wire.SerializeToString(deterministic=True)
+    known = _specs.get(content)
+    if known is None:
+        known = _spec_in(wire, path)
+        if len(content) <= SPEC_KEPT_BYTES_MAX:
+            _keep(_specs, content, known)
+    return known
+
+
+def _keep(kept: dict[KeyT, ValueT], key: KeyT, value: ValueT) -> None:
+    if len(kept) >= SPECS_KEPT_MAX:
+        kept.clear()
+    kept[key] = value
+
+
+def _spec_in(wire: workload_pb2.WorkloadSpec, path: str) -> WorkloadSpec:
     for part, present in (("artefact", wire.HasField("artefact")), ("latency", wire.HasField("latency"))):
         if not present:
             raise fields.refused(f"{path}.{part}", "is missing")
@@ -122,7 +152,19 @@ def _latency_in(spec: workload_pb2.WorkloadSpec, path: str) -> LatencyBudget:
 
 
 def spec_out(spec: WorkloadSpec) -> workload_pb2.WorkloadSpec:
-    """The same on the wire; parts that are as by default are left out, so that what is kept equals what was sent."""
+    """The same on the wire; parts that are as by default are left out, so that what is kept equals what was sent.
+
+    The message is for many and not to be changed; one that is made of it has a copy.
+    """
+    known = _wires.get(spec)
+    if known is None:
+        known = _spec_out(spec)
+        if known.ByteSize() <= SPEC_KEPT_BYTES_MAX:
+            _keep(_wires, spec, known)
+    return known
+
+
+def _spec_out(spec: WorkloadSpec) -> workload_pb2.WorkloadSpec:
     need = spec.accelerator
     return workload_pb2.WorkloadSpec(
         artefact=artefact_out(spec.artefact),

@@ -22,6 +22,7 @@ from hansa.errors import HansaError, to_status
 from hansa_control.adapters.codec_fields import request_id_in
 from hansa_control.adapters.grpc_options import REQUEST_ID_KEY
 from hansa_control.adapters.metrics import Metrics
+from hansa_control.adapters.precedence import Precedence
 from hansa_control.adapters.task_scope import first_to_end
 from hansa_control.application.ports import Clock, IdSource, RefusalError, StoreFailed
 from hansa_control.domain.model import Reason
@@ -85,6 +86,7 @@ class CallGuard(grpc.aio.ServerInterceptor):
     """The interceptor of every server."""
 
     def __init__(self, metrics: Metrics, clock: Clock, ids: IdSource) -> None:
+        self.precedence = Precedence(clock)
         self._metrics = metrics
         self._clock = clock
         self._ids = ids
@@ -119,7 +121,8 @@ class CallGuard(grpc.aio.ServerInterceptor):
             started_us = self._clock.elapsed_us()
             async with self._call(method, context):
                 self._check_may_promise(method)
-                response = await behaviour(_checked(request), context)
+                with self.precedence.answering():
+                    response = await behaviour(_checked(request), context)
                 self._metrics.took(method, self._clock.elapsed_us() - started_us)
                 return response
 

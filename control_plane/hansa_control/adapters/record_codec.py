@@ -8,18 +8,18 @@ its fields.
 
 from __future__ import annotations
 
-import base64
-import json
 from functools import cache
 from types import GenericAlias
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, SchemaSerializer, core_schema
 
 from hansa_control.application.ports import RECORD_TYPES, Record, Table
 
-_CONFIG = ConfigDict(extra="forbid", val_json_bytes="base64")
+_WRITTEN = core_schema.CoreConfig(ser_json_bytes="base64", ser_json_inf_nan="constants")
+_CONFIG = ConfigDict(extra="forbid", val_json_bytes="base64", ser_json_bytes="base64", ser_json_inf_nan="constants")
+"""Both say the same of writing: some of what is within a record asks its own configuration, some the writer's."""
 
 
 class RecordInvalid(ValueError):
@@ -31,14 +31,19 @@ def encode(table: Table, record: Record) -> bytes:
 
     What could not be read back is not written: a process must never find at its start what it wrote and cannot read.
     """
+    body = written(table, record)
+    decode(table, body)
+    return body
+
+
+def written(table: Table, record: Record) -> bytes:
+    """The same without reading it back: for what does not leave the process."""
     if type(record) is not RECORD_TYPES[table]:
         raise RecordInvalid(f"{table}: a {type(record).__name__} is no record of this table")
     try:
-        (plain,) = _adapter(table).dump_python((record,), warnings="error")
-        body = json.dumps(plain, default=_plain, separators=(",", ":"), ensure_ascii=False).encode()
+        body = _serializer(table).to_json((record,), warnings="error")[1:-1]
     except (PydanticSerializationError, TypeError, ValueError) as error:
         raise RecordInvalid(f"{table}: {error}") from error
-    decode(table, body)
     return body
 
 
@@ -58,12 +63,23 @@ def _adapter(table: Table) -> TypeAdapter[Any]:
     return TypeAdapter(form, config=_CONFIG)
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, bytes):
-        return base64.urlsafe_b64encode(value).decode()
-    if isinstance(value, frozenset):
-        return sorted(value)
-    raise TypeError(f"no form for a {type(value).__name__}")
+@cache
+def _serializer(table: Table) -> SchemaSerializer:
+    """Writes JSON without a Python object between for each of the record's; ``_adapter`` would leave sets unsorted."""
+    return SchemaSerializer(_with_sorted_sets(_adapter(table).core_schema), _WRITTEN)
+
+
+def _with_sorted_sets(schema: Any) -> Any:
+    """The same schema, in which every set is written as a sorted array."""
+    if isinstance(schema, list | tuple):
+        return type(schema)(_with_sorted_sets(one) for one in schema)
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _with_sorted_sets(value) for key, value in schema.items()}
+    if schema.get("type") in {"set", "frozenset"}:
+        items = core_schema.list_schema(found.get("items_schema"))
+        found["serialization"] = core_schema.plain_serializer_function_ser_schema(sorted, return_schema=items)
+    return found
 
 
 def _first(error: ValidationError) -> str:

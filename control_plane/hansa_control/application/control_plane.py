@@ -14,6 +14,7 @@ from hansa_control.application.grants import GrantDesk
 from hansa_control.application.holding import Holder
 from hansa_control.application.ingest import AgentIngest
 from hansa_control.application.journal import Journal
+from hansa_control.application.law_watch import LawWatch
 from hansa_control.application.lawbook import LawDesk, LawSource, NoLaw
 from hansa_control.application.optimizing import Optimizer
 from hansa_control.application.owner import OwnerService
@@ -128,7 +129,9 @@ class ControlPlane:
         self._is_freed = False
         self.upkeep = UpkeepDesk(settings.operator, (self.state, self.world), self._clock)
         self._drained: frozenset[ZoneId] = frozenset()
+        self.law_watch = LawWatch(self.world, self.laws, self._clock)
         self._next_law_check_ms = 0
+        self._next_sweep_ms = 0
         self._wire()
 
     def _reconciler(self, partners: Mapping[str, Owner]) -> Reconciler:
@@ -239,7 +242,11 @@ class ControlPlane:
         now_ms = self._clock.monotonic_ms()
         if now_ms >= self._next_law_check_ms:
             self._next_law_check_ms = now_ms + self.settings.law_check_interval_ms
-            self.reconciler.wake_all()
+            if self.law_watch.has_changed() or now_ms >= self._next_sweep_ms:
+                self._next_sweep_ms = now_ms + self.settings.sweep_interval_ms
+                self.reconciler.wake_all()
+            else:
+                self.reconciler.wake_preferring()
 
     async def _stop_on_store_failure(self) -> None:
         await self.state.failed.wait(0)

@@ -22,6 +22,7 @@ from hansa_control.domain.model import (
     ProbeResult,
     ProbeTarget,
     Reason,
+    Zone,
     ZoneId,
     ZoneState,
 )
@@ -47,6 +48,8 @@ class AgentIngest:
         self._greeted: set[str] = set()
         self._order_signals: dict[str, Signal] = {}
         self._etags: dict[str, dict[str, str]] = {}
+        self._targets_of: tuple[tuple[Zone, ...], tuple[Zone, ...]] | None = None
+        self._known_targets: list[ProbeTarget] = []
         self.advert_count = 0
         self.on_zone_changed: Callable[[ZoneId], None] = lambda zone: None
 
@@ -172,16 +175,20 @@ class AgentIngest:
         return orders
 
     def _probe_targets(self, zone: str) -> Sequence[ProbeTarget]:
-        me = ZoneId(self._settings.operator, zone)
-        others = sorted(
-            (
-                ProbeTarget(other.id, other.inventory.probe_address)
-                for other in (*self._world.own_zones(), *self._world.partner_zones())
-                if other.id != me and other.inventory.probe_address and other.state is not ZoneState.LOST
-            ),
-            key=lambda target: target.zone,
-        )
-        return others[: self._settings.probe_targets_max]
+        me, most = ZoneId(self._settings.operator, zone), self._settings.probe_targets_max
+        return [target for target in self._targets()[: most + 1] if target.zone != me][:most]
+
+    def _targets(self) -> Sequence[ProbeTarget]:
+        """Every zone that answers probes, by its id; the same for all agents, and kept until a zone changes."""
+        seen = self._world.own_zones(), self._world.partner_zones()
+        if self._targets_of is None or any(now is not then for now, then in zip(seen, self._targets_of, strict=True)):
+            answering = (
+                ProbeTarget(zone.id, zone.inventory.probe_address)
+                for zone in (*seen[0], *seen[1])
+                if zone.inventory.probe_address and zone.state is not ZoneState.LOST
+            )
+            self._targets_of, self._known_targets = seen, sorted(answering, key=lambda target: target.zone)
+        return self._known_targets
 
     def order_acked(self, zone: str, held: Collection[str]) -> None:
         """The names of the orders that the agent holds now, or may hold because they are on their way."""

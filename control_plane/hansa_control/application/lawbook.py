@@ -104,7 +104,7 @@ class LawDesk:
         """
         _check_predicates(spec)
         try:
-            return replace(spec, residency=self._effective(spec.residency, tenant))
+            return _under(spec, self._effective(spec.residency, tenant))
         except PresetUnknown as unknown:
             raise self._refusal(unknown, spec.residency, "spec.residency.presets") from unknown
 
@@ -123,9 +123,13 @@ class LawDesk:
     def enforced(self, spec: WorkloadSpec, tenant: str) -> WorkloadSpec:
         """The same for a workload that was accepted: a preset that cannot be expanded any more allows nothing."""
         try:
-            return replace(spec, residency=self._effective(spec.residency, tenant))
+            return _under(spec, self._effective(spec.residency, tenant))
         except PresetUnknown:
             return replace(spec, residency=merge([_explicit(spec.residency), NOTHING_ALLOWED]))
+
+    def version(self) -> Hashable:
+        """Another one whenever the law may have changed."""
+        return self._source.version(self._clock.wall_ms())
 
     def authors(self, spec: WorkloadSpec, tenant: str, *, is_own: bool) -> tuple[tuple[str, ResidencyPolicy], ...]:
         """Whose rules apply, in words, each as it stands alone; is_own says that the zone is this operator's."""
@@ -195,6 +199,11 @@ class LawDesk:
         names = [name for policy in policies for name in policy.presets]
         presets = [self._source.expand(name, now_ms) for name in dict.fromkeys(names)]
         return [*(_explicit(policy) for policy in policies), *presets]
+
+
+def _under(spec: WorkloadSpec, policy: ResidencyPolicy) -> WorkloadSpec:
+    """The request under a policy; the very same where that is its own, so that what is known by it is found at once."""
+    return spec if policy is spec.residency else replace(spec, residency=policy)
 
 
 def _explicit(policy: ResidencyPolicy) -> ResidencyPolicy:

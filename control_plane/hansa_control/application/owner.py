@@ -20,7 +20,7 @@ from hansa_control.application.state import State
 from hansa_control.application.world import World, claim_key, federation_key, status_of
 from hansa_control.domain import ledger
 from hansa_control.domain.capacity import amount_for
-from hansa_control.domain.feasibility import filter_zone
+from hansa_control.domain.feasibility import refusals_of_zone
 from hansa_control.domain.grants import Asked, signed_bytes, terms_of
 from hansa_control.domain.ledger import ClaimEvent
 from hansa_control.domain.model import (
@@ -36,7 +36,6 @@ from hansa_control.domain.model import (
     Manifest,
     Reason,
     Rejection,
-    Zone,
     ZoneId,
 )
 from hansa_control.domain.seals import Seal
@@ -107,14 +106,14 @@ class OwnerService:
         snapshot = self._world.snapshot()
         if (disagreed := self.agreements.refusal(home, request.zone)) is not None:
             return Refused((disagreed,))
-        zone = self._own_zone(request.zone)
+        zone = self._world.own_zone(request.zone)
         if zone is None:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {request.zone} here", "zone")
         zone = self.agreements.priced(home, zone)
         judged = self._laws.owned(request.spec)
-        rejections, _, _, pool = filter_zone(judged, snapshot, zone, self._clock.wall_ms())
+        rejections, pool = refusals_of_zone(judged, snapshot, zone, self._clock.wall_ms())
         if rejections:
-            return Refused(tuple(rejections))
+            return Refused(rejections)
         amount = amount_for(request.spec, pool)
         if excess := self.agreements.excess(home, request.zone, amount):
             return Refused(excess)
@@ -148,9 +147,6 @@ class OwnerService:
     def _refusal(self, zone: str, reason: Reason, message: str) -> Rejection:
         result = ConstraintResult("OwnerConsent", message, "granted", f"ledger of {self._settings.operator}")
         return Rejection(ZoneId(self._settings.operator, zone), reason, result)
-
-    def _own_zone(self, name: str) -> Zone | None:
-        return next((zone for zone in self._world.own_zones() if zone.id.zone == name), None)
 
     async def confirm(self, home: str, claim: str, fencing_token: int, manifest: Manifest) -> ClaimStatus:
         """Turns a hold into an allocation and orders its instances. Idempotent."""

@@ -208,7 +208,10 @@ class Store(Protocol):
     """Durable records. One commit is one transaction; when it returns, the changes survive kill -9 and power loss."""
 
     async def load(self) -> Mapping[Table, Mapping[str, Record]]:
-        """Everything, once, at the start; StoreFailed if the file is corrupt or of a newer schema."""
+        """Everything, once, at the start; StoreFailed if the file is corrupt or of a newer schema.
+
+        A table may be a ``PackedTable``, of keys in their order; its records are made when they are asked for.
+        """
         ...
 
     async def commit(self, changes: Sequence[Change]) -> None:

@@ -7,7 +7,7 @@ at one workload never overlap; wake-ups meanwhile lead to one more look.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator
 from types import coroutine
 
 from hansa_control.application.deciding import Decider
@@ -41,6 +41,7 @@ class Reconciler:
         self._state, self._journal, world = records
         self._placer, clock = deciding[1], sources[0]
         self._wakes = Wakes(settings, sources)
+        self._wakes.is_fresh = self._is_fresh
         notes = Notes(self._journal, clock)
         self.observer = Observer(settings, (self._journal, world, notes), self._wakes, clock)
         self._releaser = Releaser(self._journal, self._placer.holder, self.observer, self._wakes)
@@ -48,12 +49,18 @@ class Reconciler:
         self._keeper = Keeper(settings, records, deciding, looking, clock)
         self._waiting: set[str] = set()
         self.on_defect: Callable[[str, Exception], None] = lambda workload, defect: None
+        self.turn: Callable[[], Awaitable[None]] = _at_once
+        """Awaited before each first placing, for which nobody waits who has not been answered already."""
 
     # --- waking ---
 
     def wake(self, workload: str) -> None:
         """Asks for a look; asking again before it happens asks nothing more."""
         self._wakes.wake(workload)
+
+    def _is_fresh(self, key: str) -> bool:
+        held = self._state.workloads.get(key)
+        return held is not None and held.state is WorkloadState.PENDING and not held.placements
 
     def wake_claim(self, claim: str) -> None:
         """The owner said something of a claim of ours."""
@@ -77,6 +84,12 @@ class Reconciler:
             if any(placement.zone in zones for placement in workload.placements):
                 self.wake(key)
 
+    def wake_preferring(self) -> None:
+        """Whoever has tiers of preferences: whether to go back to a better one is a matter of time."""
+        for key, workload in self._state.workloads.items():
+            if workload.spec.preferences.ordered:
+                self.wake(key)
+
     def wake_all(self) -> None:
         for key in self._state.workloads:
             self.wake(key)
@@ -96,14 +109,16 @@ class Reconciler:
     # --- looking ---
 
     async def run(self) -> None:
-        """Looks at workloads until cancelled."""
+        """Looks at workloads until cancelled. What runs already never waits for what is to be placed first."""
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.reconcilers):
-                group.create_task(self._serve())
+                group.create_task(self._serve(_at_once, is_fresh=False))
+                group.create_task(self._serve(lambda: self.turn(), is_fresh=True))
 
-    async def _serve(self) -> None:
+    async def _serve(self, turn: Callable[[], Awaitable[None]], *, is_fresh: bool) -> None:
         while True:
-            key = await self._wakes.next()
+            # A look that changes nothing never waits, and many of them in a row would keep everybody else waiting.
+            key = await self._wakes.next(turn, is_fresh=is_fresh)
             try:
                 await self.look(key)
             except StoreFailed:
@@ -112,8 +127,6 @@ class Reconciler:
                 self._contain(key, defect)
             finally:
                 self._wakes.done(key)
-            # A look that changes nothing never waits, and many of them in a row would keep everybody else waiting.
-            await _give_way()
 
     def _contain(self, key: str, defect: Exception) -> None:
         """A defect met at one workload is told and tried again later; it must not take all the others with it."""
@@ -164,3 +177,7 @@ class Reconciler:
 def _give_way() -> Generator[None]:
     """Lets whoever is ready go first."""
     yield
+
+
+async def _at_once() -> None:
+    await _give_way()

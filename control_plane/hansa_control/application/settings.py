@@ -21,6 +21,7 @@ class Settings:
     clock_skew_ms_max: int = 300_000
     tick_ms: int = 250
     law_check_interval_ms: int = 5_000
+    sweep_interval_ms: int = 60_000
     retry_ms_min: int = 500
     retry_ms_max: int = 15_000
     failed_zone_pause_ms: int = 60_000

@@ -8,9 +8,10 @@ so whoever's commit returned may rely on everything that was put before it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TypeVar, cast
 
+from hansa_control.application.packed_table import PackedTable
 from hansa_control.application.ports import (
     RECORD_TYPES,
     Change,
@@ -43,7 +44,7 @@ class State:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._tables: dict[Table, dict[str, Record]] = {table: {} for table in Table}
+        self._tables: dict[Table, MutableMapping[str, Record]] = {table: {} for table in Table}
         self._pending: list[Change] = []
         self._put_count = 0
         self._durable_count = 0
@@ -53,7 +54,7 @@ class State:
 
     async def load(self) -> None:
         for table, records in (await self._store.load()).items():
-            self._tables[table] = dict(sorted(records.items()))
+            self._tables[table] = records if isinstance(records, PackedTable) else dict(sorted(records.items()))
         # Requests and grants are in the order in which they were answered: the oldest is forgotten first.
         by_age = sorted(self.requests.items(), key=lambda held: (held[1].at_ms, held[0]))
         self._tables[Table.REQUEST] = dict(by_age)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from hansa_control.application.ports import Clock, IdSource
 from hansa_control.application.settings import Settings
@@ -14,12 +15,13 @@ class Wakes:
     def __init__(self, settings: Settings, sources: tuple[Clock, IdSource]) -> None:
         self._settings = settings
         self._clock, self._ids = sources
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._queues: dict[bool, asyncio.Queue[str]] = {False: asyncio.Queue(), True: asyncio.Queue()}
         self._queued: set[str] = set()
         self._busy: set[str] = set()
         self._again: set[str] = set()
         self._retry_at_ms: dict[str, int] = {}
         self._retry_count: dict[str, int] = {}
+        self.is_fresh: Callable[[str], bool] = lambda workload: False
 
     def wake(self, workload: str) -> None:
         """Asks for a look; asking again before it happens asks nothing more."""
@@ -27,11 +29,14 @@ class Wakes:
             self._again.add(workload)
         elif workload not in self._queued:
             self._queued.add(workload)
-            self._queue.put_nowait(workload)
+            self._queues[self.is_fresh(workload)].put_nowait(workload)
 
-    async def next(self) -> str:
-        """The workload to look at now; it is busy until ``done``."""
-        key = await self._queue.get()
+    async def next(self, turn: Callable[[], Awaitable[None]], *, is_fresh: bool) -> str:
+        """The workload to look at now, of those that are placed for the first time or of the others, once ``turn`` has
+        come; it is busy until ``done``.
+        """
+        key = await self._queues[is_fresh].get()
+        await turn()
         self._queued.discard(key)
         self._busy.add(key)
         return key

@@ -78,11 +78,13 @@ class World:
         self._heard_wall_ms: dict[str, int] = {}
         self._zone_dirty: set[str] = set()
         self._own_zones: dict[str, Zone] = {}
+        self._own_by_name: tuple[Zone, ...] | None = None
         self._adverts: dict[str, dict[str, object]] = {}
         self._zone_claims: dict[str, dict[str, Claim]] = {}
         self._snapshot: Snapshot | None = None
         self._latest: Snapshot | None = None
         self._measured: Measured | None = None
+        self._measured_last: Measured | None = None
         self._partner_zones: tuple[Zone, ...] | None = None
         self._generation = 0
         self._held_against: tuple[tuple[str, int], ...] = ()
@@ -246,14 +248,21 @@ class World:
 
     def own_zones(self) -> tuple[Zone, ...]:
         """The operator's own zones that have an inventory, ordered by name."""
-        for zone in sorted(self._zone_dirty):
-            built = self._own_zone(zone)
-            if built is None:
-                self._own_zones.pop(zone, None)
-            else:
-                self._own_zones[zone] = built
-        self._zone_dirty.clear()
-        return tuple(self._own_zones[zone] for zone in sorted(self._own_zones))
+        if self._zone_dirty or self._own_by_name is None:
+            for zone in sorted(self._zone_dirty):
+                built = self._own_zone(zone)
+                if built is None:
+                    self._own_zones.pop(zone, None)
+                else:
+                    self._own_zones[zone] = built
+            self._zone_dirty.clear()
+            self._own_by_name = tuple(self._own_zones[zone] for zone in sorted(self._own_zones))
+        return self._own_by_name
+
+    def own_zone(self, name: str) -> Zone | None:
+        """One of the operator's own zones; None if there is none of this name that has an inventory."""
+        self.own_zones()
+        return self._own_zones.get(name)
 
     def _own_zone(self, zone: str) -> Zone | None:
         inventory = self.inventory(zone)
@@ -338,7 +347,11 @@ class World:
 
     def _current_probes(self, zones: list[Zone]) -> Measured:
         if self._measured is None:
-            self._measured = Measured.between(self.probes(), zones)
+            before, found = self._measured_last, Measured.between(self.probes(), zones)
+            # What follows from measurements is kept with them, so the same ones stay the same object.
+            if before is not None and (before.probes, before.floors) == (found.probes, found.floors):
+                found = before
+            self._measured = self._measured_last = found
         return self._measured
 
     def offers_of(self, operator: str) -> Mapping[str, StoredOffer]:

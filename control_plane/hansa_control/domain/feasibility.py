@@ -145,7 +145,9 @@ class Verdicts:
 
     def passed(self, row: int) -> tuple[ConstraintResult, ...]:
         """Every constraint that holds of a zone."""
-        return tuple(result for at in self.filters for result in at.passed(row))
+        lasting = len(self.standpoint.filters)
+        found = [*self.filters[0].passed(row), *_lasting_passed(self.standpoint, self.question.network, row)]
+        return tuple(found + [result for at in self.filters[1 + lasting :] for result in at.passed(row)])
 
     def pool(self, row: int) -> str:
         """The key of the pool that would be used in a zone; empty if none is needed or none suffices."""
@@ -202,6 +204,16 @@ def _lasting_refusals(standpoint: Standpoint, network: Network) -> list[tuple[in
     return known
 
 
+def _lasting_passed(standpoint: Standpoint, network: Network, row: int) -> list[ConstraintResult]:
+    """What holds of a zone by the filters of a standpoint, in words; kept like what they refuse."""
+    key = ("passed", standpoint.mark, row)
+    known: list[ConstraintResult] | None = network.routes.get(key)
+    if known is None:
+        known = [result for at in standpoint.filters for result in at.passed(row)]
+        network.routes.keep(key, known, weight=REFUSAL_WEIGHT * len(known) + 1)
+    return known
+
+
 def judge_zones(spec: WorkloadSpec, snapshot: Snapshot, now_ms: int, own: str = "") -> Verdicts:
     """Evaluates every constraint of ``spec`` for every zone of a snapshot at wall-clock time ``now_ms``.
 
@@ -229,8 +241,25 @@ def unlawful(spec: WorkloadSpec, snapshot: Snapshot, row: int, now_ms: int) -> t
 
 def filter_zone(spec: WorkloadSpec, snapshot: Snapshot, zone: Zone, now_ms: int) -> FilterOutcome:
     """The same for one zone, which need not be in the snapshot: the network and what was probed count alone."""
+    verdicts, row = _judged_alone(spec, snapshot, zone, now_ms)
+    return verdicts.outcome(row)
+
+
+def refusals_of_zone(
+    spec: WorkloadSpec, snapshot: Snapshot, zone: Zone, now_ms: int
+) -> tuple[tuple[Rejection, ...], str]:
+    """What ``filter_zone`` says against one zone, and the key of the pool that would be used; the rest costs more."""
+    verdicts, row = _judged_alone(spec, snapshot, zone, now_ms)
+    return verdicts.rejections_of(row), verdicts.pool(row)
+
+
+def _judged_alone(spec: WorkloadSpec, snapshot: Snapshot, zone: Zone, now_ms: int) -> tuple[Verdicts, int]:
+    """Verdicts in which the zone has a row: those of the snapshot where the zone is of it and they are mostly known."""
+    row = snapshot.index.get(zone.id)
+    if row is not None and snapshot.zones[row] is zone and snapshot.columns.standing.asked.get(spec) is not None:
+        return judge_zones(spec, snapshot, now_ms), row
     alone = replace(snapshot, columns=build_columns((zone,)), index={zone.id: 0})
-    return judge_zones(spec, alone, now_ms).outcome(0)
+    return judge_zones(spec, alone, now_ms), 0
 
 
 def filter_zones(spec: WorkloadSpec, snapshot: Snapshot, zones: Iterable[Zone], now_ms: int) -> list[FilterOutcome]:

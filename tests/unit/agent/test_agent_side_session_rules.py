@@ -180,6 +180,24 @@ def test_heartbeats_go_out_at_the_interval_asked_for() -> None:
     assert beats == [1_000, 2_000, 3_000, 4_000]
 
 
+def test_no_heartbeat_goes_out_within_an_interval_of_an_acknowledged_delta() -> None:
+    session = synced()
+    (sent,) = session.on_adverts(BODIES).send
+    beats = []
+    for now_ms in range(0, 4_000, 100):
+        if now_ms == 700:
+            session.on_message(ack(sent.adverts.nonce), at(now_ms))
+        session.on_message(SessionResponse(heartbeat=Heartbeat()), at(now_ms))
+        beats += [now_ms for message in session.on_tick(at(now_ms)).send if message.HasField("heartbeat")]
+    assert beats == [1_700, 2_700, 3_700]
+
+
+def test_a_delta_that_is_not_acknowledged_spares_no_heartbeat() -> None:
+    session = synced()
+    session.on_adverts(BODIES)
+    assert [message.HasField("heartbeat") for message in session.on_tick(at(1_000)).send] == [True]
+
+
 @pytest.mark.parametrize(("asked_ms", "kept_ms"), [(0, 1_000), (1, 100), (250, 250), (10**9, 60_000), (-5, 100)])
 def test_senseless_intervals_are_bounded(asked_ms: int, kept_ms: int) -> None:
     session = AgentSession(IDENTITY, TakesAll())
