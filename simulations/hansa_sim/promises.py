@@ -47,6 +47,7 @@ class Promises:
         self._world = world
         self._break = break_
         self._law_lag_us = law_lag_us
+        self._planes: dict[str, ControlPlane] = {}
         self._homes: dict[tuple[str, str], ZoneId] = {}
         self._claims: dict[str, dict[tuple[str, str], Claim]] = {}
         self._workloads: dict[tuple[str, str], Workload] = {}
@@ -77,6 +78,9 @@ class Promises:
 
     def check_operator(self, operator: OperatorNode, plane: ControlPlane) -> None:
         """Everything that one operator's records tell."""
+        if self._planes.get(operator.name) is not plane:
+            self._planes[operator.name] = plane
+            self._forget_unkept(operator.name)
         for claim in plane.state.claims.values():
             self._check_lease(operator, claim)
             self._check_one_place(operator.name, claim)
@@ -92,6 +96,12 @@ class Promises:
                 self._decisions[(operator.name, key)] = stored
                 self._check_decision(key, stored.decision)
         self._claims[operator.name] = {(claim.home, claim.name): claim for claim in plane.state.claims.values()}
+
+    def _forget_unkept(self, name: str) -> None:
+        """A control plane that starts again knows what was durable; what it had not kept was never promised."""
+        self._claims.pop(name, None)
+        self._homes = {key: place for key, place in self._homes.items() if place.operator != name}
+        self._workloads = {key: workload for key, workload in self._workloads.items() if key[0] != name}
 
     # --- claims ---
 

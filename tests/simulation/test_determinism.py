@@ -25,7 +25,7 @@ def digests(scenario: str, seeds: str, hash_seed: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("scenario", "seeds"),
-    [("two-operators", "5..5"), ("three-operators-storm", "5..5"), ("drawn", "1..6"), ("awaits", "41..44")],
+    [("two-operators", "5..5"), ("three-operators-storm", "5..5"), ("drawn", "2..4"), ("awaits", "41..42")],
 )
 def test_the_same_seed_gives_the_same_digest_under_two_hash_seeds(scenario: str, seeds: str) -> None:
     assert digests(scenario, seeds, "0") == digests(scenario, seeds, "4711")
