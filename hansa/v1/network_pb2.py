@@ -24,25 +24,25 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16hansa/v1/network.proto\x12\x08hansa.v1\"\x8e\x01\n\x0bNetworkNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x03 \x01(\t\x12\x14\n\x0clatitude_deg\x18\x04 \x01(\x01\x12\x15\n\rlongitude_deg\x18\x05 \x01(\x01\x12\x14\n\x0c\x61\x63\x63\x65ss_point\x18\x06 \x01(\x08\x12\x0e\n\x06\x61t_sea\x18\x07 \x01(\x08\"\xbf\x02\n\x0bNetworkLink\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06node_a\x18\x02 \x01(\t\x12\x0e\n\x06node_b\x18\x03 \x01(\t\x12\x10\n\x08length_m\x18\x04 \x01(\x03\x12 \n\x03rtt\x18\x05 \x01(\x0b\x32\x13.hansa.v1.RoundTrip\x12\x11\n\tcountries\x18\x06 \x03(\t\x12\x17\n\x0f\x63ountries_known\x18\x07 \x01(\x08\x12\x0f\n\x07\x63\x61rrier\x18\x08 \x01(\t\x12 \n\x04kind\x18\t \x01(\x0e\x32\x12.hansa.v1.LinkKind\x12\x18\n\x10\x66orward_permille\x18\n \x01(\x05\x12\x0f\n\x07one_way\x18\x0b \x01(\x08\x12\x16\n\x0e\x62\x61ndwidth_kbps\x18\x0c \x01(\x03\x12,\n\nencryption\x18\r \x01(\x0e\x32\x18.hansa.v1.LinkEncryption\"\x90\x01\n\tRoundTrip\x12\x0e\n\x06p50_us\x18\x01 \x01(\x03\x12\x0e\n\x06p95_us\x18\x02 \x01(\x03\x12\x0e\n\x06p99_us\x18\x03 \x01(\x03\x12%\n\x05\x62\x61sis\x18\x04 \x01(\x0e\x32\x16.hansa.v1.LatencyBasis\x12\x14\n\x0csample_count\x18\x05 \x01(\x05\x12\x16\n\x0eobserved_at_ms\x18\x06 \x01(\x03\"\x93\x01\n\x0bProbeResult\x12\x13\n\x0bsource_zone\x18\x01 \x01(\t\x12\x13\n\x0btarget_zone\x18\x02 \x01(\t\x12 \n\x03rtt\x18\x03 \x01(\x0b\x32\x13.hansa.v1.RoundTrip\x12\x0e\n\x06min_us\x18\x04 \x01(\x03\x12\x11\n\tjitter_us\x18\x05 \x01(\x03\x12\x15\n\rloss_permille\x18\x06 \x01(\x05*\x87\x01\n\x0eLinkEncryption\x12\x1f\n\x1bLINK_ENCRYPTION_UNSPECIFIED\x10\x00\x12\x1b\n\x17LINK_ENCRYPTION_UNKNOWN\x10\x01\x12\x18\n\x14LINK_ENCRYPTION_NONE\x10\x02\x12\x1d\n\x19LINK_ENCRYPTION_ENCRYPTED\x10\x03*s\n\x08LinkKind\x12\x19\n\x15LINK_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15LINK_KIND_TERRESTRIAL\x10\x01\x12\x17\n\x13LINK_KIND_SEA_CABLE\x10\x02\x12\x18\n\x14LINK_KIND_ATTACHMENT\x10\x03*\x81\x01\n\x0cLatencyBasis\x12\x1d\n\x19LATENCY_BASIS_UNSPECIFIED\x10\x00\x12\x1a\n\x16LATENCY_BASIS_MODELLED\x10\x01\x12\x1a\n\x16LATENCY_BASIS_PHYSICAL\x10\x02\x12\x1a\n\x16LATENCY_BASIS_MEASURED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16hansa/v1/network.proto\x12\x08hansa.v1\"\x9e\x01\n\x0bNetworkNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x03 \x01(\t\x12\x14\n\x0clatitude_deg\x18\x04 \x01(\x01\x12\x15\n\rlongitude_deg\x18\x05 \x01(\x01\x12\x14\n\x0c\x61\x63\x63\x65ss_point\x18\x06 \x01(\x08\x12\x0e\n\x06\x61t_sea\x18\x07 \x01(\x08\x12\x0e\n\x06\x63oarse\x18\x14 \x01(\x08\"\xbf\x02\n\x0bNetworkLink\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06node_a\x18\x02 \x01(\t\x12\x0e\n\x06node_b\x18\x03 \x01(\t\x12\x10\n\x08length_m\x18\x04 \x01(\x03\x12 \n\x03rtt\x18\x05 \x01(\x0b\x32\x13.hansa.v1.RoundTrip\x12\x11\n\tcountries\x18\x06 \x03(\t\x12\x17\n\x0f\x63ountries_known\x18\x07 \x01(\x08\x12\x0f\n\x07\x63\x61rrier\x18\x08 \x01(\t\x12 \n\x04kind\x18\t \x01(\x0e\x32\x12.hansa.v1.LinkKind\x12\x18\n\x10\x66orward_permille\x18\n \x01(\x05\x12\x0f\n\x07one_way\x18\x0b \x01(\x08\x12\x16\n\x0e\x62\x61ndwidth_kbps\x18\x0c \x01(\x03\x12,\n\nencryption\x18\r \x01(\x0e\x32\x18.hansa.v1.LinkEncryption\"\x90\x01\n\tRoundTrip\x12\x0e\n\x06p50_us\x18\x01 \x01(\x03\x12\x0e\n\x06p95_us\x18\x02 \x01(\x03\x12\x0e\n\x06p99_us\x18\x03 \x01(\x03\x12%\n\x05\x62\x61sis\x18\x04 \x01(\x0e\x32\x16.hansa.v1.LatencyBasis\x12\x14\n\x0csample_count\x18\x05 \x01(\x05\x12\x16\n\x0eobserved_at_ms\x18\x06 \x01(\x03\"\x93\x01\n\x0bProbeResult\x12\x13\n\x0bsource_zone\x18\x01 \x01(\t\x12\x13\n\x0btarget_zone\x18\x02 \x01(\t\x12 \n\x03rtt\x18\x03 \x01(\x0b\x32\x13.hansa.v1.RoundTrip\x12\x0e\n\x06min_us\x18\x04 \x01(\x03\x12\x11\n\tjitter_us\x18\x05 \x01(\x03\x12\x15\n\rloss_permille\x18\x06 \x01(\x05*\x87\x01\n\x0eLinkEncryption\x12\x1f\n\x1bLINK_ENCRYPTION_UNSPECIFIED\x10\x00\x12\x1b\n\x17LINK_ENCRYPTION_UNKNOWN\x10\x01\x12\x18\n\x14LINK_ENCRYPTION_NONE\x10\x02\x12\x1d\n\x19LINK_ENCRYPTION_ENCRYPTED\x10\x03*s\n\x08LinkKind\x12\x19\n\x15LINK_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15LINK_KIND_TERRESTRIAL\x10\x01\x12\x17\n\x13LINK_KIND_SEA_CABLE\x10\x02\x12\x18\n\x14LINK_KIND_ATTACHMENT\x10\x03*\x81\x01\n\x0cLatencyBasis\x12\x1d\n\x19LATENCY_BASIS_UNSPECIFIED\x10\x00\x12\x1a\n\x16LATENCY_BASIS_MODELLED\x10\x01\x12\x1a\n\x16LATENCY_BASIS_PHYSICAL\x10\x02\x12\x1a\n\x16LATENCY_BASIS_MEASURED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hansa.v1.network_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LINKENCRYPTION']._serialized_start=801
-  _globals['_LINKENCRYPTION']._serialized_end=936
-  _globals['_LINKKIND']._serialized_start=938
-  _globals['_LINKKIND']._serialized_end=1053
-  _globals['_LATENCYBASIS']._serialized_start=1056
-  _globals['_LATENCYBASIS']._serialized_end=1185
+  _globals['_LINKENCRYPTION']._serialized_start=817
+  _globals['_LINKENCRYPTION']._serialized_end=952
+  _globals['_LINKKIND']._serialized_start=954
+  _globals['_LINKKIND']._serialized_end=1069
+  _globals['_LATENCYBASIS']._serialized_start=1072
+  _globals['_LATENCYBASIS']._serialized_end=1201
   _globals['_NETWORKNODE']._serialized_start=37
-  _globals['_NETWORKNODE']._serialized_end=179
-  _globals['_NETWORKLINK']._serialized_start=182
-  _globals['_NETWORKLINK']._serialized_end=501
-  _globals['_ROUNDTRIP']._serialized_start=504
-  _globals['_ROUNDTRIP']._serialized_end=648
-  _globals['_PROBERESULT']._serialized_start=651
-  _globals['_PROBERESULT']._serialized_end=798
+  _globals['_NETWORKNODE']._serialized_end=195
+  _globals['_NETWORKLINK']._serialized_start=198
+  _globals['_NETWORKLINK']._serialized_end=517
+  _globals['_ROUNDTRIP']._serialized_start=520
+  _globals['_ROUNDTRIP']._serialized_end=664
+  _globals['_PROBERESULT']._serialized_start=667
+  _globals['_PROBERESULT']._serialized_end=814
 # @@protoc_insertion_point(module_scope)

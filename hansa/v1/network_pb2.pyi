@@ -116,6 +116,7 @@ class NetworkNode(_message.Message):
     LONGITUDE_DEG_FIELD_NUMBER: _builtins.int
     ACCESS_POINT_FIELD_NUMBER: _builtins.int
     AT_SEA_FIELD_NUMBER: _builtins.int
+    COARSE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name, unique among federated operators, for example "oslo"."""
     title: _builtins.str
@@ -130,6 +131,8 @@ class NetworkNode(_message.Message):
     """Whether users' traffic may enter here."""
     at_sea: _builtins.bool
     """Whether the node lies in no country's territory (a waypoint of a sea cable)."""
+    coarse: _builtins.bool
+    """The coordinates are the middle of a cell of one degree, since the owner shows no more of the place."""
     def __init__(
         self,
         *,
@@ -140,10 +143,11 @@ class NetworkNode(_message.Message):
         longitude_deg: _builtins.float = ...,
         access_point: _builtins.bool = ...,
         at_sea: _builtins.bool = ...,
+        coarse: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_point", b"access_point", "at_sea", b"at_sea", "country", b"country", "latitude_deg", b"latitude_deg", "longitude_deg", b"longitude_deg", "name", b"name", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_point", b"access_point", "at_sea", b"at_sea", "coarse", b"coarse", "country", b"country", "latitude_deg", b"latitude_deg", "longitude_deg", b"longitude_deg", "name", b"name", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

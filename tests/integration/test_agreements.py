@@ -100,7 +100,7 @@ async def test_what_a_partner_sees_is_what_was_agreed(tmp_path: Path) -> None:
         assert zone.free.cpu_millis == 2_000
         assert [fact.value for fact in zone.facts] == ["SE"]
         node = next(node for node in pair.plane.queries.network().nodes if node.name == "stockholm")
-        assert (node.country, node.title, node.latitude_deg) == ("SE", "", 0.0)
+        assert (node.country, node.title, node.latitude_deg, node.coarse) == ("SE", "", 59.5, True)
         await pair.submit()
         await pair.runs_in("fjordby/sto-1")
 

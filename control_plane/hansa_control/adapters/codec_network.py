@@ -63,6 +63,7 @@ def node_in(wire: network_pb2.NetworkNode, path: str) -> NetworkNode:
         longitude_deg=fields.degrees_in(wire.longitude_deg, 180.0, f"{path}.longitude_deg"),
         access_point=wire.access_point,
         at_sea=wire.at_sea,
+        coarse=wire.coarse,
     )
 
 
@@ -75,6 +76,7 @@ def node_out(node: NetworkNode) -> network_pb2.NetworkNode:
         longitude_deg=node.longitude_deg,
         access_point=node.access_point,
         at_sea=node.at_sea,
+        coarse=node.coarse,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
+from math import floor
 from typing import NamedTuple
 
 from hansa_control.domain.agreement import (
@@ -160,7 +161,7 @@ def shown(agreement: Agreement, zone: Zone, held: Held, now_ms: int) -> Zone | N
 
 
 def shown_node(agreement: Agreement, node: NetworkNode, zones: Iterable[Zone]) -> NetworkNode:
-    """A node of the owner's network as it shows it; without place and title where a zone stands whose place is coarse.
+    """A node of the owner's network as it shows it: to one degree, and without title, where a zone's place is coarse.
 
     The country stays, and so do the links with their latencies: paths and what the law says of them are exact.
     """
@@ -168,7 +169,15 @@ def shown_node(agreement: Agreement, node: NetworkNode, zones: Iterable[Zone]) -
         zone.inventory.node == node.name and agreement.disclosure(zone.id.zone).place is PlaceShown.COARSE
         for zone in zones
     )
-    return replace(node, title="", latitude_deg=0.0, longitude_deg=0.0) if coarse else node
+    if not coarse:
+        return node
+    latitude_deg, longitude_deg = _middle(node.latitude_deg, 90), _middle(node.longitude_deg, 180)
+    return replace(node, title="", latitude_deg=latitude_deg, longitude_deg=longitude_deg, coarse=True)
+
+
+def _middle(degrees: float, most: int) -> float:
+    """The middle of the cell of one degree that an angle lies in."""
+    return min(floor(degrees), most - 1) + 0.5
 
 
 def priced(agreement: Agreement, zone: Zone, now_ms: int) -> Zone:

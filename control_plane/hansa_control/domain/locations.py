@@ -45,8 +45,11 @@ planning figure, which a real fibre can beat.
 PLACE_TOLERANCE_KM = 50
 """How far, for both ends together, machines may stand from the coordinates of their network nodes."""
 
-UNDISCLOSED = "unknown: the place is not disclosed"
-"""What a measurement is held against where an owner shows the country of a zone and not its coordinates."""
+COARSE_KM = 80
+"""How far a place may be from the middle of its cell of one degree: half a degree each way, 79 km at the equator."""
+
+UNDISCLOSED = "unknown: the place is disclosed coarsely"
+"""What a measurement is held against where places are too coarse to refute anything."""
 
 SPHERE_PERMILLE = 994
 """The great circle on a sphere exceeds the geodesic on the ellipsoid by 0.56 % at most; that much is taken off."""
@@ -111,7 +114,7 @@ def check_location(
     if binding:
         closest = min(binding, key=lambda one: (one.min_us - one.bound_us, one.source, one.target))
         return (*country, finding(None, LOCATION, _measured(closest), _bound(closest), _evidence(closest)))
-    if sightings and node is not None and not _is_placed(node):
+    if sightings and node is not None and node.coarse:
         return (*country, finding(None, LOCATION, _measured(sightings[0]), UNDISCLOSED, _evidence(sightings[0])))
     return country
 
@@ -139,15 +142,14 @@ def _accused(own: str, source: ZoneId, target: ZoneId) -> tuple[ZoneId, ...]:
 
 
 def _distance_km(near: NetworkNode, far: NetworkNode) -> int:
-    """Whole kilometres between two nodes, rounded down; 0 when a place is not given (0, 0 stands for none)."""
-    if not (_is_placed(near) and _is_placed(far)):
+    """Whole kilometres between two nodes, rounded down; 0 when a place is not given (0, 0 stands for none).
+
+    Of coarse places it is the least that it can be.
+    """
+    places = [(node.latitude_deg, node.longitude_deg) for node in (near, far)]
+    if (0.0, 0.0) in places:
         return 0
-    return int(great_circle_km(near.latitude_deg, near.longitude_deg, far.latitude_deg, far.longitude_deg))
-
-
-def _is_placed(node: NetworkNode) -> bool:
-    """Whether a node says where it stands; its operator need not show that to partners."""
-    return (node.latitude_deg, node.longitude_deg) != (0.0, 0.0)
+    return max(0, int(great_circle_km(*places[0], *places[1])) - COARSE_KM * (near.coarse + far.coarse))
 
 
 def _check_country(zone: Zone, node: NetworkNode | None, now_ms: int) -> tuple[Finding, ...]:

@@ -221,7 +221,10 @@ class RoundTrip:
 
 @dataclass(frozen=True, slots=True)
 class NetworkNode:
-    """A node of the network graph. country is None when unknown; at_sea says that there is none."""
+    """A node of the network graph. country is None when unknown; at_sea says that there is none.
+
+    coarse says that its owner shows the middle of a cell of one degree instead of the place.
+    """
 
     name: str
     title: str
@@ -230,6 +233,7 @@ class NetworkNode:
     longitude_deg: float
     access_point: bool
     at_sea: bool = False
+    coarse: bool = False
 
 
 class LinkEncryption(StrEnum):

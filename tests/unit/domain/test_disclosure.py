@@ -100,7 +100,8 @@ def test_a_coarse_place_keeps_the_country_and_says_no_town() -> None:
     assert (seen.inventory.title, seen.inventory.failure_domain) == ("", "")
     assert seen.facts == (COUNTRY,)
     node = shown_node(coarse, OSLO, [zone()])
-    assert (node.country, node.title, node.latitude_deg, node.longitude_deg) == ("NO", "", 0.0, 0.0)
+    assert (node.country, node.title, node.latitude_deg, node.longitude_deg) == ("NO", "", 59.5, 10.5)
+    assert node.coarse
 
 
 def test_a_node_without_a_coarse_zone_is_shown_as_it_is() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from deciding_world import NOW_MS, fact, facts, node, zone
 from hansa_control.domain.locations import (
+    COARSE_KM,
     FASTEST_FIBRE_KM_PER_MS,
     PLACE_TOLERANCE_KM,
     Sighting,
@@ -137,13 +138,23 @@ def test_nothing_follows_where_a_place_is_not_given() -> None:
     assert sightings_of("nordavind", [OURS], NODES, [probe(OURS, THEIRS, 1)]) == {}
 
 
-def test_a_place_that_is_not_disclosed_is_unknown_and_refutes_nothing() -> None:
-    hidden = node("frankfurt", "DE", latitude_deg=0.0, longitude_deg=0.0)
+def test_a_coarse_place_still_refutes_what_no_place_in_it_could_answer() -> None:
+    coarse = {**NODES, "frankfurt": node("frankfurt", "DE", latitude_deg=50.5, longitude_deg=8.5, coarse=True)}
+    exact, less = (sightings(probe(OURS, THEIRS, 9_000), nodes=one)[THEIRS.id][0] for one in (NODES, coarse))
+    assert exact.distance_km - 2 * COARSE_KM <= less.distance_km <= exact.distance_km
+    quick = sightings(probe(OURS, THEIRS, 5_000), nodes=coarse)[THEIRS.id]
+    in_germany = zone("waldnetz/fra-1", "frankfurt", facts=facts(site="DE"))
+    found = check_location(in_germany, coarse["frankfurt"], quick, NOW_MS)
+    assert reasons(found) == [Reason.LOCATION_IMPLAUSIBLE]
+
+
+def test_a_place_that_is_disclosed_too_coarsely_is_unknown_and_refutes_nothing() -> None:
+    hidden = node("frankfurt", "DE", latitude_deg=60.5, longitude_deg=11.5, coarse=True)
     found = sightings(probe(OURS, THEIRS, 2), nodes={**NODES, "frankfurt": hidden})
     in_germany = zone("waldnetz/fra-1", "frankfurt", facts=facts(site="DE"))
     country, unknown = check_location(in_germany, hidden, found[THEIRS.id], NOW_MS)
     assert (country.reason, unknown.reason) == (None, None)
-    assert unknown.result.bound == "unknown: the place is not disclosed"
+    assert unknown.result.bound == "unknown: the place is disclosed coarsely"
     in_norway = zone("waldnetz/fra-1", "frankfurt", facts=facts(site="NO"))
     assert reasons(check_location(in_norway, hidden, found[THEIRS.id], NOW_MS)) == [Reason.SITE_COUNTRY_UNKNOWN]
 
