@@ -204,6 +204,10 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "The workload runs elsewhere now, or never started here; its capacity is given back.",
             "Nothing to do: hansa why shows where it runs now.",
         ),
+        "GRANT_INVALID": Explanation(
+            "The owner's grant does not prove what was asked: a field differs, or its signature does not verify.",
+            "Ask the zone's owner which certificate signs its grants; what it held is given back.",
+        ),
         "AGREEMENT_SUSPENDED": Explanation(
             "The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on.",
             "Wait until the owner resumes it, or let zones of others do; your operator's hansa partners shows it.",
@@ -219,10 +223,6 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
         "ZONE_NOT_OFFERED": Explanation(
             "The agreement with the zone's owner does not offer this zone.",
             "Ask your operator to have the zone added to its agreement with the owner.",
-        ),
-        "GRANT_INVALID": Explanation(
-            "The owner's grant does not prove what was asked: a field differs, or its signature does not verify.",
-            "Ask the zone's owner which certificate signs its grants; what it held is given back.",
         ),
         "PREEMPTED": Explanation(
             "A workload of a higher priority has taken its place.",

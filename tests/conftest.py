@@ -26,6 +26,12 @@ def own_postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have a terminal or say so (pytest-xdist does); what a test prints is for none."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def logs_as_before() -> Iterator[None]:
     """The configuration of logs is the process's, and some tests set it up."""
     before, bound = structlog.get_config(), structlog.contextvars.get_contextvars()

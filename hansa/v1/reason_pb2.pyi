@@ -118,6 +118,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The app team deleted the workload; its capacity is given back."""
     REASON_WORKLOAD_MOVED: _Reason.ValueType  # 49
     """The workload runs elsewhere now, or never started here; its capacity is given back."""
+    REASON_GRANT_INVALID: _Reason.ValueType  # 50
+    """The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
     REASON_AGREEMENT_SUSPENDED: _Reason.ValueType  # 55
     """The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on."""
     REASON_AGREEMENT_ENDING: _Reason.ValueType  # 56
@@ -126,8 +128,6 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """It is not known how the agreement with the zone's owner stands."""
     REASON_ZONE_NOT_OFFERED: _Reason.ValueType  # 58
     """The agreement with the zone's owner does not offer this zone."""
-    REASON_GRANT_INVALID: _Reason.ValueType  # 36
-    """The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
     REASON_PREEMPTED: _Reason.ValueType  # 59
     """A workload of a higher priority has taken its place."""
     REASON_INVALID_FIELD: _Reason.ValueType  # 60
@@ -256,6 +256,8 @@ REASON_WORKLOAD_DELETED: Reason.ValueType  # 48
 """The app team deleted the workload; its capacity is given back."""
 REASON_WORKLOAD_MOVED: Reason.ValueType  # 49
 """The workload runs elsewhere now, or never started here; its capacity is given back."""
+REASON_GRANT_INVALID: Reason.ValueType  # 50
+"""The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
 REASON_AGREEMENT_SUSPENDED: Reason.ValueType  # 55
 """The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on."""
 REASON_AGREEMENT_ENDING: Reason.ValueType  # 56
@@ -264,8 +266,6 @@ REASON_AGREEMENT_UNKNOWN: Reason.ValueType  # 57
 """It is not known how the agreement with the zone's owner stands."""
 REASON_ZONE_NOT_OFFERED: Reason.ValueType  # 58
 """The agreement with the zone's owner does not offer this zone."""
-REASON_GRANT_INVALID: Reason.ValueType  # 36
-"""The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
 REASON_PREEMPTED: Reason.ValueType  # 59
 """A workload of a higher priority has taken its place."""
 REASON_INVALID_FIELD: Reason.ValueType  # 60

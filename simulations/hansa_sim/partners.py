@@ -16,7 +16,7 @@ from hansa_control.adapters.offers_follower import OffersFollower
 from hansa_control.adapters.offers_link import OffersLink
 from hansa_control.adapters.task_scope import first_to_end, to_the_end
 from hansa_control.application.control_plane import ControlPlane
-from hansa_control.application.ports import Clock, HoldRequest, OwnerUnreachable, RefusalError, Refused
+from hansa_control.application.ports import Clock, HoldRequest, OwnerUnreachable, RefusalError, Refused, StoreFailed
 from hansa_control.application.usage_ports import UsageCall, UsagePage
 from hansa_control.domain.model import ClaimStatus, Federation, HoldGrant, Manifest, Reason
 
@@ -169,18 +169,24 @@ async def serve_offers(end: End, plane: ControlPlane, clock: Clock) -> None:
     """Offers what there is to whoever connected, until the connection breaks or the federation ends."""
     link = OffersLink(plane.partners, clock, end.peer_host)
     try:
-        for message in link.receive(await end.receive()):
-            end.send(message)
-        await first_to_end(_read(end, link), _push(end, link, plane), _beat(end, link, plane, clock))
-    except (ConnectionBroken, RefusalError, ProtocolViolation):
+        await _answer(end, link, plane)
+        await first_to_end(_read(end, link, plane), _push(end, link, plane), _beat(end, link, plane, clock))
+    except (ConnectionBroken, RefusalError, ProtocolViolation, StoreFailed):
         pass
     finally:
         end.close()
 
 
-async def _read(end: End, link: OffersLink) -> None:
+async def _read(end: End, link: OffersLink, plane: ControlPlane) -> None:
     while True:
-        for message in link.receive(await end.receive()):
+        await _answer(end, link, plane)
+
+
+async def _answer(end: End, link: OffersLink, plane: ControlPlane) -> None:
+    """Nothing is told that a crash could take back."""
+    if answers := link.receive(await end.receive()):
+        await plane.partners.kept()
+        for message in answers:
             end.send(message)
 
 
@@ -190,6 +196,7 @@ async def _push(end: End, link: OffersLink, plane: ControlPlane) -> None:
     while True:
         delta = link.next_delta()
         if delta is not None:
+            await plane.partners.kept()
             end.send(delta)
         seen = await signal.wait(seen)
 

@@ -27,6 +27,7 @@ from hansa_control.domain.model import (
     EvidenceKind,
     Fact,
     FactKind,
+    Intake,
     Inventory,
     LatencyBasis,
     LatencyBudget,
@@ -50,6 +51,7 @@ from hansa_control.domain.model import (
     SpreadRule,
     TransitRule,
     UnknownPaths,
+    Upkeep,
     WorkloadSpec,
     Zone,
     ZoneBounds,
@@ -302,7 +304,9 @@ def random_zone(chance: Stream, name: str, place: tuple[str, str | None], is_mil
         chance.pick(("", "hall-1")),
         chance.pick((300, 0, 700)),
     )
-    states = (ZoneState.AVAILABLE,) * (12 if is_mild else 8) + (ZoneState.SILENT, ZoneState.LOST, ZoneState.STALE)
+    rare = tuple(state for state in ZoneState if state is not ZoneState.AVAILABLE)
+    states = (ZoneState.AVAILABLE,) * (40 if is_mild else 26) + rare
+    intake = Intake.OPEN if is_mild or not chance.one_in(12) else chance.pick(tuple(Intake))
     return Zone(
         ZoneId(chance.pick(OPERATORS), name),
         inventory,
@@ -313,6 +317,7 @@ def random_zone(chance: Stream, name: str, place: tuple[str, str | None], is_mil
         chance.pick(states),
         1,
         NOW_MS,
+        Upkeep(intake),
     )
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from hansa_control.domain.model import (
     AcceleratorPool,
     FactKind,
+    Intake,
     Reason,
     Selector,
     ServiceProfile,
@@ -66,11 +67,25 @@ def _verdict(world: World, zone: Zone, paths: Paths) -> Verdict:
 
 
 def _state_faults(spec: WorkloadSpec, zone: Zone) -> set[Fault]:
-    gone = {ZoneState.LOST: R.ZONE_LOST, ZoneState.STALE: R.OFFER_STALE}
+    gone = {
+        ZoneState.LOST: R.ZONE_LOST,
+        ZoneState.STALE: R.OFFER_STALE,
+        ZoneState.AGREEMENT_SUSPENDED: R.AGREEMENT_SUSPENDED,
+        ZoneState.AGREEMENT_ENDING: R.AGREEMENT_ENDING,
+        ZoneState.AGREEMENT_UNKNOWN: R.AGREEMENT_UNKNOWN,
+    }
+    closed = {
+        Intake.DRAINING: R.ZONE_DRAINING,
+        Intake.MAINTENANCE: R.ZONE_MAINTENANCE,
+        Intake.UNSTEADY: R.ZONE_UNSTEADY,
+        Intake.CORDONED: R.ZONE_CORDONED,
+    }
     found: set[Fault] = set()
     if zone.state in gone:
         found.add(("ZoneState", gone[zone.state]))
-    if zone.inventory.cordoned:
+    if zone.upkeep.intake in closed:
+        found.add(("ZoneState", closed[zone.upkeep.intake]))
+    elif zone.inventory.cordoned:
         found.add(("ZoneState", R.ZONE_CORDONED))
     if spec.artefact not in zone.inventory.artefacts:
         found.add(("ArtefactAllowed", R.ARTEFACT_NOT_ALLOWED))

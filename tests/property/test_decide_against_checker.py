@@ -266,7 +266,8 @@ def place_reasons(world: World, zone: Zone) -> set[Reason]:
         and 0 < x.evidence.valid_from_ms <= NOW < x.evidence.valid_until_ms
         and x.value != stands
     }
-    return {Reason.SITE_COUNTRY_UNKNOWN} if any(asked) and stands and told else set()
+    afloat = any(x.at_sea for x in nodes if x.name == zone.inventory.node)
+    return {Reason.SITE_COUNTRY_UNKNOWN} if any(asked) and (afloat or (stands and told)) else set()
 
 
 def expected_reasons(world: World, zone: Zone) -> set[Reason]:
@@ -274,8 +275,9 @@ def expected_reasons(world: World, zone: Zone) -> set[Reason]:
     spec = world[0]
     found = law_reasons(spec, zone) | capacity_reasons(spec, zone)
     found |= path_reasons(world, zone) | place_reasons(world, zone)
-    if zone.state in (ZoneState.LOST, ZoneState.STALE):
-        found.add(Reason.ZONE_LOST if zone.state is ZoneState.LOST else Reason.OFFER_STALE)
+    if zone.state not in (ZoneState.AVAILABLE, ZoneState.SILENT):
+        told = {ZoneState.LOST: "ZONE_LOST", ZoneState.STALE: "OFFER_STALE"}
+        found.add(Reason(told.get(zone.state, zone.state.value)))
     if zone.inventory.cordoned:
         found.add(Reason.ZONE_CORDONED)
     if spec.artefact not in zone.inventory.artefacts:

@@ -21,7 +21,6 @@ from hansa_control.adapters.rates import PartnerRates
 from hansa_control.adapters.task_scope import first_to_end, to_the_end
 from hansa_control.application.control_plane import ControlPlane
 from hansa_control.application.ports import Clock, RefusalError
-from hansa_control.application.signals import Signal
 from hansa_control.domain.model import Reason
 
 CALLS_PER_S = 2_000
@@ -101,12 +100,35 @@ class FederationServicer(federation_service_pb2_grpc.FederationServiceServicer):
         stream: Downstream[federation_pb2.OffersResponse] = Downstream(context)
         hello = await first_message(request_iterator, HELLO_TIMEOUT_S)
         if hello is not None:
-            await stream.send(*link.receive(hello))
+            first = link.receive(hello)
+            await self._partners.kept()
+            await stream.send(*first)
             await first_to_end(
-                _read(link, _heard(request_iterator, partial(self._owner.heard_home, home)), stream),
-                _push(link, stream, self._partners.offers_signal),
+                self._read(link, _heard(request_iterator, partial(self._owner.heard_home, home)), stream),
+                self._push(link, stream),
                 self._beat(link, stream),
             )
+
+    async def _read(
+        self,
+        link: OffersLink,
+        messages: AsyncIterator[federation_pb2.OffersRequest],
+        stream: Downstream[federation_pb2.OffersResponse],
+    ) -> None:
+        async for message in messages:
+            if answers := link.receive(message):
+                await self._partners.kept()
+                await stream.send(*answers)
+
+    async def _push(self, link: OffersLink, stream: Downstream[federation_pb2.OffersResponse]) -> None:
+        signal = self._partners.offers_signal
+        seen = signal.version
+        while True:
+            delta = link.next_delta()
+            if delta is not None:
+                await self._partners.kept()
+                await stream.send(delta)
+            seen = await signal.wait(seen)
 
     async def _beat(self, link: OffersLink, stream: Downstream[federation_pb2.OffersResponse]) -> None:
         while True:
@@ -127,24 +149,6 @@ async def _heard(
     async for message in messages:
         hear()
         yield message
-
-
-async def _read(
-    link: OffersLink,
-    messages: AsyncIterator[federation_pb2.OffersRequest],
-    stream: Downstream[federation_pb2.OffersResponse],
-) -> None:
-    async for message in messages:
-        await stream.send(*link.receive(message))
-
-
-async def _push(link: OffersLink, stream: Downstream[federation_pb2.OffersResponse], signal: Signal) -> None:
-    seen = signal.version
-    while True:
-        delta = link.next_delta()
-        if delta is not None:
-            await stream.send(delta)
-        seen = await signal.wait(seen)
 
 
 def _kind(outcome: object) -> str:

@@ -117,6 +117,14 @@ class PartnerIngest:
                 offers[f"claims/{claim.name}"] = status_of(claim)
         return offers
 
+    async def kept(self) -> None:
+        """Returns when what ``offers`` answered would survive a crash; StoreFailed.
+
+        A home operator that hears that a claim is gone forgets it: told before that, a crash would bring back a claim
+        that nobody will ever release.
+        """
+        await self._state.commit()
+
     # --- as home ---
 
     async def federated(self, federation: Federation) -> None:

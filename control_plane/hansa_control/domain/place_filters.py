@@ -71,9 +71,8 @@ def _closed(zone: Zone) -> tuple[Reason, str, str]:
         due = f", to be empty by {format_utc_minute(upkeep.due_ms)}" if upkeep.due_ms else ""
         return Reason.ZONE_DRAINING, f"being drained{due}{note}", "not drained"
     if upkeep.intake is Intake.MAINTENANCE:
-        window = upkeep.windows[0]
-        when = f"{format_utc_minute(window.from_ms)} to {format_utc_minute(window.until_ms)}"
-        return Reason.ZONE_MAINTENANCE, f"maintenance {when}{note}", "no maintenance announced"
+        spans = (f" {format_utc_minute(at.from_ms)} to {format_utc_minute(at.until_ms)}" for at in upkeep.windows)
+        return Reason.ZONE_MAINTENANCE, f"maintenance{next(spans, '')}{note}", "no maintenance announced"
     if upkeep.intake is Intake.UNSTEADY:
         return Reason.ZONE_UNSTEADY, f"held down until {format_utc_minute(upkeep.due_ms)}{note}", "steady"
     return Reason.ZONE_CORDONED, f"cordoned{note}", "not cordoned"
