@@ -140,7 +140,10 @@ class PartnerWay:
             done = owner.partners.propose(proposal.home, proposal.wall_clock_ms)
             return codec.propose_response_out(await to_the_end(done))
 
-        answer = await self._network.call(self._path, work, CALL_TIMEOUT_MS)
+        try:
+            answer = await self._network.call(self._path, work, CALL_TIMEOUT_MS)
+        except StoreFailed as failure:  # the owner's, of which the caller sees that there is no answer
+            raise Unreachable(str(failure)) from failure
         federation = codec.propose_response_in(answer, self._path[0])
         await to_the_end(self._bound.partners.federated(federation))
         return federation

@@ -58,7 +58,9 @@ from hansa_control.domain.model import (
 from hansa_control.domain.reputation import Breach, Reputation
 from hansa_control.domain.seals import GrantTerms, Seal, Signed
 from hansa_control.domain.two_books import Asked
+from hansa_control.domain.upkeep import UpkeepAsked
 from hansa_control.domain.usage import Period, UsageLine
+from hansa_control.domain.zones import Window
 from hansa_sim.disks import Disk, DiskStore
 
 SPEC = WorkloadSpec(
@@ -92,6 +94,7 @@ ONE_OF_EACH: dict[Table, Record] = {
     Table.ASKED: Asked("rheinkraft", "c-1", "köln-1", "tenants/t/workloads/w", 2, 1000, 2048, 1, 2, (LINE,)),
     Table.GRANT: StoredGrant("tenants/t/workloads/w", SPEC, 10_000, Seal(TERMS, SIGNED, SPEC.residency), 1),
     Table.REPUTATION: Reputation("rheinkraft", 350, 1, ((Breach.CLAIM_LOST, 1), (Breach.REFUSED_AFTER_OFFER, 1))),
+    Table.UPKEEP: UpkeepAsked("oslo-1", is_drained=True, note="fans", due_ms=9, windows=(Window(1, 2, 3, "x"),)),
 }
 
 

@@ -305,8 +305,8 @@ def random_zone(chance: Stream, name: str, place: tuple[str, str | None], is_mil
         chance.pick((300, 0, 700)),
     )
     rare = tuple(state for state in ZoneState if state is not ZoneState.AVAILABLE)
-    states = (ZoneState.AVAILABLE,) * (40 if is_mild else 26) + rare
-    intake = Intake.OPEN if is_mild or not chance.one_in(12) else chance.pick(tuple(Intake))
+    states = (ZoneState.AVAILABLE,) * (60 if is_mild else 30) + rare
+    intake = Intake.OPEN if is_mild or not chance.one_in(20) else chance.pick(tuple(Intake))
     return Zone(
         ZoneId(chance.pick(OPERATORS), name),
         inventory,
