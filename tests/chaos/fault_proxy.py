@@ -256,11 +256,11 @@ class _Connection:
         slice_bytes = max(1, bytes_per_s // SLICES_PER_S) if bytes_per_s else len(chunk)
         for start in range(0, len(chunk), slice_bytes):
             part = chunk[start : start + slice_bytes]
+            if bytes_per_s:
+                await asyncio.sleep(len(part) / bytes_per_s)  # first: a part has arrived when its last bit has
             self._proxy.about_to_pass(way, len(part))
             writer.write(part)
             await writer.drain()
-            if bytes_per_s:
-                await asyncio.sleep(len(part) / bytes_per_s)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

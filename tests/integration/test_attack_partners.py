@@ -53,7 +53,8 @@ def offer(name: str, **body: Any) -> federation_pb2.Offer:
 
 
 def node(name: str, country: str) -> federation_pb2.Offer:
-    return offer(f"nodes/{name}", node=network_pb2.NetworkNode(name=name, country=country, access_point=True))
+    body = network_pb2.NetworkNode(name=name, country=country, latitude_deg=59.3, longitude_deg=18.1, access_point=True)
+    return offer(f"nodes/{name}", node=body)
 
 
 def link(name: str, ends: tuple[str, str], carrier: str) -> federation_pb2.Offer:

@@ -25,9 +25,14 @@ from hansa.v1 import workload_service_pb2 as service_pb2
 from hansa.v1 import workload_service_pb2_grpc
 
 SERVICES = {
-    "api": "hansa.v1.WorkloadService",
-    "agents": "hansa.v1.AgentService",
-    "partners": "hansa.v1.FederationService",
+    "api": (
+        "hansa.v1.WorkloadService",
+        "hansa.v1.PartnerService",
+        "hansa.v1.UsageService",
+        "hansa.v1.ZoneService",
+    ),
+    "agents": ("hansa.v1.AgentService",),
+    "partners": ("hansa.v1.FederationService",),
 }
 NAME = "tenants/acme/workloads/ocr"
 PROCESS_TIMEOUT_S = 60
@@ -43,7 +48,7 @@ async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
 async def test_every_listener_tells_of_its_health(operator: Operator, listener: str) -> None:
     async with operator.channel(listener, operator.certificate(Role.CONTROL_PLANE)) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
-        for service in ("", SERVICES[listener]):
+        for service in ("", *SERVICES[listener]):
             answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         unknown = await refusal_of(stub.Check(health_pb2.HealthCheckRequest(service="nobody")))
@@ -58,7 +63,7 @@ async def test_every_listener_tells_of_its_services_and_of_no_other(operator: Op
         answer = await call.read()
         names = {service.name for service in answer.list_services_response.service}
         call.cancel()
-    assert {name for name in names if name.startswith("hansa.")} == {SERVICES[listener]}
+    assert {name for name in names if name.startswith("hansa.")} == {*SERVICES[listener]}
 
 
 async def test_a_service_of_another_listener_is_not_served(operator: Operator) -> None:
@@ -116,7 +121,7 @@ async def test_while_the_store_waits_nothing_new_is_promised_what_is_known_is_an
 async def becomes(health: Any, status: int) -> None:
     """Returns once the health of the listener for app teams is told so."""
     async with asyncio.timeout(PROCESS_TIMEOUT_S):
-        async for told in health.Watch(health_pb2.HealthCheckRequest(service=SERVICES["api"])):
+        async for told in health.Watch(health_pb2.HealthCheckRequest(service=SERVICES["api"][0])):
             if told.status == status:
                 return
 

@@ -11,6 +11,7 @@ import grpc
 import pytest
 from control_harness import AgentByHand, Operator, advert, authority_of, fact, inventory, refusal_of, running, spec
 from hansa_control.adapters.authority import Role
+from hansa_control.domain.model import Workload, WorkloadId
 
 from hansa.v1 import common_pb2, instance_pb2, residency_pb2, workload_pb2, workload_service_pb2_grpc
 from hansa.v1 import workload_service_pb2 as service_pb2
@@ -202,6 +203,27 @@ async def test_a_watch_sends_the_workload_as_it_is_and_then_every_change_until_i
             last = await watch.read()
             sequences += [event.sequence for event in last.events]
     assert sequences == sorted(set(sequences))
+
+
+async def test_a_watch_does_not_miss_what_goes_while_the_store_is_keeping_it(
+    operator: Operator, acme: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await acme.SubmitWorkload(submit())
+    queries = operator.running.application.queries
+    kept, workloads = queries.kept_workload, operator.running.application.state.workloads
+
+    async def slow(workload: WorkloadId) -> Workload:
+        held = await kept(workload)
+        if NAME in workloads:
+            await acme.DeleteWorkload(service_pb2.DeleteWorkloadRequest(name=NAME, request_id="r2"))
+            while NAME in workloads:
+                await queries.workload_signal(workload).wait(queries.workload_signal(workload).version)
+        return held
+
+    monkeypatch.setattr(queries, "kept_workload", slow)
+    async with asyncio.timeout(10):
+        told = [update.deleted async for update in acme.WatchWorkload(service_pb2.WatchWorkloadRequest(name=NAME))]
+    assert told == [False, True]
 
 
 async def test_a_workload_is_placed_ordered_reported_and_found(operator: Operator, acme: Any) -> None:

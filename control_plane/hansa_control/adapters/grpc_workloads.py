@@ -91,17 +91,20 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         watching = codec.watch_in(request)
         workload, sequence = watching.workload, watching.after_sequence
         self._authorise(context, workload)
+        # The signal first, then the state: what changes while the store keeps the state is signalled, not missed.
+        # Asked for anew each time: a workload of the same name that was deleted and submitted again has another.
+        signal = self._queries.workload_signal(workload)
+        seen = signal.version
         held: Workload | None = await self._queries.kept_workload(workload)
         while True:
-            # Asked for anew each time: a workload of the same name that was deleted and submitted again has another.
-            signal = self._queries.workload_signal(workload)
-            seen = signal.version
             events = self._queries.events(workload, sequence)
             yield codec.watch_out(held, events)
             if held is None:
                 return
             sequence = max((event.sequence for event in events), default=sequence)
             await signal.wait(seen)
+            signal = self._queries.workload_signal(workload)
+            seen = signal.version
             held = await self._find(workload)
 
     async def _find(self, workload: WorkloadId) -> Workload | None:
