@@ -29,6 +29,7 @@ SEEDS = 1_500
 MEETINGS = 3
 WALKS, STEPS = 6, 8
 CPU_SECONDS_MAX, BYTES_MAX = 20, 6 << 30
+CPU_SECONDS_MORE = 60  # for each file of slower tests
 KILLED, LIVED, KILLED_BY_TESTS, LIVED_IN_OTHER_WORDS = 1, 0, 2, 3
 FOUND = ("tests/oracle/test_found_by_oracle.py",)
 UNITS = {
@@ -37,7 +38,9 @@ UNITS = {
     **dict.fromkeys(("law_filter", "claim_groups"), ("law", "feasibility", "filter_words")),
     **dict.fromkeys(("locations", "location_filter"), ("locations", "feasibility", "filter_words")),
     **dict.fromkeys(("place_filters", "capacity_filters"), ("filter_words", "feasibility", "service_filter")),
-    **dict.fromkeys(("reach", "round_trips"), ("measured_paths", "feasibility", "filter_words", "routing")),
+    **dict.fromkeys(
+        ("reach", "round_trips"), ("measured_paths", "feasibility", "filter_words", "routing", "route_keys")
+    ),
     **dict.fromkeys(("routing", "route_graph", "route_tree", "route_reasons", "repair"), ("routing", "filter_words")),
     "feasibility": ("feasibility", "all_reasons", "filter_words", "measured_paths", "service_filter"),
     "service": ("service_filter",),
@@ -72,6 +75,11 @@ class Trial:
         self._words = list(_decisions(self._cases))
         gc.collect()
         gc.freeze()
+
+    @property
+    def more_count(self) -> int:
+        """How many files of slower tests run beside those of the module."""
+        return len(self._more)
 
     def lives(self, name: str, source: str) -> int:
         """What came of a mutant: one of KILLED, LIVED, LIVED_IN_OTHER_WORDS."""
@@ -126,7 +134,8 @@ def _end_with(trial: Trial, name: str, source: str) -> None:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS_MAX, CPU_SECONDS_MAX))
+    seconds = CPU_SECONDS_MAX + CPU_SECONDS_MORE * trial.more_count
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_AS, (BYTES_MAX, BYTES_MAX))
     code = KILLED
     try:

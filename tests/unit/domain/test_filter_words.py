@@ -25,6 +25,7 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.near_names import NearNames
 from hansa_control.domain.snapshot import build_snapshot
+from hansa_control.domain.zones import Intake, Upkeep
 
 NORDIC = frozenset({"NO", "SE"})
 STRICT = ResidencyPolicy(SiteRule(NORDIC), LegalRule(NORDIC, frozenset({"US-CLOUD-ACT"})), TransitRule(NORDIC))
@@ -227,3 +228,16 @@ def test_a_data_source_at_a_misspelt_node_says_so() -> None:
     (found,) = refused(judge(spec(residency=STRICT, data_sources=(source,))))
     bound = "a node in view; nearest known: oslo"
     assert found == ("UNREACHABLE", "Reachability", "data source plates: there is no node olso", bound)
+
+
+@pytest.mark.parametrize(
+    ("upkeep", "measured"),
+    [
+        (Upkeep(Intake.DRAINING), "being drained"),
+        (Upkeep(Intake.DRAINING, note="new racks"), "being drained: new racks"),
+        (Upkeep(Intake.DRAINING, due_ms=60_000), "being drained, to be empty by 1970-01-01 00:01 UTC"),
+    ],
+)
+def test_a_zone_that_is_drained_says_until_when_if_anybody_has(upkeep: Upkeep, measured: str) -> None:
+    (rejection,) = judge(spec(), upkeep=upkeep).rejections
+    assert (rejection.reason, rejection.result.measured) == (Reason.ZONE_DRAINING, measured)
