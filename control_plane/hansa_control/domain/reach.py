@@ -147,10 +147,11 @@ class Reach:
         route = self._ways[point].paths.to(network, self._columns.standing.nodes[row])
         if route is None:
             raise ValueError(f"no path from {self._keys[point].access_point} to {self._columns.zones[row].id}")
-        measured, points = self._question.snapshot.measured, tuple(at.access_point for at in self._spec.access)
+        measured = self._question.snapshot.measured
         along = zip(PERCENTILES, round_trips_us(network, route), strict=True)
         found = {p: time_us + ATTACHMENT_RTT.at(p) for p, time_us in along}
         if measured.floors:
+            points = tuple(at.access_point for at in self._spec.access)
             floors = {p: int(floors_of(measured, self._columns, points, p)[point, row]) for p in PERCENTILES}
             found = {p: max(found[p], floors[p]) for p in PERCENTILES}
         return found

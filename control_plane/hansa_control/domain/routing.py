@@ -279,6 +279,8 @@ def _route(network: Network, key: GraphKey, found: _Found, node: int) -> Route:
 def round_trips_us(network: Network, route: Route) -> tuple[int, ...]:
     """The sums of what a path's links add at every percentile, there and back, rounded up."""
     path_us, share = network.columns.path_us, network.columns.share_permille
-    there, back = list(route.links), list(route.back_links or route.links)
+    if not route.back_links:  # the shares of both ways come to the whole
+        return tuple(path_us.take(route.links, axis=1).sum(axis=1).tolist())
+    there, back = list(route.links), list(route.back_links)
     time_ns = path_us[:, there] @ share[there] + path_us[:, back] @ (1_000 - share[back])
     return tuple((-(-time_ns // 1_000)).tolist())
