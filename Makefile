@@ -50,8 +50,8 @@ endif
 needs:
 	@tools/install_test_needs.sh
 
-bench: $(VENV)/.installed-dev ## Measure; prints a table and writes build/bench.json
-	$(BIN)/python tools/run_benchmarks.py
+bench: $(VENV)/.installed-dev ## Measure; prints a table and writes build/bench.json; ARGS="decide rpc" measures some
+	$(BIN)/python tools/run_benchmarks.py $(ARGS)
 
 sim-sweep: $(VENV)/.installed-demo ## Simulate many seeds of faults; SEEDS=1000 START=1 JOBS=0 SCENARIO=drawn
 	$(BIN)/hansa sim sweep --scenario $(or $(SCENARIO),drawn) --start $(or $(START),1) \

@@ -30,7 +30,7 @@ class BenchAgent:
         self.zone = zone
         self.node = node
         self.ready_count = 0
-        self._call: Any = agent_service_pb2_grpc.AgentServiceStub(channel).Session()
+        self._call: Any = None
         self._channel = channel
         self._writing = asyncio.Lock()
         self._sending = asyncio.Lock()
@@ -46,6 +46,8 @@ class BenchAgent:
         hello = agent_pb2.AgentHello(
             zone=f"{OPERATOR}/{self.zone}", boot_id="boot-1", wall_clock_ms=SystemClock().wall_ms(), version="bench"
         )
+        # Not before: a stream on which nobody greets in time is ended by the operator.
+        self._call = agent_service_pb2_grpc.AgentServiceStub(self._channel).Session()
         await self._write(agent_pb2.SessionRequest(hello=hello))
         welcome = await self._call.read()
         if not isinstance(welcome, agent_pb2.SessionResponse) or not welcome.HasField("welcome"):
@@ -57,7 +59,8 @@ class BenchAgent:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._call.cancel()
+        if self._call is not None:
+            self._call.cancel()
         await self._channel.close()
 
     async def advertise(self, updated: Sequence[agent_pb2.Advert], removed: Sequence[str] = ()) -> None:
