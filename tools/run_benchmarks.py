@@ -1,11 +1,11 @@
-"""Runs benchmarks in tools/bench, prints one table and writes build/bench.json: python tools/run_benchmarks.py [NAME...]
+"""Runs the benchmarks in tools/bench of some names, or all, prints one table and writes build/bench.json.
 
-Without names all of them run. ``make bench`` calls it.
+``make bench`` calls it: python tools/run_benchmarks.py [NAME...]
 
 A benchmark is a module with ``rows()``: a list of objects with name, value, unit, floor, ratio, target and met. The
 floor is what a bare counterpart reached in the same run, the ratio is value over floor; None where nothing compares.
 
-The exit status is 1 if a row has a target and misses it, or if a benchmark failed; the others are measured all the same.
+The exit status is 1 if a row has a target and misses it, or if a benchmark failed; the others are measured still.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> int:
     for module in _modules(sys.argv[1:]):
         try:
             measured += _rows(module)
-        except Exception:  # noqa: BLE001 - what the others measured is not lost
+        except Exception:  # what the others measured is not lost
             traceback.print_exc()
             failed.append(module)
     (ROOT / "build").mkdir(exist_ok=True)
