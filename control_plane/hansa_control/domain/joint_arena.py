@@ -162,7 +162,7 @@ class Arena:
     def cost_of_count(self, zones: Ints, count: int) -> float:
         """What so many zones lack or have too many; without scarce room also replicas, as cheap as in any of zones."""
         bounds = self.bounds
-        if count > bounds.zones_max:
+        if count > min(bounds.zones_max, bounds.replicas_max):  # a zone has at least one replica
             return float("inf")
         cost = max(bounds.zones_min - count, 0) * self.weight
         missing = 0 if self.is_capacitated else max(bounds.replicas_min - count, 0)

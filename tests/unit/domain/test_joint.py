@@ -52,6 +52,22 @@ def test_one_zone_is_the_cheapest_sum_and_exact() -> None:
     assert plan.share_permille.tolist() == [[1_000], [1_000]]
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("replicas_max", [1, 2])
+def test_zones_that_pay_for_themselves_are_no_reason_for_more_replicas_than_may_be(
+    seed: int, replicas_max: int
+) -> None:
+    stream = np.random.default_rng(seed)
+    paying = replace(
+        problem([[0.0] * 5] * 2, Bounds(1, replicas_max, 1, 3)),
+        admissible=stream.random((2, 5)) < 0.7,
+        replica_cost=np.zeros(5),
+        open_cost=-stream.choice([0.0, 0.05], 5),
+    )
+    answer = place_jointly(paying)
+    assert isinstance(answer, Infeasible) or sum(answer.replicas) <= replicas_max
+
+
 def test_two_zones_serve_whom_they_are_near() -> None:
     plan = planned(place_jointly(problem(NEAR_AND_FAR, Bounds(zones_max=2))))
     assert (plan.zones, plan.objective) == ((0, 1), 8.0)
