@@ -11,7 +11,7 @@ Both classes are pure: names, etags and nonces in, names and nonces out. Who sen
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
@@ -69,24 +69,38 @@ class DeltaSender:
         on_their_way = self._in_flight[1] if self._in_flight is not None else {}
         return frozenset(self._held).union(on_their_way)
 
-    def next_delta(self, current: Mapping[str, str], bytes_of: Callable[[str], int] = _unweighed) -> Delta | None:
+    def next_delta(
+        self,
+        current: Mapping[str, str],
+        bytes_of: Callable[[str], int] = _unweighed,
+        among: Collection[str] | None = None,
+    ) -> Delta | None:
         """The next delta towards ``current`` (name to etag); None while one is in flight or nothing differs.
 
         ``bytes_of`` tells the size of a resource by its name. A resource that is too large by itself travels alone.
+        ``among`` are the names that may differ, where the caller knows: no other name is looked at.
         """
         if self._in_flight is not None:
             return None
-        differing = sorted(
-            name for name, etag in current.items() if self._held.get(name) != etag and self._refused.get(name) != etag
-        )
+        names = self.differing(current, {*current, *self._held} if among is None else among)
+        differing = [name for name in names if name in current]
         changed = self._that_fit(differing[: self._limit], bytes_of)
-        removed = tuple(sorted(name for name in self._held if name not in current))[: self._limit]
+        removed = tuple(name for name in names if name not in current)[: self._limit]
         if not changed and not removed:
             return None
         self._counter += 1
         nonce = str(self._counter)
         self._in_flight = (nonce, {name: current[name] for name in changed}, removed)
         return Delta(tuple(changed), removed, nonce)
+
+    def differing(self, current: Mapping[str, str], among: Collection[str]) -> list[str]:
+        """Those of some names, sorted, that the receiver holds otherwise than in ``current`` and has not refused so."""
+        held, refused = self._held, self._refused
+        return sorted(
+            name
+            for name in among
+            if (etag := current.get(name)) != held.get(name) and (etag is None or refused.get(name) != etag)
+        )
 
     def _that_fit(self, names: list[str], bytes_of: Callable[[str], int]) -> list[str]:
         total_bytes = 0

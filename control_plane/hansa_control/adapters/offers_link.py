@@ -8,9 +8,9 @@ from typing import Protocol
 import structlog
 
 from hansa.delta import DeltaSender
-from hansa.v1.federation_service_pb2 import OffersRequest, OffersResponse
+from hansa.v1.federation_service_pb2 import Offer, OffersRequest, OffersResponse
 from hansa_control.adapters.codec_agreement import StandingTold
-from hansa_control.adapters.codec_delta import Ack, Memo, Refusal, etags_of
+from hansa_control.adapters.codec_delta import Ack, Refusal
 from hansa_control.adapters.codec_federation import (
     OffersHello,
     offer_delta_out,
@@ -37,6 +37,8 @@ class OfferSource(Protocol):
 
     def offers(self, home: str) -> Mapping[str, OfferBody]: ...
 
+    def offers_changed(self, home: str, version: int) -> tuple[int, list[str] | None]: ...
+
     def standing(self, home: str) -> Standing | None: ...
 
 
@@ -49,7 +51,10 @@ class OffersLink:
         self._home = home
         self._context_id = ""
         self._sender = DeltaSender(OFFERS_PER_DELTA)
-        self._memo = Memo(offer_out)
+        self._wires: dict[str, Offer] = {}
+        self._etags: dict[str, str] = {}
+        self._version = -1
+        self._unsettled: set[str] = set()
         self._told: Standing | None = None
         self._rate = TokenBucket(clock, MESSAGES_PER_S, MESSAGES_BURST)
         self.on_refused: Callable[[int], None] = lambda count: None
@@ -81,9 +86,24 @@ class OffersLink:
             return owner_standing_out(StandingTold(standing))
         if self._sender.waits_for_ack:
             return None
-        wires = self._memo.of(self._source.offers(self._home))
-        delta = self._sender.next_delta(etags_of(wires), lambda name: wires[name].ByteSize())
-        return None if delta is None else offer_delta_out(delta, wires)
+        self._look_again()
+        delta = self._sender.next_delta(self._etags, lambda name: self._wires[name].ByteSize(), self._unsettled)
+        return None if delta is None else offer_delta_out(delta, self._wires)
+
+    def _look_again(self) -> None:
+        """Writes what changed, and notes what the partner may hold otherwise: the cost is that of the change."""
+        offers = self._source.offers(self._home)
+        self._version, names = self._source.offers_changed(self._home, self._version)
+        for name in [*offers, *(self._wires.keys() - offers.keys())] if names is None else names:
+            body = offers.get(name)
+            if body is None:
+                self._wires.pop(name, None)
+                self._etags.pop(name, None)
+            else:
+                self._wires[name] = offer_out(name, body)
+                self._etags[name] = self._wires[name].etag
+            self._unsettled.add(name)
+        self._unsettled = set(self._sender.differing(self._etags, self._unsettled))
 
     def heartbeat(self) -> OffersResponse:
         """A sign of life; RefusalError when the federation is no longer in force."""
@@ -96,6 +116,7 @@ class OffersLink:
         self._source.check_context(self._home, hello.context_id)
         self._context_id = hello.context_id
         self._sender.start(hello.offer_etags)
+        self._unsettled = {*hello.offer_etags, *self._etags}
         log.info("partner_connected", home=self._home, offers_held=len(hello.offer_etags))
         return self._next() or (self.heartbeat(),)
 

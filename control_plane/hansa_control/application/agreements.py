@@ -118,7 +118,7 @@ class AgreementDesk:
     def _is_used(self, held: Federation) -> bool:
         """Whether the partner has claims. It is counted only where it decides, for it is asked at every tick."""
         counts = held.standing is not None and held.standing.state in ENDING
-        return not counts or any(claim.home == held.home for claim in self._state.claims.values())
+        return not counts or bool(self._world.claims_of(held.home))
 
     # --- what a partner may take ---
 
@@ -205,9 +205,8 @@ class AgreementDesk:
     def _held(self, home: str) -> disclosure.Held:
         """What a partner's claims take, by zone."""
         held: dict[str, list[Capacity]] = {}
-        for claim in self._state.claims.values():
-            if claim.home == home:
-                held.setdefault(claim.zone, []).append(claim.amount)
+        for claim in self._world.claims_of(home).values():
+            held.setdefault(claim.zone, []).append(claim.amount)
         return disclosure.Held(held)
 
 

@@ -21,13 +21,11 @@ from hansa_control.application.ports import (
     OwnerUnreachable,
     RefusalError,
     Refused,
-    Table,
 )
 from hansa_control.application.promises import Promises
 from hansa_control.application.refusing import RefusedHere, owed, owner_rejection, refused_by
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
-from hansa_control.application.world import offer_key
 from hansa_control.domain.grants import Asked
 from hansa_control.domain.model import (
     AccessLatency,
@@ -200,17 +198,10 @@ class Holder:
         OwnerUnreachable, RefusalError.
         """
         await self._owner(placement.zone).release(placement.claim, reason)
-        self._forget_if_never_offered(placement)
+        self._partners.forget_if_never_offered(placement.zone.operator, placement.claim)
         self._journal.normal(workload.id, "Released", f"{placement.zone} takes back claim {placement.claim}")
         rest = tuple(p for p in workload.placements if p.claim != placement.claim)
         return self._journal.record(replace(workload, placements=rest))
-
-    def _forget_if_never_offered(self, placement: Placement) -> None:
-        """A claim released before the partner's stream named it would never be taken out of the offers by it."""
-        key = offer_key(placement.zone.operator, f"claims/{placement.claim}")
-        stored = self._state.offers.get(key)
-        if stored is not None and not stored.etag:
-            self._state.delete(Table.OFFER, key)
 
     # --- recording ---
 

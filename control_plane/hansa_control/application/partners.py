@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from hansa_control.application.ingest import Refusals
+from hansa_control.application.offer_book import offer_key
+from hansa_control.application.offer_checks import wrong_offer
 from hansa_control.application.owner import OwnerService
 from hansa_control.application.ports import (
     Clock,
@@ -16,30 +18,20 @@ from hansa_control.application.ports import (
     Table,
 )
 from hansa_control.application.settings import Settings
+from hansa_control.application.shown_offers import ShownOffers
 from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
-from hansa_control.application.world import World, federation_key, offer_key, status_of
+from hansa_control.application.world import World, federation_key
 from hansa_control.domain import federation as machine
 from hansa_control.domain.agreement import AgreementState
 from hansa_control.domain.federation import FederationEvent
 from hansa_control.domain.model import (
-    ClaimState,
     ClaimStatus,
     Federation,
     FederationState,
-    NetworkLink,
-    NetworkNode,
     Reason,
     Standing,
-    Zone,
 )
-
-_KIND_OF_PREFIX: Mapping[str, type] = {
-    "zones": Zone,
-    "nodes": NetworkNode,
-    "links": NetworkLink,
-    "claims": ClaimStatus,
-}
 
 
 class PartnerIngest:
@@ -54,6 +46,7 @@ class PartnerIngest:
         self._owner = owner
         self._clock, self._ids = clock_ids
         self._last_heard_ms: dict[str, int] = {}
+        self._shown: dict[str, ShownOffers] = {}
         self.on_claim: Callable[[str], None] = lambda claim: None
         self.on_claim_gone: Callable[[str, str], None] = lambda owner, claim: None
         self.on_claims_changed: Callable[[str], None] = lambda owner: None
@@ -105,17 +98,17 @@ class PartnerIngest:
 
     def offers(self, home: str) -> Mapping[str, OfferBody]:
         """What this operator shows to a partner, as was agreed: zones, the network, and the partner's own claims."""
-        agreements = self._owner.agreements
-        offers: dict[str, OfferBody] = {
-            f"nodes/{node.name}": node for node in agreements.shown_nodes(home, self._world.own_nodes)
-        }
-        offers |= {f"links/{link.name}": link for link in self._world.own_links}
-        for zone in agreements.shown_zones(home, self._world.own_zones()):
-            offers[f"zones/{zone.id.zone}"] = zone
-        for claim in self._state.claims.values():
-            if claim.home == home and claim.state is not ClaimState.HELD:
-                offers[f"claims/{claim.name}"] = status_of(claim)
-        return offers
+        return self._shown_to(home).current()
+
+    def offers_changed(self, home: str, version: int) -> tuple[int, list[str] | None]:
+        """The version of ``offers`` as last answered, and the names that differ from a former one; None: any may."""
+        return self._shown_to(home).changed(version)
+
+    def _shown_to(self, home: str) -> ShownOffers:
+        shown = self._shown.get(home)
+        if shown is None:
+            shown = self._shown[home] = ShownOffers(self._world, self._owner.agreements, home)
+        return shown
 
     async def kept(self) -> None:
         """Returns when what ``offers`` answered would survive a crash; StoreFailed.
@@ -154,9 +147,9 @@ class PartnerIngest:
 
     def _withdraw_all(self, owner: str) -> None:
         """Forgets what an owner has offered, its word on our claims included: they are placed anew."""
-        names = list(self._world.offers_of(owner))
+        names = list(self._world.offered.of(owner))
         for name in names:
-            self._state.delete(Table.OFFER, offer_key(owner, name))
+            self._world.offered.forget(owner, name)
         self._spread(owner, [], names)
 
     def context(self, owner: str) -> Federation | None:
@@ -164,22 +157,21 @@ class PartnerIngest:
 
     def held_offers(self, owner: str) -> Mapping[str, str]:
         """Names and etags of what the owner has offered and we still hold."""
-        return {name: stored.etag for name, stored in self._world.offers_of(owner).items()}
+        return {name: stored.etag for name, stored in self._world.offered.of(owner).items()}
 
     async def offered(self, owner: str, updated: Sequence[StoredOffer], removed: Sequence[str]) -> Refusals:
         """Takes over a delta of offers; durable on return."""
-        names = {*self._world.offers_of(owner)}.difference(removed)
         refusals, accepted = [], []
+        leaving = self._world.offered.of(owner).keys() & set(removed)
         for offer in updated:
-            refusal = self._wrong(owner, offer, names)
+            refusal = wrong_offer(offer, self._settings, self._world, len(leaving))
             if refusal is not None:
                 refusals.append(refusal)
                 continue
-            names.add(offer.name)
             accepted.append(offer)
-            self._state.put(Table.OFFER, offer_key(owner, offer.name), offer)
+            self._world.offered.put(offer)
         for name in removed:
-            self._state.delete(Table.OFFER, offer_key(owner, name))
+            self._world.offered.forget(owner, name)
         self._spread(owner, [offer.name for offer in accepted], removed)
         await self._state.commit()
         return tuple(refusals)
@@ -202,40 +194,6 @@ class PartnerIngest:
         if any(not name.startswith("claims/") for name in names):
             self._partner_changed(owner)
 
-    def _wrong(self, owner: str, offer: StoredOffer, names: Collection[str]) -> tuple[str, str, str] | None:
-        """What is wrong with an offer beside those of these names: its name, a field, and why; None if nothing."""
-        prefix, _, rest = offer.name.partition("/")
-        if _KIND_OF_PREFIX.get(prefix) is not type(offer.body):
-            return offer.name, "name", f"does not fit a {type(offer.body).__name__}"
-        body = offer.body
-        if isinstance(body, Zone) and (body.id.operator, body.id.zone) != (owner, rest):
-            return offer.name, "zone.name", f"{body.id} is not a zone of {owner} named {rest}"
-        if isinstance(body, ClaimStatus) and body.claim != rest:
-            return offer.name, "claim.claim", f"{body.claim} is not {rest}"
-        if isinstance(body, NetworkNode | NetworkLink) and (wrong := self._wrong_network(owner, offer.name, body)):
-            return offer.name, *wrong
-        if offer.name not in names and len(names) >= self._settings.offers_per_partner_max:
-            return offer.name, "name", f"more than {self._settings.offers_per_partner_max} offers"
-        return None
-
-    def _wrong_network(self, owner: str, name: str, body: NetworkNode | NetworkLink) -> tuple[str, str] | None:
-        """Nobody redraws the network of another: a name is his who had it first, and nobody carries in others' names.
-
-        Otherwise one partner could move another's node into a country that a policy allows.
-        """
-        if body.name != name.partition("/")[2]:
-            return "name", f"does not name {body.name}"
-        others = self._settings.partners - {owner}
-        if self._world.owns(name):
-            return "name", f"{body.name} is of {self._settings.operator}'s own network"
-        if former := [other for other in sorted(others) if offer_key(other, name) in self._state.offers]:
-            return "name", f"{body.name} is offered by {former[0]}"
-        if isinstance(body, NetworkNode) and self._settings.places_checked and _is_nowhere(body):
-            return "node.latitude_deg", "0, 0 is no place, so that nothing measured could refute it; say where it is"
-        if isinstance(body, NetworkLink) and body.carrier in {self._settings.operator, *others}:
-            return "link.carrier", f"{owner} cannot offer what {body.carrier} carries"
-        return None
-
     async def confirmed(self, owner: str, status: ClaimStatus) -> None:
         """A partner confirmed a claim; kept as if offered, so that the stream tells when it changes or goes.
 
@@ -245,7 +203,13 @@ class PartnerIngest:
             return
         name = f"claims/{status.claim}"
         if offer_key(owner, name) not in self._state.offers:
-            self._state.put(Table.OFFER, offer_key(owner, name), StoredOffer(owner, name, "", status))
+            self._world.offered.put(StoredOffer(owner, name, "", status))
+
+    def forget_if_never_offered(self, owner: str, claim: str) -> None:
+        """A claim released before the partner's stream named it would never be taken out of the offers by it."""
+        stored = self._world.offered.of(owner).get(f"claims/{claim}")
+        if stored is not None and not stored.etag:
+            self._world.offered.forget(owner, stored.name)
 
     def heard(self, owner: str) -> None:
         self._last_heard_ms[owner] = self._clock.monotonic_ms()
@@ -289,11 +253,6 @@ class PartnerIngest:
     def _partner_changed(self, owner: str) -> None:
         self._world.touch_partners()
         self.on_partner_changed(owner)
-
-
-def _is_nowhere(node: NetworkNode) -> bool:
-    """Whether a node has no coordinates: distances to it are 0, and no round trip is too short."""
-    return (node.latitude_deg, node.longitude_deg) == (0.0, 0.0)
 
 
 def _is_over(standing: Standing | None) -> bool:

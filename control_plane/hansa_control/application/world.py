@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from hansa_control.application.changes import Changes
 from hansa_control.application.joined_network import JoinedNetwork
-from hansa_control.application.ports import Clock, StoredOffer, Table
+from hansa_control.application.offer_book import OfferBook, offer_key
+from hansa_control.application.ports import Clock, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.application.steadiness import Steadiness
@@ -48,10 +50,6 @@ def advert_key(zone: str, name: str) -> str:
     return f"{zone}|{name}"
 
 
-def offer_key(operator: str, name: str) -> str:
-    return f"{operator}|{name}"
-
-
 def claim_key(home: str, claim: str) -> str:
     return f"{home}|{claim}"
 
@@ -81,6 +79,9 @@ class World:
         self._own_by_name: tuple[Zone, ...] | None = None
         self._adverts: dict[str, dict[str, object]] = {}
         self._zone_claims: dict[str, dict[str, Claim]] = {}
+        self._home_claims: dict[str, dict[str, Claim]] = {}
+        self._claim_changes: dict[str, Changes] = {}
+        self.offered = OfferBook(state)
         self._snapshot: Snapshot | None = None
         self._latest: Snapshot | None = None
         self._measured: Measured | None = None
@@ -103,6 +104,8 @@ class World:
                 self.instances.setdefault(stored.zone, {})[stored.body.instance] = stored.body
         for claim in self._state.claims.values():
             self._zone_claims.setdefault(claim.zone, {})[claim_key(claim.home, claim.name)] = claim
+            self._home_claims.setdefault(claim.home, {})[claim.name] = claim
+        self.offered.recover()
         for zone in self._adverts:
             self.sessions[zone] = agent_session.recovered(self._clock.monotonic_ms())
         self._zone_dirty = set(self._adverts)
@@ -140,10 +143,12 @@ class World:
         claims = self._zone_claims.setdefault(claim.zone, {})
         if ledger.holds_capacity(claim.state):
             self._state.put(Table.CLAIM, key, claim)
-            claims[key] = claim
+            claims[key] = self._home_claims.setdefault(claim.home, {})[claim.name] = claim
         else:
             self._state.delete(Table.CLAIM, key)
             claims.pop(key, None)
+            self._home_claims.get(claim.home, {}).pop(claim.name, None)
+        self.claim_changes(claim.home).note(claim.name)
         self.touch(claim.zone)
 
     def set_upkeep(self, zone: str, upkeep: Upkeep) -> bool:
@@ -243,6 +248,14 @@ class World:
     def claims_in(self, zone: str) -> tuple[Claim, ...]:
         return tuple(claim for _, claim in sorted(self._zone_claims.get(zone, {}).items()))
 
+    def claims_of(self, home: str) -> Mapping[str, Claim]:
+        """What a home operator has in this operator's zones, by name."""
+        return self._home_claims.get(home, {})
+
+    def claim_changes(self, home: str) -> Changes:
+        """Which claims of a home operator have come, changed or gone, by name."""
+        return self._claim_changes.setdefault(home, Changes())
+
     def claim(self, home: str, claim: str) -> Claim | None:
         return self._state.claims.get(claim_key(home, claim))
 
@@ -289,7 +302,7 @@ class World:
         if self._partner_zones is None:
             self._partner_zones = tuple(
                 self._seen_from_home(stored.operator, stored.body)
-                for stored in self._state.offers.values()
+                for stored in self.offered.zones()
                 if isinstance(stored.body, Zone)
             )
         return self._partner_zones
@@ -353,11 +366,6 @@ class World:
                 found = before
             self._measured = self._measured_last = found
         return self._measured
-
-    def offers_of(self, operator: str) -> Mapping[str, StoredOffer]:
-        """What a partner has offered, by offer name."""
-        prefix = f"{operator}|"
-        return {o.name: o for key, o in self._state.offers.items() if key.startswith(prefix)}
 
     def claim_status(self, owner: str, claim: str) -> ClaimStatus | None:
         """What the owner last said of a claim of ours; None if it has not said anything yet."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from hansa_control.adapters.codec_agent import OrderBody
 from hansa_control.adapters.codec_delta import Refusal
+from hansa_control.application.changes import Changes
 from hansa_control.application.ports import OfferBody, RefusalError, StoredAdvert, StoredOffer
 from hansa_control.application.signals import Signal
 from hansa_control.domain.model import Federation, Reason, Standing
@@ -75,6 +76,8 @@ class RememberingPartners:
         self.context_id = context_id
         self.active = True
         self.offers_now: dict[str, OfferBody] = {}
+        self.offers_before: dict[str, OfferBody] = {}
+        self.changes = Changes()
         self.taken: dict[str, StoredOffer] = {}
         self.refuse: set[str] = set()
         self.heard_count = 0
@@ -87,7 +90,14 @@ class RememberingPartners:
             raise RefusalError(Reason.FEDERATION_INACTIVE, "no federation", "context_id")
 
     def offers(self, home: str) -> Mapping[str, OfferBody]:
-        return dict(self.offers_now)
+        for name in sorted({*self.offers_now, *self.offers_before}):
+            if self.offers_now.get(name) != self.offers_before.get(name):
+                self.changes.note(name)
+        self.offers_before = dict(self.offers_now)
+        return self.offers_before
+
+    def offers_changed(self, home: str, version: int) -> tuple[int, list[str] | None]:
+        return self.changes.version, self.changes.since(version)
 
     def standing(self, home: str) -> Standing | None:
         return self.standing_now

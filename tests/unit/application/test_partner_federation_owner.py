@@ -144,6 +144,27 @@ async def test_a_claim_is_shown_until_its_instances_have_stopped() -> None:
     assert "claims/c1" not in side.plane.partners.offers(HOME)
 
 
+async def test_only_what_has_changed_is_looked_at_again() -> None:
+    side = await OwnerSide().start()
+    partners = side.plane.partners
+    await side.claim(HOME, "c1")
+    partners.offers(HOME)
+    version, names = partners.offers_changed(HOME, -1)
+    assert names is None, "who has never looked is told to look at everything"
+    await side.claim(HOME, "c2")
+    partners.offers(HOME)
+    seen, names = partners.offers_changed(HOME, version)
+    assert sorted(names or ()) == ["claims/c2", f"zones/{ZONE}"]
+    await side.claim(OTHER, "c3")
+    partners.offers(HOME)
+    seen, names = partners.offers_changed(HOME, seen)
+    assert names == [f"zones/{ZONE}"], "of another's claim only the room shows that it takes"
+    await side.plane.owner.release(HOME, "c1", Reason.WORKLOAD_MOVED)
+    side.plane.agents.order_acked(ZONE, set())
+    assert "claims/c1" not in partners.offers(HOME)
+    assert "claims/c1" in (partners.offers_changed(HOME, seen)[1] or ())
+
+
 async def test_whoever_follows_offers_is_woken_by_a_claim_and_by_a_zone() -> None:
     side = await OwnerSide().start()
     signal = side.plane.partners.offers_signal

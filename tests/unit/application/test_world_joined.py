@@ -67,8 +67,8 @@ async def test_what_the_owner_says_of_its_zone_is_seen_as_long_as_it_is_heard() 
 
 async def test_offers_are_told_apart_by_the_whole_name_of_the_operator() -> None:
     operator = await two_operators()
-    assert list(operator.plane.world.offers_of(PARTNER)) == ["zones/malmo-9"]
-    assert operator.plane.world.offers_of(PARTNER[:-1]) == {}
+    assert list(operator.plane.world.offered.of(PARTNER)) == ["zones/malmo-9"]
+    assert operator.plane.world.offered.of(PARTNER[:-1]) == {}
 
 
 async def test_it_is_known_when_an_agent_and_when_a_partner_was_heard_last() -> None:

@@ -1,0 +1,52 @@
+"""What partners have offered, by partner, so that what one says costs nothing of what the others have said."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from hansa_control.application.ports import StoredOffer, Table
+from hansa_control.application.state import State
+from hansa_control.domain.model import Zone
+
+
+def offer_key(operator: str, name: str) -> str:
+    return f"{operator}|{name}"
+
+
+class OfferBook:
+    """Keeps and indexes the records of offers. Nobody else writes them."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._by_operator: dict[str, dict[str, StoredOffer]] = {}
+        self._zones: dict[str, StoredOffer] = {}
+
+    def recover(self) -> None:
+        """After loading."""
+        for offer in self._state.offers.values():
+            self._index(offer)
+
+    def of(self, operator: str) -> Mapping[str, StoredOffer]:
+        """What a partner has offered, by offer name; it changes with what is put and forgotten."""
+        return self._by_operator.get(operator, {})
+
+    def zones(self) -> Collection[StoredOffer]:
+        """Those that offer a zone, of all partners."""
+        return self._zones.values()
+
+    def put(self, offer: StoredOffer) -> None:
+        """Keeps what a partner offers."""
+        self._state.put(Table.OFFER, offer_key(offer.operator, offer.name), offer)
+        self._index(offer)
+
+    def forget(self, operator: str, name: str) -> None:
+        """A partner offers this no longer."""
+        key = offer_key(operator, name)
+        self._state.delete(Table.OFFER, key)
+        self._by_operator.get(operator, {}).pop(name, None)
+        self._zones.pop(key, None)
+
+    def _index(self, offer: StoredOffer) -> None:
+        self._by_operator.setdefault(offer.operator, {})[offer.name] = offer
+        if isinstance(offer.body, Zone):
+            self._zones[offer_key(offer.operator, offer.name)] = offer

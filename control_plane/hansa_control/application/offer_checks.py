@@ -1,0 +1,64 @@
+"""What an operator does not believe of what a partner offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hansa_control.application.ports import StoredOffer
+from hansa_control.application.settings import Settings
+from hansa_control.application.world import World
+from hansa_control.domain.model import ClaimStatus, NetworkLink, NetworkNode, Zone
+
+KIND_OF_PREFIX: Mapping[str, type] = {
+    "zones": Zone,
+    "nodes": NetworkNode,
+    "links": NetworkLink,
+    "claims": ClaimStatus,
+}
+
+
+def wrong_offer(
+    offer: StoredOffer, settings: Settings, world: World, leaving_count: int
+) -> tuple[str, str, str] | None:
+    """What is wrong with an offer: its name, a field, and why; None if nothing. So many of the former are going."""
+    owner, body = offer.operator, offer.body
+    prefix, _, rest = offer.name.partition("/")
+    if KIND_OF_PREFIX.get(prefix) is not type(body):
+        return offer.name, "name", f"does not fit a {type(body).__name__}"
+    if isinstance(body, Zone) and (body.id.operator, body.id.zone) != (owner, rest):
+        return offer.name, "zone.name", f"{body.id} is not a zone of {owner} named {rest}"
+    if isinstance(body, ClaimStatus) and body.claim != rest:
+        return offer.name, "claim.claim", f"{body.claim} is not {rest}"
+    if isinstance(body, NetworkNode | NetworkLink) and (wrong := _wrong_network(offer, body, settings, world)):
+        return offer.name, *wrong
+    held = world.offered.of(owner)
+    if offer.name not in held and len(held) - leaving_count >= settings.offers_per_partner_max:
+        return offer.name, "name", f"more than {settings.offers_per_partner_max} offers"
+    return None
+
+
+def _wrong_network(
+    offer: StoredOffer, body: NetworkNode | NetworkLink, settings: Settings, world: World
+) -> tuple[str, str] | None:
+    """Nobody redraws the network of another: a name is his who had it first, and nobody carries in others' names.
+
+    Otherwise one partner could move another's node into a country that a policy allows.
+    """
+    owner, name = offer.operator, offer.name
+    if body.name != name.partition("/")[2]:
+        return "name", f"does not name {body.name}"
+    others = settings.partners - {owner}
+    if world.owns(name):
+        return "name", f"{body.name} is of {settings.operator}'s own network"
+    if former := [other for other in sorted(others) if name in world.offered.of(other)]:
+        return "name", f"{body.name} is offered by {former[0]}"
+    if isinstance(body, NetworkNode) and settings.places_checked and _is_nowhere(body):
+        return "node.latitude_deg", "0, 0 is no place, so that nothing measured could refute it; say where it is"
+    if isinstance(body, NetworkLink) and body.carrier in {settings.operator, *others}:
+        return "link.carrier", f"{owner} cannot offer what {body.carrier} carries"
+    return None
+
+
+def _is_nowhere(node: NetworkNode) -> bool:
+    """Whether a node has no coordinates: distances to it are 0, and no round trip is too short."""
+    return (node.latitude_deg, node.longitude_deg) == (0.0, 0.0)

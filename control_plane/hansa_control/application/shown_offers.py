@@ -1,0 +1,70 @@
+"""What one partner is shown of this operator, kept up to date by what has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from hansa_control.application.agreements import AgreementDesk
+from hansa_control.application.changes import Changes
+from hansa_control.application.ports import OfferBody
+from hansa_control.application.world import World, status_of
+from hansa_control.domain.model import ClaimState
+
+
+class ShownOffers:
+    """Zones, the network, and the partner's own claims, as was agreed, by the name of the offer.
+
+    There may be many claims, so that only those that changed are looked at; of zones and network there are few.
+    """
+
+    def __init__(self, world: World, agreements: AgreementDesk, home: str) -> None:
+        self._world, self._agreements, self._home = world, agreements, home
+        self._bodies: dict[str, OfferBody] = {}
+        self._drawn: dict[str, OfferBody] = {}
+        self._changes = Changes()
+        self._claims_seen = -1
+
+    def current(self) -> Mapping[str, OfferBody]:
+        """Everything as it is now; the same mapping each time."""
+        drawn = dict(self._to_draw())
+        for name in self._drawn.keys() - drawn.keys():
+            self._put(name, None)
+        for name, body in drawn.items():
+            if self._bodies.get(name) is not body:
+                self._put(name, body)
+        self._drawn = drawn
+        self._look_at_claims()
+        return self._bodies
+
+    def changed(self, version: int) -> tuple[int, list[str] | None]:
+        """The version of ``current`` as it last was, and which names differ from a former one; None: any may."""
+        return self._changes.version, self._changes.since(version)
+
+    def _to_draw(self) -> Iterator[tuple[str, OfferBody]]:
+        for node in self._agreements.shown_nodes(self._home, self._world.own_nodes):
+            yield f"nodes/{node.name}", node
+        for link in self._world.own_links:
+            yield f"links/{link.name}", link
+        for zone in self._agreements.shown_zones(self._home, self._world.own_zones()):
+            yield f"zones/{zone.id.zone}", zone
+
+    def _look_at_claims(self) -> None:
+        claims, changes = self._world.claims_of(self._home), self._world.claim_changes(self._home)
+        names = changes.since(self._claims_seen) if self._claims_seen >= 0 else None
+        if names is None:
+            shown = (name.partition("/")[2] for name in self._bodies if name.startswith("claims/"))
+            names = sorted({*claims, *shown})
+        self._claims_seen = changes.version
+        for name in names:
+            claim = claims.get(name)
+            is_shown = claim is not None and claim.state is not ClaimState.HELD
+            self._put(f"claims/{name}", status_of(claim) if claim is not None and is_shown else None)
+
+    def _put(self, name: str, body: OfferBody | None) -> None:
+        if self._bodies.get(name) == body:
+            return
+        if body is None:
+            del self._bodies[name]
+        else:
+            self._bodies[name] = body
+        self._changes.note(name)
