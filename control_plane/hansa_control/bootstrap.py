@@ -35,6 +35,7 @@ from hansa_control.adapters.law_source import LawFiles
 from hansa_control.adapters.log_setup import set_up_logs
 from hansa_control.adapters.metrics import Metrics
 from hansa_control.adapters.network_file import read_network_file
+from hansa_control.adapters.offers_follower import tell_stray, tell_stray_given_back
 from hansa_control.adapters.partner_link import Home, Partner, PartnerLink
 from hansa_control.adapters.rates import PartnerRates
 from hansa_control.adapters.seals import CertificateSeals
@@ -125,6 +126,8 @@ class ControlPlaneProcess:
         self.application.agreements.on_event = tell_agreement
         self.application.reconciler.on_defect = _tell_defect
         self.application.settlement.on_objection = tell_objection
+        self.application.strays.on_seen = tell_stray
+        self.application.strays.on_given_back = tell_stray_given_back
         self.application.reconciler.turn = self._guard.precedence.turn
         for link in self.links.values():
             link.bind(self.application.partners)
@@ -262,6 +265,7 @@ def settings_of(config: Config, credentials: Credentials) -> Settings:
         placing_deadline_ms=config.placing.deadline_ms,
         promise_half_life_ms=config.placing.promise_half_life_ms,
         linger_ms=timings.linger_ms,
+        stray_after_ms=timings.stray_after_ms,
     )
 
 

@@ -96,7 +96,9 @@ class Partner(_Part):
 
 
 class Timings(_Part):
-    """Durations in milliseconds. linger_ms is for how long an instance answers after users were told of another."""
+    """Durations in milliseconds. linger_ms is for how long an instance answers after users were told of another,
+    stray_after_ms after how long a claim that a partner keeps for us and nobody here knows is given back.
+    """
 
     heartbeat_interval_ms: Milliseconds = 1_000
     quiet_after_ms: Milliseconds = 2_500
@@ -107,6 +109,7 @@ class Timings(_Part):
     tick_ms: Milliseconds = 250
     drain_ms: Annotated[int, Field(ge=0, le=600_000)] = 5_000
     linger_ms: Annotated[int, Field(ge=0, le=600_000)] = 4_000
+    stray_after_ms: Milliseconds = 60_000
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -17,6 +17,7 @@ import grpc
 import yaml
 from control_harness import NOWHERE, AgentByHand, Operator, advert, authority_of, fact, inventory, running, spec
 from hansa_control.adapters.codec_workload import spec_in
+from hansa_control.adapters.store_memory import MemoryStore
 from hansa_control.application.control_plane import ControlPlane
 from hansa_control.application.ports import HoldRequest, RefusalError
 from hansa_control.domain.agreement import AgreementState
@@ -83,6 +84,7 @@ class Pair:
     agents: list[RunningAgent] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    home_stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     requests: int = 0
 
     @property
@@ -164,9 +166,19 @@ class Pair:
 
     async def restart_owner(self) -> None:
         """The owner's control plane stops and another takes up its records, at the same addresses."""
+        await self.restart_owner_on(None)
+
+    async def restart_owner_on(self, records: MemoryStore | None) -> None:
+        """The same on other records than its last ones, where some are given."""
         await self.stack.aclose()
-        self.owner.store = self.owner.store.reopen()
+        self.owner.store = records or self.owner.store.reopen()
         await self.stack.enter_async_context(running(self.owner))
+
+    async def restart_home_on(self, records: MemoryStore) -> None:
+        """Home's control plane stops and another starts on these records, which need not be its last ones."""
+        await self.home_stack.aclose()
+        self.home.store = records
+        await self.home_stack.enter_async_context(running(self.home))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -190,7 +202,8 @@ async def federated(folder: Path, **agreed: Any) -> AsyncIterator[Pair]:
         owner.settings["listen"] = {name: owner.address(name) for name in ("api", "agents", "partners")}
         owner.settings["listen"]["metrics"] = "127.0.0.1:0"
         home.partners = {"fjordby": (owner.address("partners"), owner.authority.cert_pem)}
-        async with running(home):
+        async with pair.home_stack:
+            await pair.home_stack.enter_async_context(running(home))
             try:
                 await pair.add_agent(owner, "sto-1", "stockholm", "SE")
                 await pair.sees("fjordby/sto-1")

@@ -18,9 +18,20 @@ from hansa_control.adapters.codec_federation import (
     offers_response_in,
 )
 from hansa_control.application.ports import Clock, StoredOffer
+from hansa_control.application.strays import Stray
 from hansa_control.domain.model import Standing
 
 log = structlog.get_logger(__name__)
+
+
+def tell_stray(stray: Stray) -> None:
+    """An owner keeps a claim of ours that nobody here knows; somebody has a while to find out why."""
+    log.warning("claim_unknown", owner=stray.owner, claim=stray.claim)
+
+
+def tell_stray_given_back(stray: Stray) -> None:
+    """Nobody came to know it: the owner is to stop it."""
+    log.warning("unknown_claim_given_back", owner=stray.owner, claim=stray.claim)
 
 
 class OfferIngest(Protocol):

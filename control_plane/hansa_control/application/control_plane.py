@@ -39,6 +39,7 @@ from hansa_control.application.reconcile import Reconciler
 from hansa_control.application.settings import Settings
 from hansa_control.application.settlement import Settlement
 from hansa_control.application.state import State
+from hansa_control.application.strays import Strays
 from hansa_control.application.upkeeping import UpkeepDesk
 from hansa_control.application.usage_ports import UsageSource
 from hansa_control.application.workloads import Workloads
@@ -126,6 +127,7 @@ class ControlPlane:
         self.preempter = Preempter(settings, (self.state, self.journal, self.world), self.laws, self._clock)
         self.workloads.preempter = self.preempter
         self.reconciler = self._reconciler(surroundings.partners)
+        self.strays = Strays(settings.stray_after_ms, records, surroundings.partners, self._clock)
         self._is_freed = False
         self.upkeep = UpkeepDesk(settings.operator, (self.state, self.world), self._clock)
         self._drained: frozenset[ZoneId] = frozenset()
@@ -154,12 +156,17 @@ class ControlPlane:
         self.owner.on_orders = self.agents.notify_orders
         self.upkeep.on_changed = self._upkeep_changed
         self.agents.on_zone_changed = self._zone_changed
-        self.partners.on_claim = self.reconciler.wake_claim
+        self.partners.on_claim = self._claim_told
         self.partners.on_claim_gone = self.reconciler.claim_gone
         self.partners.on_claims_changed = self.settlement.wake
         self.reconciler.observer.on_claim_lost = lambda zone: self.promises.broken(zone.operator, Breach.CLAIM_LOST)
         self.partners.on_partner_changed = self._partner_changed
         self.workloads.on_change = lambda workload: self.reconciler.wake(str(workload))
+
+    def _claim_told(self, owner: str, claim: str) -> None:
+        """A partner has said something of a claim of ours."""
+        self.strays.told(owner, claim, is_known=self.reconciler.observer.workload_of(claim) is not None)
+        self.reconciler.wake_claim(claim)
 
     def _zone_changed(self, zone: ZoneId) -> None:
         self.reconciler.wake_waiting()
@@ -206,6 +213,7 @@ class ControlPlane:
         self.agreements.tick()
         self.upkeep.recover()
         self.reconciler.recover()
+        self.strays.recover()
         self.partners.give_up_strangers()
         await self.state.commit()
 
@@ -214,6 +222,7 @@ class ControlPlane:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.reconciler.run())
             group.create_task(self.settlement.run())
+            group.create_task(self.strays.run())
             group.create_task(self._pass_time())
             group.create_task(self._stop_on_store_failure())
             group.create_task(self._store.keep())

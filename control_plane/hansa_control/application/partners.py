@@ -47,7 +47,7 @@ class PartnerIngest:
         self._clock, self._ids = clock_ids
         self._last_heard_ms: dict[str, int] = {}
         self._shown: dict[str, ShownOffers] = {}
-        self.on_claim: Callable[[str], None] = lambda claim: None
+        self.on_claim: Callable[[str, str], None] = lambda owner, claim: None
         self.on_claim_gone: Callable[[str, str], None] = lambda owner, claim: None
         self.on_claims_changed: Callable[[str], None] = lambda owner: None
         self.on_partner_changed: Callable[[str], None] = lambda owner: None
@@ -180,7 +180,7 @@ class PartnerIngest:
         for name in updated:
             kind, _, rest = name.partition("/")
             if kind == "claims":
-                self.on_claim(rest)
+                self.on_claim(owner, rest)
         for name in removed:
             kind, _, rest = name.partition("/")
             if kind == "claims":

@@ -41,6 +41,7 @@ class Settings:
     grants_kept_max: int = 20_000
     probe_targets_max: int = 64
     places_checked: bool = True
+    stray_after_ms: int = 60_000
     usage_delay_ms: int = 1_000
     usage_retry_ms: int = 5_000
     usage_interval_ms: int = 10_000
