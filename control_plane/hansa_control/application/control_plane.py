@@ -159,7 +159,7 @@ class ControlPlane:
         self.partners.on_claim = self._claim_told
         self.partners.on_claim_gone = self.reconciler.claim_gone
         self.partners.on_claims_changed = self.settlement.wake
-        self.reconciler.observer.on_claim_lost = lambda zone: self.promises.broken(zone.operator, Breach.CLAIM_LOST)
+        self.reconciler.observer.on_claim_lost = self._claim_lost
         self.partners.on_partner_changed = self._partner_changed
         self.workloads.on_change = lambda workload: self.reconciler.wake(str(workload))
 
@@ -167,6 +167,13 @@ class ControlPlane:
         """A partner has said something of a claim of ours."""
         self.strays.told(owner, claim, is_known=self.reconciler.observer.workload_of(claim) is not None)
         self.reconciler.wake_claim(claim)
+
+    def _claim_lost(self, zone: ZoneId) -> None:
+        """It is held against the owner, unless it had given notice and the time is over."""
+        federation = self.partners.context(zone.operator)
+        standing = federation.standing if federation else None
+        if standing is None or not standing.is_over_at(self._clock.wall_ms()):
+            self.promises.broken(zone.operator, Breach.CLAIM_LOST)
 
     def _zone_changed(self, zone: ZoneId) -> None:
         self.reconciler.wake_waiting()

@@ -162,6 +162,11 @@ class Standing:
     deadline_ms: int = 0
     valid_until_ms: int = 0
 
+    def is_over_at(self, now_ms: int) -> bool:
+        """Whether nothing may run under it any more at a wall-clock time."""
+        ended = self.state in ENDING and 0 < self.deadline_ms <= now_ms
+        return ended or self.state is AgreementState.TERMINATED
+
 
 def names(patterns: Sequence[str], zone: str) -> bool:
     """Whether any pattern names the zone; ``*`` stands for any characters, also none."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hansa_control.application.ports import OwnerUnreachable, RefusalError
+from hansa_control.domain.agreement import AgreementState, Standing
 from hansa_control.domain.model import ClaimState, Reason
 from hansa_control.domain.record import verify
 from hansa_control.domain.reputation import WEIGHTS_MILLI, Breach
@@ -106,6 +108,27 @@ async def test_a_claim_that_its_owner_does_not_know_any_more_counts() -> None:
     stage.plane.reconciler.claim_gone(OWNER, stage.workload.placements[0].claim)
     await stage.look()
     assert broken(stage) == {"CLAIM_LOST": 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "deadline_in_ms", "counts"),
+    [
+        (AgreementState.TERMINATED, 0, False),
+        (AgreementState.DRAINING, -1, False),
+        (AgreementState.EXPIRED, 0, False),
+        (AgreementState.DRAINING, 60_000, True),
+        (AgreementState.IN_FORCE, 0, True),
+    ],
+)
+async def test_a_claim_that_ends_with_its_agreement_is_not_lost_and_one_before_the_deadline_is(
+    state: AgreementState, deadline_in_ms: int, counts: bool
+) -> None:
+    stage = await placed(await offered())
+    deadline_ms = stage.clock.wall_ms() + deadline_in_ms
+    await stage.plane.partners.told(OWNER, Standing(state, 2, "sha256:" + "c" * 64, deadline_ms))
+    stage.plane.reconciler.claim_gone(OWNER, stage.workload.placements[0].claim)
+    await stage.look()
+    assert broken(stage) == ({"CLAIM_LOST": 1} if counts else {})
 
 
 async def test_a_claim_that_we_gave_back_is_not_lost() -> None:
