@@ -106,10 +106,9 @@ class PartnerIngest:
     def offers(self, home: str) -> Mapping[str, OfferBody]:
         """What this operator shows to a partner, as was agreed: zones, the network, and the partner's own claims."""
         agreements = self._owner.agreements
-        offers: dict[str, OfferBody] = {
-            f"nodes/{node.name}": node for node in agreements.shown_nodes(home, self._world.own_nodes)
-        }
-        offers |= {f"links/{link.name}": link for link in self._world.own_links}
+        nodes, links = agreements.shown_network(home)
+        offers: dict[str, OfferBody] = {f"nodes/{node.name}": node for node in nodes}
+        offers |= {f"links/{link.name}": link for link in links}
         for zone in agreements.shown_zones(home, self._world.own_zones()):
             offers[f"zones/{zone.id.zone}"] = zone
         for claim in self._state.claims.values():
