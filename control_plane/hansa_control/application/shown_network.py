@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hansa_control.domain.abstraction import gateways, leaving, virtual_links
+from hansa_control.domain.abstraction import Inside, gateways, leaving
 from hansa_control.domain.agreement import Agreement, NetworkShown
 from hansa_control.domain.disclosure import shown_node
 from hansa_control.domain.model import NetworkLink, NetworkNode, Zone
@@ -43,6 +43,7 @@ class ShownNetworks:
     def __init__(self, operator: str) -> None:
         self._operator = operator
         self._kept: dict[str, _Kept] = {}
+        self._inside: tuple[Drawn, Inside] | None = None
 
     def of(self, home: str, agreement: Agreement, own: Drawn, zones: Sequence[Zone], held: frozenset[str]) -> Drawn:
         """The network as a partner is shown it; zones are the operator's own, held names those where the partner has
@@ -65,12 +66,19 @@ class ShownNetworks:
             nodes = tuple(shown_node(agreement, node, zones) for node in own.nodes)
             return _Kept(own, agreement, places, zones_shown, frozenset(), (), Drawn(nodes, own.links))
         names = gateways(*own).union(agreement.gateways, (node for zone, node in places if zone in zones_shown))
-        virtual = former.virtual if former and _is_same(former.own, own) and former.names == names else None
-        if virtual is None:
-            virtual = virtual_links(self._operator, *own, names)
+        if former and _is_same(former.own, own) and former.names == names:
+            virtual = former.virtual
+        else:
+            virtual = self._inside_of(own).virtual_links(names)
         nodes = tuple(shown_node(agreement, node, zones) for node in own.nodes if node.name in names)
         shown = Drawn(nodes, (*leaving(*own), *virtual))
         return _Kept(own, agreement, places, zones_shown, names, virtual, shown)
+
+    def _inside_of(self, own: Drawn) -> Inside:
+        """What is known of paths through the network, for all partners."""
+        if self._inside is None or not _is_same(self._inside[0], own):
+            self._inside = own, Inside(self._operator, *own)
+        return self._inside[1]
 
 
 def _is_of(

@@ -13,7 +13,7 @@ unknown of all of it, and nothing else of it is shown then that could lift a ref
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from heapq import heappop, heappush
 from itertools import combinations
@@ -64,6 +64,13 @@ class _Way(NamedTuple):
     both_ways: bool
 
 
+class _Found(NamedTuple):
+    """A virtual link, and the nodes between its ends."""
+
+    link: NetworkLink
+    inner: frozenset[str]
+
+
 class _Identity(NamedTuple):
     """What tells virtual links apart: of several paths that are the same in this, the fastest is shown."""
 
@@ -88,42 +95,58 @@ def gateways(nodes: Iterable[NetworkNode], links: Iterable[NetworkLink]) -> froz
     return own.intersection(end for link in leaving(nodes, links) for end in (link.node_a, link.node_b))
 
 
-def virtual_links(
-    operator: str, nodes: Sequence[NetworkNode], links: Sequence[NetworkLink], shown: frozenset[str]
-) -> tuple[NetworkLink, ...]:
-    """Links between shown nodes in the place of the operator's own network between them, sorted by name.
+class Inside:
+    """An operator's own network, and the virtual links that stand for paths through it.
 
-    A path over a third shown node is not among them, since its parts are. Nor is one over links of several carriers:
-    show a node at which they meet. Names say the ends and nothing of the inside, and stay while what else is shown of
-    the path stays.
+    What was found between two nodes is kept, so that another node that is to be shown costs its own searches alone, and
+    links stay the same objects.
     """
-    own = {node.name for node in nodes}
-    inside = [link for link in links if link.node_a in own and link.node_b in own]
-    ends = sorted(shown & own)
-    fastest: dict[_Identity, NetworkLink] = {}
-    for carrier in sorted({link.carrier for link in inside} - {""}):
-        network = build_network(0, nodes, (link for link in inside if link.carrier == carrier))
-        for identity, link in _of_carrier(operator, network, ends):
-            known = fastest.get(identity)
-            if known is None or _time(link) < _time(known):
-                fastest[identity] = link
-    return tuple(sorted(fastest.values(), key=lambda link: link.name))
 
+    def __init__(self, operator: str, nodes: Sequence[NetworkNode], links: Sequence[NetworkLink]) -> None:
+        own = {node.name for node in nodes}
+        inside = [link for link in links if {link.node_a, link.node_b} <= own]
+        carriers = sorted({link.carrier for link in inside} - {""})
+        self._operator = operator
+        self._own = frozenset(own)
+        self._networks = [build_network(0, nodes, (x for x in inside if x.carrier == carrier)) for carrier in carriers]
+        self._found: dict[tuple[str, str], tuple[_Found, ...]] = {}
 
-def _of_carrier(operator: str, network: Network, ends: Sequence[str]) -> Iterator[tuple[_Identity, NetworkLink]]:
-    is_shown = frozenset(network.node_index[name] for name in ends)
-    for node_a, node_b in combinations(ends, 2):
-        for route in _paths(network, node_a, node_b):
-            for way in _ways(network, route):
-                if is_shown.isdisjoint(way.nodes[1:-1]):
-                    link = _virtual(operator, network, way)
-                    if link[1].length_m <= LENGTH_M_MAX and link[1].rtt.p99_us <= RTT_US_MAX:
-                        yield link
+    def virtual_links(self, shown: frozenset[str]) -> tuple[NetworkLink, ...]:
+        """Links between shown nodes in the place of the network between them, sorted by name.
+
+        A path over a third shown node is not among them, since its parts are. Nor is one over links of several
+        carriers: show a node at which they meet. Names say the ends and nothing of the inside, and stay while what is
+        shown of the path besides its length and times stays.
+        """
+        fastest: dict[str, NetworkLink] = {}
+        for ends in combinations(sorted(shown & self._own), 2):
+            for found in self._between(*ends):
+                link = found.link
+                known = fastest.get(link.name)
+                if shown.isdisjoint(found.inner) and (known is None or _time(link) < _time(known)):
+                    fastest[link.name] = link
+        return tuple(fastest[name] for name in sorted(fastest))
+
+    def _between(self, node_a: str, node_b: str) -> tuple[_Found, ...]:
+        known = self._found.get((node_a, node_b))
+        if known is None:
+            found = [
+                _Found(
+                    _virtual(self._operator, network, way), frozenset(network.nodes[at].name for at in way.nodes[1:-1])
+                )
+                for network in self._networks
+                for route in _paths(network, node_a, node_b)
+                for way in _ways(network, route)
+            ]
+            known = tuple(
+                one for one in found if one.link.length_m <= LENGTH_M_MAX and one.link.rtt.p99_us <= RTT_US_MAX
+            )
+            self._found[node_a, node_b] = known
+        return known
 
 
 def _paths(network: Network, node_a: str, node_b: str) -> list[Route]:
     """The fastest path, then those that avoid more and more of what was crossed, as far as the bounds go."""
-    has_encrypted = any(link.encryption is LinkEncryption.ENCRYPTED for link in network.links)
     found: dict[tuple[tuple[int, ...], tuple[int, ...]], Route] = {}
     waiting: list[tuple[int, tuple[str, ...]]] = [(0, ())]
     met, cut_off, searches = {Avoided()}, list[Avoided](), 0
@@ -137,7 +160,7 @@ def _paths(network: Network, node_a: str, node_b: str) -> list[Route]:
             cut_off.append(avoided)
             continue
         found.setdefault((route.links, route.back_links), route)
-        for word in sorted(_to_avoid(network, route, has_encrypted=has_encrypted) - avoided):
+        for word in sorted(_to_avoid(network, route) - avoided):
             more = avoided | {word, UNKNOWN}
             if more not in met:
                 met.add(more)
@@ -156,16 +179,21 @@ def _key(node: str, avoided: Avoided) -> RouteKey:
     return RouteKey(rule, SEARCH_PERCENTILE, node)
 
 
-def _to_avoid(network: Network, route: Route, *, has_encrypted: bool) -> Avoided:
+def _to_avoid(network: Network, route: Route) -> Avoided:
     """What a path crosses that another between the same ends need not cross."""
     words: set[str] = set()
     for nodes, links in ((route.nodes, route.links), (route.back_nodes, route.back_links)):
         known, is_known = _crossed(network, nodes, links)
         words |= known if is_known else known | {UNKNOWN}
-        if has_encrypted and _weakest(network, links) is not LinkEncryption.ENCRYPTED:
+        if _weakest(network, links) is not LinkEncryption.ENCRYPTED and _has_encrypted(network):
             words.add(PLAIN)
     ends = (network.nodes[route.nodes[0]].country, network.nodes[route.nodes[-1]].country)
     return frozenset(words.difference(ends))
+
+
+def _has_encrypted(network: Network) -> bool:
+    """Whether any link is encrypted, so that a path that is might be found."""
+    return any(sample.encryption is LinkEncryption.ENCRYPTED for sample in network.link_codes.samples)
 
 
 def _ways(network: Network, route: Route) -> tuple[_Way, ...]:
@@ -176,8 +204,8 @@ def _ways(network: Network, route: Route) -> tuple[_Way, ...]:
     return _Way(route.nodes, route.links, both_ways=False), _Way(nodes, links, both_ways=False)
 
 
-def _virtual(operator: str, network: Network, way: _Way) -> tuple[_Identity, NetworkLink]:
-    """The link that stands for a path, and what tells it apart."""
+def _virtual(operator: str, network: Network, way: _Way) -> NetworkLink:
+    """The link that stands for a path."""
     links = [network.links[at] for at in way.links]
     known, is_known = _crossed(network, way.nodes, way.links)
     encryption = _weakest(network, way.links)
@@ -195,7 +223,7 @@ def _virtual(operator: str, network: Network, way: _Way) -> tuple[_Identity, Net
         not way.both_ways,
     )
     is_wet = any(link.kind is LinkKind.SEA_CABLE for link in links)
-    return identity, NetworkLink(
+    return NetworkLink(
         name=_name(identity),
         node_a=identity.node_a,
         node_b=identity.node_b,
