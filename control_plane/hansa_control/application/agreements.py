@@ -200,6 +200,15 @@ class AgreementDesk:
         own = Drawn(self._world.own_nodes, self._world.own_links)
         return self._shown_networks.of(home, agreement, own, self._world.own_zones(), held)
 
+    def told(self, home: str, rejections: tuple[Rejection, ...]) -> tuple[Rejection, ...]:
+        """Refusals as a partner is told them: without names of what it is not shown of the network."""
+        agreement = self._agreement(home)
+        if agreement is None or agreement.network is NetworkShown.FULL:
+            return rejections
+        shown = {one.name for part in self.shown_network(home) for one in part}
+        own = {one.name for part in (self._world.own_nodes, self._world.own_links) for one in part}
+        return tuple(disclosure.without_names(one, frozenset(own - shown)) for one in rejections)
+
     def _agreement(self, home: str) -> Agreement | None:
         stance = None if home == self._settings.operator else self.stance(home)
         return stance.agreement if stance else None
