@@ -7,11 +7,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from control_harness import spec
 from federated_pair import YARD, Pair, federated, until
+from hansa_control.adapters.authority import Role, control_plane_host
 from hansa_control.adapters.codec_workload import spec_in
+from hansa_control.domain.agreement import AgreementState
 from hansa_control.domain.model import Decision, NetworkLink, Reason, WorkloadId, WorkloadState
 
+from hansa.cli.documents import Screen
+from hansa.cli.view_decision import latency_table
+from hansa.cli.view_zone import network_document
+from hansa.client import Client
+from hansa.profile import Profile
 from hansa.v1 import residency_pb2, workload_pb2
 
 OTHER = WorkloadId("harbour", "gate-ocr")
@@ -47,8 +55,8 @@ OWNERS_MAP = {
 
 @asynccontextmanager
 async def abstract_pair(folder: Path, **agreed: Any) -> AsyncIterator[Pair]:
-    zone, shown = ("lul-1", "lulea", "SE"), {"network": "abstract", "gateways": ["stockholm"], **agreed}
-    async with federated(folder, owners_map=OWNERS_MAP, zone=zone, is_mutual=True, **shown) as pair:
+    zone, agreed = ("lul-1", "lulea", "SE"), agreed or {"network": "abstract", "gateways": ["stockholm"]}
+    async with federated(folder, owners_map=OWNERS_MAP, zone=zone, is_mutual=True, **agreed) as pair:
         await until(lambda: "oslo" in {node.name for node in pair.owner_plane.queries.network().nodes})
         yield pair
 
@@ -56,6 +64,16 @@ async def abstract_pair(folder: Path, **agreed: Any) -> AsyncIterator[Pair]:
 def wanted(*denied: str) -> Any:
     policy = residency_pb2.ResidencyPolicy(transit=residency_pb2.TransitRule(countries_denied=denied))
     return spec_in(spec(access=PORT, residency=policy if denied else None), "spec")
+
+
+def profile_of_home(pair: Pair) -> Profile:
+    """Of home's API, for the app team harbour."""
+    certificate = pair.home.certificate(Role.TENANT, "harbour")
+    files = {"ca": pair.home.authority.cert_pem, "me": certificate.cert_pem, "key": certificate.key_pem}
+    for file, pem in files.items():
+        (pair.home.folder / file).write_bytes(pem)
+    paths = [pair.home.folder / file for file in files]
+    return Profile(pair.home.address("api"), "harbour", *paths, control_plane_host("nordfjord.hansa.example"))
 
 
 async def decided(pair: Pair, *denied: str) -> Decision:
@@ -112,3 +130,38 @@ async def test_where_every_way_is_denied_the_refusal_names_the_virtual_link(tmp_
         assert f"link {only.name}, carrier fjordby" in rejection.result.evidence
         await pair.plane.workloads.submit("spiffe://a/b", "r1", YARD, wanted("FI"), "x")
         await until(lambda: pair.workload().state is WorkloadState.UNPLACEABLE)
+
+
+async def test_a_workload_stays_where_it_is_when_less_of_the_network_is_shown(tmp_path: Path) -> None:
+    async with abstract_pair(tmp_path, network="full") as pair:
+        await pair.plane.workloads.submit("spiffe://a/b", "r1", YARD, wanted("FI"), "x")
+        await pair.runs_in("fjordby/lul-1")
+        (claim,) = pair.owner_plane.state.claims
+        pair.agree(network="abstract", gateways=["stockholm"])
+        await until(lambda: len(virtual(pair)) == 2)
+        await pair.is_told(AgreementState.IN_FORCE, version=2)
+        (latency,) = (await decided(pair, "FI")).choices[0].latencies
+        assert latency.path == ("oslo", "stockholm", "lulea")
+        assert list(pair.owner_plane.state.claims) == [claim]
+        assert pair.workload().state is WorkloadState.RUNNING
+        assert not any(one.type == "Lawful" and one.status == "FALSE" for one in pair.workload().conditions)
+
+
+async def test_the_command_line_shows_every_link_of_a_stitched_path_with_its_countries(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with abstract_pair(tmp_path) as pair:
+        async with Client(profile_of_home(pair)) as client:
+            network, planned = await client.network(), await client.plan("gate-ocr", spec(access=PORT))
+        Screen(width_columns=0).show(network_document(network, 0, probes=False, wide=False))
+        shown = capsys.readouterr().out
+        by_name = {line.split()[0]: line.split() for line in shown.splitlines() if "--" in line}
+        fast, slow = sorted(virtual(pair), key=lambda link: link.rtt.p95_us)
+        assert "FI,SE" in by_name[fast.name]
+        assert "SE" in by_name[slow.name]
+        assert "NO,SE" in by_name["oslo--stockholm"]
+        (path,) = planned.decision.choices[0].latencies
+        Screen(width_columns=0).show([latency_table([path], spec().latency)])
+        why = capsys.readouterr().out
+        assert "FI,NO,SE" in why
+        assert "oslo > stockholm > lulea" in why
