@@ -18,7 +18,7 @@ import typer
 from hansa.errors import HansaError
 from hansa_control.adapters import ca_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
-from hansa_control.adapters.agreement_source import agreements_of, tell_agreement
+from hansa_control.adapters.agreement_source import AgreementFiles, agreements_of, tell_agreement
 from hansa_control.adapters.authority import KeyPair, Role, check_authority, check_pair
 from hansa_control.adapters.circuit import CircuitLimits
 from hansa_control.adapters.grpc_agents import AgentServicer
@@ -46,6 +46,7 @@ from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import RefusalError, Store, StoreFailed
 from hansa_control.application.settings import Settings
 from hansa_control.config import Config, read_config
+from hansa_control.domain.model import NetworkNode
 
 STATE_FILE = "state.db"
 DAY_MS = 86_400_000
@@ -107,10 +108,11 @@ class ControlPlaneProcess:
         self._guard.trouble = lambda: store.trouble
         self.links = self._partner_links()
         laws = LawFiles(config.law, self._clock.wall_ms())
-        agreements = agreements_of(config.agreements, credentials.partner_ca_pems, self._clock.wall_ms())
+        network = read_network_file(config.network)
+        agreements = _agreements(config, credentials, network[0])
         self.application = ControlPlane(
             settings_of(config, credentials),
-            read_network_file(config.network),
+            network,
             Surroundings(
                 store,
                 self._clock,
@@ -330,6 +332,11 @@ def _make_data_dir(path: Path) -> None:
         raise typer.Exit(EXIT_USAGE) from error
 
 
+def _agreements(config: Config, credentials: Credentials, nodes: Sequence[NetworkNode]) -> AgreementFiles | None:
+    names = [node.name for node in nodes]
+    return agreements_of(config.agreements, credentials.partner_ca_pems, SystemClock().wall_ms(), names)
+
+
 def _read(path: Path) -> tuple[Config, Credentials]:
     """The configuration with its files, or exit 2 with one line that says what is wrong."""
     try:
@@ -337,9 +344,9 @@ def _read(path: Path) -> tuple[Config, Credentials]:
         credentials = Credentials(config)
         for partner in config.partners:
             check_authority(credentials.partner_ca_pems[partner.operator], partner.trust_domain, str(partner.ca))
-        read_network_file(config.network)
+        nodes, _ = read_network_file(config.network)
         LawFiles(config.law, SystemClock().wall_ms())
-        agreements_of(config.agreements, credentials.partner_ca_pems, SystemClock().wall_ms())
+        _agreements(config, credentials, nodes)
         check_store(config.store)
     except (OSError, ValueError, RefusalError, HansaError) as error:
         typer.echo(f"error: {error}", err=True)

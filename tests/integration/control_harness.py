@@ -50,6 +50,7 @@ class Operator:
     store: MemoryStore = field(default_factory=MemoryStore)
     process: ControlPlaneProcess | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, Any] | None = None
 
     def certificate(self, role: Role, name: str = "") -> KeyPair:
         return issue(self.authority, Subject(role, name), Validity.of_days(SystemClock().wall_ms(), 1))
@@ -79,7 +80,7 @@ class Operator:
         files |= {f"partner-{name}.pem": ca_pem for name, (_, ca_pem) in self.partners.items()}
         for name, content in files.items():
             (self.folder / name).write_bytes(content)
-        (self.folder / "network.yaml").write_text(yaml.safe_dump(network_of(self.name)))
+        (self.folder / "network.yaml").write_text(yaml.safe_dump(self.network or network_of(self.name)))
         config = {
             "operator": self.name,
             "data_dir": "state",

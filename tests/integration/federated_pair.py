@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 import yaml
+from agent_harness import free_ports
 from control_harness import NOWHERE, AgentByHand, Operator, advert, authority_of, fact, inventory, running, spec
 from hansa_control.adapters.codec_workload import spec_in
 from hansa_control.adapters.store_memory import MemoryStore
@@ -188,12 +189,27 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def federated(folder: Path, **agreed: Any) -> AsyncIterator[Pair]:
-    """Both run, and home has heard of the owner's zone."""
-    owner = Operator("fjordby", folder / "owner", authority_of("fjordby"))
+async def federated(
+    folder: Path,
+    *,
+    owners_map: dict[str, Any] | None = None,
+    zone: tuple[str, str, str] = ("sto-1", "stockholm", "SE"),
+    is_mutual: bool = False,
+    **agreed: Any,
+) -> AsyncIterator[Pair]:
+    """Both run, and home has heard of the owner's zone; where it is mutual, the owner follows home's offers, too.
+
+    owners_map is the owner's network file in the place of the usual one; zone is name, node and country.
+    """
+    owner = Operator("fjordby", folder / "owner", authority_of("fjordby"), network=owners_map)
     home = Operator("nordfjord", folder / "home", authority_of("nordfjord"))
-    owner.partners = {"nordfjord": (NOWHERE, home.authority.cert_pem)}
     home.settings, owner.settings = ({"timings": {**PATIENT, "drain_ms": 0}} for _ in range(2))
+    home_address = f"127.0.0.1:{free_ports(1)}" if is_mutual else NOWHERE
+    owner.partners = {"nordfjord": (home_address, home.authority.cert_pem)}
+    if is_mutual:
+        home.settings["listen"] = dict.fromkeys(("api", "agents", "metrics"), "127.0.0.1:0") | {
+            "partners": home_address
+        }
     owner.settings["agreements"] = "agreements.yaml"
     pair = Pair(home, owner)
     pair.agree(**agreed)
@@ -205,8 +221,8 @@ async def federated(folder: Path, **agreed: Any) -> AsyncIterator[Pair]:
         async with pair.home_stack:
             await pair.home_stack.enter_async_context(running(home))
             try:
-                await pair.add_agent(owner, "sto-1", "stockholm", "SE")
-                await pair.sees("fjordby/sto-1")
+                await pair.add_agent(owner, *zone)
+                await pair.sees(f"fjordby/{zone[0]}")
                 yield pair
             finally:
                 for task in pair.tasks:

@@ -8,6 +8,8 @@
         zones: ["oslo-*", bergen-1]         # that the partner may use; all if it is left out
         disclose:                           # the first that names a zone counts; what none names is shown as it is
           - {zones: ["*"], place: coarse, room: bands, most: {accelerators: 4, cpu_cores: 32, memory_gib: 128}}
+        network: abstract                   # gateways, zones and virtual links alone; full if it is left out
+        gateways: [oslo-gw]                 # nodes that an abstract network shows besides those where links leave it
         quotas:                             # all that name a zone count
           - {zones: ["*"], of: all, accelerators: 8, cpu_cores: 64, memory_gib: 256, claims: 20}
           - {zones: ["oslo-*"], of: each, accelerators: 2}
@@ -35,6 +37,7 @@ from hansa_control.domain.agreement import (
     Agreement,
     Amounts,
     Disclosure,
+    NetworkShown,
     PlaceShown,
     PriceList,
     Quota,
@@ -44,6 +47,7 @@ from hansa_control.domain.agreement import (
     Wish,
 )
 
+_AGREED = ("reference", "zones", "disclose", "network", "gateways", "quotas", "prices", "terms")
 _AMOUNTS = ("accelerators", "cpu_cores", "memory_gib")
 _PATTERN = re.compile(r"[a-z0-9*-]{1,63}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -59,8 +63,9 @@ _REFERENCE_LENGTH_MAX = 200
 WordT = TypeVar("WordT", bound=StrEnum)
 
 
-def load_agreements(path: Path, partners: Collection[str]) -> Mapping[str, Stance]:
-    """Reads an agreements file; ``partners`` are those of the configuration, and no other may be in it.
+def load_agreements(path: Path, partners: Collection[str], nodes: Collection[str] = ()) -> Mapping[str, Stance]:
+    """Reads an agreements file; ``partners`` are those of the configuration, and no other may be in it; ``nodes`` are
+    those of the operator's network, and no other may be a gateway.
 
     Raises HansaError NOT_FOUND, or INVALID_FIELD with file, line and field.
     """
@@ -70,12 +75,13 @@ def load_agreements(path: Path, partners: Collection[str]) -> Mapping[str, Stanc
     for name, value in parts["partners"].named():
         if name not in partners:
             raise value.error(f"{name!r} is no partner of the configuration{hint(name, partners)}")
-        found[name] = _stance(value)
+        found[name] = _stance(value, nodes)
     return MappingProxyType(found)
 
 
-def _stance(value: YamlValue) -> Stance:
-    parts = value.mapping(("standing",), ("reference", "zones", "disclose", "quotas", "prices", "terms"))
+def _stance(value: YamlValue, nodes: Collection[str]) -> Stance:
+    parts = value.mapping(("standing",), _AGREED)
+    network = _word(parts["network"], NetworkShown) if "network" in parts else NetworkShown.FULL
     agreement = Agreement(
         reference=_reference(parts["reference"]) if "reference" in parts else "",
         zones=_zones(parts.get("zones")),
@@ -83,6 +89,8 @@ def _stance(value: YamlValue) -> Stance:
         quotas=tuple(_quota(one) for one in _several(parts.get("quotas"))),
         prices=_prices(parts["prices"]) if "prices" in parts else None,
         terms=_terms(parts["terms"]) if "terms" in parts else Terms(),
+        network=network,
+        gateways=_gateways(parts["gateways"], network, nodes) if "gateways" in parts else (),
     )
     return Stance(agreement, _word(parts["standing"], Wish))
 
@@ -110,6 +118,18 @@ def _zones(value: YamlValue | None) -> tuple[str, ...]:
         if not _PATTERN.fullmatch(text):
             raise one.error(f"{text!r} is no zone name, nor one with * in it, for example oslo-*")
     return tuple(text for _, text in found)
+
+
+def _gateways(value: YamlValue, network: NetworkShown, nodes: Collection[str]) -> tuple[str, ...]:
+    if network is not NetworkShown.ABSTRACT:
+        raise value.error(
+            "says nothing where the whole network is shown; nearest valid: network: abstract, or no gateways"
+        )
+    found = [(one, one.text()) for one in _several(value)]
+    for one, text in found:
+        if text not in nodes:
+            raise one.error(f"{text!r} is no node of the network{hint(text, nodes)}")
+    return tuple(sorted({text for _, text in found}))
 
 
 def _disclosure(value: YamlValue) -> Disclosure:

@@ -27,9 +27,9 @@ RETRY_MS = 5_000
 class AgreementFiles:
     """The agreements file of a path. Raises HansaError or OSError where it cannot be read at first."""
 
-    def __init__(self, path: Path, partners: Collection[str], now_ms: int) -> None:
+    def __init__(self, path: Path, partners: Collection[str], now_ms: int, nodes: Collection[str] = ()) -> None:
         self._path = path
-        self._partners = frozenset(partners)
+        self._partners, self._nodes = frozenset(partners), frozenset(nodes)
         self._stances: Mapping[str, Stance] = {}
         self._tried: Stamp | None = None
         self._failure = ""
@@ -49,7 +49,7 @@ class AgreementFiles:
 
     def _read(self, stamp: Stamp) -> None:
         self._tried = stamp
-        self._stances = load_agreements(self._path, self._partners)
+        self._stances = load_agreements(self._path, self._partners, self._nodes)
         self._failure = ""
 
     def _fail(self, failure: str, now_ms: int) -> None:
@@ -63,9 +63,13 @@ class AgreementFiles:
         return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
-def agreements_of(path: Path | None, partners: Collection[str], now_ms: int) -> AgreementFiles | None:
-    """The agreements of a file; None where none is named, and each partner may use every zone."""
-    return None if path is None else AgreementFiles(path, partners, now_ms)
+def agreements_of(
+    path: Path | None, partners: Collection[str], now_ms: int, nodes: Collection[str] = ()
+) -> AgreementFiles | None:
+    """The agreements of a file; None where none is named, and each partner may use every zone. ``nodes`` are the names
+    of those of the operator's network.
+    """
+    return None if path is None else AgreementFiles(path, partners, now_ms, nodes)
 
 
 def tell_agreement(home: str, event: AgreementEvent, standing: Standing) -> None:

@@ -12,17 +12,17 @@ from typing import Protocol
 
 from hansa_control.application.ports import Clock, Table
 from hansa_control.application.settings import Settings
+from hansa_control.application.shown_network import NOTHING_AGREED, Drawn, ShownNetworks
 from hansa_control.application.state import State
 from hansa_control.application.world import World, federation_key
 from hansa_control.domain import disclosure, federation
-from hansa_control.domain.agreement import ENDING, OPEN, Agreement, AgreementState, Stance, Standing, Wish
+from hansa_control.domain.agreement import ENDING, OPEN, Agreement, AgreementState, NetworkShown, Stance, Standing, Wish
 from hansa_control.domain.agreement_life import AgreementEvent, Seen, follow
 from hansa_control.domain.federation import FederationEvent
 from hansa_control.domain.model import (
     Capacity,
     ConstraintResult,
     Federation,
-    NetworkNode,
     Reason,
     Rejection,
     Zone,
@@ -62,6 +62,7 @@ class AgreementDesk:
         self._state, self._world = records
         self._source = source or EverythingOffered(settings.partners)
         self._clock = clock
+        self._shown_networks = ShownNetworks(settings.operator)
         self.on_event: Callable[[str, AgreementEvent, Standing], None] = lambda home, event, standing: None
         self.on_ended: Callable[[str], None] = lambda home: None
         self.on_changed: Callable[[], None] = lambda: None
@@ -190,13 +191,23 @@ class AgreementDesk:
             if seen is not None:
                 yield seen
 
-    def shown_nodes(self, home: str, nodes: Sequence[NetworkNode]) -> Iterator[NetworkNode]:
-        """The nodes of the network as a partner is shown them."""
+    def shown_network(self, home: str) -> Drawn:
+        """The network as a partner is shown it; the same, and of the same elements, until something in it changes."""
+        agreement = self._agreement(home) or NOTHING_AGREED
+        held: frozenset[str] = frozenset()
+        if agreement.network is NetworkShown.ABSTRACT:
+            held = frozenset(claim.zone for claim in self._world.claims_of(home).values())
+        own = Drawn(self._world.own_nodes, self._world.own_links)
+        return self._shown_networks.of(home, agreement, own, self._world.own_zones(), held)
+
+    def told(self, home: str, rejections: tuple[Rejection, ...]) -> tuple[Rejection, ...]:
+        """Refusals as a partner is told them: without names of what it is not shown of the network."""
         agreement = self._agreement(home)
-        if agreement is None or not agreement.disclosures:
-            return iter(nodes)
-        zones = self._world.own_zones()
-        return (disclosure.shown_node(agreement, node, zones) for node in nodes)
+        if agreement is None or agreement.network is NetworkShown.FULL:
+            return rejections
+        shown = {one.name for part in self.shown_network(home) for one in part}
+        own = {one.name for part in (self._world.own_nodes, self._world.own_links) for one in part}
+        return tuple(disclosure.without_names(one, frozenset(own - shown)) for one in rejections)
 
     def _agreement(self, home: str) -> Agreement | None:
         stance = None if home == self._settings.operator else self.stance(home)

@@ -113,7 +113,7 @@ class OwnerService:
         judged = self._laws.owned(request.spec)
         rejections, pool = refusals_of_zone(judged, snapshot, zone, self._clock.wall_ms())
         if rejections:
-            return Refused(rejections)
+            return Refused(self.agreements.told(home, rejections))
         amount = amount_for(request.spec, pool)
         if excess := self.agreements.excess(home, request.zone, amount):
             return Refused(excess)

@@ -47,7 +47,7 @@ class Partnerships:
 
     def _using_ours(self, partner: str) -> Partnership:
         stance, held = self._agreements.stance(partner), self._agreements.federation(partner)
-        claims = sum(1 for claim in self._state.claims.values() if claim.home == partner)
+        claims = len(self._world.claims_of(partner))
         reference = stance.agreement.reference if stance else ""
         used = self._agreements.used(partner)
         return Partnership(partner, uses_ours=True, federation=held, claims=claims, quotas=used, reference=reference)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from hansa_control.application.agreements import AgreementDesk
 from hansa_control.application.changes import Changes
 from hansa_control.application.ports import OfferBody
+from hansa_control.application.shown_network import Drawn
 from hansa_control.application.world import World, status_of
 from hansa_control.domain.model import ClaimState
 
@@ -20,19 +21,24 @@ class ShownOffers:
     def __init__(self, world: World, agreements: AgreementDesk, home: str) -> None:
         self._world, self._agreements, self._home = world, agreements, home
         self._bodies: dict[str, OfferBody] = {}
-        self._drawn: dict[str, OfferBody] = {}
+        self._network: Drawn | None = None
+        self._network_drawn: Mapping[str, OfferBody] = {}
+        self._zones_drawn: Mapping[str, OfferBody] = {}
         self._changes = Changes()
         self._claims_seen = -1
 
     def current(self) -> Mapping[str, OfferBody]:
         """Everything as it is now; the same mapping each time."""
-        drawn = dict(self._to_draw())
-        for name in self._drawn.keys() - drawn.keys():
-            self._put(name, None)
-        for name, body in drawn.items():
-            if self._bodies.get(name) is not body:
-                self._put(name, body)
-        self._drawn = drawn
+        network = self._agreements.shown_network(self._home)
+        if network is not self._network:
+            self._network = network
+            nodes, links = network
+            drawn: dict[str, OfferBody] = {f"nodes/{node.name}": node for node in nodes}
+            self._network_drawn = self._draw(
+                self._network_drawn, drawn | {f"links/{link.name}": link for link in links}
+            )
+        zones = self._agreements.shown_zones(self._home, self._world.own_zones())
+        self._zones_drawn = self._draw(self._zones_drawn, {f"zones/{zone.id.zone}": zone for zone in zones})
         self._look_at_claims()
         return self._bodies
 
@@ -40,13 +46,14 @@ class ShownOffers:
         """The version of ``current`` as it last was, and which names differ from a former one; None: any may."""
         return self._changes.version, self._changes.since(version)
 
-    def _to_draw(self) -> Iterator[tuple[str, OfferBody]]:
-        for node in self._agreements.shown_nodes(self._home, self._world.own_nodes):
-            yield f"nodes/{node.name}", node
-        for link in self._world.own_links:
-            yield f"links/{link.name}", link
-        for zone in self._agreements.shown_zones(self._home, self._world.own_zones()):
-            yield f"zones/{zone.id.zone}", zone
+    def _draw(self, former: Mapping[str, OfferBody], drawn: Mapping[str, OfferBody]) -> Mapping[str, OfferBody]:
+        """Takes over some offers in place of the former ones of their kind."""
+        for name in former.keys() - drawn.keys():
+            self._put(name, None)
+        for name, body in drawn.items():
+            if self._bodies.get(name) is not body:
+                self._put(name, body)
+        return drawn
 
     def _look_at_claims(self) -> None:
         claims, changes = self._world.claims_of(self._home), self._world.claim_changes(self._home)

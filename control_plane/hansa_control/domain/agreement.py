@@ -33,6 +33,13 @@ class RoomShown(StrEnum):
     BANDS = "BANDS"
 
 
+class NetworkShown(StrEnum):
+    """What a partner is shown of the network; ABSTRACT is gateways, zones' nodes, and virtual links between them."""
+
+    FULL = "FULL"
+    ABSTRACT = "ABSTRACT"
+
+
 @dataclass(frozen=True, slots=True)
 class Amounts:
     """Bounds on capacity, each None where there is none; accelerators counts devices of whatever model."""
@@ -92,7 +99,8 @@ class Terms:
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """What is agreed. ``reference`` is the operators' own name of the contract; of disclosures the first that names a
-    zone counts, of quotas all that do.
+    zone counts, of quotas all that do. ``gateways`` are nodes that an abstract network shows besides those that it
+    shows anyway.
     """
 
     reference: str = ""
@@ -101,6 +109,8 @@ class Agreement:
     quotas: tuple[Quota, ...] = ()
     prices: PriceList | None = None
     terms: Terms = Terms()
+    network: NetworkShown = NetworkShown.FULL
+    gateways: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """The digest of what is agreed: equal for both sides exactly if they agreed on the same."""

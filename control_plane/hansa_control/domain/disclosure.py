@@ -6,6 +6,7 @@ operator that decides on it may miss a place, and never counts on one that is no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -23,11 +24,22 @@ from hansa_control.domain.agreement import (
     names,
 )
 from hansa_control.domain.capacity import NOTHING, capacity_of
-from hansa_control.domain.model import Capacity, Inventory, NetworkNode, Standing, Zone, ZoneState
+from hansa_control.domain.model import (
+    Capacity,
+    ConstraintResult,
+    Inventory,
+    NetworkNode,
+    Rejection,
+    Standing,
+    Zone,
+    ZoneState,
+)
 
 CURRENCY = "EUR"
 """The currency of offers. A price list in another one is for settlement, and offers keep the zone's own price."""
 
+UNDISCLOSED = "inside of a network that is not shown"
+"""What a refusal says where it would name what a partner is not shown."""
 
 _STATES: Mapping[AgreementState, ZoneState] = {
     AgreementState.PROPOSED: ZoneState.AGREEMENT_SUSPENDED,
@@ -178,6 +190,19 @@ def shown_node(agreement: Agreement, node: NetworkNode, zones: Iterable[Zone]) -
 def _middle(degrees: float, most: int) -> float:
     """The middle of the cell of one degree that an angle lies in."""
     return min(floor(degrees), most - 1) + 0.5
+
+
+_WORD = re.compile(r"[a-z0-9]+(?:-+[a-z0-9]+)*")
+
+
+def without_names(rejection: Rejection, hidden: frozenset[str]) -> Rejection:
+    """A refusal without the words in which any of these names of nodes and links occurs.
+
+    The reason and the constraint stay, and so does every word on what was measured that names none of them.
+    """
+    constraint, *words = rejection.result
+    told = [UNDISCLOSED if hidden.intersection(_WORD.findall(text)) else text for text in words]
+    return rejection._replace(result=ConstraintResult(constraint, *told))
 
 
 def priced(agreement: Agreement, zone: Zone, now_ms: int) -> Zone:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hansa_control.adapters.agreement_file import load_agreements
 from hansa_control.adapters.agreement_source import RETRY_MS, AgreementFiles, agreements_of
-from hansa_control.domain.agreement import OPEN, Amounts, PlaceShown, RoomShown, Stance, Terms, Wish
+from hansa_control.domain.agreement import OPEN, Amounts, NetworkShown, PlaceShown, RoomShown, Stance, Terms, Wish
 from structlog.testing import capture_logs
 
 from hansa.errors import HansaError
@@ -15,6 +15,7 @@ from hansa.errors import HansaError
 EXAMPLE = Path(__file__).parents[3] / "control_plane/agreements.example.yaml"
 PARTNERS = ("fjordby", "skargard")
 PLAIN = "kind: Agreements\npartners:\n  fjordby: {standing: in-force}\n"
+NODES = ("bergen", "oslo")
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -25,12 +26,12 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def refusal(tmp_path: Path, agreed: str) -> HansaError:
     with pytest.raises(HansaError) as error:
-        load_agreements(written(tmp_path, f"kind: Agreements\npartners:\n  fjordby: {agreed}\n"), PARTNERS)
+        load_agreements(written(tmp_path, f"kind: Agreements\npartners:\n  fjordby: {agreed}\n"), PARTNERS, NODES)
     return error.value
 
 
 def test_the_example_says_what_it_says() -> None:
-    stance = load_agreements(EXAMPLE, PARTNERS)["fjordby"]
+    stance = load_agreements(EXAMPLE, PARTNERS, NODES)["fjordby"]
     agreement = stance.agreement
     (disclosure,), (quota, each) = agreement.disclosures, agreement.quotas
     assert (stance.wish, agreement.reference) == (Wish.IN_FORCE, "contract 2026-17")
@@ -42,6 +43,7 @@ def test_the_example_says_what_it_says() -> None:
     assert agreement.prices is not None
     assert agreement.prices.accelerator_milli == (("L40S", 1_200), ("nvidia/H100", 3_000))
     assert agreement.prices.cpu_core_milli == 30
+    assert (agreement.network, agreement.gateways) == (NetworkShown.ABSTRACT, ("oslo",))
     assert agreement.terms == Terms(1_767_225_600_000, 1_798_761_600_000, 48 * 3_600_000)
 
 
@@ -61,6 +63,14 @@ def test_a_partner_of_whom_nothing_but_the_standing_is_said_may_use_everything(t
         ("{standing: in-force, quotas: [{claim: 2}]}", "partners.fjordby.quotas[0].claim", "did you mean claims?"),
         ("{standing: in-force, quotas: [{claims: -1}]}", "partners.fjordby.quotas[0].claims", "nearest valid: 0"),
         ("{standing: in-force, disclose: [{place: vague}]}", "partners.fjordby.disclose[0].place", "exact, coarse"),
+        ("{standing: in-force, network: abstrct}", "partners.fjordby.network", "full, abstract"),
+        ("{standing: in-force, gateways: [oslo]}", "partners.fjordby.gateways", "network: abstract"),
+        ("{standing: in-force, network: abstract, gateways: []}", "partners.fjordby.gateways", "1 to 100 elements"),
+        (
+            "{standing: in-force, network: abstract, gateways: [oslo, bregen]}",
+            "partners.fjordby.gateways[1]",
+            "'bregen' is no node of the network; did you mean bergen?",
+        ),
         ("{standing: in-force, prices: {currency: euro}}", "partners.fjordby.prices.currency", "ISO 4217"),
         (
             "{standing: in-force, prices: {currency: EUR, accelerator_hour: {L4: 0.0001}}}",
