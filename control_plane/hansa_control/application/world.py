@@ -81,6 +81,7 @@ class World:
         self._own_by_name: tuple[Zone, ...] | None = None
         self._adverts: dict[str, dict[str, object]] = {}
         self._zone_claims: dict[str, dict[str, Claim]] = {}
+        self._claims_by_name: dict[str, tuple[Claim, ...]] = {}
         self._snapshot: Snapshot | None = None
         self._latest: Snapshot | None = None
         self._measured: Measured | None = None
@@ -144,6 +145,7 @@ class World:
         else:
             self._state.delete(Table.CLAIM, key)
             claims.pop(key, None)
+        self._claims_by_name.pop(claim.zone, None)
         self.touch(claim.zone)
 
     def set_upkeep(self, zone: str, upkeep: Upkeep) -> bool:
@@ -241,7 +243,12 @@ class World:
         return body if isinstance(body, Inventory) else None
 
     def claims_in(self, zone: str) -> tuple[Claim, ...]:
-        return tuple(claim for _, claim in sorted(self._zone_claims.get(zone, {}).items()))
+        """Claims of a zone by home and name; kept until one of them changes, for everything of a zone goes over them."""
+        known = self._claims_by_name.get(zone)
+        if known is None:
+            held = self._zone_claims.get(zone, {})
+            known = self._claims_by_name[zone] = tuple([held[key] for key in sorted(held)])
+        return known
 
     def claim(self, home: str, claim: str) -> Claim | None:
         return self._state.claims.get(claim_key(home, claim))
