@@ -139,4 +139,6 @@ class Memo(Generic[WireT, ResourceT]):
 
     def _one(self, name: str, body: ResourceT) -> tuple[ResourceT, WireT]:
         known = self._known.get(name)
-        return known if known is not None and (known[0] is body or known[0] == body) else (body, self._write(name, body))
+        if known is not None and (known[0] is body or known[0] == body):
+            return known
+        return body, self._write(name, body)

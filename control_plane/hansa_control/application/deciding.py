@@ -125,8 +125,9 @@ class Decider:
         return breaches(asked, self._world.snapshot(), placement.zone, self._clock.wall_ms())
 
     def _asked_of(self, spec: WorkloadSpec, policy: ResidencyPolicy, served: tuple[str, ...]) -> WorkloadSpec:
-        """What a placement is held against, of the access points that it serves; kept, since it is asked again and again
-        of everything that runs, and looked up by."""
+        """What a placement is held against, of the access points that it serves; kept, for it is asked again and again
+        of everything that runs, and looked up by.
+        """
         key = (spec, policy, served)
         known: WorkloadSpec | None = self._asked.get(key)
         if known is None:

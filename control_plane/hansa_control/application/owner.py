@@ -300,7 +300,8 @@ class OwnerService:
 
     def _instances(self, claim: Claim, manifest: Manifest) -> tuple[DesiredInstance, ...]:
         """What a claim orders; the same objects as long as it is the same claim, for each change of one claim has the
-        orders of its whole zone looked at."""
+        orders of its whole zone looked at.
+        """
         key = claim_key(claim.home, claim.name)
         known = self._orders_of.get(key)
         if known is None or known[0] is not claim:

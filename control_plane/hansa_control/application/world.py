@@ -243,7 +243,7 @@ class World:
         return body if isinstance(body, Inventory) else None
 
     def claims_in(self, zone: str) -> tuple[Claim, ...]:
-        """Claims of a zone by home and name; kept until one of them changes, for everything of a zone goes over them."""
+        """Claims of a zone by home and name; kept until one changes, for everything of a zone goes over them."""
         known = self._claims_by_name.get(zone)
         if known is None:
             held = self._zone_claims.get(zone, {})

@@ -267,7 +267,7 @@ def _judged_alone(spec: WorkloadSpec, snapshot: Snapshot, zone: Zone, now_ms: in
         asked, alone = snapshot.columns.standing.asked, ("judged alone", spec)
         if asked.get(spec) is not None or asked.get(alone) is not None:
             return judge_zones(spec, snapshot, now_ms), row
-        asked.keep(alone, True)
+        asked.keep(alone, spec)
     alone = replace(snapshot, columns=build_columns((zone,)), index={zone.id: 0})
     return judge_zones(spec, alone, now_ms), 0
 
