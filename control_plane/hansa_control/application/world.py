@@ -80,6 +80,7 @@ class World:
         self._own_zones: dict[str, Zone] = {}
         self._own_by_name: tuple[Zone, ...] | None = None
         self._adverts: dict[str, dict[str, object]] = {}
+        self._facts: dict[str, tuple[Fact, ...]] = {}
         self._zone_claims: dict[str, dict[str, Claim]] = {}
         self._claims_by_name: dict[str, tuple[Claim, ...]] = {}
         self._snapshot: Snapshot | None = None
@@ -133,6 +134,7 @@ class World:
             self._snapshot = self._measured = None
         else:
             self._measured = None
+            self._facts.pop(zone, None)
             self.touch(zone)
 
     def put_claim(self, claim: Claim) -> None:
@@ -281,7 +283,7 @@ class World:
             id=ZoneId(self.settings.operator, zone),
             inventory=inventory,
             free=ledger.free(inventory.capacity, self.claims_in(zone)),
-            facts=tuple(body for _, body in sorted(self._adverts[zone].items()) if isinstance(body, Fact)),
+            facts=self._facts_of(zone),
             state=_ZONE_STATE[session.state] if session else ZoneState.LOST,
             generation=before.generation if before else 1,
             heard_at_ms=0,
@@ -290,6 +292,14 @@ class World:
         if before is None or before == seen:
             return before or seen
         return replace(seen, generation=seen.generation + 1)
+
+    def _facts_of(self, zone: str) -> tuple[Fact, ...]:
+        """The facts of a zone by name; kept until one changes, as claims of the zone change more often."""
+        known = self._facts.get(zone)
+        if known is None:
+            adverts = sorted(self._adverts[zone].items())
+            known = self._facts[zone] = tuple(body for _, body in adverts if isinstance(body, Fact))
+        return known
 
     def partner_zones(self) -> tuple[Zone, ...]:
         """Partners' zones as offered; those of a partner that is not heard are STALE."""

@@ -264,10 +264,10 @@ def _judged_alone(spec: WorkloadSpec, snapshot: Snapshot, zone: Zone, now_ms: in
     """
     row = snapshot.index.get(zone.id)
     if row is not None and snapshot.zones[row] is zone:
-        asked, alone = snapshot.columns.standing.asked, ("judged alone", spec)
-        if asked.get(spec) is not None or asked.get(alone) is not None:
+        asked, mark = snapshot.columns.standing.asked, ("judged alone", spec)
+        if asked.get(spec) is not None or asked.get(mark) is not None:
             return judge_zones(spec, snapshot, now_ms), row
-        asked.keep(alone, spec)
+        asked.keep(mark, spec)
     alone = replace(snapshot, columns=build_columns((zone,)), index={zone.id: 0})
     return judge_zones(spec, alone, now_ms), 0
 
