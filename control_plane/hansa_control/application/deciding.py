@@ -50,6 +50,9 @@ class Decider:
 
     def check_carriers(self, spec: WorkloadSpec, overlay: Overlay | None = None) -> None:
         """RefusalError INVALID_FIELD where a spec or an overlay denies a carrier by what looks like a misspelt name."""
+        policies = (spec.residency, overlay.policy if overlay else None)
+        if not any(one and one.transit and one.transit.carriers_denied for one in policies):
+            return
         operators = {self._settings.operator, *self._settings.partners}
         known = carriers_of(self._world.snapshot(), operators, overlay.links if overlay else ())
         check_carriers(spec.residency, known, "spec.residency.transit.carriers_denied")

@@ -171,7 +171,7 @@ class State:
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
             await waiter
-            if self.failure is not None:
+            if self.failure is not None and self._durable_count < wanted:
                 raise self.failure
 
     async def _flush_pending(self) -> None:
