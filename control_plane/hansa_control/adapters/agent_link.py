@@ -218,6 +218,8 @@ class AgentLink:
         self, updated: Sequence[StoredAdvert]
     ) -> tuple[tuple[StoredAdvert, ...], tuple[Refusal, ...]]:
         """Facts beyond the limit of a zone are refused; those that are held may change."""
+        if not any(one.name.startswith("facts/") for one in updated):
+            return tuple(updated), ()
         held = self._adverts.held
         limit = self._links.limits.facts_max
         room = limit - sum(1 for name in held if name.startswith("facts/"))

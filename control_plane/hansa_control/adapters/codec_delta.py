@@ -5,6 +5,7 @@ A resource that cannot be understood does not end a stream: it comes in as a ``R
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
@@ -48,15 +49,13 @@ class Heartbeat:
     wall_clock_ms: int
 
 
+_RESOURCE_NAME = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+){0,3}")
+
+
 def _resource_name_in(value: str, path: str) -> str:
-    segments = value.split("/")
-    if not (1 <= len(segments) <= 4) or len(value) > 300 or not all(map(_is_segment, segments)):
+    if len(value) > 300 or not _RESOURCE_NAME.fullmatch(value):
         raise fields.refused(path, f"{value[:60]!r} is not a resource name")
     return value
-
-
-def _is_segment(segment: str) -> bool:
-    return bool(segment) and segment.isascii() and all(char.isalnum() or char in "._-" for char in segment)
 
 
 def held_in(wires: Sequence[agent_pb2.NamedEtag], path: str) -> Mapping[str, str]:
@@ -140,4 +139,6 @@ class Memo(Generic[WireT, ResourceT]):
 
     def _one(self, name: str, body: ResourceT) -> tuple[ResourceT, WireT]:
         known = self._known.get(name)
-        return known if known is not None and known[0] == body else (body, self._write(name, body))
+        if known is not None and (known[0] is body or known[0] == body):
+            return known
+        return body, self._write(name, body)

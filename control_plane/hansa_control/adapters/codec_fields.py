@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence, Sized
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Generic, Protocol, TypeVar
 
 import pycountry
@@ -40,6 +40,7 @@ _SPIFFE = re.compile(r"spiffe://[a-z0-9]([a-z0-9.-]{0,252}[a-z0-9])?(/[A-Za-z0-9
 TEXT_LENGTH_MAX = 200
 MESSAGE_LENGTH_MAX = 2000
 PEM_LENGTH_MAX = 16 * 1024
+ZONES_KEPT_MAX = 16_384
 TIME_MS_MAX = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 
@@ -273,8 +274,9 @@ def pem_in(value: bytes, path: str) -> bytes:
     return value
 
 
+@lru_cache(ZONES_KEPT_MAX)
 def zone_id_in(value: str, path: str) -> ZoneId:
-    """``operator/zone``."""
+    """``operator/zone``. Kept, for each probe names two, and the same ones again and again."""
     operator, slash, zone = value.partition("/")
     if not slash:
         raise refused(path, f'{_shown(value)} is not a zone ("operator/zone")')

@@ -44,8 +44,9 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
 
 
 async def _read(link: AgentLink, messages: AsyncIterator[SessionRequest], stream: Downstream[SessionResponse]) -> None:
+    # What a message changes is in memory before anything is waited for, and is committed even if nobody waits any more.
     async for message in messages:
-        await stream.send(*await to_the_end(link.receive(message)))
+        await stream.send(*await link.receive(message))
 
 
 async def _push_orders(link: AgentLink, stream: Downstream[SessionResponse]) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
-from typing import Any, Never
+from contextlib import aclosing
+from typing import Any, Never, TypeAlias, TypeVar
 
 import grpc
 import structlog
@@ -35,6 +35,8 @@ RETRY_AFTER_MS = 1_000
 log = structlog.get_logger(__name__)
 
 Behaviour = Callable[[Any, Any], Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+ResultT = TypeVar("ResultT")
 
 
 class _Malformed:
@@ -91,6 +93,7 @@ class CallGuard(grpc.aio.ServerInterceptor):
         self._clock = clock
         self._ids = ids
         self._stopping = asyncio.Event()
+        self._guarded: dict[str, tuple[Handler, Handler]] = {}
         self.trouble: Callable[[], str] = lambda: ""
         """Why nothing new can be promised at present; "" while it can."""
 
@@ -100,13 +103,19 @@ class CallGuard(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> Handler | None:
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
         method = handler_call_details.method.lstrip("/")
+        known = self._guarded.get(method)
+        if known is None or known[0] is not handler:
+            known = self._guarded[method] = handler, self._guard(method, handler)
+        return known[1]
+
+    def _guard(self, method: str, handler: Handler) -> Handler:
         reads, writes = _tolerant(handler.request_deserializer), handler.response_serializer
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), reads, writes)
@@ -118,22 +127,26 @@ class CallGuard(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, behaviour: Behaviour) -> Behaviour:
         async def guarded(request: Any, context: Any) -> Any:
-            started_us = self._clock.elapsed_us()
-            async with self._call(method, context):
+            async def answer() -> Any:
+                started_us = self._clock.elapsed_us()
                 self._check_may_promise(method)
                 with self.precedence.answering():
                     response = await behaviour(_checked(request), context)
                 self._metrics.took(method, self._clock.elapsed_us() - started_us)
                 return response
 
+            return await self._call(method, context, answer)
+
         return guarded
 
     def _stream(self, method: str, behaviour: Behaviour) -> Behaviour:
         async def guarded(request: Any, context: Any) -> None:
-            async with self._call(method, context):
+            async def serve() -> None:
                 streamed = hasattr(request, "__aiter__")
                 outcome = behaviour(_checked_stream(request) if streamed else _checked(request), context)
                 await first_to_end(_written(outcome, context), self._until_stopping())
+
+            await self._call(method, context, serve)
 
         return guarded
 
@@ -145,29 +158,29 @@ class CallGuard(grpc.aio.ServerInterceptor):
         await self._stopping.wait()
         raise RefusalError(Reason.UNAVAILABLE, "the operator's control plane is stopping")
 
-    @asynccontextmanager
-    async def _call(self, method: str, context: Any) -> AsyncIterator[None]:
+    async def _call(self, method: str, context: Any, work: Callable[[], Awaitable[ResultT]]) -> ResultT:
         request_id = await self._request_id(context)
         code = grpc.StatusCode.OK
-        with structlog.contextvars.bound_contextvars(request_id=request_id, method=method):
-            try:
-                yield
-            except (RefusalError, HansaError, StoreFailed) as error:
-                refusal = self._refused(error)
-                code = refusal.code
-                await _abort(context, refusal)
-            except asyncio.CancelledError:
-                code = grpc.StatusCode.CANCELLED
-                raise
-            except grpc.aio.AbortError:
-                code = context.code() or grpc.StatusCode.UNKNOWN
-                raise
-            except Exception:
-                code = grpc.StatusCode.INTERNAL
-                log.exception("defect")
-                await _abort(context, HansaError("INTERNAL", f"a defect; the log has more under {request_id}"))
-            finally:
-                self._metrics.called(method, code.name)
+        told = structlog.contextvars.bind_contextvars(request_id=request_id, method=method)
+        try:
+            return await work()
+        except (RefusalError, HansaError, StoreFailed) as error:
+            refusal = self._refused(error)
+            code = refusal.code
+            await _abort(context, refusal)
+        except asyncio.CancelledError:
+            code = grpc.StatusCode.CANCELLED
+            raise
+        except grpc.aio.AbortError:
+            code = context.code() or grpc.StatusCode.UNKNOWN
+            raise
+        except Exception:
+            code = grpc.StatusCode.INTERNAL
+            log.exception("defect")
+            await _abort(context, HansaError("INTERNAL", f"a defect; the log has more under {request_id}"))
+        finally:
+            structlog.contextvars.reset_contextvars(**told)
+            self._metrics.called(method, code.name)
 
     async def _request_id(self, context: Any) -> str:
         """The caller's id for this call if it gave a good one; otherwise a new one, which it is told."""

@@ -19,7 +19,11 @@ from hansa_control.adapters.identity import PeerIdentity, PeerVerifier
 from hansa_control.adapters.task_scope import to_the_end
 from hansa_control.application.control_plane import ControlPlane
 from hansa_control.application.ports import RefusalError
+from hansa_control.domain.containers import Memo
 from hansa_control.domain.model import Decision, Reason, Workload, WorkloadId
+
+ENDPOINTS_KEPT_MAX = 4_096
+"""Answers that are kept for as long as their workload does not change; each is one or two kilobytes."""
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +37,7 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         self._optimizer = control_plane.optimizer
         self._operator = control_plane.settings.operator
         self._peers = peers
+        self._endpoints = Memo(ENDPOINTS_KEPT_MAX)
 
     async def PlanWorkload(
         self, request: service_pb2.PlanWorkloadRequest, context: Any
@@ -174,8 +179,12 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
     ) -> service_pb2.FindEndpointResponse:
         workload = codec.name_in(request)
         self._authorise(context, workload)
-        found = self._queries.endpoint(workload)
-        return codec.endpoint_out(found)
+        held = self._queries.workload(workload)
+        known: tuple[Workload, service_pb2.FindEndpointResponse] | None = self._endpoints.get(held.id)
+        if known is None or known[0] is not held:
+            known = held, codec.endpoint_out(self._queries.endpoint(workload))
+            self._endpoints.keep(held.id, known)
+        return known[1]
 
     def _authorise(self, context: Any, workload: WorkloadId) -> PeerIdentity:
         peer = self._peers.peer(context, Role.TENANT)

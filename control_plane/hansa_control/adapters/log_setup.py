@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any, TextIO
 
 import structlog
@@ -44,6 +45,7 @@ def redact(logger: object, method: str, event: MutableMapping[str, Any]) -> Muta
     return event
 
 
+@lru_cache(1_024)
 def _is_secret(key: str) -> bool:
     return key not in _HARMLESS_KEYS and _SECRET_KEYS.search(key) is not None
 

@@ -13,6 +13,7 @@ from hansa_control.application.settings import Settings
 from hansa_control.application.world import World
 from hansa_control.domain.breaches import breaches
 from hansa_control.domain.capacity import add, amount_for
+from hansa_control.domain.containers import Memo
 from hansa_control.domain.model import (
     Decision,
     Placement,
@@ -31,6 +32,9 @@ from hansa_control.domain.placement import PlacementRequest, decide, judge
 from hansa_control.domain.record import DecisionInputs, parts_of
 from hansa_control.domain.snapshot import Snapshot
 
+ASKED_KEPT_MAX = 10_000
+"""What placements are held against, a few references each."""
+
 
 class Decider:
     """Decides on the world of the moment, and measures how long deciding took."""
@@ -42,9 +46,13 @@ class Decider:
         self._clock = clock
         self.decision_count = 0
         self.records = Records()
+        self._asked = Memo(ASKED_KEPT_MAX)
 
     def check_carriers(self, spec: WorkloadSpec, overlay: Overlay | None = None) -> None:
         """RefusalError INVALID_FIELD where a spec or an overlay denies a carrier by what looks like a misspelt name."""
+        policies = (spec.residency, overlay.policy if overlay else None)
+        if not any(one and one.transit and one.transit.carriers_denied for one in policies):
+            return
         operators = {self._settings.operator, *self._settings.partners}
         known = carriers_of(self._world.snapshot(), operators, overlay.links if overlay else ())
         check_carriers(spec.residency, known, "spec.residency.transit.carriers_denied")
@@ -116,10 +124,20 @@ class Decider:
     def _unlawful_under(
         self, policy: ResidencyPolicy, workload: Workload, placement: Placement
     ) -> tuple[Rejection, ...]:
-        served = {latency.access_point for latency in placement.latencies}
-        access = tuple(at for at in workload.spec.access if at.access_point in served) or workload.spec.access
-        asked = replace(workload.spec, residency=policy, access=access, zones=ZoneBounds())
+        asked = self._asked_of(workload.spec, policy, tuple([latency.access_point for latency in placement.latencies]))
         return breaches(asked, self._world.snapshot(), placement.zone, self._clock.wall_ms())
+
+    def _asked_of(self, spec: WorkloadSpec, policy: ResidencyPolicy, served: tuple[str, ...]) -> WorkloadSpec:
+        """What a placement is held against, of the access points that it serves; kept, for it is asked again and again
+        of everything that runs, and looked up by.
+        """
+        key = (spec, policy, served)
+        known: WorkloadSpec | None = self._asked.get(key)
+        if known is None:
+            access = tuple(at for at in spec.access if at.access_point in served) or spec.access
+            known = replace(spec, residency=policy, access=access, zones=ZoneBounds())
+            self._asked.keep(key, known)
+        return known
 
     def _credited(self, snapshot: Snapshot, held: Workload | None) -> Snapshot:
         amounts = self._held_amounts(snapshot, held)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 
+from hansa_control.application.gathering import Gathering
 from hansa_control.application.owner import OwnerService
 from hansa_control.application.ports import Clock, RefusalError, StoredAdvert, Table
 from hansa_control.application.settings import Settings
@@ -50,6 +51,7 @@ class AgentIngest:
         self._etags: dict[str, dict[str, str]] = {}
         self._targets_of: tuple[tuple[Zone, ...], tuple[Zone, ...]] | None = None
         self._known_targets: list[ProbeTarget] = []
+        self._gathering = Gathering(clock)
         self.advert_count = 0
         self.on_zone_changed: Callable[[ZoneId], None] = lambda zone: None
 
@@ -125,6 +127,7 @@ class AgentIngest:
             self._world.advertised(zone, name, None)
         self.advert_count += len(accepted) + len(removed)
         self._after_change(zone, [*accepted, *removed])
+        await self._gathering.gathered(zone)
         await self._state.commit()
         return tuple(refusals)
 

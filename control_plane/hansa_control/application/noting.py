@@ -44,7 +44,8 @@ class Notes:
     def advance(self, workload: Workload, event: WorkloadEvent) -> Workload:
         """The workload after an event of its life, with its condition Ready."""
         state = lifecycle.advance(workload.state, event)
-        workload = self.changed(workload, replace(workload, state=state))
+        if state is not workload.state:
+            workload = self.changed(workload, replace(workload, state=state))
         return self._with(workload, ready_condition(workload))
 
     def condition(self, workload: Workload, kind: str, status: ConditionStatus, reason: str, message: str) -> Workload:
@@ -52,6 +53,9 @@ class Notes:
         return self._with(workload, Condition(kind, status, reason, message, workload.generation, 0))
 
     def _with(self, workload: Workload, condition: Condition) -> Workload:
+        former = next((held for held in workload.conditions if held.type == condition.type), None)
+        if former is not None and condition == replace(former, changed_at_ms=0):
+            return workload  # as most looks find it
         now = replace(condition, changed_at_ms=self._clock.wall_ms())
         return self.changed(workload, replace(workload, conditions=set_condition(workload.conditions, now)))
 

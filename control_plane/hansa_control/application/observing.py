@@ -88,7 +88,8 @@ class Observer:
         seen = self._lingering(workload, seen, without_superseded(seen))
         if workload.state is WorkloadState.DELETING:
             seen = tuple(replace(placement, state=PlacementState.RELEASING) for placement in seen)
-        workload = self._notes.changed(workload, replace(workload, placements=seen))
+        if seen != workload.placements:
+            workload = self._notes.changed(workload, replace(workload, placements=seen))
         return self._notes.advance(workload, event_of(seen))
 
     def _lingering(
@@ -152,12 +153,16 @@ class Observer:
 
     def _told(self, workload: Workload, placement: Placement, status: ClaimStatus) -> Placement:
         state = _PLACEMENT_OF_CLAIM.get(status.state, placement.state)
+        has_answered = placement.has_answered or state is PlacementState.READY
+        seen = (state, status.endpoint_urls, status.message, has_answered)
+        if seen == (placement.state, placement.endpoint_urls, placement.message, placement.has_answered):
+            return placement
         told = replace(
             placement,
             state=state,
             endpoint_urls=status.endpoint_urls,
             message=status.message,
-            has_answered=placement.has_answered or state is PlacementState.READY,
+            has_answered=has_answered,
         )
         if state is placement.state:
             return told

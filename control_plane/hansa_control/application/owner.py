@@ -62,6 +62,7 @@ class OwnerService:
         self._orders_held: dict[str, frozenset[str]] = {}
         self._open_holds: set[str] = set()
         self._ordered_from: dict[str, int] = {}
+        self._orders_of: dict[str, tuple[Claim, tuple[DesiredInstance, ...]]] = {}
         self.agreements.on_changed = self.changed.notify
         self.agreements.on_ended = self.release_all
         self._cut_off = CutOff(settings.operator, clock)
@@ -212,9 +213,12 @@ class OwnerService:
         if failed:
             event = ClaimEvent.FAIL
         message = failed[0].message if failed else f"{len(ready)} of {claim.spec.replicas} replicas ready"
-        seen = replace(claim, replicas_ready=len(ready), endpoint_urls=tuple(ready), message=message)
+        urls, seen = tuple(ready), claim
+        # Each report of a zone is held against all of its claims, of which it changes one or two.
+        if (claim.replicas_ready, claim.endpoint_urls, claim.message) != (len(ready), urls, message):
+            seen = replace(claim, replicas_ready=len(ready), endpoint_urls=urls, message=message)
         seen = ledger.advance(seen, event)
-        if seen != claim:
+        if seen is not claim and seen != claim:
             self._put(seen)
 
     def on_order_refused(self, zone: str, instance: str, message: str) -> None:
@@ -291,8 +295,18 @@ class OwnerService:
             instance
             for claim in self._world.claims_in(zone)
             if claim.state in _ORDERED and claim.manifest is not None and self._is_kept(claim)
-            for instance in _instances(claim, claim.manifest)
+            for instance in self._instances(claim, claim.manifest)
         )
+
+    def _instances(self, claim: Claim, manifest: Manifest) -> tuple[DesiredInstance, ...]:
+        """What a claim orders; the same objects as long as it is the same claim, for each change of one claim has the
+        orders of its whole zone looked at.
+        """
+        key = claim_key(claim.home, claim.name)
+        known = self._orders_of.get(key)
+        if known is None or known[0] is not claim:
+            known = self._orders_of[key] = claim, _instances(claim, manifest)
+        return known[1]
 
     def _is_kept(self, claim: Claim) -> bool:
         """Nothing is ordered before its confirmation is durable: a crash would leave it running under a mere hold."""
@@ -305,6 +319,7 @@ class OwnerService:
         self._cut_off.note(claim, is_held=ledger.holds_capacity(claim.state))
         if not ledger.holds_capacity(claim.state):
             self._ordered_from.pop(key, None)
+            self._orders_of.pop(key, None)
             self.on_freed(claim.zone)
         if claim.state is ClaimState.HELD:
             self._open_holds.add(key)

@@ -138,7 +138,7 @@ class Placer:
     def _keep(self, workload: Workload, decision: Decision) -> None:
         """Keeps every choice and every rejection; what the filters measured is kept of the first choices alone."""
         full = self._settings.choices_evidenced_max
-        rest = tuple(replace(choice, passed=()) for choice in decision.choices[full:])
+        rest = tuple(replace(choice, passed=()) if choice.passed else choice for choice in decision.choices[full:])
         kept = replace(decision, choices=decision.choices[:full] + rest)
         self._decider.records.stored(decision.digest)
         self._state.put(Table.DECISION, str(workload.id), StoredDecision(kept, self._clock.wall_ms()))

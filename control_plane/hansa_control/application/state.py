@@ -49,6 +49,7 @@ class State:
         self._put_count = 0
         self._durable_count = 0
         self._flush: asyncio.Task[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
         self.failure: StoreFailed | None = None
         self.failed = Signal()
 
@@ -166,26 +167,33 @@ class State:
         while self._durable_count < wanted:
             if self._flush is None:
                 self._flush = asyncio.create_task(self._flush_pending())
-            await asyncio.shield(self._flush)
+            # A future each, which costs half of shielding the task from whoever is cancelled.
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
+            if self.failure is not None and self._durable_count < wanted:
+                raise self.failure
 
     async def _flush_pending(self) -> None:
         changes, self._pending = self._pending, []
         upto = self._put_count
         try:
-            if self.failure is not None:
-                raise self.failure
-            await self._store.commit(changes)
-            self._durable_count = upto
+            if self.failure is None:
+                await self._store.commit(changes)
+                self._durable_count = upto
         except StoreFailed as failure:
             self._fail(failure)
-            raise
         except Exception as error:
             # These changes are not kept, whatever went wrong, and no later commit may pretend that they are.
             broken = StoreFailed(f"commit failed: {error!r}")
+            broken.__cause__ = error
             self._fail(broken)
-            raise broken from error
         finally:
             self._flush = None
+            waiting, self._waiting = self._waiting, []
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def _fail(self, failure: StoreFailed) -> None:
         self.failure = failure

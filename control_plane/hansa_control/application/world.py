@@ -78,10 +78,12 @@ class World:
         self._own_zones: dict[str, Zone] = {}
         self._own_by_name: tuple[Zone, ...] | None = None
         self._adverts: dict[str, dict[str, object]] = {}
+        self._facts: dict[str, tuple[Fact, ...]] = {}
         self._zone_claims: dict[str, dict[str, Claim]] = {}
         self._home_claims: dict[str, dict[str, Claim]] = {}
         self._claim_changes: dict[str, Changes] = {}
         self.offered = OfferBook(state)
+        self._claims_by_name: dict[str, tuple[Claim, ...]] = {}
         self._snapshot: Snapshot | None = None
         self._latest: Snapshot | None = None
         self._measured: Measured | None = None
@@ -135,6 +137,7 @@ class World:
             self._snapshot = self._measured = None
         else:
             self._measured = None
+            self._facts.pop(zone, None)
             self.touch(zone)
 
     def put_claim(self, claim: Claim) -> None:
@@ -149,6 +152,7 @@ class World:
             claims.pop(key, None)
             self._home_claims.get(claim.home, {}).pop(claim.name, None)
         self.claim_changes(claim.home).note(claim.name)
+        self._claims_by_name.pop(claim.zone, None)
         self.touch(claim.zone)
 
     def set_upkeep(self, zone: str, upkeep: Upkeep) -> bool:
@@ -246,7 +250,12 @@ class World:
         return body if isinstance(body, Inventory) else None
 
     def claims_in(self, zone: str) -> tuple[Claim, ...]:
-        return tuple(claim for _, claim in sorted(self._zone_claims.get(zone, {}).items()))
+        """Claims of a zone by home and name; kept until one changes, for everything of a zone goes over them."""
+        known = self._claims_by_name.get(zone)
+        if known is None:
+            held = self._zone_claims.get(zone, {})
+            known = self._claims_by_name[zone] = tuple([held[key] for key in sorted(held)])
+        return known
 
     def claims_of(self, home: str) -> Mapping[str, Claim]:
         """What a home operator has in this operator's zones, by name."""
@@ -287,7 +296,7 @@ class World:
             id=ZoneId(self.settings.operator, zone),
             inventory=inventory,
             free=ledger.free(inventory.capacity, self.claims_in(zone)),
-            facts=tuple(body for _, body in sorted(self._adverts[zone].items()) if isinstance(body, Fact)),
+            facts=self._facts_of(zone),
             state=_ZONE_STATE[session.state] if session else ZoneState.LOST,
             generation=before.generation if before else 1,
             heard_at_ms=0,
@@ -296,6 +305,14 @@ class World:
         if before is None or before == seen:
             return before or seen
         return replace(seen, generation=seen.generation + 1)
+
+    def _facts_of(self, zone: str) -> tuple[Fact, ...]:
+        """The facts of a zone by name; kept until one changes, as claims of the zone change more often."""
+        known = self._facts.get(zone)
+        if known is None:
+            adverts = sorted(self._adverts[zone].items())
+            known = self._facts[zone] = tuple(body for _, body in adverts if isinstance(body, Fact))
+        return known
 
     def partner_zones(self) -> tuple[Zone, ...]:
         """Partners' zones as offered; those of a partner that is not heard are STALE."""

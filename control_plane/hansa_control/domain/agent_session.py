@@ -78,7 +78,7 @@ def connect(session: AgentSession, boot_id: str, now_ms: int) -> AgentSession:
 
 def hear(session: AgentSession, now_ms: int) -> AgentSession:
     """Any message of the connected agent. IllegalTransition if no agent ever connected."""
-    return replace(session, state=_after(session, _E.HEARD), last_heard_ms=max(session.last_heard_ms, now_ms))
+    return AgentSession(_after(session, _E.HEARD), session.boot_id, max(session.last_heard_ms, now_ms))
 
 
 def disconnect(session: AgentSession, boot_id: str) -> AgentSession:

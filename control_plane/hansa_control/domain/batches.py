@@ -87,6 +87,8 @@ def without_superseded(placements: tuple[Placement, ...]) -> tuple[Placement, ..
 
     A batch that lost a part for good before any part answered has nothing to keep it for.
     """
+    if len(placements) == 1 and placements[0].batch_parts <= 1:
+        return placements  # alone, it is where users are and the newest
     batches = [batch for batch in batches_of(placements) if batch.has_answered or not batch.is_broken]
     kept = {batch.number for batch in (_users_at(placements, batches), *batches[-1:]) if batch is not None}
     if (now := serving(placements)) is not None and now.is_answering:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import Bounds as Box
-from scipy.optimize import LinearConstraint, milp
+import scipy  # scipy.optimize is loaded when it is first used: it takes long, and serving seldom needs it
 from scipy.sparse import coo_array, csr_array
 
 from hansa_control.domain.joint_problem import Floats, Ints, JointProblem
@@ -70,11 +69,11 @@ class Rows:
         self._upper.append(upper)
         self.count += len(lower)
 
-    def constraint(self) -> LinearConstraint:
+    def constraint(self) -> scipy.optimize.LinearConstraint:
         """All rows."""
         row, column, value = (np.concatenate([part[at] for part in self._parts]) for at in range(3))
         matrix = csr_array(coo_array((value, (row, column)), shape=(self.count, self.columns)))
-        return LinearConstraint(matrix, np.concatenate(self._lower), np.concatenate(self._upper))
+        return scipy.optimize.LinearConstraint(matrix, np.concatenate(self._lower), np.concatenate(self._upper))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,13 @@ def solve_joint(problem: JointProblem, limits: ExactLimits | None = None) -> Exa
     integral = np.zeros(columns.count + extra)
     integral[columns.replicas_at] = 1
     costs = np.concatenate((_costs(problem, columns), np.zeros(extra)))
-    result = milp(costs, integrality=integral, bounds=Box(0, 1), constraints=rows.constraint(), options=asked.options())
+    result = scipy.optimize.milp(
+        costs,
+        integrality=integral,
+        bounds=scipy.optimize.Bounds(0, 1),
+        constraints=rows.constraint(),
+        options=asked.options(),
+    )
     if result.x is None:
         return _nothing(proven=result.status == 2)
     return _read_joint(problem, columns, (result.x, result.mip_dual_bound))
@@ -244,8 +249,12 @@ def solve_repacking(problem: RepackingProblem, limits: ExactLimits | None = None
     rows = Rows(pairs + count + zones)
     _repacking_rows(problem, (workload, zone), rows)
     integral = np.concatenate((np.ones(pairs), np.zeros(count), np.ones(zones)))
-    result = milp(
-        objective, integrality=integral, bounds=Box(0, 1), constraints=rows.constraint(), options=asked.options()
+    result = scipy.optimize.milp(
+        objective,
+        integrality=integral,
+        bounds=scipy.optimize.Bounds(0, 1),
+        constraints=rows.constraint(),
+        options=asked.options(),
     )
     if result.x is None:
         bound = -np.inf if result.mip_dual_bound is None else float(result.mip_dual_bound)

@@ -154,6 +154,11 @@ class Verdicts:
         at = int(self.accelerators.pool_row[row])
         return pool_keys(self.columns.standing)[at] if at >= 0 else ""
 
+    def pools(self, rows: Ints) -> list[str]:
+        """The same for the zones of some rows."""
+        keys = pool_keys(self.columns.standing)
+        return [keys[at] if at >= 0 else "" for at in self.accelerators.pool_row[rows].tolist()]
+
     def outcome(self, row: int) -> FilterOutcome:
         """Everything there is to say of one zone."""
         return FilterOutcome(self.rejections_of(row), self.passed(row), self.reach.latencies(row), self.pool(row))
@@ -254,10 +259,15 @@ def refusals_of_zone(
 
 
 def _judged_alone(spec: WorkloadSpec, snapshot: Snapshot, zone: Zone, now_ms: int) -> tuple[Verdicts, int]:
-    """Verdicts in which the zone has a row: those of the snapshot where the zone is of it and they are mostly known."""
+    """Verdicts in which the zone has a row: those of the snapshot where the zone is of it and they are mostly known, or
+    the request has come before: whoever asks for the same of one zone after another has the next one know them.
+    """
     row = snapshot.index.get(zone.id)
-    if row is not None and snapshot.zones[row] is zone and snapshot.columns.standing.asked.get(spec) is not None:
-        return judge_zones(spec, snapshot, now_ms), row
+    if row is not None and snapshot.zones[row] is zone:
+        asked, mark = snapshot.columns.standing.asked, ("judged alone", spec)
+        if asked.get(spec) is not None or asked.get(mark) is not None:
+            return judge_zones(spec, snapshot, now_ms), row
+        asked.keep(mark, spec)
     alone = replace(snapshot, columns=build_columns((zone,)), index={zone.id: 0})
     return judge_zones(spec, alone, now_ms), 0
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, dataclass, fields
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from hansa_control.domain.canonical import PREFIX, canonical
 from hansa_control.domain.merging import is_stricter_or_equal, merge
 from hansa_control.domain.model import HoldGrant, ResidencyPolicy, WorkloadSpec
 from hansa_control.domain.seals import GRANT_FORMAT, GrantTerms, Seal
+
+DIGESTS_KEPT_MAX = 512
+"""Values whose digest is kept; each is a few kilobytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,17 @@ class Mismatch(NamedTuple):
         return f"{self.field} is {self.said or 'empty'}, not {self.expected or 'empty'}"
 
 
+@lru_cache(DIGESTS_KEPT_MAX)
 def digest_of(value: Any) -> str:
-    """The digest of a value of several fields, "sha256:<hex>"; fields that have their defaults do not count."""
+    """The digest of a value of several fields, "sha256:<hex>"; fields that have their defaults do not count.
+
+    Kept for the last values, since most holds ask for the same under the same policy.
+    """
     text = json.dumps(value, default=_sparse, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return PREFIX + sha256(text.encode()).hexdigest()
 
 
+@lru_cache(DIGESTS_KEPT_MAX)
 def policy_digest(policy: ResidencyPolicy) -> str:
     """The digest of what a policy demands, however it is written down."""
     return digest_of(merge([policy]))

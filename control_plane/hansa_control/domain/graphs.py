@@ -8,13 +8,15 @@ carries traffic. Weights are what a link adds to a path, so that shortest paths 
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from hansa_control.domain.arcs import added_to_path
 from hansa_control.domain.model import LinkKind, NetworkLink, Zone
 from hansa_control.domain.network import Network, attachment_of, build_network
 from hansa_control.domain.units import PERCENTILES
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def to_networkx(network: Network, zones: Iterable[Zone] = ()) -> nx.MultiGraph:
@@ -25,6 +27,8 @@ def to_networkx(network: Network, zones: Iterable[Zone] = ()) -> nx.MultiGraph:
     MultiGraph; ``p50_ns``, ``p95_ns``, ``p99_ns`` one way in a MultiDiGraph, where a thousandth of a microsecond
     is the exact share. A zone at an unknown node stays unconnected.
     """
+    import networkx as nx  # here, as it takes a tenth of a second and serving needs no graph
+
     graph = nx.MultiGraph() if network.is_symmetric else nx.MultiDiGraph()
     for node in network.nodes:
         graph.add_node(node.name, node=node)

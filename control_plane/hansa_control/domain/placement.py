@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from hansa_control.domain.planning import NoPlan, make_plan
 from hansa_control.domain.relaxation import nearest_fix
 from hansa_control.domain.scoring import Scores
 from hansa_control.domain.snapshot import Snapshot
+
+_SCORE_TERM = partial(tuple.__new__, ScoreTerm)
+"""A term from its name and value, many times a decision; what ScoreTerm's own constructor comes to."""
 
 EVIDENCED_MAX = 8
 """Choices, from the best, that carry what the filters measured; the others carry their score and paths."""
@@ -84,18 +87,23 @@ class Judgement:
         verdicts, zones, names = self.verdicts, self.verdicts.columns.zones, tuple(self.scores.terms)
         at = np.array(rows, dtype=np.int64)
         columns = [self.scores.terms[name][at].tolist() for name in names]
-        terms = [tuple(map(ScoreTerm, names, values)) for values in zip(*columns, strict=True)]
+        terms = [tuple(map(_SCORE_TERM, zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+        listed = zip(
+            rows, self.scores.total[at].tolist(), verdicts.pools(at), verdicts.replicas[at].tolist(), strict=True
+        )
         return tuple(
-            Choice(
-                zones[row].id,
-                score,
-                terms[n],
-                verdicts.reach.latencies(row),
-                verdicts.pool(row),
-                verdicts.passed(row) if n < evidenced else (),
-                int(verdicts.replicas[row]),
-            )
-            for n, (row, score) in enumerate(zip(rows, self.scores.total[at].tolist(), strict=True))
+            [
+                Choice(
+                    zones[row].id,
+                    score,
+                    terms[n],
+                    verdicts.reach.latencies(row),
+                    pool,
+                    verdicts.passed(row) if n < evidenced else (),
+                    replicas,
+                )
+                for n, (row, score, pool, replicas) in enumerate(listed)
+            ]
         )
 
     def explained(self) -> Decision:

@@ -70,12 +70,14 @@ class Reach:
         fold = np.logical_or if is_spread else np.logical_and
         reached: Mask = fold.reduce(self.admissible, axis=0)
         self.failing: Mask = ~reached
+        self._by_row: dict[int, tuple[AccessLatency, ...]] = {}
 
     def on(self, question: Question) -> Reach:
         """The same times on another network, which has its own paths."""
         other = Reach.__new__(Reach)
         other.__dict__.update(self.__dict__)
         other._question, other._ways = question, _ways_of(question, self._keys)
+        other._by_row = {}
         return other
 
     def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
@@ -132,10 +134,20 @@ class Reach:
         return [found.result for found in self._holding(row)]
 
     def latencies(self, row: int, points: Iterable[int] | None = None) -> tuple[AccessLatency, ...]:
-        """The paths to a zone, in the order of the spec, of access points that have one; of some where points says."""
+        """The paths to a zone, in the order of the spec, of access points that have one; of some where points says.
+
+        All of a zone's are kept: every decision on this network and these measurements tells them of every choice.
+        """
+        if points is not None:
+            return self._latencies(row, points)
+        known = self._by_row.get(row)
+        if known is None:
+            known = self._by_row[row] = self._latencies(row, range(len(self._keys)))
+        return known
+
+    def _latencies(self, row: int, points: Iterable[int]) -> tuple[AccessLatency, ...]:
         zone = self._columns.zones[row]
-        wanted = range(len(self._keys)) if points is None else points
-        found = [self._latency(point, row, zone) for point in wanted]
+        found = [self._latency(point, row, zone) for point in points]
         return tuple([latency for latency in found if latency is not None])
 
     def rtts_along(self, point: int, row: int) -> dict[int, int]:

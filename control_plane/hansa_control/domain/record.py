@@ -14,6 +14,7 @@ from math import isclose
 from typing import Any, NamedTuple
 
 from hansa_control.domain.canonical import PREFIX, Roll, canonical
+from hansa_control.domain.containers import Memo
 from hansa_control.domain.model import Decision, NetworkLink, NetworkNode, ProbeResult, Rejection, Zone
 from hansa_control.domain.network import Network, build_network
 from hansa_control.domain.placement import PlacementRequest, decide
@@ -21,6 +22,9 @@ from hansa_control.domain.snapshot import Measured, Snapshot, assemble_snapshot
 
 FORMAT = 2
 """Of the record and of what its digest covers; grows whenever either changes."""
+
+SPECS_KEPT_MAX = 1_024
+"""Specifications of which the canonical bytes are kept, some kilobytes each."""
 
 _PARTS = "parts of a record"
 
@@ -94,6 +98,7 @@ class Digests:
 
     def __init__(self) -> None:
         self._rolls = {name: Roll() for name in ("zones", "nodes", "links", "probes")}
+        self._specs = Memo(SPECS_KEPT_MAX)
 
     def of(self, inputs: DecisionInputs) -> str:
         """SHA-256 of format, question, time and snapshot, "sha256:<hex>".
@@ -115,14 +120,22 @@ class Digests:
             "taken_at_ms": parts.taken_at_ms,
             "zones": rolled["zones"],
         }
-        whole = {
-            "decided_at_ms": inputs.decided_at_ms,
-            "format": FORMAT,
-            "hypothetical": inputs.hypothetical,
-            "request": inputs.request,
-            "snapshot": snapshot,
-        }
-        return PREFIX + sha256(canonical(whole)).hexdigest()
+        before = canonical(
+            {"decided_at_ms": inputs.decided_at_ms, "format": FORMAT, "hypothetical": inputs.hypothetical}
+        )
+        # Put together by hand, as what is asked for is long and seldom new: the bytes are those of the whole.
+        whole = (before[:-1], b',"request":', self._request(inputs.request), b',"snapshot":', canonical(snapshot), b"}")
+        return PREFIX + sha256(b"".join(whole)).hexdigest()
+
+    def _request(self, request: PlacementRequest) -> bytes:
+        """The canonical bytes of a request; those of its specification are kept."""
+        spec: bytes | None = self._specs.get(request.spec)
+        if spec is None:
+            spec = canonical(request.spec)
+            self._specs.keep(request.spec, spec)
+        before = canonical({"current": request.current, "exclude": request.exclude, "home": request.home})
+        after = canonical({"with_fix": request.with_fix})
+        return b"".join((before[:-1], b',"spec":', spec, b",", after[1:]))
 
 
 def parts_of(snapshot: Snapshot) -> SnapshotParts:

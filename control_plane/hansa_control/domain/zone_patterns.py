@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import Bounds as Box
-from scipy.optimize import LinearConstraint, linprog, milp
+import scipy
 from scipy.sparse import csc_array
 
 from hansa_control.domain.repacking_problem import Bools, Floats, Ints
@@ -173,7 +172,7 @@ class Pool:
     def _relax(self, columns: Ints, rest: _Rest) -> _Relaxed | None:
         self.work += self.relaxation_work() * len(columns) // max(len(self._zones), 1)
         costs, matrix, least = self._rows(columns, rest)
-        result = linprog(costs, A_ub=-matrix, b_ub=-least, bounds=(0, None), method="highs-ds")
+        result = scipy.optimize.linprog(costs, A_ub=-matrix, b_ub=-least, bounds=(0, None), method="highs-ds")
         if result.x is None:
             return None
         price = -result.ineqlin.marginals
@@ -268,9 +267,15 @@ class Pool:
             return []
         self.work += len(kept) * WORK_PER_COLUMN
         costs, matrix, least = self._rows(kept, rest)
-        rows = LinearConstraint(matrix, least, np.where(least > 0, 1.0, np.inf))
+        rows = scipy.optimize.LinearConstraint(matrix, least, np.where(least > 0, 1.0, np.inf))
         options = {"node_limit": NODES_MAX, "mip_rel_gap": 1e-4}
-        result = milp(costs, integrality=np.ones(len(costs)), bounds=Box(0, 1), constraints=rows, options=options)
+        result = scipy.optimize.milp(
+            costs,
+            integrality=np.ones(len(costs)),
+            bounds=scipy.optimize.Bounds(0, 1),
+            constraints=rows,
+            options=options,
+        )
         return [] if result.x is None else kept[result.x[: len(kept)] > 0.5].tolist()
 
     def _reduced(self, at: int, relaxed: _Relaxed) -> float:

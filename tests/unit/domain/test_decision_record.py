@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -247,6 +248,28 @@ def test_a_digest_that_reuses_is_the_digest_from_scratch() -> None:
     for zones in (ZONES, ZONES[1:], (replace(ZONES[0], generation=2), *ZONES[1:]), ZONES, ()):
         inputs = DecisionInputs(PlacementRequest(SPEC, "nordavind"), NOW_MS, replace(parts_of(world), zones=zones))
         assert digests.of(inputs) == Digests().of(inputs)
+
+
+def test_the_digest_covers_the_canonical_bytes_of_the_whole_question() -> None:
+    digests = Digests()
+    for exclude in (frozenset[ZoneId](), frozenset({ZoneId("waldnetz", "jena-1")})):
+        inputs = recorded().inputs
+        inputs = replace(inputs, request=replace(inputs.request, exclude=exclude))
+        lists = ("zones", "nodes", "links", "probes")
+        snapshot_said = {
+            field.name: Roll().digest(getattr(inputs.snapshot, field.name)).hex()
+            if field.name in lists
+            else getattr(inputs.snapshot, field.name)
+            for field in sorted(fields(inputs.snapshot), key=lambda field: field.name)
+        }
+        whole = {
+            "decided_at_ms": inputs.decided_at_ms,
+            "format": recorded().format,
+            "hypothetical": inputs.hypothetical,
+            "request": inputs.request,
+            "snapshot": snapshot_said,
+        }
+        assert digests.of(inputs) == "sha256:" + sha256(canonical(whole)).hexdigest()
 
 
 def test_a_roll_depends_on_order_and_number() -> None:
