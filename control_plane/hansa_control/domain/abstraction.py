@@ -72,7 +72,7 @@ class _Found(NamedTuple):
 
 
 class _Identity(NamedTuple):
-    """What tells virtual links apart: of several paths that are the same in this, the fastest is shown."""
+    """What tells virtual links apart."""
 
     operator: str
     node_a: str
@@ -118,14 +118,14 @@ class Inside:
         carriers: show a node at which they meet. Names say the ends and nothing of the inside, and stay while what is
         shown of the path besides its length and times stays.
         """
-        fastest: dict[str, NetworkLink] = {}
+        links: dict[str, NetworkLink] = {}
         for ends in combinations(sorted(shown & self._own), 2):
             for found in self._between(*ends):
-                link = found.link
-                known = fastest.get(link.name)
-                if shown.isdisjoint(found.inner) and (known is None or _time(link) < _time(known)):
-                    fastest[link.name] = link
-        return tuple(fastest[name] for name in sorted(fastest))
+                if shown.isdisjoint(found.inner):
+                    # Of the same name are paths that nothing tells apart: each avoids what the other does, so both are
+                    # the fastest.
+                    links.setdefault(found.link.name, found.link)
+        return tuple(links[name] for name in sorted(links))
 
     def _between(self, node_a: str, node_b: str) -> tuple[_Found, ...]:
         known = self._found.get((node_a, node_b))
@@ -290,7 +290,3 @@ def _name(identity: _Identity) -> str:
     """Ends for people, and a digest of what tells the link apart, all of which is shown."""
     ends = "--".join(end[:NAME_PART_MAX].rstrip("-") for end in (identity.node_a, identity.node_b))
     return f"{ends}-{sha256(canonical(list(identity))).hexdigest()[:12]}"
-
-
-def _time(link: NetworkLink) -> tuple[int, int, int]:
-    return link.rtt.p95_us, link.rtt.p99_us, link.rtt.p50_us

@@ -95,6 +95,28 @@ def test_there_is_a_link_for_the_fastest_path_and_one_for_each_that_avoids_somet
     ]
 
 
+def test_a_slower_way_is_shown_for_being_encrypted() -> None:
+    seen = between(link("a", "z"), link("a", "z", 2_000, name="other", encryption=E.ENCRYPTED))
+    assert {(one.encryption, one.rtt.p50_us) for one in seen} == {(E.UNKNOWN, 1_000), (E.ENCRYPTED, 2_000)}
+
+
+def test_where_directions_differ_each_has_a_one_way_link_of_twice_its_time() -> None:
+    there = link("a", "m", forward_permille=301, one_way=True)
+    back = link("z", "a", 4_001, one_way=True)
+    seen = between(node("m", "SE"), there, link("z", "m", forward_permille=200), back)
+    found = {(one.node_a, one.node_b, one.countries): (one.one_way, one.rtt.p95_us) for one in seen}
+    # There: 1,500 us x 0.301 + 1,500 us x 0.8 (against the link's direction) = 1,651.5 us. Back: half of 4,501 us.
+    assert found == {("a", "z", ("SE",)): (True, 3_303), ("z", "a", ()): (True, 4_501)}
+
+
+def test_a_time_that_is_no_whole_microsecond_is_rounded_up() -> None:
+    seen = between(link("a", "z", 1_000, forward_permille=333))
+    # 1,500 us x 0.333 x 2 = 999 us; x 0.667 x 2 = 2,001 us; at the median (1,000 + 100) x 0.666 = 732.6 us.
+    assert {(one.node_a, one.rtt.p95_us) for one in seen} == {("a", 999), ("z", 2_001)}
+    (there,) = (one for one in seen if one.node_a == "a")
+    assert there.rtt.p50_us + -(-(there.rtt.p95_us - there.rtt.p50_us) // 5) == 733
+
+
 def test_what_is_slower_and_crosses_no_less_is_not_shown() -> None:
     seen = between(node("fi", "FI"), link("a", "fi"), link("fi", "z"), link("a", "z", 300))
     assert [one.rtt.p50_us for one in seen] == [300]
