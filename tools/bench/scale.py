@@ -30,6 +30,7 @@ COLD_START_S_MAX = 3.0
 RESIDENT_MIB_MAX = 400.0
 PER_COMMIT = 1_000
 CONNECTED_AT_ONCE = 50
+TIMEOUT_S = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,14 @@ def rows(counts: Counts = FULL) -> Rows:
 
 
 async def _measured(counts: Counts) -> Rows:
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await _in_a_world(counts)
+    except TimeoutError:
+        raise BenchFailed(f"not done within {TIMEOUT_S} s: too many agents or placements for this machine") from None
+
+
+async def _in_a_world(counts: Counts) -> Rows:
     with running_world(counts.agents) as world:
         found = await _of_agents(world, counts)
         world.control_plane.stop()

@@ -51,6 +51,7 @@ class AgentIngest:
         self._etags: dict[str, dict[str, str]] = {}
         self._targets_of: tuple[tuple[Zone, ...], tuple[Zone, ...]] | None = None
         self._known_targets: list[ProbeTarget] = []
+        self._told_targets: Sequence[ProbeTarget] | None = None
         self._gathering = Gathering(clock)
         self.advert_count = 0
         self.on_zone_changed: Callable[[ZoneId], None] = lambda zone: None
@@ -212,6 +213,11 @@ class AgentIngest:
         self.orders_signal(zone).notify()
 
     def notify_all_orders(self) -> None:
+        """Zones may have come, gone or moved: agents hear of it if what they are to probe has changed."""
+        targets = self._targets()[: self._settings.probe_targets_max + 1]
+        if targets == self._told_targets:
+            return
+        self._told_targets = targets
         for signal in self._order_signals.values():
             signal.notify()
 

@@ -100,6 +100,18 @@ async def test_new_offers_of_a_partner_are_told_to_every_agent() -> None:
     assert all(signal.version > before for signal, before in zip(signals, seen, strict=True))
 
 
+async def test_what_changes_nothing_of_what_is_probed_wakes_nobody() -> None:
+    operator = await three_zones()
+    await operator.federate(*[(f"zones/z{number}", partner_zone(f"z{number}")) for number in range(5)])
+    signal = operator.plane.agents.orders_signal(OSLO)
+    seen = signal.version
+    await operator.federate(("zones/z9", partner_zone("z9")))
+    await operator.say(GOTEBORG, "inventory", inventory("goteborg", probe_address="goteborg.test:862"))
+    assert signal.version == seen, "beyond the limit, or as it was"
+    await operator.federate(("zones/a1", partner_zone("a1")))
+    assert signal.version > seen
+
+
 async def test_an_agent_probes_no_more_than_the_limit_first_by_name() -> None:
     operator = await three_zones()
     offers = [(f"zones/z{number}", partner_zone(f"z{number}")) for number in range(5)]
