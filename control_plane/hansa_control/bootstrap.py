@@ -35,7 +35,7 @@ from hansa_control.adapters.law_source import LawFiles
 from hansa_control.adapters.log_setup import set_up_logs
 from hansa_control.adapters.metrics import Metrics
 from hansa_control.adapters.network_file import read_network_file
-from hansa_control.adapters.offers_follower import tell_stray, tell_stray_given_back
+from hansa_control.adapters.offers_follower import tell_stray_given_back, tell_strays
 from hansa_control.adapters.partner_link import Home, Partner, PartnerLink
 from hansa_control.adapters.rates import PartnerRates
 from hansa_control.adapters.seals import CertificateSeals
@@ -128,7 +128,7 @@ class ControlPlaneProcess:
         self.application.agreements.on_event = tell_agreement
         self.application.reconciler.on_defect = _tell_defect
         self.application.settlement.on_objection = tell_objection
-        self.application.strays.on_seen = tell_stray
+        self.application.strays.on_seen = tell_strays
         self.application.strays.on_given_back = tell_stray_given_back
         self.application.reconciler.turn = self._guard.precedence.turn
         for link in self.links.values():

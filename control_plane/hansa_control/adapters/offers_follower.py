@@ -24,9 +24,9 @@ from hansa_control.domain.model import Standing
 log = structlog.get_logger(__name__)
 
 
-def tell_stray(stray: Stray) -> None:
-    """An owner keeps a claim of ours that nobody here knows; somebody has a while to find out why."""
-    log.warning("claim_unknown", owner=stray.owner, claim=stray.claim)
+def tell_strays(owner: str, count: int) -> None:
+    """An owner keeps claims of ours that nobody here knows; somebody has a while to find out why."""
+    log.warning("claims_unknown", owner=owner, count=count)
 
 
 def tell_stray_given_back(stray: Stray) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 NAMES_MAX = 65_536
 
 
@@ -13,16 +15,15 @@ class Changes:
         self.version = 0
         self._forgotten_until = 0
         self._names_max = names_max
-        self._version_of: dict[str, int] = {}
+        self._version_of: OrderedDict[str, int] = OrderedDict()
 
     def note(self, name: str) -> None:
         """The name has changed, come or gone."""
         self.version += 1
-        self._version_of.pop(name, None)
         self._version_of[name] = self.version
+        self._version_of.move_to_end(name)
         if len(self._version_of) > self._names_max:
-            oldest = next(iter(self._version_of))
-            self._forgotten_until = self._version_of.pop(oldest)
+            _, self._forgotten_until = self._version_of.popitem(last=False)
 
     def since(self, version: int) -> list[str] | None:
         """Names that changed after a version, last change first; None if that is not known any more."""

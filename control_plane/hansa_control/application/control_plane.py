@@ -44,6 +44,7 @@ from hansa_control.application.upkeeping import UpkeepDesk
 from hansa_control.application.usage_ports import UsageSource
 from hansa_control.application.workloads import Workloads
 from hansa_control.application.world import World
+from hansa_control.domain.agreement import AgreementState
 from hansa_control.domain.model import ClaimStatus, HoldGrant, Manifest, NetworkLink, NetworkNode, Reason, ZoneId
 from hansa_control.domain.reputation import Breach
 
@@ -157,7 +158,7 @@ class ControlPlane:
         self.upkeep.on_changed = self._upkeep_changed
         self.agents.on_zone_changed = self._zone_changed
         self.partners.on_claim = self._claim_told
-        self.partners.on_claim_gone = self.reconciler.claim_gone
+        self.partners.on_claim_gone = self._claim_gone
         self.partners.on_claims_changed = self.settlement.wake
         self.reconciler.observer.on_claim_lost = self._claim_lost
         self.partners.on_partner_changed = self._partner_changed
@@ -165,14 +166,19 @@ class ControlPlane:
 
     def _claim_told(self, owner: str, claim: str) -> None:
         """A partner has said something of a claim of ours."""
-        self.strays.told(owner, claim, is_known=self.reconciler.observer.workload_of(claim) is not None)
+        self.strays.told(owner, claim)
         self.reconciler.wake_claim(claim)
 
+    def _claim_gone(self, owner: str, claim: str) -> None:
+        """A partner does not know a claim of ours any more."""
+        self.strays.gone(owner, claim)
+        self.reconciler.claim_gone(owner, claim)
+
     def _claim_lost(self, zone: ZoneId) -> None:
-        """It is held against the owner, unless it had given notice and the time is over."""
+        """It is held against the owner, unless the agreement is over: then there is nothing new from it either."""
         federation = self.partners.context(zone.operator)
         standing = federation.standing if federation else None
-        if standing is None or not standing.is_over_at(self._clock.wall_ms()):
+        if standing is None or standing.state is not AgreementState.TERMINATED:
             self.promises.broken(zone.operator, Breach.CLAIM_LOST)
 
     def _zone_changed(self, zone: ZoneId) -> None:

@@ -6,6 +6,7 @@ an older copy of its records has forgotten what it placed since; its partners ha
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -18,6 +19,10 @@ KEPT = frozenset({ClaimState.ALLOCATED, ClaimState.SERVING, ClaimState.FAILED, C
 """States in which an owner does something for a claim and nobody has given it back."""
 
 
+ROUND_MAX = 64
+"""How many are given back at a look: an owner that is slow, or tells of very many, does not keep us busy."""
+
+
 class Stray(NamedTuple):
     """A claim that an owner tells of and nobody here knows."""
 
@@ -26,7 +31,10 @@ class Stray(NamedTuple):
 
 
 class Strays:
-    """Finds them as owners tell of claims, and gives back those that stay unknown for stray_after_ms."""
+    """Notes what owners tell of, and gives back what no workload has named for stray_after_ms.
+
+    A name counts together with its owner, since names come again after records were set back.
+    """
 
     def __init__(
         self, stray_after_ms: int, records: tuple[State, World], owners: Mapping[str, Owner], clock: Clock
@@ -34,65 +42,70 @@ class Strays:
         self._after_ms = stray_after_ms
         self._state, self._world = records
         self._owners, self._clock = owners, clock
+        self._told: dict[str, set[str]] = {owner: set() for owner in owners}
         self._due_ms: dict[Stray, int] = {}
-        self._said: set[Stray] = set()
-        self.on_seen: Callable[[Stray], None] = lambda stray: None
+        self.on_seen: Callable[[str, int], None] = lambda owner, count: None
         self.on_given_back: Callable[[Stray], None] = lambda stray: None
 
     def recover(self) -> None:
         """After loading: whatever partners had told of."""
-        named = self._named()
         for owner in self._owners:
             for offer in self._world.offered.of(owner).values():
                 if isinstance(offer.body, ClaimStatus):
-                    self.told(owner, offer.body.claim, is_known=offer.body.claim in named)
+                    self.told(owner, offer.body.claim)
 
-    def told(self, owner: str, claim: str, *, is_known: bool) -> None:
-        """An owner has told of a claim of ours; is_known says whether a workload is known to name it."""
-        if not is_known:
-            self._due_ms.setdefault(Stray(owner, claim), self._clock.monotonic_ms() + self._after_ms)
+    def told(self, owner: str, claim: str) -> None:
+        """An owner has told of a claim of ours."""
+        if owner in self._told:
+            self._told[owner].add(claim)
+
+    def gone(self, owner: str, claim: str) -> None:
+        """An owner tells of a claim no longer."""
+        if owner in self._told:
+            self._told[owner].discard(claim)
+            self._due_ms.pop(Stray(owner, claim), None)
 
     async def run(self) -> None:
-        """Looks from time to time, until cancelled."""
+        """Looks from time to time, until cancelled; no owner waits for another."""
+        async with asyncio.TaskGroup() as group:
+            for owner in sorted(self._owners):
+                group.create_task(self._follow(owner))
+
+    async def _follow(self, owner: str) -> None:
         while True:
             await self._clock.sleep_ms(max(1, self._after_ms // 4))
-            await self.look()
+            await self.look(owner)
 
-    async def look(self) -> None:
-        """Says once of each unknown claim that it is, and gives back those that have been for long enough."""
-        named = self._named() if self._due_ms else frozenset()
-        for stray, due_ms in sorted(self._due_ms.items()):
-            if stray.claim in named or not self._is_kept(stray):
-                self._forget(stray)
-                continue
-            if stray not in self._said:
-                self._said.add(stray)
-                self.on_seen(stray)
-            if due_ms <= self._clock.monotonic_ms() and await self._given_back(stray):
-                self._forget(stray)
+    async def look(self, owner: str) -> None:
+        """Says how many claims have come to be unknown, and gives back those that have been for long enough."""
+        named, now_ms = self._named(owner), self._clock.monotonic_ms()
+        unknown = {claim for claim in self._told[owner] - named if self._is_kept(owner, claim)}
+        for stray in [stray for stray in self._due_ms if stray.owner == owner and stray.claim not in unknown]:
+            del self._due_ms[stray]
+        fresh = [stray for claim in sorted(unknown) if (stray := Stray(owner, claim)) not in self._due_ms]
+        self._due_ms.update(dict.fromkeys(fresh, now_ms + self._after_ms))
+        if fresh:
+            self.on_seen(owner, len(fresh))
+        due = sorted(stray for stray, at_ms in self._due_ms.items() if stray.owner == owner and at_ms <= now_ms)
+        for stray in due[:ROUND_MAX]:
+            # Asking takes time, in which the name may have come to be used again.
+            if stray.claim not in self._named(owner):
+                await self._give_back(stray)
 
-    def _forget(self, stray: Stray) -> None:
-        self._due_ms.pop(stray, None)
-        self._said.discard(stray)
-
-    def _is_kept(self, stray: Stray) -> bool:
-        stored = self._world.offered.of(stray.owner).get(f"claims/{stray.claim}")
+    def _is_kept(self, owner: str, claim: str) -> bool:
+        stored = self._world.offered.of(owner).get(f"claims/{claim}")
         return stored is not None and isinstance(stored.body, ClaimStatus) and stored.body.state in KEPT
 
-    def _named(self) -> frozenset[str]:
-        """The claims that workloads name."""
-        return frozenset(
-            placement.claim for workload in self._state.workloads.values() for placement in workload.placements
-        )
+    def _named(self, owner: str) -> frozenset[str]:
+        """The claims that workloads name at an owner."""
+        placements = (placement for workload in self._state.workloads.values() for placement in workload.placements)
+        return frozenset(placement.claim for placement in placements if placement.zone.operator == owner)
 
-    async def _given_back(self, stray: Stray) -> bool:
-        """Whether the owner has taken it back; one that cannot be asked now is asked again."""
-        owner = self._owners.get(stray.owner)
-        if owner is None:
-            return True
+    async def _give_back(self, stray: Stray) -> None:
+        """Tells the owner; one that cannot be asked now, or tells of it still, is asked again."""
         try:
-            await owner.release(stray.claim, Reason.WORKLOAD_DELETED)
+            await self._owners[stray.owner].release(stray.claim, Reason.WORKLOAD_DELETED)
         except (OwnerUnreachable, RefusalError):
-            return False
+            return
+        self._due_ms.pop(stray, None)
         self.on_given_back(stray)
-        return True

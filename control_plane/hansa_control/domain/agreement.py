@@ -9,10 +9,12 @@ Money is thousandths of the currency's unit. Times are milliseconds since the Un
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+from types import MappingProxyType
 
 from hansa_control.domain.canonical import PREFIX, canonical
 
@@ -96,6 +98,10 @@ class Terms:
     notice_ms: int = 24 * 3_600_000
 
 
+ADDED: Mapping[str, object] = MappingProxyType({"network": "FULL", "gateways": []})
+"""Fields that came later, as they were meant before: such an agreement keeps its digest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """What is agreed. ``reference`` is the operators' own name of the contract; of disclosures the first that names a
@@ -114,7 +120,11 @@ class Agreement:
 
     def digest(self) -> str:
         """The digest of what is agreed: equal for both sides exactly if they agreed on the same."""
-        return PREFIX + sha256(canonical(self)).hexdigest()
+        agreed = json.loads(canonical(self))
+        for name, default in ADDED.items():  # whoever agreed before they came has agreed on the same
+            if agreed[name] == default:
+                del agreed[name]
+        return PREFIX + sha256(canonical(agreed)).hexdigest()
 
     def offers(self, zone: str) -> bool:
         """Whether the partner may use a zone of the owner."""
@@ -171,11 +181,6 @@ class Standing:
     digest: str = ""
     deadline_ms: int = 0
     valid_until_ms: int = 0
-
-    def is_over_at(self, now_ms: int) -> bool:
-        """Whether nothing may run under it any more at a wall-clock time."""
-        ended = self.state in ENDING and 0 < self.deadline_ms <= now_ms
-        return ended or self.state is AgreementState.TERMINATED
 
 
 def names(patterns: Sequence[str], zone: str) -> bool:

@@ -278,9 +278,15 @@ def _route(network: Network, key: GraphKey, found: _Found, node: int) -> Route:
 
 def round_trips_us(network: Network, route: Route) -> tuple[int, ...]:
     """The sums of what a path's links add at every percentile, there and back, rounded up."""
-    path_us, share = network.columns.path_us, network.columns.share_permille
+    path_us = network.columns.path_us
     if not route.back_links:  # the shares of both ways come to the whole
         return tuple(path_us.take(route.links, axis=1).sum(axis=1).tolist())
-    there, back = list(route.links), list(route.back_links)
-    time_ns = path_us[:, there] @ share[there] + path_us[:, back] @ (1_000 - share[back])
-    return tuple((-(-time_ns // 1_000)).tolist())
+    ways = ((route.links, route.nodes), (route.back_links, route.back_nodes))
+    time_ns = sum(path_us.take(links, axis=1) @ _shares(network, links, nodes) for links, nodes in ways)
+    return tuple((-(-np.asarray(time_ns) // 1_000)).tolist())
+
+
+def _shares(network: Network, links: Sequence[int], nodes: Sequence[int]) -> NDArray[np.int64]:
+    """Of the round trip of each link of a way, the share of the direction in which it is taken, thousandths."""
+    share = network.columns.share_permille.take(links).astype(np.int64)
+    return np.where(network.arcs.ends[list(links), 0] == np.array(nodes[:-1]), share, 1_000 - share)

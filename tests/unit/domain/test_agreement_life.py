@@ -10,6 +10,7 @@ from hansa_control.domain.agreement import (
     Agreement,
     AgreementState,
     Amounts,
+    NetworkShown,
     Quota,
     Stance,
     Standing,
@@ -143,3 +144,10 @@ def test_an_event_that_the_state_does_not_know_changes_nothing() -> None:
 def test_the_digest_is_that_of_what_is_agreed_and_of_nothing_else() -> None:
     assert YEAR.digest() == Agreement(terms=Terms(START, END, NOTICE)).digest()
     assert YEAR.digest() != replace(YEAR, reference="contract 7").digest()
+
+
+def test_an_agreement_of_before_networks_could_be_abstract_keeps_its_digest() -> None:
+    former = Agreement("C-1", ("oslo-*",))
+    assert former.digest() == "sha256:e5c13b928260360baed7ba51b2eb50dcd87dd4dea3da7b598af90d7a8a6ff337"
+    assert replace(former, network=NetworkShown.ABSTRACT).digest() != former.digest()
+    assert replace(former, gateways=("oslo",)).digest() != former.digest()
