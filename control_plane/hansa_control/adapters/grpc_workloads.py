@@ -96,7 +96,8 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         watching = codec.watch_in(request)
         workload, sequence = watching.workload, watching.after_sequence
         self._authorise(context, workload)
-        await self._queries.kept_workload(workload)  # of what is not there no signal is made
+        if not self._queries.has_workload(workload):  # of what is not there no signal is made
+            await self._queries.kept_workload(workload)
         # The signal first, then the state: what changes while the store keeps the state is signalled, not missed.
         # Asked for anew each time: a workload of the same name that was deleted and submitted again has another.
         signal = self._queries.workload_signal(workload)

@@ -93,6 +93,10 @@ class Queries:
         """RefusalError NOT_FOUND if there is none."""
         return self._state.workloads.get(str(workload)) or self._missing(workload)
 
+    def has_workload(self, workload: WorkloadId) -> bool:
+        """Whether there is such a workload now, durable or not."""
+        return str(workload) in self._state.workloads
+
     async def kept_workload(self, workload: WorkloadId) -> Workload:
         """The same for app teams, answered or refused once what it says would survive a crash."""
         held = self._state.workloads.get(str(workload))
