@@ -63,6 +63,7 @@ class AgreementDesk:
         self._source = source or EverythingOffered(settings.partners)
         self._clock = clock
         self._shown_networks = ShownNetworks(settings.operator)
+        self._agreed_last: dict[str, Agreement] = {}
         self.on_event: Callable[[str, AgreementEvent, Standing], None] = lambda home, event, standing: None
         self.on_ended: Callable[[str], None] = lambda home: None
         self.on_changed: Callable[[], None] = lambda: None
@@ -181,9 +182,9 @@ class AgreementDesk:
 
     def shown_zones(self, home: str, zones: Sequence[Zone]) -> Iterator[Zone]:
         """The zones that a partner is shown, as it is shown them."""
-        agreement = self._agreement(home)
-        if agreement is None or agreement == OPEN:
-            yield from zones if agreement else ()
+        agreement = self._shown_under(home)
+        if agreement == OPEN:
+            yield from zones
             return
         held, now_ms = self._held(home), self._clock.wall_ms()
         for zone in zones:
@@ -193,7 +194,7 @@ class AgreementDesk:
 
     def shown_network(self, home: str) -> Drawn:
         """The network as a partner is shown it; the same, and of the same elements, until something in it changes."""
-        agreement = self._agreement(home) or NOTHING_AGREED
+        agreement = self._shown_under(home)
         held: frozenset[str] = frozenset()
         if agreement.network is NetworkShown.ABSTRACT:
             held = frozenset(claim.zone for claim in self._world.claims_of(home).values())
@@ -208,6 +209,16 @@ class AgreementDesk:
         shown = {one.name for part in self.shown_network(home) for one in part}
         own = {one.name for part in (self._world.own_nodes, self._world.own_links) for one in part}
         return tuple(disclosure.without_names(one, frozenset(own - shown)) for one in rejections)
+
+    def _shown_under(self, home: str) -> Agreement:
+        """What decides on what a partner sees. Where its lines are gone, a lost line stops nothing: it goes on seeing
+        the network as it was agreed last, and the zones where it has claims, none of which takes anything new.
+        """
+        agreement = self._agreement(home)
+        if agreement is not None:
+            self._agreed_last[home] = agreement
+            return agreement
+        return replace(self._agreed_last.get(home, NOTHING_AGREED), zones=())
 
     def _agreement(self, home: str) -> Agreement | None:
         stance = None if home == self._settings.operator else self.stance(home)

@@ -10,11 +10,10 @@ Money is thousandths of the currency's unit. Times are milliseconds since the Un
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from types import MappingProxyType
 
 from hansa_control.domain.canonical import PREFIX, canonical
 
@@ -98,8 +97,8 @@ class Terms:
     notice_ms: int = 24 * 3_600_000
 
 
-ADDED: Mapping[str, object] = MappingProxyType({"network": "FULL", "gateways": []})
-"""Fields that came later, as they were meant before: such an agreement keeps its digest."""
+ADDED = frozenset({"network", "gateways"})
+"""Fields of an agreement that came later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +119,10 @@ class Agreement:
 
     def digest(self) -> str:
         """The digest of what is agreed: equal for both sides exactly if they agreed on the same."""
-        agreed = json.loads(canonical(self))
-        for name, default in ADDED.items():  # whoever agreed before they came has agreed on the same
-            if agreed[name] == default:
-                del agreed[name]
-        return PREFIX + sha256(canonical(agreed)).hexdigest()
+        agreed, unsaid = json.loads(canonical(self)), json.loads(canonical(OPEN))
+        # What came later is left out where it says nothing: who agreed before it has agreed on the same.
+        said = {name: value for name, value in agreed.items() if name not in ADDED or value != unsaid[name]}
+        return PREFIX + sha256(canonical(said)).hexdigest()
 
     def offers(self, zone: str) -> bool:
         """Whether the partner may use a zone of the owner."""

@@ -299,6 +299,19 @@ async def test_a_partner_that_is_lost_from_the_file_gets_nothing_new_and_loses_n
     assert reasons(await stage.hold("c2")) == [Reason.AGREEMENT_SUSPENDED]
 
 
+async def test_a_partner_that_is_lost_from_the_file_goes_on_seeing_where_its_claims_run_and_the_network() -> None:
+    stage = await owner()
+    await stage.claim("c1")
+    before = dict(stage.plane.partners.offers(HOME))
+    stage.file.written = {}
+    await stage.after(10 * NOTICE_MS)
+    after = stage.plane.partners.offers(HOME)
+    assert after.keys() == before.keys(), "what is withdrawn is unknown to the law of who runs there"
+    await stage.plane.owner.release(HOME, "c1", Reason.WORKLOAD_MOVED)
+    stage.plane.agents.order_acked(ZONE, set())
+    assert {name for name in stage.plane.partners.offers(HOME) if name.startswith("zones/")} == set()
+
+
 async def test_whoever_follows_offers_is_woken_when_the_standing_changes() -> None:
     stage = await owner()
     before = stage.plane.partners.offers_signal.version
