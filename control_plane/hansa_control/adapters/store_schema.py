@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from typing import TypedDict
 
 from sqlalchemy import (
@@ -76,11 +77,17 @@ class RowKey(TypedDict):
 def row_of(change: Put) -> Row:
     """The row that a change puts; StoreFailed if the record has no form."""
     try:
-        body = record_codec.encode(change.table, change.record)
+        body = _form_of(change.table)(change.record)
         checksum = _checksum(change.table, change.key, body)
     except ValueError as error:
         raise StoreFailed(f"record {change.key!r} cannot be stored: {error}") from error
     return Row(kind=change.table.value, key=change.key, body=body, checksum=checksum)
+
+
+@cache
+def _form_of(table: Table) -> Callable[[Record], bytes]:
+    form = partial(record_codec.encode, table)
+    return record_codec.Shared(form) if table is Table.DECISION else form
 
 
 Net = dict[tuple[Table, str], Row | None]
@@ -122,7 +129,10 @@ def packing_of(table: Table) -> Packing[Record]:
         except ValueError as error:
             raise StoreFailed(f"a {table.value} record is not what this version reads: {error}") from error
 
-    return Packing(lambda record: zlib.compress(record_codec.written(table, record), PACKING_EFFORT), unpack)
+    def pack(record: Record) -> bytes:
+        return zlib.compress(record_codec.written(table, record), PACKING_EFFORT)
+
+    return Packing(record_codec.Shared(pack), unpack)
 
 
 def _records(
