@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from hansa_control.application.packed_table import PackedTable
 from hansa_control.application.ports import (
@@ -113,7 +113,7 @@ class State:
         return self._typed(Table.UPKEEP, UpkeepAsked)
 
     def _typed(self, table: Table, record_type: type[R]) -> Mapping[str, R]:
-        return cast(Mapping[str, R], self._tables[table])
+        return self._tables[table]  # type: ignore[return-value]
 
     # Changes.
 
