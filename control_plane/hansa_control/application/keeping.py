@@ -225,7 +225,12 @@ class Keeper:
             return workload
         workload, is_mended = await self._mender.mend(workload, batch, self._excluded(workload, ()))
         self._observer.know(workload)
-        return self._after_grant(workload) if is_mended else workload
+        if not is_mended:
+            return workload
+        for part in batch.parts:  # its shares are another zone's now
+            if part.state is PlacementState.LOST:
+                workload = self._notes.set_state(workload, part, PlacementState.RELEASING)
+        return self._after_grant(workload)
 
     def _preempt(self, workload: Workload) -> None:
         """Nobody has room: those of lower priorities are asked to make some, once, and looked at."""
@@ -257,9 +262,11 @@ class Keeper:
         return told
 
     def _after_grant(self, workload: Workload) -> Workload:
-        """Another zone has it: what was lost elsewhere is given up, to be stopped there when it is heard again."""
+        """Another zone has it. What is lost may be heard again and answer before that one does, so it is given up when
+        it is superseded and not now; where the workload wants to be replaced, its owner has stopped it.
+        """
         for placement in workload.placements:
-            if placement.state is PlacementState.LOST:
+            if placement.state is PlacementState.LOST and self._observer.is_cut_off(workload, placement):
                 workload = self._notes.set_state(workload, placement, PlacementState.RELEASING)
         key = str(workload.id)
         self._wakes.succeeded(key)
