@@ -280,6 +280,10 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "The world has moved since the expected generation, and the answer would be another.",
             "Plan again, look at what is different, and submit with the new generation.",
         ),
+        "CAPABILITY_MISSING": Explanation(
+            "The partner's release lacks something without which nothing of it may be used.",
+            "Have the partner upgrade hansa; hansa partners -o json shows what it lacks.",
+        ),
     }
 )
 

@@ -187,19 +187,25 @@ class ProposeRequest(_message.Message):
 
     HOME_OPERATOR_FIELD_NUMBER: _builtins.int
     WALL_CLOCK_MS_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
     home_operator: _builtins.str
     """The operator that asks; must match the certificate."""
     wall_clock_ms: _builtins.int
     """Wall clock of the caller, milliseconds since the Unix epoch, UTC."""
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the home operator can do, such as "virtual-links". Names that the owner does not know mean nothing to it."""
+
     def __init__(
         self,
         *,
         home_operator: _builtins.str = ...,
         wall_clock_ms: _builtins.int = ...,
+        capabilities: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["home_operator", b"home_operator", "wall_clock_ms", b"wall_clock_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "home_operator", b"home_operator", "wall_clock_ms", b"wall_clock_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -216,6 +222,7 @@ class ProposeResponse(_message.Message):
     OFFER_TTL_MS_FIELD_NUMBER: _builtins.int
     ENDPOINT_CA_PEM_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
     context_id: _builtins.str
     """Minted by the owner, bound to the caller's certificate identity."""
     owner_operator: _builtins.str
@@ -228,6 +235,10 @@ class ProposeResponse(_message.Message):
     def standing(self) -> Global___AgreementStanding:
         """How the agreement stands. Without it nothing may be placed."""
 
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the owner can do, such as "signed-grants". Names that the home operator does not know mean nothing to it."""
+
     def __init__(
         self,
         *,
@@ -236,10 +247,11 @@ class ProposeResponse(_message.Message):
         offer_ttl_ms: _builtins.int = ...,
         endpoint_ca_pem: _builtins.bytes = ...,
         standing: Global___AgreementStanding | None = ...,
+        capabilities: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_id", b"context_id", "endpoint_ca_pem", b"endpoint_ca_pem", "offer_ttl_ms", b"offer_ttl_ms", "owner_operator", b"owner_operator", "standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "context_id", b"context_id", "endpoint_ca_pem", b"endpoint_ca_pem", "offer_ttl_ms", b"offer_ttl_ms", "owner_operator", b"owner_operator", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -156,6 +156,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """A defect of hansa; the log has more under the request id."""
     REASON_GENERATION_CHANGED: _Reason.ValueType  # 72
     """The world has moved since the expected generation, and the answer would be another."""
+    REASON_CAPABILITY_MISSING: _Reason.ValueType  # 79
+    """The partner's release lacks something without which nothing of it may be used."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Every reason for which hansa refuses something. Append-only: a number is never used again."""
@@ -294,4 +296,6 @@ REASON_INTERNAL: Reason.ValueType  # 71
 """A defect of hansa; the log has more under the request id."""
 REASON_GENERATION_CHANGED: Reason.ValueType  # 72
 """The world has moved since the expected generation, and the answer would be another."""
+REASON_CAPABILITY_MISSING: Reason.ValueType  # 79
+"""The partner's release lacks something without which nothing of it may be used."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hansa.delta import Delta, etag_of
@@ -28,6 +28,7 @@ from hansa_control.adapters.codec_network import link_in, link_out, node_in, nod
 from hansa_control.adapters.codec_workload import spec_in, spec_out
 from hansa_control.adapters.codec_zone import zone_in, zone_out
 from hansa_control.application.ports import HoldRequest, OfferBody, RefusalError, Refused, StoredOffer
+from hansa_control.domain.capabilities import OURS
 from hansa_control.domain.model import (
     ClaimState,
     ClaimStatus,
@@ -44,6 +45,7 @@ from hansa_control.domain.model import (
 ENDPOINT_COUNT_MAX = 1000
 CLIENT_COUNT_MAX = 100
 OFFER_TTL_MS_MAX = 86_400_000
+CAPABILITIES_MAX = 64
 
 CLAIM_STATES = fields.EnumCodec(ClaimState, federation_pb2.ClaimState, "CLAIM_STATE")
 
@@ -189,15 +191,25 @@ class Proposal:
 
     home: str
     wall_clock_ms: int
+    capabilities: tuple[str, ...] = OURS
 
 
 def propose_request_in(wire: federation_pb2.ProposeRequest) -> Proposal:
     home = fields.name_in(wire.home_operator, "home_operator")
-    return Proposal(home, fields.time_ms_in(wire.wall_clock_ms, "wall_clock_ms"))
+    wall_clock_ms = fields.time_ms_in(wire.wall_clock_ms, "wall_clock_ms")
+    return Proposal(home, wall_clock_ms, _capabilities_in(wire.capabilities))
 
 
 def propose_request_out(proposal: Proposal) -> federation_pb2.ProposeRequest:
-    return federation_pb2.ProposeRequest(home_operator=proposal.home, wall_clock_ms=proposal.wall_clock_ms)
+    return federation_pb2.ProposeRequest(
+        home_operator=proposal.home, wall_clock_ms=proposal.wall_clock_ms, capabilities=proposal.capabilities
+    )
+
+
+def _capabilities_in(said: Sequence[str]) -> tuple[str, ...]:
+    """Names of capabilities, known or not: a later release may say more."""
+    fields.bounded(said, CAPABILITIES_MAX, "capabilities")
+    return tuple(sorted({fields.label_in(one, f"capabilities[{number}]") for number, one in enumerate(said)}))
 
 
 def propose_response_in(wire: federation_pb2.ProposeResponse, home: str) -> Federation:
@@ -210,6 +222,7 @@ def propose_response_in(wire: federation_pb2.ProposeResponse, home: str) -> Fede
         offer_ttl_ms=fields.range_in(wire.offer_ttl_ms, (1, OFFER_TTL_MS_MAX), "offer_ttl_ms"),
         endpoint_ca_pem=fields.pem_in(wire.endpoint_ca_pem, "endpoint_ca_pem"),
         standing=standing_in(wire.standing, "standing"),
+        capabilities=_capabilities_in(wire.capabilities),
     )
 
 
@@ -220,6 +233,7 @@ def propose_response_out(federation: Federation) -> federation_pb2.ProposeRespon
         offer_ttl_ms=federation.offer_ttl_ms,
         endpoint_ca_pem=federation.endpoint_ca_pem,
         standing=standing_out(federation.standing),
+        capabilities=OURS,
     )
 
 

@@ -18,6 +18,7 @@ from hansa_control.application.world import World, federation_key
 from hansa_control.domain import disclosure, federation
 from hansa_control.domain.agreement import ENDING, OPEN, Agreement, AgreementState, NetworkShown, Stance, Standing, Wish
 from hansa_control.domain.agreement_life import AgreementEvent, Seen, follow
+from hansa_control.domain.capabilities import Capability, lacking
 from hansa_control.domain.federation import FederationEvent
 from hansa_control.domain.model import (
     Capacity,
@@ -87,6 +88,13 @@ class AgreementDesk:
         """The version of the agreement under which something is granted now; 0 for the operator's own."""
         standing = self.standing(home)
         return standing.version if standing else 0
+
+    def lacks(self, home: str) -> tuple[str, ...]:
+        """What a partner would have to be able to for everything that was agreed, and does not say that it can."""
+        held, agreement = self.federation(home), self._agreement(home)
+        if held is None or agreement is None or agreement.network is not NetworkShown.ABSTRACT:
+            return ()
+        return lacking(held.capabilities, {Capability.VIRTUAL_LINKS})
 
     # --- life ---
 
@@ -196,6 +204,8 @@ class AgreementDesk:
         """The network as a partner is shown it; the same, and of the same elements, until something in it changes."""
         agreement = self._shown_under(home)
         held: frozenset[str] = frozenset()
+        if self.lacks(home):
+            return Drawn((), ())  # read as links they would hide what lies between their ends
         if agreement.network is NetworkShown.ABSTRACT:
             held = frozenset(claim.zone for claim in self._world.claims_of(home).values())
         own = Drawn(self._world.own_nodes, self._world.own_links)

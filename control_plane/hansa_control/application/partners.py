@@ -24,6 +24,7 @@ from hansa_control.application.state import State
 from hansa_control.application.world import World, federation_key
 from hansa_control.domain import federation as machine
 from hansa_control.domain.agreement import AgreementState
+from hansa_control.domain.capabilities import NEEDED_OF_OWNERS, OURS, lacking
 from hansa_control.domain.federation import FederationEvent
 from hansa_control.domain.model import (
     ClaimStatus,
@@ -58,10 +59,11 @@ class PartnerIngest:
 
     # --- as owner ---
 
-    async def propose(self, home: str, wall_clock_ms: int) -> Federation:
+    async def propose(self, home: str, wall_clock_ms: int, capabilities: tuple[str, ...] = OURS) -> Federation:
         """A home operator asks for a federation; the same context is answered as long as it lasts.
 
-        One that is over is answered as such, so that whoever was not there learns of it.
+        One that is over is answered as such, so that whoever was not there learns of it. What the home operator says
+        that it can do counts until it proposes again.
         """
         agreements = self._owner.agreements
         held = agreements.federation(home)
@@ -72,6 +74,10 @@ class PartnerIngest:
         if held is None or (is_over and agreements.wants_proposal(home)):
             proposed = machine.propose(home, self._settings.operator, self._ids.new_id(), self._settings.offer_ttl_ms)
             held = machine.advance(proposed, FederationEvent.ACCEPT)
+        if held.capabilities != capabilities:
+            held = replace(held, capabilities=capabilities)
+            self._state.put(Table.FEDERATION, federation_key(home, self._settings.operator), held)
+            self._owner.changed.notify()
         held = agreements.follow(held)
         await self._state.commit()
         return replace(held, endpoint_ca_pem=self._settings.endpoint_ca_pem)
@@ -121,7 +127,12 @@ class PartnerIngest:
     # --- as home ---
 
     async def federated(self, federation: Federation) -> None:
-        """An owner answered our proposal. If the agreement is over, so is what the owner has offered us."""
+        """An owner answered our proposal. If the agreement is over, so is what the owner has offered us. RefusalError
+        if the owner cannot do what nothing may be used without; what it has granted until now stays as it is.
+        """
+        if lacks := lacking(federation.capabilities, NEEDED_OF_OWNERS):
+            message = f"{federation.owner} does not say that it can do {', '.join(lacks)}; its hansa is too old"
+            raise RefusalError(Reason.CAPABILITY_MISSING, message, "capabilities")
         key = federation_key(self._settings.operator, federation.owner)
         is_over = _is_over(federation.standing)
         accepted = replace(federation, state=FederationState.TERMINATED if is_over else FederationState.ACTIVE)

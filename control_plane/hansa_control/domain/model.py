@@ -535,6 +535,7 @@ class Federation:
     """A directed federation seen from one side: home uses zones of owner under context_id.
 
     standing is the owner's agreement with home, as the owner keeps it or as home was told; None is unknown.
+    capabilities are what the other side said last that it can do.
     """
 
     home: str
@@ -544,3 +545,4 @@ class Federation:
     offer_ttl_ms: int
     endpoint_ca_pem: bytes = b""
     standing: Standing | None = None
+    capabilities: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from hansa_control.application.ports import (
     StoredOffer,
 )
 from hansa_control.application.settings import Settings
+from hansa_control.domain.capabilities import OURS
 from hansa_control.domain.model import (
     Capacity,
     ClaimState,
@@ -299,7 +300,7 @@ async def home_stage(**changes: Any) -> Stage:
     await plane.start()
     for name in owners:
         context = (f"context-{name}", FederationState.ACTIVE, OFFER_TTL_MS, name.encode())
-        federation = Federation(HOME, name, *context, IN_FORCE)
+        federation = Federation(HOME, name, *context, IN_FORCE, OURS)
         await plane.partners.federated(federation)
     return Stage(plane, clock, ids, store, fuse, owners)
 
