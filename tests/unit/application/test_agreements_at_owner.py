@@ -321,7 +321,8 @@ async def test_a_partner_that_does_not_know_virtual_links_is_shown_none_until_it
     assert before - offered == {name for name in before if name.startswith(("nodes/", "links/"))} != set()
     (using,) = [one for one in stage.plane.partnerships.all() if one.partner == HOME and one.uses_ours]
     assert using.lacks == ("virtual-links",)
-    assert set((await stage.restart()).plane.partners.offers(HOME)) == offered
+    stage = await stage.restart()
+    assert set(stage.plane.partners.offers(HOME)) == offered
     await stage.propose()
     assert set(stage.plane.partners.offers(HOME)) == before
 
