@@ -89,9 +89,8 @@ class Observer:
         seen = self._lingering(workload, seen, without_superseded(seen))
         if workload.state is WorkloadState.DELETING:
             seen = tuple(replace(placement, state=PlacementState.RELEASING) for placement in seen)
-        if seen != workload.placements:
-            workload = self._notes.changed(workload, replace(workload, placements=seen))
-        return self._notes.advance(workload, event_of(seen))
+        after = workload if seen == workload.placements else replace(workload, placements=seen)
+        return self._notes.changed(workload, self._notes.after(after, event_of(seen)))
 
     def _lingering(
         self, workload: Workload, before: tuple[Placement, ...], after: tuple[Placement, ...]

@@ -119,7 +119,7 @@ class OwnerService:
         if excess := self.agreements.excess(home, request.zone, amount):
             return Refused(excess)
         asked = self._new_claim(home, request, pool, amount, 0)
-        lacking = ledger.grant(asked, zone.inventory.capacity, self._world.claims_in(zone.id.zone))
+        lacking = ledger.grant(asked, zone.inventory.capacity, self._world.taken_in(zone.id.zone))
         if lacking:
             return Refused((self._refusal(request.zone, Reason.OWNER_REFUSED, f"lacks {', '.join(lacking)}"),))
         token = self._state.next_count(f"fence|{request.zone}")

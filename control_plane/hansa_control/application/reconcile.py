@@ -49,7 +49,8 @@ class Reconciler:
         self._keeper = Keeper(settings, records, deciding, looking, clock)
         self._waiting: set[str] = set()
         self.on_defect: Callable[[str, Exception], None] = lambda workload, defect: None
-        self.turn: Callable[[], Awaitable[None]] = _at_once
+        self._gate = _Gate(settings.looks_begun_at_once)
+        self.turn: Callable[[], Awaitable[None]] = self._gate.passed
         """Awaited before each first placing, for which nobody waits who has not been answered already."""
 
     # --- waking ---
@@ -109,15 +110,17 @@ class Reconciler:
     # --- looking ---
 
     async def run(self) -> None:
-        """Looks at workloads until cancelled. What runs already never waits for what is to be placed first."""
+        """Looks at workloads until cancelled. What runs already never waits for what is to be placed first.
+
+        Many looks side by side share transactions, and one that waits for a slow owner keeps few from being looked at.
+        """
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.reconcilers):
-                group.create_task(self._serve(_at_once, is_fresh=False))
+                group.create_task(self._serve(self._gate.passed, is_fresh=False))
                 group.create_task(self._serve(lambda: self.turn(), is_fresh=True))
 
     async def _serve(self, turn: Callable[[], Awaitable[None]], *, is_fresh: bool) -> None:
         while True:
-            # A look that changes nothing never waits, and many of them in a row would keep everybody else waiting.
             key = await self._wakes.next(turn, is_fresh=is_fresh)
             try:
                 await self.look(key)
@@ -173,11 +176,29 @@ class Reconciler:
         self._keeper.forget(str(workload.id))
 
 
+class _Gate:
+    """Lets so many through in one round of the event loop. A look that changes nothing never waits, and many of them in
+    a row would keep everybody else waiting.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+
+    async def passed(self) -> None:
+        """Returns in a later round, as soon as there is room in it."""
+        await _give_way()
+        while self._count >= self._most:
+            await _give_way()
+        if not self._count:
+            asyncio.get_running_loop().call_soon(self._next_round)
+        self._count += 1
+
+    def _next_round(self) -> None:
+        self._count = 0
+
+
 @coroutine
 def _give_way() -> Generator[None]:
     """Lets whoever is ready go first."""
     yield
-
-
-async def _at_once() -> None:
-    await _give_way()

@@ -31,7 +31,8 @@ class Settings:
     choices_tried_max: int = 8
     placing_deadline_ms: int = 6_000
     choices_evidenced_max: int = 3
-    reconcilers: int = 4
+    reconcilers: int = 32
+    looks_begun_at_once: int = 4
     adverts_per_zone_max: int = 5_000
     offers_per_partner_max: int = 50_000
     workloads_max: int = 100_000

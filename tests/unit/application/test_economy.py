@@ -27,7 +27,7 @@ async def test_many_looks_that_change_nothing_let_others_go_on_between_them() ->
         await asyncio.sleep(0)
         seen.append(len(looked))
     running.cancel()
-    assert max(after - before for before, after in pairwise(seen)) <= plane.settings.reconcilers
+    assert max(after - before for before, after in pairwise(seen)) <= plane.settings.looks_begun_at_once
     assert sorted(looked) == sorted(f"w{number}" for number in range(60))
 
 
