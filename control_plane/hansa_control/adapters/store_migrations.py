@@ -14,8 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, delete, insert, inspect, select
 
-from hansa_control.adapters.store_schema import RECORDS, SCHEMA
-from hansa_control.adapters.store_version import REVISIONS
+from hansa_control.adapters.store_schema import RECORDS, REVISIONS, SCHEMA
 from hansa_control.application.ports import StoreFailed
 
 FIRST = "0001"

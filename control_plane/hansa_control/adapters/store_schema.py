@@ -20,8 +20,10 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    column,
     delete,
     select,
+    table,
 )
 from sqlalchemy import Table as SqlTable
 
@@ -43,6 +45,9 @@ SCHEMA = SqlTable(
     METADATA,
     Column("version", Integer, primary_key=True, autoincrement=False),
 )
+
+REVISIONS = table("alembic_version", column("version_num"))
+"""Alembic's own, which its migrations make."""
 
 RECORDS = SqlTable(
     "hansa_record",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, column, inspect, select, table
+from sqlalchemy import Connection, inspect, select
 
-from hansa_control.adapters.store_schema import RECORDS, SCHEMA
+from hansa_control.adapters.store_schema import RECORDS, REVISIONS, SCHEMA
 
 LATEST = "0004"
 """The revision that this program reads and writes: the last of ``migrations``."""
-
-REVISIONS = table("alembic_version", column("version_num"))
-"""Alembic's own table."""
 
 
 def bring_up(connection: Connection) -> None:

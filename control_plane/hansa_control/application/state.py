@@ -134,6 +134,10 @@ class State:
         self._pending.append(Put(table, key, record))
         self._put_count += 1
 
+    def hold(self, table: Table, key: str, record: Record) -> None:
+        """Replaces a record in memory alone; a restart finds the one that was put last."""
+        self._tables[table][key] = record
+
     def delete(self, table: Table, key: str) -> None:
         if self._tables[table].pop(key, None) is not None or table in READ_ONE_BY_ONE:
             self._pending.append(Delete(table, key))
