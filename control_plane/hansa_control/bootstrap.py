@@ -40,7 +40,7 @@ from hansa_control.adapters.partner_link import Home, Partner, PartnerLink
 from hansa_control.adapters.rates import PartnerRates
 from hansa_control.adapters.seals import CertificateSeals
 from hansa_control.adapters.stores import check_store, new_store
-from hansa_control.adapters.system import SystemClock, SystemIds, ThreadWorker, calm_collector
+from hansa_control.adapters.system import SystemClock, SystemIds, ThreadWorker, calm_collector, rest_collector
 from hansa_control.adapters.task_scope import first_to_end
 from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import RefusalError, Store, StoreFailed
@@ -146,10 +146,9 @@ class ControlPlaneProcess:
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until ``stop`` is set, then drains; ``ports`` are known once ``ready`` is. StoreFailed, AddressTaken."""
         try:
-            await first_to_end(self.application.start(), _wait(stop))
+            await self._start(stop)
             if stop.is_set():
                 return
-            calm_collector()
             self.ports = await self._listen()
             self.ready.set()
             log.info("ready", ports=self.ports)
@@ -158,6 +157,13 @@ class ControlPlaneProcess:
             await first_to_end(self._pass_time(), self._until(stop), *work)
         finally:
             await self._shut_down()
+
+    async def _start(self, stop: asyncio.Event) -> None:
+        rest_collector()
+        try:
+            await first_to_end(self.application.start(), _wait(stop))
+        finally:
+            calm_collector()
 
     async def _listen(self) -> dict[str, int]:
         host, _, port = self._config.listen.metrics.rpartition(":")

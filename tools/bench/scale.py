@@ -13,8 +13,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from hansa_control.adapters.store_sqlite import SqliteStore
-from hansa_control.application.ports import Put, Record, StoredAdvert, StoredDecision, Table
+from hansa_control.application.metering import TOLD
+from hansa_control.application.ports import Counter, Put, Record, StoredAdvert, StoredDecision, Table
+from hansa_control.application.usage_ports import Enter, LineQuery
 from hansa_control.domain.model import Claim, InstanceStatus, Workload, WorkloadId, ZoneId
+from hansa_control.domain.usage import UsageLine
 
 from hansa.v1 import agent_service_pb2 as agent_pb2
 from tools.bench._adverts import EchoStreams, probes
@@ -141,15 +144,26 @@ async def _fill(world: World, counts: Counts) -> None:
         and isinstance(one.body, InstanceStatus)
         and one.body.claim == _claim_name(held)
     )
-    decision = tables[Table.DECISION][str(workload.id)]
-    made: list[Put] = []
+    decision = await store.read(Table.DECISION, str(workload.id))
+    metered = await store.lines(LineQuery(OPERATOR, unfinished=True))
+    line = next(one for one in metered if one.claim == _claim_name(held))
+    line = replace(line, sequence=metered[-1].sequence)
+    made: list[Put | Enter] = []
     for number in range(counts.placements):
-        made += _copied((workload, held, told, decision), number, zone_name(number % counts.agents))
+        zone = zone_name(number % counts.agents)
+        made += _copied((workload, held, told, decision), number, zone)
+        made.append(_metered(line, number, zone))
         if len(made) >= PER_COMMIT:
             await store.commit(made)
             made.clear()
-    await store.commit(made)
+    await store.commit([*made, Put(Table.COUNTER, TOLD, Counter(line.sequence + counts.placements))])
     await store.close()
+
+
+def _metered(line: UsageLine, number: int, zone: str) -> Enter:
+    """The copied claim's line in the book of usage, as every claim that was confirmed has one."""
+    copied = replace(line, claim=f"cp{number:06d}-1", zone=zone, workload=f"tenants/{TENANT}/workloads/p{number:06d}")
+    return Enter(replace(copied, sequence=line.sequence + 1 + number))
 
 
 def _claim_name(claim: Record) -> str:
@@ -158,7 +172,7 @@ def _claim_name(claim: Record) -> str:
     return claim.name
 
 
-def _copied(records: tuple[Workload, Record, StoredAdvert, Record], number: int, zone: str) -> list[Put]:
+def _copied(records: tuple[Workload, Record, StoredAdvert, Record | None], number: int, zone: str) -> list[Put]:
     workload, held, told, decision = records
     if not (isinstance(held, Claim) and isinstance(told.body, InstanceStatus) and isinstance(decision, StoredDecision)):
         raise BenchFailed("what is kept of a workload is not what it was")

@@ -11,9 +11,9 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from hansa_control.adapters.store_migrations import bring_up
 from hansa_control.adapters.store_schema import DELETE, RECORDS, Net, keys_deleted, rows_put
 from hansa_control.adapters.store_sql import Patience, SqlStore
+from hansa_control.adapters.store_version import bring_up
 from hansa_control.application.ports import StoreFailed
 
 _INSERT = insert(RECORDS)

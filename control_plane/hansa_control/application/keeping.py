@@ -176,7 +176,7 @@ class Keeper:
         better = self._decider.better_zones(workload, self._excluded(workload, ()))
         if not better:
             return workload
-        told, explained = self._of_no_better_tier(better), self._state.decisions.get(key)
+        told, explained = self._of_no_better_tier(better), await self._state.decision(key)
         placed = await self._placer.place(workload, {**told, **self._excluded(workload, ())})
         if not placed.granted and explained is not None:
             self._state.put(Table.DECISION, key, explained)
@@ -203,8 +203,8 @@ class Keeper:
         avoid: tuple[ZoneId, ...],
         yielded: Collection[ZoneId] = (),
     ) -> Workload:
-        # Whoever is kept nowhere has no use for it, and what is packed costs more to read than to decide.
-        explained = self._state.decisions.get(str(workload.id)) if kept else None
+        # Whoever is kept nowhere has no use for it, and it may have to be read from the store.
+        explained = await self._state.decision(str(workload.id)) if kept else None
         excluded = {**self._excluded(workload, avoid), **_yielded(yielded)}
         placed = await self._placer.place(workload, excluded)
         workload = self._accepted(placed)
@@ -212,7 +212,7 @@ class Keeper:
             return workload
         if not kept:
             self._preempt(workload)
-        if kept and explained is not None:  # it stays where it is, and ``why`` goes on to say why
+        if explained is not None:  # it stays where it is, and ``why`` goes on to say why
             self._state.put(Table.DECISION, str(workload.id), explained)
         return self._nothing_fits(workload, placed.decision, kept)
 

@@ -184,6 +184,10 @@ RECORD_TYPES: Mapping[Table, type] = {
 }
 
 
+READ_ONE_BY_ONE = frozenset({Table.DECISION})
+"""Tables that no start loads: their records are most of what is stored, and each is asked for seldom, if ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class Put:
     table: Table
@@ -208,10 +212,11 @@ class Store(Protocol):
     """Durable records. One commit is one transaction; when it returns, the changes survive kill -9 and power loss."""
 
     async def load(self) -> Mapping[Table, Mapping[str, Record]]:
-        """Everything, once, at the start; StoreFailed if the file is corrupt or of a newer schema.
+        """All but ``READ_ONE_BY_ONE``, once, at the start; StoreFailed if it is corrupt or of a newer schema."""
+        ...
 
-        A table may be a ``PackedTable``, of keys in their order; its records are made when they are asked for.
-        """
+    async def read(self, table: Table, key: str) -> Record | None:
+        """One durable record, None if there is none; StoreFailed if it is not what was written."""
         ...
 
     async def commit(self, changes: Sequence[Change]) -> None:
@@ -223,7 +228,10 @@ class Store(Protocol):
         ...
 
     async def keep(self) -> None:
-        """Never returns; StoreFailed as soon as the store is known to have failed, though nothing was committed."""
+        """Never returns; StoreFailed as soon as the store is known to have failed, though nothing was committed.
+
+        It begins with looking through what ``load`` has left out, so that damage is found though nobody asks for it.
+        """
         ...
 
     async def close(self) -> None: ...

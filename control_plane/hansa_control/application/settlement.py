@@ -66,6 +66,8 @@ class Settlement:
         down are written down as if asked for now."""
         for workload in list(self._state.workloads.values()):
             for placement in workload.placements:
+                if placement.zone.operator not in self._sources:
+                    continue  # an own zone, in whose book it is
                 known = asked_key(placement.zone.operator, placement.claim) in self._state.asked
                 if not known and placement.state is not PlacementState.HELD:
                     spec = replace(workload.spec, replicas=placement.replicas)

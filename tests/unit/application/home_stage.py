@@ -249,7 +249,7 @@ class Stage:
 
     @property
     def decision(self) -> Decision:
-        return self.plane.state.decisions[KEY].decision
+        return self.plane.state.recent_decisions[KEY].decision
 
     def condition(self, kind: str) -> Condition:
         return next(one for one in self.workload.conditions if one.type == kind)

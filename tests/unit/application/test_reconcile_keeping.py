@@ -168,7 +168,7 @@ async def test_a_zone_that_is_left_alone_is_counted_and_says_why() -> None:
     stage = await placed_stage()
     await stage.tell(ClaimState.FAILED, "exit code 1")
     await stage.look()
-    decision = stage.plane.state.decisions[str(stage.workload.id)].decision
+    decision = stage.plane.state.recent_decisions[str(stage.workload.id)].decision
     assert [(str(r.zone), r.reason) for r in decision.rejections] == [(ZONE, Reason.INSTANCE_FAILED)]
     assert decision.zones_evaluated == 1
     assert "60 s left" in decision.rejections[0].result.measured

@@ -140,7 +140,7 @@ async def test_a_refused_hold_tries_the_next_choice() -> None:
     side = await home()
     side.owner.refusing = {NEAR.zone}
     assert places(await side.look()) == [(FAR, PlacementState.STARTING)]
-    kept = side.plane.state.decisions[KEY].decision
+    kept = side.plane.state.recent_decisions[KEY].decision
     assert (NEAR, Reason.CPU_EXHAUSTED) in [(r.zone, r.reason) for r in kept.rejections]
     assert side.owner.released == []
 
