@@ -96,8 +96,10 @@ class PartnerIngest:
         """How the agreement stands under which a partner uses zones of this operator."""
         return self._owner.agreements.standing(home)
 
-    def offers(self, home: str) -> Mapping[str, OfferBody]:
-        """What this operator shows to a partner, as was agreed: zones, the network, and the partner's own claims."""
+    def offers(self, home: str) -> Mapping[str, OfferBody] | None:
+        """What this operator shows to a partner, as was agreed: zones, the network, and the partner's own claims. None
+        while that is worked out; ``offers_signal`` tells when it is.
+        """
         return self._shown_to(home).current()
 
     def offers_changed(self, home: str, version: int) -> tuple[int, list[str] | None]:
