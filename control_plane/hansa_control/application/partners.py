@@ -71,6 +71,7 @@ class PartnerIngest:
         self._check_skew(wall_clock_ms)
         if held is None or (is_over and agreements.wants_proposal(home)):
             proposed = machine.propose(home, self._settings.operator, self._ids.new_id(), self._settings.offer_ttl_ms)
+            proposed = replace(proposed, prices=held.prices if held else ())
             held = machine.advance(proposed, FederationEvent.ACCEPT)
         held = agreements.follow(held)
         await self._state.commit()
@@ -126,7 +127,11 @@ class PartnerIngest:
         """An owner answered our proposal. If the agreement is over, so is what the owner has offered us."""
         key = federation_key(self._settings.operator, federation.owner)
         is_over = _is_over(federation.standing)
-        accepted = replace(federation, state=FederationState.TERMINATED if is_over else FederationState.ACTIVE)
+        state, former = (
+            FederationState.TERMINATED if is_over else FederationState.ACTIVE,
+            self._state.federations.get(key),
+        )
+        accepted = replace(federation, state=state, prices=former.prices if former else ())
         self._last_heard_ms[federation.owner] = self._clock.monotonic_ms()
         if self._state.federations.get(key) != accepted:
             self._state.put(Table.FEDERATION, key, accepted)

@@ -9,7 +9,7 @@ long as anything is open; a claim of which nobody says anything any more is foun
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from hansa_control.application.metering import TOLD
@@ -18,6 +18,9 @@ from hansa_control.application.settings import Settings
 from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
 from hansa_control.application.usage_ports import Enter, LineQuery, Strike, UsageCall, UsagePage, UsageSource
+from hansa_control.application.world import federation_key
+from hansa_control.domain.agreement import PriceVersion
+from hansa_control.domain.charges import learnt
 from hansa_control.domain.model import PlacementState, Reason, Workload, WorkloadSpec, ZoneId
 from hansa_control.domain.two_books import Asked, objection, taken_over
 from hansa_control.domain.usage import UsageLine
@@ -120,7 +123,10 @@ class Settlement:
             unmetered = self._sweep(owner)
             after = self._state.count(_known(owner))
             while True:
-                page = await source.usage(UsageCall(owner, after, after, PAGE_LINES))
+                known = self.prices(owner, self._operator)
+                priced_ms = known[-1].since_ms if known else 0
+                page = await source.usage(UsageCall(owner, after, after, PAGE_LINES, prices_after_ms=priced_ms))
+                self._take_prices(owner, page.prices)
                 if page.last_sequence < after:
                     # The owner was set back to an older copy of its records: everything is heard again.
                     after = 0
@@ -156,6 +162,17 @@ class Settlement:
         self._state.put(Table.ASKED, key, taken_over(asked, line))
         dated = replace(line, asked_at_ms=asked.asked_at_ms, given_back_at_ms=asked.given_back_at_ms)
         self._state.write(Enter(dated))
+
+    def prices(self, owner: str, home: str) -> tuple[PriceVersion, ...]:
+        """The prices between an owner and a home operator as this operator has them, oldest first."""
+        held = self._state.federations.get(federation_key(home, owner))
+        return held.prices if held else ()
+
+    def _take_prices(self, owner: str, told: Sequence[PriceVersion]) -> None:
+        key = federation_key(self._operator, owner)
+        held = self._state.federations.get(key)
+        if held is not None and (prices := learnt(held.prices, told)) != held.prices:
+            self._state.put(Table.FEDERATION, key, replace(held, prices=prices))
 
     def _open(self, owner: str) -> dict[str, Asked]:
         """What was asked of the owner and is not settled."""
@@ -215,7 +232,10 @@ class Settlement:
         query = LineQuery(*sides, after=call.after, limit=limit + 1, period=call.period)
         lines = await self._state.lines(query)
         plain = tuple(replace(line, asked_at_ms=0, given_back_at_ms=0) for line in lines[:limit])
-        return UsagePage(plain, len(lines) > limit, last_sequence)
+        after_ms = call.prices_after_ms
+        prices = () if after_ms is None else self.prices(*sides)
+        prices = tuple(one for one in prices if one.since_ms > (after_ms or 0))
+        return UsagePage(plain, len(lines) > limit, last_sequence, prices)
 
     def _note_kept(self, home: str, kept: int) -> None:
         if kept > self._state.count(_kept(home)):
