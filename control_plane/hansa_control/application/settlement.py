@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from hansa_control.application.metering import TOLD
+from hansa_control.application.open_claims import OpenClaims, asked_key
 from hansa_control.application.ports import Clock, Counter, OwnerUnreachable, RefusalError, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.signals import Signal
@@ -39,6 +40,7 @@ class Settlement:
         self._clock = clock
         self._sources = sources
         self._signals = {owner: Signal() for owner in sorted(sources)}
+        self._open = OpenClaims(state)
         self._turns = {owner: asyncio.Lock() for owner in sorted(sources)}
         self._due_ms: dict[str, int] = {}
         self._next_strike_ms = 0
@@ -61,12 +63,13 @@ class Settlement:
             memory_mib=spec.memory_mib * spec.replicas,
             asked_at_ms=self._clock.wall_ms(),
         )
-        self._state.put(Table.ASKED, asked_key(zone.operator, claim), asked)
+        self._open.put(asked)
         self.wake(zone.operator)
 
     def recover(self) -> None:
         """After loading: every partner is asked what it has told meanwhile. Placements of a release that wrote nothing
         down are written down as if asked for now."""
+        self._open.recover()
         for workload in list(self._state.workloads.values()):
             for placement in workload.placements:
                 known = asked_key(placement.zone.operator, placement.claim) in self._state.asked
@@ -101,7 +104,7 @@ class Settlement:
             except (OwnerUnreachable, RefusalError):
                 self._due_ms[owner] = self._clock.monotonic_ms() + self._settings.usage_retry_ms
             else:
-                if self._open(owner):
+                if self._open.has_any(owner):
                     self._due_ms[owner] = self._clock.monotonic_ms() + self._settings.usage_interval_ms
 
     def tick(self) -> None:
@@ -112,6 +115,8 @@ class Settlement:
             self.wake(owner)
         if now_ms >= self._next_strike_ms:
             self._next_strike_ms = now_ms + self._settings.usage_strike_interval_ms
+            # Whatever was missed is found by this at the latest.
+            self._open.touch_all()
             self._strike()
 
     async def take_over(self, owner: str) -> None:
@@ -159,7 +164,7 @@ class Settlement:
         if asked is None or why:
             self.on_objection(line, why)
             return
-        self._state.put(Table.ASKED, key, taken_over(asked, line))
+        self._open.put(taken_over(asked, line))
         dated = replace(line, asked_at_ms=asked.asked_at_ms, given_back_at_ms=asked.given_back_at_ms)
         self._state.write(Enter(dated))
 
@@ -174,32 +179,28 @@ class Settlement:
         if held is not None and (prices := learnt(held.prices, told)) != held.prices:
             self._state.put(Table.FEDERATION, key, replace(held, prices=prices))
 
-    def _open(self, owner: str) -> dict[str, Asked]:
-        """What was asked of the owner and is not settled."""
-        return {key: asked for key, asked in self._state.asked.items() if asked.owner == owner}
-
     def _sweep(self, owner: str) -> tuple[str, ...]:
         """Finds what no placement names any more. Answers what of that the owner has not metered so far: if it tells
         nothing after this either, it never will, as it has answered, durably, that the claim is over or never was.
         """
-        for key, asked in self._open(owner).items():
+        for asked in self._open.take_touched(owner):
             workload = self._state.workloads.get(asked.workload)
             named = workload is not None and any(
                 (placement.claim, placement.zone.operator) == (asked.claim, owner) for placement in workload.placements
             )
             if not named and not asked.given_back_at_ms:
-                self._state.put(Table.ASKED, key, replace(asked, given_back_at_ms=self._clock.wall_ms()))
-        over = self._open(owner).items()
-        return tuple(key for key, asked in over if asked.given_back_at_ms and not asked.lines)
+                self._open.put(replace(asked, given_back_at_ms=self._clock.wall_ms()))
+        return self._open.unmetered(owner)
 
     def _forget(self, owner: str, unmetered: tuple[str, ...]) -> None:
-        for key, asked in self._open(owner).items():
-            if asked.is_settled:
-                last = replace(asked.lines[-1], asked_at_ms=asked.asked_at_ms, given_back_at_ms=asked.given_back_at_ms)
-                self._state.write(Enter(last))
-                self._state.delete(Table.ASKED, key)
-            elif key in unmetered and not asked.lines:
-                self._state.delete(Table.ASKED, key)
+        for key, asked in self._open.settled(owner):
+            last = replace(asked.lines[-1], asked_at_ms=asked.asked_at_ms, given_back_at_ms=asked.given_back_at_ms)
+            self._state.write(Enter(last))
+            self._open.delete(key)
+        still = set(self._open.unmetered(owner))
+        for key in unmetered:
+            if key in still:
+                self._open.delete(key)
 
     # --- telling ---
 
@@ -250,10 +251,6 @@ class Settlement:
         for partner in sorted(self._settings.partners):
             self._state.write(Strike(self._operator, partner, before_ms, self._state.count(_kept(partner))))
             self._state.write(Strike(partner, self._operator, before_ms, ANY_SEQUENCE))
-
-
-def asked_key(owner: str, claim: str) -> str:
-    return f"{owner}|{claim}"
 
 
 def _known(owner: str) -> str:

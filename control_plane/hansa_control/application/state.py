@@ -8,7 +8,7 @@ so whoever's commit returned may rely on everything that was put before it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import TypeVar, cast
 
 from hansa_control.application.packed_table import PackedTable
@@ -52,6 +52,11 @@ class State:
         self._waiting: list[asyncio.Future[None]] = []
         self.failure: StoreFailed | None = None
         self.failed = Signal()
+        self._watchers: dict[Table, Callable[[str], None]] = {}
+
+    def watch(self, table: Table, look: Callable[[str], None]) -> None:
+        """Has the keys of a table's records told as they are put or deleted; one watcher a table."""
+        self._watchers[table] = look
 
     async def load(self) -> None:
         for table, records in (await self._store.load()).items():
@@ -123,11 +128,15 @@ class State:
         self._tables[table][key] = record
         self._pending.append(Put(table, key, record))
         self._put_count += 1
+        if table in self._watchers:
+            self._watchers[table](key)
 
     def delete(self, table: Table, key: str) -> None:
         if self._tables[table].pop(key, None) is not None:
             self._pending.append(Delete(table, key))
             self._put_count += 1
+            if table in self._watchers:
+                self._watchers[table](key)
 
     def write(self, change: Enter | Strike) -> None:
         """Changes the book of usage, which is not held in memory, together with what is put before the next commit."""
