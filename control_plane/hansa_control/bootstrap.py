@@ -87,8 +87,15 @@ class Credentials:
         return b"\n".join(self.partner_ca_pems.values()) or self.ca_pem
 
 
-def _tell_defect(workload: str, defect: Exception) -> None:
-    log.error("defect", workload=workload, exc_info=defect)
+class _Defects:
+    """Defects that were met and contained: each is told with where it was met, and all are counted."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def tell(self, defect: Exception, **where: str) -> None:
+        self.count += 1
+        log.error("defect", **where, exc_info=defect)
 
 
 async def _wait(stop: asyncio.Event) -> None:
@@ -126,7 +133,10 @@ class ControlPlaneProcess:
             ),
         )
         self.application.agreements.on_event = tell_agreement
-        self.application.reconciler.on_defect = _tell_defect
+        self._defects = tell = _Defects()
+        self.application.reconciler.on_defect = lambda workload, defect: tell.tell(defect, workload=workload)
+        self.application.strays.on_defect = lambda owner, defect: tell.tell(defect, duty="strays", owner=owner)
+        self.application.agreements.on_defect = lambda defect: tell.tell(defect, duty="virtual links")
         self.application.settlement.on_objection = tell_objection
         self.application.strays.on_seen = tell_strays
         self.application.strays.on_given_back = tell_stray_given_back
@@ -203,6 +213,7 @@ class ControlPlaneProcess:
     def _counts(self) -> Mapping[str, int]:
         """Every number for metrics, named as ``adapters.metrics`` has them."""
         told = {**self.application.queries.counts(), "adverts": self.application.agents.advert_count}
+        told["defects"] = self._defects.count
         told.update(self.application.promises.counts())
         told.update(self._federation.counts())
         for link in self.links.values():

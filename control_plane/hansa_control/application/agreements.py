@@ -10,15 +10,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from hansa_control.application.ports import Clock, Table
+from hansa_control.application.ports import Clock, Table, Worker
 from hansa_control.application.settings import Settings
-from hansa_control.application.shown_network import NOTHING_AGREED, Drawn, ShownNetworks
+from hansa_control.application.shown_network import NOTHING_AGREED, NOTHING_DRAWN, Drawn, ShownNetworks
+from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
 from hansa_control.application.world import World, federation_key
 from hansa_control.domain import disclosure, federation
-from hansa_control.domain.agreement import ENDING, OPEN, Agreement, AgreementState, NetworkShown, Stance, Standing, Wish
+from hansa_control.domain.agreement import (
+    ENDING,
+    OPEN,
+    Agreement,
+    AgreementState,
+    NetworkShown,
+    PriceVersion,
+    Stance,
+    Standing,
+    Wish,
+)
 from hansa_control.domain.agreement_life import AgreementEvent, Seen, follow
 from hansa_control.domain.capabilities import Capability, lacking
+from hansa_control.domain.charges import noted
 from hansa_control.domain.federation import FederationEvent
 from hansa_control.domain.model import (
     Capacity,
@@ -57,17 +69,37 @@ class AgreementDesk:
     """Keeps the agreements of this operator as owner of zones, by home operator."""
 
     def __init__(
-        self, settings: Settings, records: tuple[State, World], source: AgreementSource | None, clock: Clock
+        self,
+        settings: Settings,
+        records: tuple[State, World],
+        source: AgreementSource | None,
+        workers: tuple[Clock, Worker | None],
     ) -> None:
         self._settings = settings
         self._state, self._world = records
         self._source = source or EverythingOffered(settings.partners)
-        self._clock = clock
-        self._shown_networks = ShownNetworks(settings.operator)
+        self._clock, self._worker = workers
+        self._shown_networks = ShownNetworks(settings.operator, is_searched_apart=self._worker is not None)
+        self._search_wanted = Signal()
         self._agreed_last: dict[str, Agreement] = {}
         self.on_event: Callable[[str, AgreementEvent, Standing], None] = lambda home, event, standing: None
         self.on_ended: Callable[[str], None] = lambda home: None
         self.on_changed: Callable[[], None] = lambda: None
+        self.on_defect: Callable[[Exception], None] = lambda defect: None
+
+    async def run(self) -> None:
+        """Has the worker search for paths as they are wanted, until cancelled; nothing to do where there is none."""
+        seen = 0
+        while self._worker is not None:
+            seen = await self._search_wanted.wait(seen)
+            if not self._shown_networks.wants_search:
+                continue
+            try:
+                await self._shown_networks.search(self._worker)
+            except Exception as defect:  # Whoever asks for the network again has it tried again.
+                self.on_defect(defect)
+            else:
+                self.on_changed()
 
     def stance(self, home: str) -> Stance | None:
         """What is agreed with a partner and wanted now; None if nothing is."""
@@ -114,8 +146,9 @@ class AgreementDesk:
         seen = Seen(self.stance(held.home), self._clock.wall_ms(), is_used=self._is_used(held))
         standing, events = follow(held.standing or Standing(), seen)
         is_over = standing.state is AgreementState.TERMINATED
-        if standing != held.standing:
-            held = replace(held, standing=standing)
+        prices = _prices(held, standing, seen)
+        if standing != held.standing or prices is not held.prices:
+            held = replace(held, standing=standing, prices=prices)
             held = federation.advance(held, FederationEvent.TERMINATE) if is_over else held
             self._state.put(Table.FEDERATION, federation_key(held.home, held.owner), held)
             for event in events:
@@ -200,23 +233,29 @@ class AgreementDesk:
             if seen is not None:
                 yield seen
 
-    def shown_network(self, home: str) -> Drawn:
-        """The network as a partner is shown it; the same, and of the same elements, until something in it changes."""
+    def shown_network(self, home: str) -> Drawn | None:
+        """The network as a partner is shown it; the same, and of the same elements, until something in it changes.
+
+        None while paths for it are searched: it is shown nothing new then, and ``on_changed`` tells when there is.
+        """
         agreement = self._shown_under(home)
         held: frozenset[str] = frozenset()
         if self.lacks(home):
-            return Drawn((), ())  # read as links they would hide what lies between their ends
+            return NOTHING_DRAWN  # read as links they would hide what lies between their ends
         if agreement.network is NetworkShown.ABSTRACT:
             held = frozenset(claim.zone for claim in self._world.claims_of(home).values())
         own = Drawn(self._world.own_nodes, self._world.own_links)
-        return self._shown_networks.of(home, agreement, own, self._world.own_zones(), held)
+        shown = self._shown_networks.of(home, agreement, own, self._world.own_zones(), held)
+        if shown is None:
+            self._search_wanted.notify()
+        return shown
 
     def told(self, home: str, rejections: tuple[Rejection, ...]) -> tuple[Rejection, ...]:
         """Refusals as a partner is told them: without names of what it is not shown of the network."""
         agreement = self._agreement(home)
         if agreement is None or agreement.network is NetworkShown.FULL:
             return rejections
-        shown = {one.name for part in self.shown_network(home) for one in part}
+        shown = {one.name for part in self.shown_network(home) or () for one in part}
         own = {one.name for part in (self._world.own_nodes, self._world.own_links) for one in part}
         return tuple(disclosure.without_names(one, frozenset(own - shown)) for one in rejections)
 
@@ -240,6 +279,17 @@ class AgreementDesk:
         for claim in self._world.claims_of(home).values():
             held.setdefault(claim.zone, []).append(claim.amount)
         return disclosure.Held(held)
+
+
+def _prices(held: Federation, standing: Standing, seen: Seen) -> tuple[PriceVersion, ...]:
+    """The prices of every version that was in force, with those of the one that is now."""
+    last = held.prices[-1] if held.prices else None
+    is_new = last is None or (last.version, last.digest) != (standing.version, standing.digest)
+    if seen.stance is None or not standing.digest or not is_new:
+        return held.prices
+    return noted(
+        held.prices, PriceVersion(standing.version, standing.digest, seen.now_ms, seen.stance.agreement.prices)
+    )
 
 
 def _evidence(home: str, standing: Standing) -> str:

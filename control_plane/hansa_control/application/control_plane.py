@@ -109,7 +109,7 @@ class ControlPlane:
         self.journal = Journal(self.state, self._clock, settings.events_kept_max)
         self.laws = LawDesk(surroundings.laws, self._clock)
         records = (self.state, self.world)
-        self.agreements = AgreementDesk(settings, records, surroundings.agreements, self._clock)
+        self.agreements = AgreementDesk(settings, records, surroundings.agreements, (self._clock, surroundings.worker))
         self.owner = OwnerService(settings, records, (self.laws, self.agreements), self._clock)
         self.owner.seals = surroundings.seals
         self.agents = AgentIngest(settings, self.state, self.world, self.owner, self._clock)
@@ -236,6 +236,7 @@ class ControlPlane:
             group.create_task(self.reconciler.run())
             group.create_task(self.settlement.run())
             group.create_task(self.strays.run())
+            group.create_task(self.agreements.run())
             group.create_task(self._pass_time())
             group.create_task(self._stop_on_store_failure())
             group.create_task(self._store.keep())

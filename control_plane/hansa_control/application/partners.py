@@ -73,6 +73,7 @@ class PartnerIngest:
         self._check_skew(wall_clock_ms)
         if held is None or (is_over and agreements.wants_proposal(home)):
             proposed = machine.propose(home, self._settings.operator, self._ids.new_id(), self._settings.offer_ttl_ms)
+            proposed = replace(proposed, prices=held.prices if held else ())
             held = machine.advance(proposed, FederationEvent.ACCEPT)
         if held.capabilities != capabilities:
             held = replace(held, capabilities=capabilities)
@@ -102,8 +103,10 @@ class PartnerIngest:
         """How the agreement stands under which a partner uses zones of this operator."""
         return self._owner.agreements.standing(home)
 
-    def offers(self, home: str) -> Mapping[str, OfferBody]:
-        """What this operator shows to a partner, as was agreed: zones, the network, and the partner's own claims."""
+    def offers(self, home: str) -> Mapping[str, OfferBody] | None:
+        """What this operator shows to a partner, as was agreed: zones, the network, and the partner's own claims. None
+        while that is worked out; ``offers_signal`` tells when it is.
+        """
         return self._shown_to(home).current()
 
     def offers_changed(self, home: str, version: int) -> tuple[int, list[str] | None]:
@@ -135,7 +138,11 @@ class PartnerIngest:
             raise RefusalError(Reason.CAPABILITY_MISSING, message, "capabilities")
         key = federation_key(self._settings.operator, federation.owner)
         is_over = _is_over(federation.standing)
-        accepted = replace(federation, state=FederationState.TERMINATED if is_over else FederationState.ACTIVE)
+        state, former = (
+            FederationState.TERMINATED if is_over else FederationState.ACTIVE,
+            self._state.federations.get(key),
+        )
+        accepted = replace(federation, state=state, prices=former.prices if former else ())
         self._last_heard_ms[federation.owner] = self._clock.monotonic_ms()
         if self._state.federations.get(key) != accepted:
             self._state.put(Table.FEDERATION, key, accepted)

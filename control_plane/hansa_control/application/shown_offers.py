@@ -27,9 +27,11 @@ class ShownOffers:
         self._changes = Changes()
         self._claims_seen = -1
 
-    def current(self) -> Mapping[str, OfferBody]:
-        """Everything as it is now; the same mapping each time."""
+    def current(self) -> Mapping[str, OfferBody] | None:
+        """Everything as it is now; the same mapping each time. None while it is not known what may be shown now."""
         network = self._agreements.shown_network(self._home)
+        if network is None:
+            return None
         if network is not self._network:
             self._network = network
             nodes, links = network

@@ -8,7 +8,7 @@ so whoever's commit returned may rely on everything that was put before it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import TypeVar, cast
 
 from hansa_control.application.ports import (
@@ -56,6 +56,11 @@ class State:
         self._waiting: list[asyncio.Future[None]] = []
         self.failure: StoreFailed | None = None
         self.failed = Signal()
+        self._watchers: dict[Table, Callable[[str], None]] = {}
+
+    def watch(self, table: Table, look: Callable[[str], None]) -> None:
+        """Has the keys of a table's records told as they are put or deleted; one watcher a table."""
+        self._watchers[table] = look
 
     async def load(self) -> None:
         for table, records in (await self._store.load()).items():
@@ -133,6 +138,8 @@ class State:
         held[key] = record
         self._pending.append(Put(table, key, record))
         self._put_count += 1
+        if table in self._watchers:
+            self._watchers[table](key)
 
     def hold(self, table: Table, key: str, record: Record) -> None:
         """Replaces a record in memory alone; a restart finds the one that was put last."""
@@ -142,6 +149,8 @@ class State:
         if self._tables[table].pop(key, None) is not None or table in READ_ONE_BY_ONE:
             self._pending.append(Delete(table, key))
             self._put_count += 1
+            if table in self._watchers:
+                self._watchers[table](key)
 
     def write(self, change: Enter | Strike) -> None:
         """Changes the book of usage, which is not held in memory, together with what is put before the next commit."""

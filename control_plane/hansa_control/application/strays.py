@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from hansa_control.application.ports import Clock, Owner, OwnerUnreachable, RefusalError
+from hansa_control.application.ports import Clock, Owner, OwnerUnreachable, RefusalError, StoreFailed
 from hansa_control.application.state import State
 from hansa_control.application.world import World
 from hansa_control.domain.model import ClaimState, ClaimStatus, Reason
@@ -46,6 +46,7 @@ class Strays:
         self._due_ms: dict[Stray, int] = {}
         self.on_seen: Callable[[str, int], None] = lambda owner, count: None
         self.on_given_back: Callable[[Stray], None] = lambda stray: None
+        self.on_defect: Callable[[str, Exception], None] = lambda owner, defect: None
 
     def recover(self) -> None:
         """After loading: whatever partners had told of."""
@@ -74,7 +75,12 @@ class Strays:
     async def _follow(self, owner: str) -> None:
         while True:
             await self._clock.sleep_ms(max(1, self._after_ms // 4))
-            await self.look(owner)
+            try:
+                await self.look(owner)
+            except StoreFailed:
+                raise
+            except Exception as defect:  # Told, and looked at again next time: other owners have nothing to do with it.
+                self.on_defect(owner, defect)
 
     async def look(self, owner: str) -> None:
         """Says how many claims have come to be unknown, and gives back those that have been for long enough."""
@@ -106,6 +112,11 @@ class Strays:
         try:
             await self._owners[stray.owner].release(stray.claim, Reason.WORKLOAD_DELETED)
         except (OwnerUnreachable, RefusalError):
+            return
+        except StoreFailed:
+            raise
+        except Exception as defect:  # Contained here, so that those behind it have their turn.
+            self.on_defect(stray.owner, defect)
             return
         self._due_ms.pop(stray, None)
         self.on_given_back(stray)

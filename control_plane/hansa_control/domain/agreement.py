@@ -89,6 +89,20 @@ class PriceList:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceVersion:
+    """The prices of one version of an agreement, and from when on that version has held, on the owner's wall clock."""
+
+    version: int
+    digest: str
+    since_ms: int
+    prices: PriceList | None = None
+
+
+PRICE_VERSIONS_MAX = 256
+"""How many versions of its prices a federation keeps: two amendments a day for four months."""
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """When the agreement holds, and how long a partner has to leave once it ends."""
 

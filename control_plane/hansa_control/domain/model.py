@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from hansa_control.domain.agreement import PriceVersion as PriceVersion
 from hansa_control.domain.agreement import Standing as Standing
 from hansa_control.domain.policy import (
     ALL_DATA as ALL_DATA,
@@ -534,7 +535,8 @@ class FederationState(StrEnum):
 class Federation:
     """A directed federation seen from one side: home uses zones of owner under context_id.
 
-    standing is the owner's agreement with home, as the owner keeps it or as home was told; None is unknown.
+    standing is the owner's agreement with home, as the owner keeps it or as home was told; None is unknown. prices are
+    those of its versions, oldest first; they outlive the federation, as what was used is paid for after its end.
     capabilities are what the other side said last that it can do.
     """
 
@@ -546,3 +548,4 @@ class Federation:
     endpoint_ca_pem: bytes = b""
     standing: Standing | None = None
     capabilities: tuple[str, ...] = ()
+    prices: tuple[PriceVersion, ...] = ()
