@@ -25,9 +25,10 @@ from hansa_control.adapters.codec_delta import (
 )
 from hansa_control.adapters.codec_grant import LEASE_MS_MAX, grant_in, grant_out
 from hansa_control.adapters.codec_network import link_in, link_out, node_in, node_out
+from hansa_control.adapters.codec_origin import chain_in, chain_out
 from hansa_control.adapters.codec_workload import spec_in, spec_out
 from hansa_control.adapters.codec_zone import zone_in, zone_out
-from hansa_control.application.ports import HoldRequest, OfferBody, RefusalError, Refused, StoredOffer
+from hansa_control.application.ports import HoldRequest, OfferBody, RefusalError, Refused, ShownBody, StoredOffer
 from hansa_control.domain.model import (
     ClaimState,
     ClaimStatus,
@@ -40,6 +41,7 @@ from hansa_control.domain.model import (
     Reason,
     Zone,
 )
+from hansa_control.domain.origin import Chained
 
 ENDPOINT_COUNT_MAX = 1000
 CLIENT_COUNT_MAX = 100
@@ -108,7 +110,8 @@ def offers_response_in(
 
 def _offer_delta_in(wire: federation_pb2.OfferDelta, owner: str) -> ResourceDelta[StoredOffer]:
     def read(offer: federation_pb2.Offer, path: str) -> StoredOffer:
-        return StoredOffer(owner, offer.name, fields.token_in(offer.etag, "etag"), _offer_body_in(offer, owner))
+        chain = chain_in(offer.chain, "chain")
+        return StoredOffer(owner, offer.name, fields.token_in(offer.etag, "etag"), _offer_body_in(offer, owner), chain)
 
     updated, refusals = updated_in(wire.updated, "delta.updated", read, lambda offer: offer.name)
     removed = removed_in(wire.removed_names, "delta.removed_names")
@@ -135,8 +138,13 @@ def _offered_zone_in(wire: federation_pb2.Offer, owner: str) -> Zone:
     return zone
 
 
-def offer_out(name: str, body: OfferBody) -> federation_pb2.Offer:
-    """An offer with the digest of its content as etag."""
+def offer_out(name: str, body: ShownBody) -> federation_pb2.Offer:
+    """An offer with the digest of its content as etag; that of a chain of origin is of it, too."""
+    if isinstance(body, Chained):
+        offer = offer_out(name, body.body)
+        offer.chain.extend(chain_out(body.chain))
+        offer.etag = etag_of(offer)
+        return offer
     if isinstance(body, Zone):
         zone = zone_out(body)
         return federation_pb2.Offer(name=name, etag=etag_of(zone), zone=zone)

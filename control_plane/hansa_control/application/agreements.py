@@ -192,6 +192,13 @@ class AgreementDesk:
             if seen is not None:
                 yield seen
 
+    def bounded(self, home: str, zone: Zone) -> Zone:
+        """Another operator's zone as it is offered on to a partner: at the agreed price and room."""
+        agreement = self._agreement(home)
+        if agreement is None:
+            return zone
+        return disclosure.passed_on(agreement, zone, self._held(home), self._clock.wall_ms())
+
     def shown_network(self, home: str) -> Drawn:
         """The network as a partner is shown it; the same, and of the same elements, until something in it changes."""
         agreement = self._shown_under(home)

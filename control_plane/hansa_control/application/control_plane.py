@@ -111,7 +111,7 @@ class ControlPlane:
         records = (self.state, self.world)
         self.agreements = AgreementDesk(settings, records, surroundings.agreements, self._clock)
         self.owner = OwnerService(settings, records, (self.laws, self.agreements), self._clock)
-        self.owner.seals = surroundings.seals
+        self.owner.seals = self.owner.origins.seals = surroundings.seals
         self.agents = AgentIngest(settings, self.state, self.world, self.owner, self._clock)
         sources = (self._clock, self._ids)
         self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)

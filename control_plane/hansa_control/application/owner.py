@@ -13,6 +13,7 @@ from hansa_control.application.agreements import AgreementDesk
 from hansa_control.application.cut_off import CutOff
 from hansa_control.application.lawbook import LawDesk
 from hansa_control.application.metering import Meter
+from hansa_control.application.origins import OriginDesk
 from hansa_control.application.ports import Clock, HoldRequest, RefusalError, Refused, Seals
 from hansa_control.application.settings import Settings
 from hansa_control.application.signals import Signal
@@ -63,6 +64,7 @@ class OwnerService:
         self._open_holds: set[str] = set()
         self._ordered_from: dict[str, int] = {}
         self._orders_of: dict[str, tuple[Claim, tuple[DesiredInstance, ...]]] = {}
+        self.origins = OriginDesk(settings, records, self.agreements, clock)
         self.agreements.on_changed = self.changed.notify
         self.agreements.on_ended = self.release_all
         self._cut_off = CutOff(settings.operator, clock)

@@ -28,6 +28,7 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     Zone,
 )
+from hansa_control.domain.origin import Chain, Chained
 from hansa_control.domain.reputation import Reputation
 from hansa_control.domain.seals import Seal, Signed
 from hansa_control.domain.two_books import Asked
@@ -36,6 +37,7 @@ from hansa_control.domain.usage import UsageLine
 
 AdvertBody = Inventory | Fact | ProbeResult | InstanceStatus
 OfferBody = Zone | NetworkNode | NetworkLink | ClaimStatus
+ShownBody = OfferBody | Chained
 
 
 class Clock(Protocol):
@@ -108,12 +110,13 @@ class StoredAdvert:
 
 @dataclass(frozen=True, slots=True)
 class StoredOffer:
-    """What a partner last said under this name. Key: "operator|name"."""
+    """What a partner last said under this name, with its chain of origin where it has one. Key: "operator|name"."""
 
     operator: str
     name: str
     etag: str
     body: OfferBody
+    chain: Chain = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,6 +324,10 @@ class World:
             )
         return self._partner_zones
 
+    def partner_zone(self, zone: ZoneId) -> Zone:
+        """One of those; KeyError if there is none of this name."""
+        return self._seen_from_home(zone.operator, self.offered.zone(zone))
+
     def _seen_from_home(self, operator: str, zone: Zone) -> Zone:
         federation = self._state.federations.get(federation_key(self.settings.operator, operator))
         is_heard = federation is not None and federation.state is FederationState.ACTIVE

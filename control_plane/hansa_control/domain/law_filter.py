@@ -24,7 +24,7 @@ from hansa_control.domain.predicates import (
     evaluate,
     values_of,
 )
-from hansa_control.domain.residency import check_law, check_sources
+from hansa_control.domain.residency import check_handlers, check_law, check_sources
 
 
 class Law:
@@ -34,6 +34,9 @@ class Law:
         self._question = question
         self._policy = question.spec.residency
         sources = check_sources(self._policy, question.spec.data_sources)
+        if question.spec.on_behalf is not None:
+            # Whoever asks for others is in everything that it asks for, whatever the zone.
+            sources += check_handlers(self._policy, question.spec.on_behalf.handlers, question.now_ms)
         self._sources = tuple((found.reason, found.result) for found in sources)
         self.failing: Mask = self._by_facts()
         if any(reason is not None for reason, _ in self._sources):
@@ -46,8 +49,19 @@ class Law:
             known = refused_zones(self._question)
             for predicate in self._policy.predicates:
                 known = known | ~holds(self._question, predicate)
+            known = known | self._by_handlers()
             kept.keep(self._policy, known)
         return known
+
+    def _by_handlers(self) -> Mask:
+        """By zone, whether an operator that passes it on may not have it in its hands; few zones are passed on."""
+        zones, now_ms = self._question.columns.standing.zones, self._question.now_ms
+        refused = np.zeros(len(zones), dtype=np.bool_)
+        for row, zone in enumerate(zones):
+            if zone.origin is not None:
+                found = check_handlers(self._policy, zone.handlers, now_ms)
+                refused[row] = any(one.reason is not None for one in found)
+        return refused
 
     def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
         """Every reason for which the law refuses the zones of these rows."""
@@ -79,7 +93,9 @@ class Law:
 
 
 class _Judgement(NamedTuple):
-    """What the law says of a zone, for the very facts and the span of time (half open, ms) in which that stays so."""
+    """What the law says of a zone, for the very facts and the span of time (half open, ms) in which that stays so.
+    facts are those of the zone and of whoever passes it on.
+    """
 
     facts: tuple[Fact, ...]
     zone: Zone
@@ -94,7 +110,8 @@ class _Judgement(NamedTuple):
             return False
         if self.zone is zone:
             return True
-        alike = self.facts is zone.facts or self.facts == zone.facts
+        facts = zone.all_facts
+        alike = (self.facts is facts or self.facts == facts) and self.zone.origin == zone.origin
         return alike and self.attributes == attributes_of(zone)
 
 
@@ -133,12 +150,13 @@ def _values(question: Question) -> list[Values]:
 
 def _judge(policy: ResidencyPolicy, zone: Zone, now_ms: int) -> _Judgement:
     attributes = attributes_of(zone)
-    findings = check_law(policy, attributes, zone.facts, now_ms)
+    facts = zone.all_facts
+    findings = check_law(policy, attributes, zone.facts, now_ms) + check_handlers(policy, zone.handlers, now_ms)
     return _Judgement(
-        zone.facts,
+        facts,
         zone,
         attributes,
-        *steady_between(zone.facts, now_ms),
+        *steady_between(facts, now_ms),
         tuple(Rejection(zone.id, found.reason, found.result) for found in findings if found.reason),
         tuple(found.result for found in findings if found.reason is None),
     )

@@ -72,6 +72,9 @@ from hansa_control.domain.spec import (
     Objective as Objective,
 )
 from hansa_control.domain.spec import (
+    OnBehalf as OnBehalf,
+)
+from hansa_control.domain.spec import (
     OnPartition as OnPartition,
 )
 from hansa_control.domain.spec import (
@@ -129,6 +132,9 @@ from hansa_control.domain.zones import (
     FactKind as FactKind,
 )
 from hansa_control.domain.zones import (
+    Handler as Handler,
+)
+from hansa_control.domain.zones import (
     Intake as Intake,
 )
 from hansa_control.domain.zones import (
@@ -148,6 +154,9 @@ from hansa_control.domain.zones import (
 )
 from hansa_control.domain.zones import (
     NetworkNode as NetworkNode,
+)
+from hansa_control.domain.zones import (
+    Origin as Origin,
 )
 from hansa_control.domain.zones import (
     ProbeResult as ProbeResult,
