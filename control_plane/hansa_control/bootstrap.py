@@ -80,14 +80,13 @@ class Credentials:
             for partner in config.partners
         )
 
+        others = (*config.partners, *config.known_operators)
+        self.authority_pems = {other.operator: other.ca.read_bytes() for other in others}
         # Whoever is merely known is believed what he signed, and may not call.
-        self.seals = CertificateSeals(
-            self.certificate,
-            PeerVerifier(
-                TrustedDomain(other.operator, other.trust_domain, other.ca.read_bytes())
-                for other in (*config.partners, *config.known_operators)
-            ),
+        signers = PeerVerifier(
+            TrustedDomain(other.operator, other.trust_domain, self.authority_pems[other.operator]) for other in others
         )
+        self.seals = CertificateSeals(self.certificate, signers)
 
     @property
     def partner_bundle_pem(self) -> bytes:
@@ -264,6 +263,7 @@ def settings_of(config: Config, credentials: Credentials) -> Settings:
         client_ca_pem=credentials.ca_pem,
         partners=frozenset(partner.operator for partner in config.partners),
         known_operators=frozenset(known.operator for known in config.known_operators),
+        authority_pems=tuple(sorted(credentials.authority_pems.items())),
         legal_facts=legal_facts_of(config.legal_facts),
         heartbeat_interval_ms=timings.heartbeat_interval_ms,
         quiet_after_ms=timings.quiet_after_ms,

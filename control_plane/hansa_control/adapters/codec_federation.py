@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hansa.delta import Delta, etag_of
 from hansa.v1 import agent_service_pb2 as agent_pb2
@@ -25,7 +25,7 @@ from hansa_control.adapters.codec_delta import (
 )
 from hansa_control.adapters.codec_grant import LEASE_MS_MAX, grant_in, grant_out
 from hansa_control.adapters.codec_network import link_in, link_out, node_in, node_out
-from hansa_control.adapters.codec_origin import chain_in, chain_out
+from hansa_control.adapters.codec_origin import chain_in, chain_out, on_behalf_in, on_behalf_out
 from hansa_control.adapters.codec_workload import spec_in, spec_out
 from hansa_control.adapters.codec_zone import zone_in, zone_out
 from hansa_control.application.ports import HoldRequest, OfferBody, RefusalError, Refused, ShownBody, StoredOffer
@@ -39,6 +39,7 @@ from hansa_control.domain.model import (
     NetworkLink,
     NetworkNode,
     Reason,
+    WorkloadSpec,
     Zone,
 )
 from hansa_control.domain.origin import Chained
@@ -265,10 +266,16 @@ def hold_request_in(wire: federation_pb2.HoldRequest) -> HoldCall:
     request = HoldRequest(
         claim=fields.identity_in(wire.claim, "claim"),
         zone=fields.name_in(wire.zone, "zone"),
-        spec=spec_in(wire.requirements, "requirements"),
+        spec=_asked_in(wire),
         lease_ms=fields.range_in(wire.lease_ms, (1, LEASE_MS_MAX), "lease_ms"),
     )
     return HoldCall(fields.token_in(wire.context_id, "context_id"), request)
+
+
+def _asked_in(wire: federation_pb2.HoldRequest) -> WorkloadSpec:
+    """What is asked for, and for whom; what nobody else is behind stays the same object."""
+    spec, behalf = spec_in(wire.requirements, "requirements"), on_behalf_in(wire, "on_behalf")
+    return spec if behalf is None else replace(spec, on_behalf=behalf)
 
 
 def hold_request_out(call: HoldCall) -> federation_pb2.HoldRequest:
@@ -278,6 +285,7 @@ def hold_request_out(call: HoldCall) -> federation_pb2.HoldRequest:
         zone=call.request.zone,
         requirements=spec_out(call.request.spec),
         lease_ms=call.request.lease_ms,
+        on_behalf=on_behalf_out(call.request.spec.on_behalf),
     )
 
 

@@ -124,8 +124,9 @@ class AgreementDesk:
 
     # --- what a partner may take ---
 
-    def refusal(self, home: str, zone: str) -> Rejection | None:
+    def refusal(self, home: str, zone: str, *, is_passed_on: bool = False) -> Rejection | None:
         """Why a partner may have nothing new in a zone, whatever is free; None if it may. This operator itself may.
+        Of one that is passed on, that the agreement names it is known already.
 
         Whether there is a federation at all is not asked here: without its context no call comes as far as this.
         """
@@ -138,7 +139,7 @@ class AgreementDesk:
             words = standing.state.value.lower().replace("_", " ")
             reason = STATE_REASON[disclosure.state_under(standing, ZoneState.AVAILABLE)]
             return self._refusal(zone, reason, words, _evidence(home, standing))
-        if not stance.agreement.offers(zone):
+        if not is_passed_on and not stance.agreement.offers(zone):
             result = ConstraintResult(
                 AGREEMENT, "not offered", f"one of {', '.join(stance.agreement.zones)}", _evidence(home, standing)
             )

@@ -34,6 +34,9 @@ class OfferBook:
         """Those that offer a zone, of all partners."""
         return self._zones.values()
 
+    def has_zone(self, zone: ZoneId) -> bool:
+        return offer_key(zone.operator, f"zones/{zone.zone}") in self._zones
+
     def zone(self, zone: ZoneId) -> Zone:
         """A zone as it is offered; KeyError if none of this name is."""
         body = self._zones[offer_key(zone.operator, f"zones/{zone.zone}")].body

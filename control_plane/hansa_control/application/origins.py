@@ -27,15 +27,20 @@ from hansa_control.application.world import World
 from hansa_control.domain.agreement import Agreement, AgreementState, names
 from hansa_control.domain.model import (
     ClaimStatus,
+    ConstraintResult,
     Handler,
     Intake,
+    OnBehalf,
     Origin,
+    Reason,
+    Rejection,
     Upkeep,
     Zone,
     ZoneId,
     ZoneState,
 )
 from hansa_control.domain.origin import (
+    OPERATORS_MAX,
     Chain,
     Chained,
     LinkTerms,
@@ -112,6 +117,7 @@ class OriginDesk:
                 chain = (*stored.chain, self._link(self.seals, home, name, zone, stored.chain))
                 found[name] = Chained(zone, chain)
                 paths |= {(stored.operator, operator) for operator in operators_of(stored.chain)}
+        paths |= self._networks_for(agreement)
         for partner, owner in sorted(paths):
             for name, stored in sorted(self._world.offered.of(partner).items()):
                 body, chain = stored.body, stored.chain
@@ -120,6 +126,20 @@ class OriginDesk:
                     link = self._link(self.seals, home, name, body, chain)  # type: ignore[arg-type]
                     found[name] = Chained(body, (*chain, link))  # type: ignore[arg-type]
         return found
+
+    def _networks_for(self, agreement: Agreement) -> set[tuple[str, str]]:
+        """Whose network is passed on whether any zone is or not, with the partner that shows it: home operators' users
+        are there, and the owner of a zone must know the way to them.
+        """
+        wanted = [pattern.partition("/")[0] for pattern in agreement.passes_on]
+        partners = sorted(self._settings.partners)
+        shown = {
+            (partner, owned_by(stored.chain))
+            for partner in partners
+            for stored in self._world.offered.of(partner).values()
+            if stored.chain
+        }
+        return {(partner, owner) for partner, owner in shown if names(wanted, owner)}
 
     def zone_for(self, home: str, alias: str) -> tuple[StoredOffer, Zone] | None:
         """The partner's offer that is behind a zone that this operator offers on to a partner, and the zone as it does;
@@ -209,6 +229,27 @@ class OriginDesk:
             signed_at_ms=now_ms,
             valid_until_ms=min(ends),
         )
+
+    def refusal(self, home: str, zone: str, said: OnBehalf | None) -> Rejection | None:
+        """Why a partner may not have a zone on behalf of others; None if it may, or asks for itself."""
+        if said is None:
+            return None
+        agreement, own = self._agreement(home), self._settings.operator
+        others = (said.home, *(handler.operator for handler in said.handlers[1:]))
+        chain = (own, *(handler.operator for handler in said.handlers), said.home)
+        why = ""
+        if not said.handlers or said.handlers[0].operator != home:
+            why = f"{home} asks, and is not the first handler"
+        elif len(set(chain)) < len(chain):
+            why = f"somebody is there twice: {', '.join(chain)}"
+        elif len(chain) > OPERATORS_MAX + 1:
+            why = f"{len(chain) - 1} operators before the home operator; at most {OPERATORS_MAX}"
+        elif denied := [one for one in others if agreement is None or not agreement.reoffer.permits(zone, one)]:
+            why = f"{denied[0]} is not permitted"
+        if not why:
+            return None
+        result = ConstraintResult("Origin", why, "permitted by the owner", f"agreement of {own} with {home}")
+        return Rejection(ZoneId(own, zone), Reason.ORIGIN_DENIED, result)
 
     # --- what partners offer ---
 

@@ -385,13 +385,17 @@ class ClaimStatus:
 
 @dataclass(frozen=True, slots=True)
 class HoldGrant:
-    """Capacity that its owner holds; seal is what the owner has signed of it, None where nothing crosses a border."""
+    """Capacity that its owner holds; seal is what the owner has signed of it, None where nothing crosses a border.
+
+    In a zone that the one who grants offers on, underlying is the grant that it has for this one itself.
+    """
 
     claim: str
     fencing_token: int
     lease_ms: int
     pool: str
     seal: Seal | None = None
+    underlying: HoldGrant | None = None
 
 
 # --- instances: agent and owner -------------------------------------------------------------------------------------

@@ -69,9 +69,16 @@ async def test_nothing_is_offered_on_that_its_owner_does_not_permit(reoffer: Reo
 
 
 async def test_nothing_is_offered_on_that_the_one_between_does_not_want_to() -> None:
-    three = await three_operators(passes_on=("waldnetz/hamburg-*",))
+    three = await three_operators(passes_on=("blueridge/*",))
     assert await three.spread() == {}
     assert [name for name in three.home.plane.world.offered.of(BETWEEN) if "berlin" in name] == []
+
+
+async def test_of_an_operator_whose_zones_are_not_wanted_the_network_is_passed_on_alone() -> None:
+    three = await three_operators(passes_on=("waldnetz/hamburg-*",))
+    assert await three.spread() == {}
+    held = three.home.plane.world.offered.of(BETWEEN)
+    assert "nodes/berlin" in held and NAME not in held
 
 
 async def test_an_owner_that_is_not_known_is_refused_by_name() -> None:

@@ -159,6 +159,7 @@ class Side:
             known_operators=frozenset(self.known) - partners,
             legal_facts=self.legal_facts,
             endpoint_ca_pem=self.name.encode(),
+            authority_pems=tuple((one, one.encode()) for one in sorted(partners | set(self.known))),
         )
         ways = {self.partner: self.way} if self.partner else {}
         self.plane = ControlPlane(
@@ -207,6 +208,32 @@ class Three:
         refused = await hand_over(self.owner, self.between)
         assert refused == {}, refused
         return await hand_over(self.between, self.home)
+
+    async def follow(self) -> None:
+        """The one between looks at what is behind its partners' claims, and what it sees is told home."""
+        await self.spread()
+        for key in list(self.between.plane.state.relays):
+            await self.between.plane.relays.look(key)
+        await self.spread()
+
+    async def serve(self) -> Workload:
+        """The app team's workload is placed, started and answers; home has seen it."""
+        await self.submit()
+        await self.look()
+        await self.run_orders()
+        await self.follow()
+        return await self.look()
+
+    async def settle(self) -> None:
+        """Whatever was given up is given back, stopped, and seen to be so by everybody."""
+        for _ in range(2):
+            await self.follow()
+            await self.run_orders()
+            await self.look_if_any()
+
+    async def look_if_any(self) -> None:
+        if str(YARD) in self.home.plane.state.workloads:
+            await self.home.plane.reconciler.look(str(YARD))
 
     async def run_orders(self, state: InstanceState = InstanceState.READY) -> None:
         """The owner's agent runs whatever it is ordered and nothing else, and says so."""
