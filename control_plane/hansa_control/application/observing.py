@@ -138,7 +138,10 @@ class Observer:
         rule, owner = workload.spec.on_partition, placement.zone.operator
         if rule.action is not OnPartition.REPLACE or owner == self._settings.operator:
             return None
-        silence_ms, bound_ms = self._world.unheard_ms(owner), rule.after_ms + self._settings.offer_ttl_ms
+        # Each operator through whose hands it goes waits for as long before it stops what is behind it.
+        origin = self._world.origin_of(placement.zone)
+        waits = 1 + (len(origin.handlers) if origin is not None else 0)
+        silence_ms, bound_ms = self._world.unheard_ms(owner), waits * rule.after_ms + self._settings.offer_ttl_ms
         if silence_ms <= bound_ms:
             self._wakes.look_in(str(workload.id), bound_ms - silence_ms + 1)
             return None

@@ -69,6 +69,25 @@ class Fault(NamedTuple):
     why: str
 
 
+class _MadeOf(NamedTuple):
+    """What a link is about: as long as it is of the very same, what it says need not be worked out again."""
+
+    body: Offered
+    before: Chain
+    onward: tuple[str, ...]
+    agreed_until_ms: int
+
+    def is_same(self, other: _MadeOf) -> bool:
+        return self.body is other.body and self[1:] == other[1:]
+
+
+class _Signed(NamedTuple):
+    """A link that was signed, and what it is of."""
+
+    made_of: _MadeOf
+    link: OriginLink
+
+
 class OriginDesk:
     """Signs what this operator lets go on, and checks what partners pass on. Without ``seals`` nothing is signed, and
     no chain is believed.
@@ -82,7 +101,7 @@ class OriginDesk:
         self._state, self._world = records
         self._agreements = agreements
         self._clock = clock
-        self._links: dict[tuple[str, str], OriginLink] = {}
+        self._links: dict[tuple[str, str], _Signed] = {}
         self._ends: dict[tuple[str, str], int] = {}
 
     def recover(self) -> None:
@@ -156,7 +175,7 @@ class OriginDesk:
     def is_due(self) -> bool:
         """Whether anything that was signed is to be signed anew by now; it is forgotten, and signed if it is shown."""
         now_ms = self._clock.wall_ms()
-        over = [key for key, link in self._links.items() if _half_ms(link) <= now_ms]
+        over = [key for key, signed in self._links.items() if _half_ms(signed.link) <= now_ms]
         for key in over:
             del self._links[key]
         return bool(over)
@@ -204,24 +223,28 @@ class OriginDesk:
         """This operator's link to a partner: the one that was signed before, as long as it says the same and half of
         its life is not over.
         """
-        now_ms, known = self._clock.wall_ms(), self._links.get((home, name))
-        terms = self._terms(home, name, body, before, now_ms)
-        if known is not None and _half_ms(known) > now_ms and _same(known.terms, terms):
-            return known
-        link = self._links[home, name] = OriginLink(terms, seals.sign(signed_bytes(terms)))
+        now_ms, agreement = self._clock.wall_ms(), self._agreement(home)
+        until_ms = agreement.terms.valid_until_ms if agreement else 0
+        made_of = _MadeOf(body, before, self._onward(home, name), until_ms)
+        known = self._links.get((home, name))
+        is_young = known is not None and _half_ms(known.link) > now_ms
+        if known is not None and is_young and known.made_of.is_same(made_of):
+            return known.link
+        terms = self._terms(home, name, made_of, now_ms)
+        is_said = known is not None and is_young and _same(known.link.terms, terms)
+        link = known.link if known is not None and is_said else OriginLink(terms, seals.sign(signed_bytes(terms)))
+        self._links[home, name] = _Signed(made_of, link)
         return link
 
-    def _terms(self, home: str, name: str, body: Offered, before: Chain, now_ms: int) -> LinkTerms:
-        agreement = self._agreement(home)
+    def _terms(self, home: str, name: str, made_of: _MadeOf, now_ms: int) -> LinkTerms:
+        body, before, onward, until_ms = made_of
         ends = [now_ms + self._settings.origin_life_ms]
-        if agreement is not None and agreement.terms.valid_until_ms:
-            ends.append(agreement.terms.valid_until_ms)
-        if before:
-            ends.append(ends_ms(before))
+        ends += [until_ms] if until_ms else []
+        ends += [ends_ms(before)] if before else []
         return LinkTerms(
             by=self._settings.operator,
             to=home,
-            onward=self._onward(home, name),
+            onward=onward,
             name=before[0].terms.name if before else name,
             content_digest=content_of(body),
             previous_digest=digest_of_link(before[-1].terms) if before else "",
@@ -347,5 +370,8 @@ def _half_ms(link: OriginLink) -> int:
 
 
 def _same(known: LinkTerms, terms: LinkTerms) -> bool:
-    """Whether a link says what is to be said; when it was signed, and until when, apart."""
-    return replace(known, signed_at_ms=0, valid_until_ms=0) == replace(terms, signed_at_ms=0, valid_until_ms=0)
+    """Whether a link says what is to be said, and no longer than it may; when it was signed apart."""
+    is_short = known.valid_until_ms <= terms.valid_until_ms
+    return is_short and replace(known, signed_at_ms=0, valid_until_ms=0) == replace(
+        terms, signed_at_ms=0, valid_until_ms=0
+    )

@@ -51,13 +51,17 @@ from hansa_control.domain.model import (
     Origin,
     Reason,
     Rejection,
+    WorkloadId,
     Zone,
     ZoneId,
 )
+from hansa_control.domain.origin import NAME_LENGTH_MAX
 from hansa_control.domain.reputation import Breach
 
 ANSWER_WITHIN_MS = 1_500
 """For how long the operator behind may take: less than whoever asks waits for the answer."""
+
+VIA = "via--"
 
 _GIVEN_UP = frozenset({ClaimState.RELEASING, ClaimState.RELEASED})
 _EVENT_OF: Mapping[ClaimState, ClaimEvent] = {
@@ -96,7 +100,15 @@ class Relays:
         self.on_defect: Callable[[str, Exception], None] = lambda key, defect: None
 
     def recover(self) -> None:
-        """After loading: every claim behind another gets a look."""
+        """After loading: every claim behind another gets a look. What was behind at an operator that is no partner any
+        more is given up: nobody can be asked there.
+        """
+        for key, relay in list(self._state.relays.items()):
+            if relay.owner not in self._owners:
+                self._state.delete(Table.RELAY, key)
+                claim = self._give_up(self._world.claim(relay.home, relay.claim), f"{relay.owner} is no partner")
+                if claim is not None:
+                    self._owner.put(ledger.advance(claim, ClaimEvent.STOPPED))
         self._of_claim = {(relay.home, relay.claim): key for key, relay in self._state.relays.items()}
         for key in self._state.relays:
             self._wakes.wake(key)
@@ -236,6 +248,7 @@ class Relays:
 
     async def _confirm_behind(self, relay: Relay, manifest: Manifest) -> None:
         at = ZoneId(relay.owner, relay.zone)
+        manifest = replace(manifest, workload=workload_behind(relay))
         self._settlement.asked_for(manifest.workload, relay.name, at, relay.spec)
         await self._state.commit()
         token = relay.grant.fencing_token if relay.grant else 0
@@ -375,6 +388,14 @@ class Relays:
 
     def _rejection(self, zone: str, reason: Reason, why: str) -> Rejection:
         return owner_rejection(ZoneId(self._settings.operator, zone), reason, why)
+
+
+def workload_behind(relay: Relay) -> str:
+    """What the operator behind, and this operator's own book, call the workload. Its name at home is nobody's business
+    there, and tenants of one name are not the same at two operators.
+    """
+    tenant = f"{VIA}{relay.home}"[:NAME_LENGTH_MAX].rstrip("-")
+    return str(WorkloadId(tenant, relay.name))
 
 
 def replace_zone(rejection: Rejection, zone: ZoneId) -> Rejection:
