@@ -7,6 +7,7 @@ evidence, for the zones that somebody asks about.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +21,12 @@ from hansa_control.domain.predicates import (
     Predicate,
     ZoneAttributes,
     attributes_of,
+    check_predicates,
     compile_predicate,
     evaluate,
     values_of,
 )
-from hansa_control.domain.residency import check_handlers, check_law, check_sources
+from hansa_control.domain.residency import LEGAL_KINDS, Finding, check_handlers, check_law, check_sources
 
 
 class Law:
@@ -127,23 +129,60 @@ def holds(question: Question, predicate: str) -> Mask:
         reads = compiled.reads if isinstance(compiled, Predicate) else ()
         outcomes: dict[tuple[object, ...], bool] = {}
         found = []
-        for values in _values(question):
-            read = tuple(tuple(v) if isinstance(v := values.get(name), list) else v for name in reads)
-            if read not in outcomes:
-                outcomes[read] = evaluate(predicate, values).reason is None
-            found.append(outcomes[read])
+        for views in _values(question):
+            is_true = True
+            for values in views:
+                read = tuple(tuple(v) if isinstance(v := values.get(name), list) else v for name in reads)
+                if read not in outcomes:
+                    outcomes[read] = evaluate(predicate, values).reason is None
+                is_true = is_true and outcomes[read]
+            found.append(is_true)
         known = np.array(found, dtype=np.bool_)
         kept.keep(("predicate", predicate), known)
     return known
 
 
-def _values(question: Question) -> list[Values]:
-    """What predicates may read of each zone."""
+class _View(NamedTuple):
+    """A zone as predicates read it for one operator of its chain."""
+
+    operator: str
+    attributes: ZoneAttributes
+    facts: tuple[Fact, ...]
+
+
+def _views(zone: Zone) -> tuple[_View, ...]:
+    """A zone as predicates read it; one that is passed on is read for every operator of its chain: as its owner's own,
+    and as each handler's, with what that one says of its legal control in the place of what the owner says of its.
+    """
+    attributes = attributes_of(zone)
+    if zone.origin is None:
+        return (_View(zone.id.operator, attributes, zone.facts),)
+    owned = zone.origin.zone
+    views = [_View(owned.operator, replace(attributes, operator=owned.operator, name=owned.zone), zone.facts)]
+    of_place = tuple(fact for fact in zone.facts if fact.kind not in LEGAL_KINDS)
+    for handler in zone.handlers:
+        as_its_own = replace(attributes, operator=handler.operator)
+        views.append(_View(handler.operator, as_its_own, of_place + handler.facts))
+    return tuple(views)
+
+
+def _check_predicates(policy: ResidencyPolicy, zone: Zone, now_ms: int) -> tuple[Finding, ...]:
+    """Every predicate for every operator of the chain of a zone that is passed on, each with the operator's name."""
+    found: list[Finding] = []
+    for view in _views(zone) if policy.predicates else ():
+        for one in check_predicates(policy.predicates, view.attributes, view.facts, now_ms):
+            measured = f"of {view.operator}: {one.result.measured}"
+            found.append(one._replace(result=one.result._replace(measured=measured)))
+    return tuple(found)
+
+
+def _values(question: Question) -> list[tuple[Values, ...]]:
+    """What predicates may read of each zone, once for each operator of its chain."""
     kept = facts_memo(question)
-    known: list[Values] | None = kept.get("values")
+    known: list[tuple[Values, ...]] | None = kept.get("values")
     if known is None:
         zones, now_ms = question.columns.standing.zones, question.now_ms
-        known = [values_of(attributes_of(zone), zone.facts, now_ms) for zone in zones]
+        known = [tuple(values_of(at.attributes, at.facts, now_ms) for at in _views(zone)) for zone in zones]
         kept.keep("values", known)
     return known
 
@@ -151,7 +190,11 @@ def _values(question: Question) -> list[Values]:
 def _judge(policy: ResidencyPolicy, zone: Zone, now_ms: int) -> _Judgement:
     attributes = attributes_of(zone)
     facts = zone.all_facts
-    findings = check_law(policy, attributes, zone.facts, now_ms) + check_handlers(policy, zone.handlers, now_ms)
+    if zone.origin is None:
+        findings = check_law(policy, attributes, zone.facts, now_ms)
+    else:
+        findings = check_law(replace(policy, predicates=()), attributes, zone.facts, now_ms)
+        findings += check_handlers(policy, zone.handlers, now_ms) + _check_predicates(policy, zone, now_ms)
     return _Judgement(
         facts,
         zone,

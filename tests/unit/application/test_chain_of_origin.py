@@ -257,6 +257,24 @@ async def test_the_owner_behind_the_chain_is_judged_as_ever() -> None:
     assert "which passes the zone on" not in found[Reason.LEGAL_CONTROL_DENIED]
 
 
+@pytest.mark.parametrize(
+    ("predicate", "is_lawful"),
+    [
+        ('zone.operator != "blueridge"', True),
+        ('zone.operator != "waldnetz"', False),
+        ('zone.operator != "skargard"', False),
+        ('zone.headquarters_country in ["DE", "SE"]', True),
+        ('zone.headquarters_country == "DE"', False),
+        ('zone.country == "DE"', True),
+    ],
+)
+async def test_a_predicate_must_be_true_of_every_operator_of_the_chain(predicate: str, is_lawful: bool) -> None:
+    found = await reasons(await three_operators(), ResidencyPolicy(predicates=(predicate,)))
+    assert found.keys() == (set() if is_lawful else {Reason.PREDICATE_FALSE})
+    if not is_lawful:
+        assert found[Reason.PREDICATE_FALSE].startswith(("of waldnetz: ", "of skargard: "))
+
+
 async def test_what_the_path_crosses_inside_the_owners_network_counts() -> None:
     found = await reasons(await three_operators(), ResidencyPolicy(transit=TransitRule(frozenset({"NO", "SE"}))))
     assert Reason.TRANSIT_DENIED in found
