@@ -224,6 +224,10 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "The agreement with the zone's owner does not offer this zone.",
             "Ask your operator to have the zone added to its agreement with the owner.",
         ),
+        "ORIGIN_DENIED": Explanation(
+            "The owner of a zone does not let the operator that offers it on hold it for this home operator.",
+            "Ask the operator that offers the zone on to have it permitted, or have an agreement with the owner.",
+        ),
         "PREEMPTED": Explanation(
             "A workload of a higher priority has taken its place.",
             "It is placed again as soon as there is room; disruption.preemptible: false prevents it.",

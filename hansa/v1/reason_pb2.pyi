@@ -126,6 +126,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The agreement with the zone's owner is ending: nothing new, and what runs there must leave in time."""
     REASON_AGREEMENT_UNKNOWN: _Reason.ValueType  # 57
     """It is not known how the agreement with the zone's owner stands."""
+    REASON_ORIGIN_DENIED: _Reason.ValueType  # 54
+    """The owner of a zone does not let the operator that offers it on hold it for this home operator."""
     REASON_ZONE_NOT_OFFERED: _Reason.ValueType  # 58
     """The agreement with the zone's owner does not offer this zone."""
     REASON_PREEMPTED: _Reason.ValueType  # 59
@@ -156,7 +158,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """A defect of hansa; the log has more under the request id."""
     REASON_GENERATION_CHANGED: _Reason.ValueType  # 72
     """The world has moved since the expected generation, and the answer would be another."""
-    REASON_CAPABILITY_MISSING: _Reason.ValueType  # 79
+    REASON_CAPABILITY_MISSING: _Reason.ValueType  # 73
     """The partner's release lacks something without which nothing of it may be used."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
@@ -266,6 +268,8 @@ REASON_AGREEMENT_ENDING: Reason.ValueType  # 56
 """The agreement with the zone's owner is ending: nothing new, and what runs there must leave in time."""
 REASON_AGREEMENT_UNKNOWN: Reason.ValueType  # 57
 """It is not known how the agreement with the zone's owner stands."""
+REASON_ORIGIN_DENIED: Reason.ValueType  # 54
+"""The owner of a zone does not let the operator that offers it on hold it for this home operator."""
 REASON_ZONE_NOT_OFFERED: Reason.ValueType  # 58
 """The agreement with the zone's owner does not offer this zone."""
 REASON_PREEMPTED: Reason.ValueType  # 59
@@ -296,6 +300,6 @@ REASON_INTERNAL: Reason.ValueType  # 71
 """A defect of hansa; the log has more under the request id."""
 REASON_GENERATION_CHANGED: Reason.ValueType  # 72
 """The world has moved since the expected generation, and the answer would be another."""
-REASON_CAPABILITY_MISSING: Reason.ValueType  # 79
+REASON_CAPABILITY_MISSING: Reason.ValueType  # 73
 """The partner's release lacks something without which nothing of it may be used."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -19,6 +19,7 @@ from hansa_control.application.ports import (
     Delete,
     Put,
     Record,
+    Relay,
     Store,
     StoredAdvert,
     StoredDecision,
@@ -45,6 +46,7 @@ from hansa_control.domain.model import (
     FactKind,
     Federation,
     FederationState,
+    HoldGrant,
     LatencyBudget,
     Reason,
     Rejection,
@@ -95,6 +97,7 @@ ONE_OF_EACH: dict[Table, Record] = {
     Table.ASKED: Asked("rheinkraft", "c-1", "köln-1", "tenants/t/workloads/w", 2, 1000, 2048, 1, 2, (LINE,)),
     Table.GRANT: StoredGrant("tenants/t/workloads/w", SPEC, 10_000, Seal(TERMS, SIGNED, SPEC.residency), 1),
     Table.REPUTATION: Reputation("rheinkraft", 350, 1, ((Breach.CLAIM_LOST, 1), (Breach.REFUSED_AFTER_OFFER, 1))),
+    Table.RELAY: Relay("nordavind", "c1", "waldnetz", "r1", "berlin-1", SPEC, 10_000, HoldGrant("r1", 7, 9_000, "")),
     Table.UPKEEP: UpkeepAsked("oslo-1", is_drained=True, note="fans", due_ms=9, windows=(Window(1, 2, 3, "x"),)),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hansa.delta import Delta, etag_of
 from hansa.v1 import agent_service_pb2 as agent_pb2
@@ -25,9 +25,10 @@ from hansa_control.adapters.codec_delta import (
 )
 from hansa_control.adapters.codec_grant import LEASE_MS_MAX, grant_in, grant_out
 from hansa_control.adapters.codec_network import link_in, link_out, node_in, node_out
+from hansa_control.adapters.codec_origin import chain_in, chain_out, on_behalf_in, on_behalf_out
 from hansa_control.adapters.codec_workload import spec_in, spec_out
 from hansa_control.adapters.codec_zone import zone_in, zone_out
-from hansa_control.application.ports import HoldRequest, OfferBody, RefusalError, Refused, StoredOffer
+from hansa_control.application.ports import HoldRequest, OfferBody, RefusalError, Refused, ShownBody, StoredOffer
 from hansa_control.domain.capabilities import OURS
 from hansa_control.domain.model import (
     ClaimState,
@@ -39,8 +40,10 @@ from hansa_control.domain.model import (
     NetworkLink,
     NetworkNode,
     Reason,
+    WorkloadSpec,
     Zone,
 )
+from hansa_control.domain.origin import Chained
 
 ENDPOINT_COUNT_MAX = 1000
 CLIENT_COUNT_MAX = 100
@@ -110,7 +113,8 @@ def offers_response_in(
 
 def _offer_delta_in(wire: federation_pb2.OfferDelta, owner: str) -> ResourceDelta[StoredOffer]:
     def read(offer: federation_pb2.Offer, path: str) -> StoredOffer:
-        return StoredOffer(owner, offer.name, fields.token_in(offer.etag, "etag"), _offer_body_in(offer, owner))
+        chain = chain_in(offer.chain, "chain")
+        return StoredOffer(owner, offer.name, fields.token_in(offer.etag, "etag"), _offer_body_in(offer, owner), chain)
 
     updated, refusals = updated_in(wire.updated, "delta.updated", read, lambda offer: offer.name)
     removed = removed_in(wire.removed_names, "delta.removed_names")
@@ -137,8 +141,13 @@ def _offered_zone_in(wire: federation_pb2.Offer, owner: str) -> Zone:
     return zone
 
 
-def offer_out(name: str, body: OfferBody) -> federation_pb2.Offer:
-    """An offer with the digest of its content as etag."""
+def offer_out(name: str, body: ShownBody) -> federation_pb2.Offer:
+    """An offer with the digest of its content as etag; that of a chain of origin is of it, too."""
+    if isinstance(body, Chained):
+        offer = offer_out(name, body.body)
+        offer.chain.extend(chain_out(body.chain))
+        offer.etag = etag_of(offer)
+        return offer
     if isinstance(body, Zone):
         zone = zone_out(body)
         return federation_pb2.Offer(name=name, etag=etag_of(zone), zone=zone)
@@ -271,10 +280,16 @@ def hold_request_in(wire: federation_pb2.HoldRequest) -> HoldCall:
     request = HoldRequest(
         claim=fields.identity_in(wire.claim, "claim"),
         zone=fields.name_in(wire.zone, "zone"),
-        spec=spec_in(wire.requirements, "requirements"),
+        spec=_asked_in(wire),
         lease_ms=fields.range_in(wire.lease_ms, (1, LEASE_MS_MAX), "lease_ms"),
     )
     return HoldCall(fields.token_in(wire.context_id, "context_id"), request)
+
+
+def _asked_in(wire: federation_pb2.HoldRequest) -> WorkloadSpec:
+    """What is asked for, and for whom; what nobody else is behind stays the same object."""
+    spec, behalf = spec_in(wire.requirements, "requirements"), on_behalf_in(wire, "on_behalf")
+    return spec if behalf is None else replace(spec, on_behalf=behalf)
 
 
 def hold_request_out(call: HoldCall) -> federation_pb2.HoldRequest:
@@ -284,6 +299,7 @@ def hold_request_out(call: HoldCall) -> federation_pb2.HoldRequest:
         zone=call.request.zone,
         requirements=spec_out(call.request.spec),
         lease_ms=call.request.lease_ms,
+        on_behalf=on_behalf_out(call.request.spec.on_behalf),
     )
 
 

@@ -123,10 +123,12 @@ class AgreementDesk:
 
     def lacks(self, home: str) -> tuple[str, ...]:
         """What a partner would have to be able to for everything that was agreed, and does not say that it can."""
-        held, agreement = self.federation(home), self._agreement(home)
-        if held is None or agreement is None or agreement.network is not NetworkShown.ABSTRACT:
+        held, agreement = self.federation(home), self._shown_under(home)
+        if held is None:
             return ()
-        return lacking(held.capabilities, {Capability.VIRTUAL_LINKS})
+        needed = [Capability.VIRTUAL_LINKS] if agreement.network is NetworkShown.ABSTRACT else []
+        needed += [Capability.CHAINS_OF_ORIGIN] if agreement.passes_on else []
+        return lacking(held.capabilities, needed)
 
     # --- life ---
 
@@ -165,8 +167,9 @@ class AgreementDesk:
 
     # --- what a partner may take ---
 
-    def refusal(self, home: str, zone: str) -> Rejection | None:
+    def refusal(self, home: str, zone: str, *, is_passed_on: bool = False) -> Rejection | None:
         """Why a partner may have nothing new in a zone, whatever is free; None if it may. This operator itself may.
+        Of one that is passed on, that the agreement names it is known already.
 
         Whether there is a federation at all is not asked here: without its context no call comes as far as this.
         """
@@ -179,7 +182,7 @@ class AgreementDesk:
             words = standing.state.value.lower().replace("_", " ")
             reason = STATE_REASON[disclosure.state_under(standing, ZoneState.AVAILABLE)]
             return self._refusal(zone, reason, words, _evidence(home, standing))
-        if not stance.agreement.offers(zone):
+        if not is_passed_on and not stance.agreement.offers(zone):
             result = ConstraintResult(
                 AGREEMENT, "not offered", f"one of {', '.join(stance.agreement.zones)}", _evidence(home, standing)
             )
@@ -233,6 +236,13 @@ class AgreementDesk:
             if seen is not None:
                 yield seen
 
+    def bounded(self, home: str, zone: Zone) -> Zone:
+        """Another operator's zone as it is offered on to a partner: at the agreed price and room."""
+        agreement = self._agreement(home)
+        if agreement is None:
+            return zone
+        return disclosure.passed_on(agreement, zone, self._held(home), self._clock.wall_ms())
+
     def shown_network(self, home: str) -> Drawn | None:
         """The network as a partner is shown it; the same, and of the same elements, until something in it changes.
 
@@ -240,7 +250,7 @@ class AgreementDesk:
         """
         agreement = self._shown_under(home)
         held: frozenset[str] = frozenset()
-        if self.lacks(home):
+        if agreement.network is NetworkShown.ABSTRACT and Capability.VIRTUAL_LINKS in self.lacks(home):
             return NOTHING_DRAWN  # read as links they would hide what lies between their ends
         if agreement.network is NetworkShown.ABSTRACT:
             held = frozenset(claim.zone for claim in self._world.claims_of(home).values())

@@ -36,6 +36,7 @@ from hansa_control.application.preempting import Preempter
 from hansa_control.application.promises import Promises
 from hansa_control.application.queries import Queries
 from hansa_control.application.reconcile import Reconciler
+from hansa_control.application.relays import Relays
 from hansa_control.application.settings import Settings
 from hansa_control.application.settlement import Settlement
 from hansa_control.application.state import State
@@ -111,7 +112,7 @@ class ControlPlane:
         records = (self.state, self.world)
         self.agreements = AgreementDesk(settings, records, surroundings.agreements, (self._clock, surroundings.worker))
         self.owner = OwnerService(settings, records, (self.laws, self.agreements), self._clock)
-        self.owner.seals = surroundings.seals
+        self.owner.seals = self.owner.origins.seals = surroundings.seals
         self.agents = AgentIngest(settings, self.state, self.world, self.owner, self._clock)
         sources = (self._clock, self._ids)
         self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)
@@ -127,6 +128,13 @@ class ControlPlane:
         self.grants = GrantDesk(settings, self.state, self._clock, surroundings.seals)
         self.preempter = Preempter(settings, (self.state, self.journal, self.world), self.laws, self._clock)
         self.workloads.preempter = self.preempter
+        self.relays = Relays(
+            settings,
+            (self.state, self.world, self.partners),
+            (self.owner, surroundings.partners, self.laws),
+            (self.grants, self.promises, self.settlement),
+            sources,
+        )
         self.reconciler = self._reconciler(surroundings.partners)
         self.strays = Strays(settings.stray_after_ms, records, surroundings.partners, self._clock)
         self._is_freed = False
@@ -142,6 +150,7 @@ class ControlPlane:
         records = (self.state, self.journal, self.partners)
         holder = Holder(self.settings, records, owners, (self.grants, self.promises, self._clock))
         holder.on_asked = self.settlement.asked
+        holder.origin_of = self.world.origin_of
         placer = Placer(self.settings, self.state, (self.decider, holder), self._clock)
         return Reconciler(
             self.settings,
@@ -155,6 +164,9 @@ class ControlPlane:
         self.owner.on_own_claim = self.reconciler.wake_claim
         self.owner.on_freed = self._freed
         self.owner.on_orders = self.agents.notify_orders
+        self.owner.behind = self.relays
+        self.owner.on_put = self.relays.changed
+        self.settlement.is_relayed = self.relays.is_relayed
         self.upkeep.on_changed = self._upkeep_changed
         self.agents.on_zone_changed = self._zone_changed
         self.partners.on_claim = self._claim_told
@@ -167,11 +179,13 @@ class ControlPlane:
     def _claim_told(self, owner: str, claim: str) -> None:
         """A partner has said something of a claim of ours."""
         self.strays.told(owner, claim)
+        self.relays.told(owner, claim)
         self.reconciler.wake_claim(claim)
 
     def _claim_gone(self, owner: str, claim: str) -> None:
         """A partner does not know a claim of ours any more."""
         self.strays.gone(owner, claim)
+        self.relays.gone(owner, claim)
         self.reconciler.claim_gone(owner, claim)
 
     def _claim_lost(self, zone: ZoneId) -> None:
@@ -226,6 +240,7 @@ class ControlPlane:
         self.agreements.tick()
         self.upkeep.recover()
         self.reconciler.recover()
+        self.relays.recover()
         self.strays.recover()
         self.partners.give_up_strangers()
         await self.state.commit()
@@ -234,6 +249,7 @@ class ControlPlane:
         """Lets time pass and looks at workloads until cancelled. StoreFailed as soon as the store fails anywhere."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.reconciler.run())
+            group.create_task(self.relays.run())
             group.create_task(self.settlement.run())
             group.create_task(self.strays.run())
             group.create_task(self.agreements.run())
@@ -257,6 +273,7 @@ class ControlPlane:
             self._wake_where_drained()
             self._wake_for_freed()
             self.reconciler.tick()
+            self.relays.tick()
             self.settlement.tick()
             self._check_law()
             await self.state.commit()

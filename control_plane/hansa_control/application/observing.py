@@ -142,7 +142,10 @@ class Observer:
         rule, owner = workload.spec.on_partition, placement.zone.operator
         if rule.action is not OnPartition.REPLACE or owner == self._settings.operator:
             return inf
-        return rule.after_ms + self._settings.offer_ttl_ms - self._world.unheard_ms(owner)
+        # Each operator through whose hands it goes waits for as long before it stops what is behind it.
+        origin = self._world.origin_of(placement.zone)
+        waits = 1 + (len(origin.handlers) if origin is not None else 0)
+        return waits * rule.after_ms + self._settings.offer_ttl_ms - self._world.unheard_ms(owner)
 
     def _cut_off(self, workload: Workload, placement: Placement) -> Placement | None:
         """The placement as lost, where its owner has been silent for so long that it has stopped it by itself."""

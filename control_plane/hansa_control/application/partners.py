@@ -12,8 +12,8 @@ from hansa_control.application.owner import OwnerService
 from hansa_control.application.ports import (
     Clock,
     IdSource,
-    OfferBody,
     RefusalError,
+    ShownBody,
     StoredOffer,
     Table,
 )
@@ -103,7 +103,7 @@ class PartnerIngest:
         """How the agreement stands under which a partner uses zones of this operator."""
         return self._owner.agreements.standing(home)
 
-    def offers(self, home: str) -> Mapping[str, OfferBody] | None:
+    def offers(self, home: str) -> Mapping[str, ShownBody] | None:
         """What this operator shows to a partner, as was agreed: zones, the network, and the partner's own claims. None
         while that is worked out; ``offers_signal`` tells when it is.
         """
@@ -116,7 +116,7 @@ class PartnerIngest:
     def _shown_to(self, home: str) -> ShownOffers:
         shown = self._shown.get(home)
         if shown is None:
-            shown = self._shown[home] = ShownOffers(self._world, self._owner.agreements, home)
+            shown = self._shown[home] = ShownOffers(self._world, (self._owner.agreements, self._owner.origins), home)
         return shown
 
     async def kept(self) -> None:
@@ -182,17 +182,25 @@ class PartnerIngest:
         refusals, accepted = [], []
         leaving = self._world.offered.of(owner).keys() & set(removed)
         for offer in updated:
-            refusal = wrong_offer(offer, self._settings, self._world, len(leaving))
+            refusal = wrong_offer(offer, self._settings, (self._world, self._owner.origins), len(leaving))
             if refusal is not None:
                 refusals.append(refusal)
                 continue
             accepted.append(offer)
+            self._give_way(self._owner.origins.overtaken(offer))
+            self._owner.origins.took(offer)
             self._world.offered.put(offer)
         for name in removed:
             self._world.offered.forget(owner, name)
         self._spread(owner, [offer.name for offer in accepted], removed)
         await self._state.commit()
         return tuple(refusals)
+
+    def _give_way(self, offers: Sequence[StoredOffer]) -> None:
+        """Forgets what was passed on: its owner itself offers it now, or nobody vouches for it any more."""
+        for offer in offers:
+            self._world.offered.forget(offer.operator, offer.name)
+            self._spread(offer.operator, [], [offer.name])
 
     def _spread(self, owner: str, updated: Sequence[str], removed: Sequence[str]) -> None:
         for name in updated:
@@ -239,6 +247,7 @@ class PartnerIngest:
 
     def recover(self) -> None:
         """After loading: every partner has the full time to live to be heard again."""
+        self._owner.origins.recover()
         for held in self._state.federations.values():
             if held.home == self._settings.operator:
                 self._last_heard_ms[held.owner] = self._clock.monotonic_ms()
@@ -250,7 +259,10 @@ class PartnerIngest:
                 self._withdraw_all(held.owner)
 
     def tick(self) -> None:
-        """Finds partners that have not been heard for longer than their offers live."""
+        """Finds partners that have not been heard for longer than their offers live, and chains that have ended."""
+        self._give_way(self._owner.origins.ended())
+        if self._owner.origins.is_due():
+            self._owner.changed.notify()
         now_ms = self._clock.monotonic_ms()
         for owner, heard_ms in self._last_heard_ms.items():
             held = self.context(owner)

@@ -28,6 +28,7 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     Zone,
 )
+from hansa_control.domain.origin import Chain, Chained
 from hansa_control.domain.reputation import Reputation
 from hansa_control.domain.seals import Seal, Signed
 from hansa_control.domain.two_books import Asked
@@ -36,6 +37,7 @@ from hansa_control.domain.usage import UsageLine
 
 AdvertBody = Inventory | Fact | ProbeResult | InstanceStatus
 OfferBody = Zone | NetworkNode | NetworkLink | ClaimStatus
+ShownBody = OfferBody | Chained
 
 
 class Clock(Protocol):
@@ -94,6 +96,7 @@ class Table(StrEnum):
     GRANT = "grant"
     REPUTATION = "reputation"
     UPKEEP = "upkeep"
+    RELAY = "relay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +111,13 @@ class StoredAdvert:
 
 @dataclass(frozen=True, slots=True)
 class StoredOffer:
-    """What a partner last said under this name. Key: "operator|name"."""
+    """What a partner last said under this name, with its chain of origin where it has one. Key: "operator|name"."""
 
     operator: str
     name: str
     etag: str
     body: OfferBody
+    chain: Chain = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +139,34 @@ class StoredDecision:
 
 @dataclass(frozen=True, slots=True)
 class StoredGrant:
-    """A partner's grant as it was verified, with what was asked. Key: the claim's name."""
+    """A partner's grant as it was verified, with what was asked, and the seals of the grants that it rests on where the
+    partner offers the zone on. Key: the claim's name.
+    """
 
     workload: str
     spec: WorkloadSpec
     lease_asked_ms: int
     seal: Seal
     verified_at_ms: int
+    underlying: tuple[Seal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A partner's claim in a zone that this operator offers on, and the claim that it has itself for that one.
+
+    home and claim name the former, owner, name and zone the latter, of which spec was asked. grant is what the owner
+    gave, None until it has. Key: "owner|name".
+    """
+
+    home: str
+    claim: str
+    owner: str
+    name: str
+    zone: str
+    spec: WorkloadSpec
+    lease_asked_ms: int
+    grant: HoldGrant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +190,7 @@ Record = (
     | StoredGrant
     | Reputation
     | UpkeepAsked
+    | Relay
 )
 
 RECORD_TYPES: Mapping[Table, type] = {
@@ -181,6 +207,7 @@ RECORD_TYPES: Mapping[Table, type] = {
     Table.GRANT: StoredGrant,
     Table.REPUTATION: Reputation,
     Table.UPKEEP: UpkeepAsked,
+    Table.RELAY: Relay,
 }
 
 

@@ -19,6 +19,7 @@ from hansa_control.application.ports import (
     Delete,
     Put,
     Record,
+    Relay,
     Store,
     StoredAdvert,
     StoredDecision,
@@ -121,6 +122,10 @@ class State:
     @property
     def upkeep(self) -> Mapping[str, UpkeepAsked]:
         return self._typed(Table.UPKEEP, UpkeepAsked)
+
+    @property
+    def relays(self) -> Mapping[str, Relay]:
+        return self._typed(Table.RELAY, Relay)
 
     def _typed(self, table: Table, record_type: type[R]) -> Mapping[str, R]:
         return cast(Mapping[str, R], self._tables[table])

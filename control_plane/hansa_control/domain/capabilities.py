@@ -13,9 +13,11 @@ from enum import StrEnum
 
 class Capability(StrEnum):
     """SIGNED_GRANTS: the owner signs what it grants. VIRTUAL_LINKS: the home operator judges a link that stands for a
-    path by every country, carrier and stretch of that path, not by its two ends.
+    path by every country, carrier and stretch of that path, not by its two ends. CHAINS_OF_ORIGIN: it judges a zone
+    that is offered on by whose it is and through whose hands it goes.
     """
 
+    CHAINS_OF_ORIGIN = "chains-of-origin"
     SIGNED_GRANTS = "signed-grants"
     VIRTUAL_LINKS = "virtual-links"
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from hansa_control.domain.canonical import PREFIX, canonical
 from hansa_control.domain.merging import is_stricter_or_equal, merge
-from hansa_control.domain.model import HoldGrant, ResidencyPolicy, WorkloadSpec
+from hansa_control.domain.model import Handler, HoldGrant, OnBehalf, Origin, ResidencyPolicy, WorkloadSpec
 from hansa_control.domain.seals import GRANT_FORMAT, GrantTerms, Seal
 
 DIGESTS_KEPT_MAX = 512
@@ -96,6 +96,56 @@ def mismatches(asked: Asked, seal: Seal, now_ms: int, skew_ms_max: int) -> tuple
     clock, from which the owner's may differ by skew_ms_max.
     """
     return tuple(_mismatches(asked, seal)) + tuple(_late(seal.terms, now_ms, skew_ms_max))
+
+
+class Underlying(NamedTuple):
+    """A grant that another one rests on, with what must have been asked for it."""
+
+    asked: Asked
+    grant: HoldGrant
+
+
+def claim_behind(home: str, claim: str) -> str:
+    """The name of the claim that an operator has itself for a claim in a zone that it offers on."""
+    return "r" + sha256(f"{home}|{claim}".encode()).hexdigest()[:40]
+
+
+def asked_behind(spec: WorkloadSpec, home: str, claim: str, handler: Handler) -> WorkloadSpec:
+    """What an operator asks of the next one for a hold in a zone that it offers on, of which it judged ``spec``."""
+    said = spec.on_behalf
+    handlers = (handler, *said.handlers) if said is not None else (handler,)
+    behalf = OnBehalf(home, claim, handlers) if said is None else replace(said, handlers=handlers)
+    return replace(spec, on_behalf=behalf)
+
+
+def underlying(asked: Asked, grant: HoldGrant, origin: Origin) -> tuple[Underlying, ...]:
+    """The grants that a grant in a zone of this origin rests on, from the operator's that was asked to the owner's,
+    each with what must have been asked for; KeyError where one or its seal is missing.
+    """
+    found: list[Underlying] = []
+    handlers = list(origin.handlers)
+    while handlers:
+        handler = handlers.pop()
+        if grant.seal is None or grant.underlying is None or grant.underlying.seal is None:
+            raise KeyError(handler.operator)
+        applied = grant.seal.policy_applied or asked.spec.residency
+        spec = asked_behind(replace(asked.spec, residency=applied), asked.home, asked.claim, handler)
+        owner, zone = (handlers[-1].operator, asked.zone) if handlers else origin.zone
+        name = claim_behind(asked.home, asked.claim)
+        # Of their federation nobody else knows the context.
+        context = grant.underlying.seal.terms.context_id
+        asked = Asked(owner, handler.operator, context, name, zone, spec, asked.lease_ms)
+        grant = grant.underlying
+        found.append(Underlying(asked, grant))
+    return tuple(found)
+
+
+def outlasts(above: Seal, below: Seal, skew_ms_max: int) -> Mismatch | None:
+    """Whether a grant promises more than the one that it rests on, by more than two clocks may differ; then how."""
+    ends_ms, bound_ms = (seal.terms.granted_at_ms + seal.terms.lease_ms for seal in (above, below))
+    if ends_ms <= bound_ms + skew_ms_max:
+        return None
+    return Mismatch("lease_ms", f"until {ends_ms}", f"beyond {bound_ms} of the grant that it rests on")
 
 
 def unfit(asked: Asked, seal: Seal) -> tuple[Mismatch, ...]:

@@ -73,6 +73,9 @@ from hansa_control.domain.spec import (
     Objective as Objective,
 )
 from hansa_control.domain.spec import (
+    OnBehalf as OnBehalf,
+)
+from hansa_control.domain.spec import (
     OnPartition as OnPartition,
 )
 from hansa_control.domain.spec import (
@@ -130,6 +133,9 @@ from hansa_control.domain.zones import (
     FactKind as FactKind,
 )
 from hansa_control.domain.zones import (
+    Handler as Handler,
+)
+from hansa_control.domain.zones import (
     Intake as Intake,
 )
 from hansa_control.domain.zones import (
@@ -149,6 +155,9 @@ from hansa_control.domain.zones import (
 )
 from hansa_control.domain.zones import (
     NetworkNode as NetworkNode,
+)
+from hansa_control.domain.zones import (
+    Origin as Origin,
 )
 from hansa_control.domain.zones import (
     ProbeResult as ProbeResult,
@@ -377,13 +386,17 @@ class ClaimStatus:
 
 @dataclass(frozen=True, slots=True)
 class HoldGrant:
-    """Capacity that its owner holds; seal is what the owner has signed of it, None where nothing crosses a border."""
+    """Capacity that its owner holds; seal is what the owner has signed of it, None where nothing crosses a border.
+
+    In a zone that the one who grants offers on, underlying is the grant that it has for this one itself.
+    """
 
     claim: str
     fencing_token: int
     lease_ms: int
     pool: str
     seal: Seal | None = None
+    underlying: HoldGrant | None = None
 
 
 # --- instances: agent and owner -------------------------------------------------------------------------------------

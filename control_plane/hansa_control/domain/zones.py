@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from hansa_control.domain.canonical import LATER
 from hansa_control.domain.hashed import Hashed
 
 
@@ -76,6 +77,28 @@ class Fact:
     evidence: Evidence
     version: str = ""
     level: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """An operator through whose hands a re-offered zone, and every claim in it, goes.
+
+    facts are on its own legal control, as it declares and signs them; those of the zone's owner are with the zone.
+    """
+
+    operator: str
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a zone comes from that the operator which offers it does not own.
+
+    zone is its owner's; handlers are from the owner's partner to the operator that offers it, at least that one.
+    """
+
+    zone: ZoneId
+    handlers: tuple[Handler, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +208,10 @@ class Upkeep:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A zone as deciding sees it: inventory, what is free after holds and allocations, facts, state, upkeep."""
+    """A zone as deciding sees it: inventory, what is free after holds and allocations, facts, state, upkeep.
+
+    origin is set where the operator that offers it does not own it; the facts are the owner's.
+    """
 
     id: ZoneId
     inventory: Inventory
@@ -195,6 +221,19 @@ class Zone:
     generation: int
     heard_at_ms: int
     upkeep: Upkeep = Upkeep()
+    origin: Origin | None = field(default=None, metadata=LATER)
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """Operators besides the owner through whose hands claims in the zone go; mostly none."""
+        return self.origin.handlers if self.origin is not None else ()
+
+    @property
+    def all_facts(self) -> tuple[Fact, ...]:
+        """The facts on the zone and its owner, and those on every handler: all that the law is read against."""
+        if self.origin is None:
+            return self.facts
+        return self.facts + tuple(fact for handler in self.origin.handlers for fact in handler.facts)
 
 
 class LatencyBasis(StrEnum):
