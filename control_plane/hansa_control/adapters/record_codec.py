@@ -12,7 +12,7 @@ reading checks, has its records read back. So has a record with a number that no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cache
 from types import GenericAlias
@@ -51,6 +51,21 @@ def encode(table: Table, record: Record) -> bytes:
     if not _is_sure(table, record, body):
         decode(table, body)
     return body
+
+
+class Shared:
+    """Remembers what the last record came to: many workloads in a row may keep one decision, the same object."""
+
+    def __init__(self, form: Callable[[Record], bytes]) -> None:
+        self._form = form
+        self._last: tuple[Record | None, bytes] = None, b""
+
+    def __call__(self, record: Record) -> bytes:
+        last, body = self._last  # at once, as two threads may ask
+        if last is not record:
+            body = self._form(record)
+            self._last = record, body
+        return body
 
 
 def written(table: Table, record: Record) -> bytes:
@@ -163,7 +178,7 @@ def _adapter(table: Table) -> TypeAdapter[Any]:
 
 
 def _is_sure(table: Table, record: Record, body: bytes) -> bool:
-    """Whether what was written can be read, so that nobody has to try. A text may say "null", too: then it is tried."""
+    """Whether what was written can be read, so that nobody has to try; where a text says "null", somebody does."""
     count_nulls = _null_counter(table)
     if count_nulls is None or (len(body) > DIGITS_MAX and _LONG_NUMBER in body.translate(_DIGITS_AS_ZERO)):
         return False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import TypedDict
@@ -92,13 +93,19 @@ class RowKey(TypedDict):
 def row_of(change: Put) -> Row:
     """The row that a change puts; StoreFailed if the record has no form."""
     try:
-        body = record_codec.encode(change.table, change.record)
-        if change.table in READ_ONE_BY_ONE:
-            body = zlib.compress(body, PACKING_EFFORT)
+        body = _form_of(change.table)(change.record)
         checksum = _checksum(change.table, change.key, body)
     except ValueError as error:
         raise StoreFailed(f"record {change.key!r} cannot be stored: {error}") from error
     return Row(kind=change.table.value, key=change.key, body=body, checksum=checksum)
+
+
+@cache
+def _form_of(table: Table) -> Callable[[Record], bytes]:
+    form = partial(record_codec.encode, table)
+    if table not in READ_ONE_BY_ONE:
+        return form
+    return record_codec.Shared(lambda record: zlib.compress(form(record), PACKING_EFFORT))
 
 
 Net = dict[tuple[Table, str], Row | None]

@@ -6,7 +6,7 @@ filters run on this operator's own truth; nothing that the caller believes is ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -75,6 +75,7 @@ class OwnerService:
         self.on_put: Callable[[Claim], None] = lambda claim: None
         self._orders_held: dict[str, frozenset[str]] = {}
         self._open_holds: set[str] = set()
+        self._releasing: dict[str, set[str]] = {}
         self._ordered_from: dict[str, int] = {}
         self._orders_of: dict[str, tuple[Claim, tuple[DesiredInstance, ...]]] = {}
         self.origins = OriginDesk(settings, records, self.agreements, clock)
@@ -212,7 +213,8 @@ class OwnerService:
         if released != held:
             self.put(released)
             self.on_orders(held.zone)
-        self._settle(held.zone)
+        if released.state is ClaimState.RELEASING:
+            self._settle_each(held.zone, [released])
         await self._state.commit()
         return status_of(self._world.claim(home, claim) or replace(released, state=ClaimState.RELEASED))
 
@@ -267,14 +269,19 @@ class OwnerService:
 
     def _settle(self, zone: str) -> None:
         """Frees what was given up and is seen to have stopped: no order at the agent and no instance."""
+        if releasing := self._releasing.get(zone):
+            self._settle_each(zone, [self._state.claims[key] for key in sorted(releasing)])
+
+    def _settle_each(self, zone: str, releasing: Iterable[Claim]) -> None:
         orders = self._orders_held.get(zone)
         if orders is None:
             return
-        releasing = [claim for claim in self._world.claims_in(zone) if claim.state is ClaimState.RELEASING]
-        running = self._running(zone) if releasing else {}
-        for claim in releasing:
-            ordered = any(f"instances/{name}" in orders for name in instance_names(claim))
-            if not ordered and (claim.name, claim.fencing_token) not in running:
+        unordered = [
+            claim for claim in releasing if not any(f"instances/{name}" in orders for name in instance_names(claim))
+        ]
+        running = self._running(zone) if unordered else {}
+        for claim in unordered:
+            if (claim.name, claim.fencing_token) not in running:
                 self.put(ledger.advance(claim, ClaimEvent.STOPPED))
 
     def on_zone_lost(self, zone: str) -> None:
@@ -320,6 +327,7 @@ class OwnerService:
         until_ms = self._clock.monotonic_ms() + self._settings.hold_lease_ms
         for claim in list(self._state.claims.values()):
             self._cut_off.note(claim, is_held=ledger.holds_capacity(claim.state))
+            self._sort_in(claim_key(claim.home, claim.name), claim)
             if claim.state is ClaimState.HELD:
                 self.put(replace(claim, lease_until_ms=until_ms))
 
@@ -356,14 +364,22 @@ class OwnerService:
             self._ordered_from.pop(key, None)
             self._orders_of.pop(key, None)
             self.on_freed(claim.zone)
-        if claim.state is ClaimState.HELD:
-            self._open_holds.add(key)
-        else:
-            self._open_holds.discard(key)
+        self._sort_in(key, claim)
         self.changed.notify()
         self.on_put(claim)
         if claim.home == self._settings.operator:
             self.on_own_claim(claim.name)
+
+    def _sort_in(self, key: str, claim: Claim) -> None:
+        """Knows by name the claims that wait for something, so that nobody has to look for them among all."""
+        if claim.state is ClaimState.HELD:
+            self._open_holds.add(key)
+        else:
+            self._open_holds.discard(key)
+        if claim.state is ClaimState.RELEASING:
+            self._releasing.setdefault(claim.zone, set()).add(key)
+        elif claim.zone in self._releasing:
+            self._releasing[claim.zone].discard(key)
 
 
 def instance_names(claim: Claim) -> tuple[str, ...]:

@@ -128,7 +128,7 @@ class State:
         return self._typed(Table.RELAY, Relay)
 
     def _typed(self, table: Table, record_type: type[R]) -> Mapping[str, R]:
-        return cast(Mapping[str, R], self._tables[table])
+        return self._tables[table]  # type: ignore[return-value]
 
     # Changes.
 
