@@ -92,12 +92,12 @@ class RowKey(TypedDict):
 
 def row_of(change: Put) -> Row:
     """The row that a change puts; StoreFailed if the record has no form."""
+    table, key = change.table, change.key
     try:
-        body = _form_of(change.table)(change.record)
-        checksum = _checksum(change.table, change.key, body)
+        body = _form_of(table)(change.record)
+        return Row(kind=table.value, key=key, body=body, checksum=checksum(table, key, body))
     except ValueError as error:
-        raise StoreFailed(f"record {change.key!r} cannot be stored: {error}") from error
-    return Row(kind=change.table.value, key=change.key, body=body, checksum=checksum)
+        raise StoreFailed(f"record {key!r} cannot be stored: {error}") from error
 
 
 @cache
@@ -136,7 +136,7 @@ def read_all(connection: Connection) -> Mapping[Table, Mapping[str, Record]]:
         found = connection.execute(select(*_COLUMNS).where(kinds), execution_options=_IN_PARTS)
         for part in found.partitions():
             for kind, rows in groupby(part, key=itemgetter(0)):
-                _read(records, kind, [(key, bytes(body), checksum) for _, key, body, checksum in rows], reader)
+                _read(records, kind, [(key, bytes(body), stated) for _, key, body, stated in rows], reader)
     return {table: dict(sorted(of.items())) for table, of in records.items()}
 
 
@@ -156,7 +156,7 @@ def check_after(connection: Connection, table: Table, after: str | None) -> str 
     """
     wanted = select(*_COLUMNS).where(RECORDS.c.kind == table.value).order_by(RECORDS.c.key).limit(CHECKED_AT_ONCE)
     found = connection.execute(wanted if after is None else wanted.where(RECORDS.c.key > after)).all()
-    _check(table, [(key, body, checksum) for _, key, body, checksum in found])
+    _check(table, [(key, body, stated) for _, key, body, stated in found])
     return found[-1].key if found else None
 
 
@@ -197,10 +197,11 @@ def _decoded(table: Table, key: str, body: bytes) -> Record:
 
 def _check(table: Table, rows: Sequence[Found]) -> None:
     begun = zlib.crc32(f"{table.value}\0".encode())
-    for key, body, checksum in rows:
-        if checksum != zlib.crc32(body, zlib.crc32(f"{key}\0".encode(), begun)):
+    for key, body, stated in rows:
+        if stated != zlib.crc32(body, zlib.crc32(f"{key}\0".encode(), begun)):
             raise StoreFailed(f"{table.value} record {key!r} is corrupt: it does not match its checksum")
 
 
-def _checksum(table: Table, key: str, body: bytes) -> int:
+def checksum(table: Table, key: str, body: bytes) -> int:
+    """Of a row: a body under another key or of another table does not match."""
     return zlib.crc32(body, zlib.crc32(f"{table.value}\0{key}\0".encode()))

@@ -2,8 +2,8 @@
 
 Agents measure all the time, and a restarted control plane hears each of them again within seconds, as it tells them
 what it holds. What it has to know before that is about what was measured: a minute old will do. A round trip that is
-shorter than any before is another matter, for it may prove that a zone is not where it is said to be, and that must
-not be forgotten: it is written down at once.
+shorter than the one that was written last is another matter, for it may prove that a zone is not where it is said to
+be, and that must not be forgotten: it is written down at once.
 """
 
 from __future__ import annotations
