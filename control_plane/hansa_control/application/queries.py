@@ -103,6 +103,14 @@ class Queries:
         await self._journal.kept(workload)
         return held or self._missing(workload)
 
+    async def kept_story(self, workload: WorkloadId, after_sequence: int) -> tuple[Workload | None, tuple[Event, ...]]:
+        """A workload, None if there is none, and its events after one, as they were when this was asked: answered once
+        all of it would survive a crash.
+        """
+        held, events = self._state.workloads.get(str(workload)), self.events(workload, after_sequence)
+        await self._journal.kept(workload)
+        return held, events
+
     async def kept_workloads(self, tenant: str, after: str, limit: int) -> tuple[Workload, ...]:
         """A page of ``workloads``, answered once what it says would survive a crash."""
         page = self.workloads(tenant, after, limit)
