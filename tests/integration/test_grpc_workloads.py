@@ -255,6 +255,11 @@ async def test_a_workload_is_placed_ordered_reported_and_found(operator: Operato
         assert found.endpoint_ca_pem == operator.authority.cert_pem
         why = await acme.ExplainWorkload(service_pb2.ExplainWorkloadRequest(name=NAME))
         assert why.current_zone == "nordfjord/oslo-1"
+        (path,) = why.paths
+        assert (path.zone, path.access_point) == ("nordfjord/oslo-1", "bergen")
+        (segment,) = path.segments
+        assert (segment.from_node, segment.to_node, list(segment.countries)) == ("bergen", "oslo", ["NO"])
+        assert segment.carrier and not segment.countries_unknown
 
 
 async def test_zones_and_network_are_shown(operator: Operator, acme: Any) -> None:

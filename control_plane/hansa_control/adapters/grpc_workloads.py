@@ -121,7 +121,7 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         question = codec.explain_in(request)
         self._authorise(context, question.workload)
         found = self._queries.explain(question.workload, question.zone)
-        answer = codec.explain_out(found.decision, found.now, found.current, found.decided_at_ms)
+        answer = codec.explain_out(found)
         answer.grants.extend(proofs_out(self._queries.grants(question.workload)))
         if question.with_record:
             try:

@@ -33,18 +33,20 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.record import DecisionRecord
 from hansa_control.domain.routing import fastest_between
+from hansa_control.domain.segments import UsedPath, used_paths
 from hansa_control.domain.sharing import shares_now
 from hansa_control.domain.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The decision that placed a workload, and the answer to the same question now."""
+    """The decision that placed a workload, the answer to the same question now, and the paths that are used now."""
 
     decision: Decision
     current: Current
     decided_at_ms: int
     now: Decision
+    paths: tuple[UsedPath, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +145,15 @@ class Queries:
         stored = self._state.decisions.get(str(workload))
         if stored is None:
             raise RefusalError(Reason.UNAVAILABLE, f"{workload} has not been decided yet")
-        now = self._decider.decide(self._decider.laws.enforced(held.spec, workload.tenant), held)
+        spec = self._decider.laws.enforced(held.spec, workload.tenant)
+        now = self._decider.decide(spec, held)
         if zone is not None and zone not in {seen.id for seen in self._world.snapshot().zones}:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {zone} is seen from here", "zone")
         decision = _restricted(stored.decision, zone)
-        return Explanation(decision, current_of(held), stored.decided_at_ms, _restricted(now, zone))
+        current, snapshot = current_of(held), self._world.snapshot()
+        zones = [zone for zone in snapshot.zones if str(zone.id) in current.zones]
+        paths = used_paths(snapshot.network, spec, sorted(zones, key=lambda zone: str(zone.id)))
+        return Explanation(decision, current, stored.decided_at_ms, _restricted(now, zone), paths)
 
     def grants(self, workload: WorkloadId) -> tuple[StoredGrant, ...]:
         """The partners' grants under which a workload is placed, in the order of its placements."""
