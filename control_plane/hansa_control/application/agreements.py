@@ -12,7 +12,7 @@ from typing import Protocol
 
 from hansa_control.application.ports import Clock, Table, Worker
 from hansa_control.application.settings import Settings
-from hansa_control.application.shown_network import NOTHING_AGREED, NOTHING_DRAWN, Drawn, ShownNetworks
+from hansa_control.application.shown_network import NOTHING_AGREED, NOTHING_DRAWN, Drawn, Hidden, ShownNetworks
 from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
 from hansa_control.application.world import World, federation_key
@@ -38,6 +38,7 @@ from hansa_control.domain.model import (
     Federation,
     Reason,
     Rejection,
+    WorkloadSpec,
     Zone,
     ZoneId,
     ZoneState,
@@ -262,12 +263,29 @@ class AgreementDesk:
 
     def told(self, home: str, rejections: tuple[Rejection, ...]) -> tuple[Rejection, ...]:
         """Refusals as a partner is told them: without names of what it is not shown of the network."""
+        hidden = self._hidden(home)
+        if hidden is None:
+            return rejections
+        return tuple(disclosure.without_names(one, hidden.names) for one in rejections)
+
+    def masked(self, home: str, spec: WorkloadSpec) -> disclosure.Masked:
+        """What a partner asks, with every access point that it is not shown under a name that nobody has: what is
+        hidden from it and what is not there are judged alike.
+        """
+        hidden = self._hidden(home)
+        if hidden is None:
+            return disclosure.Masked(spec)
+        known = self._world.snapshot().network.node_index
+        unknown = [one.access_point for one in spec.access if one.access_point not in known]
+        return disclosure.masked(spec, hidden.nodes.union(unknown), hidden.access_points)
+
+    def _hidden(self, home: str) -> Hidden | None:
         agreement = self._agreement(home)
         if agreement is None or agreement.network is NetworkShown.FULL:
-            return rejections
-        shown = {one.name for part in self.shown_network(home) or () for one in part}
-        own = {one.name for part in (self._world.own_nodes, self._world.own_links) for one in part}
-        return tuple(disclosure.without_names(one, frozenset(own - shown)) for one in rejections)
+            return None
+        held = frozenset(claim.zone for claim in self._world.claims_of(home).values())
+        own = Drawn(self._world.own_nodes, self._world.own_links)
+        return self._shown_networks.hidden(home, agreement, own, self._world.own_zones(), held)
 
     def _shown_under(self, home: str) -> Agreement:
         """What decides on what a partner sees. Where its lines are gone, a lost line stops nothing: it goes on seeing

@@ -133,10 +133,11 @@ class OwnerService:
         if zone is None:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {request.zone} here", "zone")
         zone = self.agreements.priced(home, zone)
-        judged = self._laws.owned(request.spec)
+        masked = self.agreements.masked(home, request.spec)
+        judged = self._laws.owned(masked.spec)
         rejections, pool = refusals_of_zone(judged, snapshot, zone, self._clock.wall_ms())
         if rejections:
-            return Refused(self.agreements.told(home, rejections))
+            return Refused(masked.told(self.agreements.told(home, rejections)))
         amount = amount_for(request.spec, pool)
         if excess := self.agreements.excess(home, request.zone, amount):
             return Refused(excess)

@@ -33,18 +33,20 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.record import DecisionRecord
 from hansa_control.domain.routing import fastest_between
+from hansa_control.domain.segments import UsedPath, used_paths
 from hansa_control.domain.sharing import shares_now
 from hansa_control.domain.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The decision that placed a workload, and the answer to the same question now."""
+    """The decision that placed a workload, the answer to the same question now, and the paths that are used now."""
 
     decision: Decision
     current: Current
     decided_at_ms: int
     now: Decision
+    paths: tuple[UsedPath, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,14 @@ class Queries:
         await self._journal.kept(workload)
         return held or self._missing(workload)
 
+    async def kept_story(self, workload: WorkloadId, after_sequence: int) -> tuple[Workload | None, tuple[Event, ...]]:
+        """A workload, None if there is none, and its events after one, as they were when this was asked: answered once
+        all of it would survive a crash.
+        """
+        held, events = self._state.workloads.get(str(workload)), self.events(workload, after_sequence)
+        await self._journal.kept(workload)
+        return held, events
+
     async def kept_workloads(self, tenant: str, after: str, limit: int) -> tuple[Workload, ...]:
         """A page of ``workloads``, answered once what it says would survive a crash."""
         page = self.workloads(tenant, after, limit)
@@ -133,11 +143,15 @@ class Queries:
         """Why a workload is where it is. RefusalError UNAVAILABLE before the first decision."""
         stored = await self._decided(workload)
         held = self.workload(workload)
-        now = self._decider.decide(self._decider.laws.enforced(held.spec, workload.tenant), held)
+        spec = self._decider.laws.enforced(held.spec, workload.tenant)
+        now = self._decider.decide(spec, held)
         if zone is not None and zone not in {seen.id for seen in self._world.snapshot().zones}:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {zone} is seen from here", "zone")
         decision = _restricted(stored.decision, zone)
-        return Explanation(decision, current_of(held), stored.decided_at_ms, _restricted(now, zone))
+        current, snapshot = current_of(held), self._world.snapshot()
+        zones = [zone for zone in snapshot.zones if str(zone.id) in current.zones]
+        paths = used_paths(snapshot.network, spec, sorted(zones, key=lambda zone: str(zone.id)))
+        return Explanation(decision, current, stored.decided_at_ms, _restricted(now, zone), paths)
 
     def grants(self, workload: WorkloadId) -> tuple[StoredGrant, ...]:
         """The partners' grants under which a workload is placed, in the order of its placements."""

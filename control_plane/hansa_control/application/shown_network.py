@@ -47,6 +47,22 @@ class _Kept(NamedTuple):
     shown: Drawn
 
 
+class Hidden(NamedTuple):
+    """What a partner is not shown: nodes, and the names of nodes and links; and the access points that it is shown."""
+
+    nodes: frozenset[str]
+    names: frozenset[str]
+    access_points: tuple[str, ...]
+
+
+class _HiddenOf(NamedTuple):
+    """What is hidden, and what that was made of."""
+
+    own: Drawn
+    shown: frozenset[str]
+    hidden: Hidden
+
+
 class _Searched(NamedTuple):
     """An own network, what is known of paths through it, for all partners, and the virtual links of what is shown."""
 
@@ -66,6 +82,8 @@ class ShownNetworks:
         self._kept: dict[str, _Kept] = {}
         self._searched: _Searched | None = None
         self._wanted: dict[frozenset[str], Drawn] = {}
+        self._gateways: tuple[Drawn, frozenset[str]] | None = None
+        self._hidden: dict[str, _HiddenOf] = {}
 
     @property
     def wants_search(self) -> bool:
@@ -97,12 +115,34 @@ class ShownNetworks:
         if agreement.network is NetworkShown.FULL:
             nodes = tuple(shown_node(agreement, node, zones) for node in own.nodes)
             return _Kept(own, agreement, places, zones_shown, frozenset(), Drawn(nodes, own.links))
-        names = gateways(*own).union(agreement.gateways, (node for zone, node in places if zone in zones_shown))
+        names = self._names(own, agreement, places, zones_shown)
         virtual = self._virtual(own, names)
         if virtual is None:
             return None
         nodes = tuple(shown_node(agreement, node, zones) for node in own.nodes if node.name in names)
         return _Kept(own, agreement, places, zones_shown, names, Drawn(nodes, (*leaving(*own), *virtual)))
+
+    def hidden(
+        self, home: str, agreement: Agreement, own: Drawn, zones: Sequence[Zone], held: frozenset[str]
+    ) -> Hidden | None:
+        """What a partner is not shown under an agreement; None where that is nothing. It takes no search."""
+        if agreement.network is NetworkShown.FULL:
+            return None
+        places = tuple((zone.id.zone, zone.inventory.node) for zone in zones)
+        zones_shown = frozenset(zone for zone, _ in places if zone in held or agreement.offers(zone))
+        shown = self._names(own, agreement, places, zones_shown)
+        known = self._hidden.get(home)
+        if known is None or not _is_same(known.own, own) or known.shown != shown:
+            known = self._hidden[home] = _HiddenOf(own, shown, _hidden(own, shown))
+        return known.hidden
+
+    def _names(
+        self, own: Drawn, agreement: Agreement, places: Sequence[tuple[str, str]], zones_shown: frozenset[str]
+    ) -> frozenset[str]:
+        """The nodes that an abstract network shows."""
+        if self._gateways is None or not _is_same(self._gateways[0], own):
+            self._gateways = own, gateways(*own)
+        return self._gateways[1].union(agreement.gateways, (node for zone, node in places if zone in zones_shown))
 
     def _virtual(self, own: Drawn, names: frozenset[str]) -> tuple[NetworkLink, ...] | None:
         """Virtual links between nodes, if they are known or may be searched here."""
@@ -138,6 +178,13 @@ def _search(operator: str, former: _Searched | None, own: Drawn, names: Sequence
     known = former.links if former is not None and is_same else {}
     recent = dict(list(known.items())[-NETWORKS_KEPT:])
     return _Searched(own, inside, recent | {each: inside.virtual_links(each) for each in names})
+
+
+def _hidden(own: Drawn, shown: frozenset[str]) -> Hidden:
+    nodes = frozenset(node.name for node in own.nodes if node.name not in shown)
+    links = frozenset(link.name for link in own.links).difference(link.name for link in leaving(*own))
+    points = tuple(node.name for node in own.nodes if node.access_point and node.name in shown)
+    return Hidden(nodes, nodes | links - shown, points)
 
 
 def _is_of(

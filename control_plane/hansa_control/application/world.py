@@ -228,11 +228,6 @@ class World:
         else:
             self._joined.touch(offer_keys)
 
-    def redraw_own_network(self, nodes: tuple[NetworkNode, ...], links: tuple[NetworkLink, ...]) -> None:
-        """The operator's own configuration has changed."""
-        self._snapshot = None
-        self._joined.redraw_own(nodes, links)
-
     # --- views ---
 
     @property

@@ -83,11 +83,6 @@ def _checked(check: Callable[..., tuple[Finding, ...]], rule: object, facts: tup
     return check(rule, facts, now_ms)
 
 
-def asks_of_zones(policy: ResidencyPolicy) -> bool:
-    """Whether ``check_law`` can say anything under this policy."""
-    return bool(policy.predicates) or any(getattr(policy, name) is not None for name, _, _ in _PARTS)
-
-
 def check_sources(policy: ResidencyPolicy, sources: Iterable[DataSource]) -> tuple[Finding, ...]:
     """Whether data sources stand where the site rule allows, for the kinds of data that the policy applies to.
 
