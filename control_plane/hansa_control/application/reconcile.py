@@ -7,8 +7,7 @@ at one workload never overlap; wake-ups meanwhile lead to one more look.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Generator
-from types import coroutine
+from collections.abc import Awaitable, Callable, Collection
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
@@ -21,7 +20,7 @@ from hansa_control.application.preempting import Preempter
 from hansa_control.application.releasing import Releaser
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
-from hansa_control.application.waking import Wakes
+from hansa_control.application.waking import Wakes, at_once
 from hansa_control.application.world import World
 from hansa_control.domain.model import ConditionStatus, Workload, WorkloadState, ZoneId
 
@@ -49,7 +48,7 @@ class Reconciler:
         self._keeper = Keeper(settings, records, deciding, looking, clock)
         self._waiting: set[str] = set()
         self.on_defect: Callable[[str, Exception], None] = lambda workload, defect: None
-        self.turn: Callable[[], Awaitable[None]] = _at_once
+        self.turn: Callable[[], Awaitable[None]] = at_once
         """Awaited before each first placing, for which nobody waits who has not been answered already."""
 
     # --- waking ---
@@ -112,7 +111,7 @@ class Reconciler:
         """Looks at workloads until cancelled. What runs already never waits for what is to be placed first."""
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.reconcilers):
-                group.create_task(self._serve(_at_once, is_fresh=False))
+                group.create_task(self._serve(at_once, is_fresh=False))
                 group.create_task(self._serve(lambda: self.turn(), is_fresh=True))
 
     async def _serve(self, turn: Callable[[], Awaitable[None]], *, is_fresh: bool) -> None:
@@ -171,13 +170,3 @@ class Reconciler:
         self._journal.forget(workload.id)
         self._wakes.succeeded(str(workload.id))
         self._keeper.forget(str(workload.id))
-
-
-@coroutine
-def _give_way() -> Generator[None]:
-    """Lets whoever is ready go first."""
-    yield
-
-
-async def _at_once() -> None:
-    await _give_way()
