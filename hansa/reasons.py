@@ -208,6 +208,10 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "The owner's grant does not prove what was asked: a field differs, or its signature does not verify.",
             "Ask the zone's owner which certificate signs its grants; what it held is given back.",
         ),
+        "ORIGIN_DENIED": Explanation(
+            "The owner of a zone does not let the operator that offers it on hold it for this home operator.",
+            "Ask the operator that offers the zone on to have it permitted, or have an agreement with the owner.",
+        ),
         "AGREEMENT_SUSPENDED": Explanation(
             "The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on.",
             "Wait until the owner resumes it, or let zones of others do; your operator's hansa partners shows it.",
@@ -223,10 +227,6 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
         "ZONE_NOT_OFFERED": Explanation(
             "The agreement with the zone's owner does not offer this zone.",
             "Ask your operator to have the zone added to its agreement with the owner.",
-        ),
-        "ORIGIN_DENIED": Explanation(
-            "The owner of a zone does not let the operator that offers it on hold it for this home operator.",
-            "Ask the operator that offers the zone on to have it permitted, or have an agreement with the owner.",
         ),
         "PREEMPTED": Explanation(
             "A workload of a higher priority has taken its place.",

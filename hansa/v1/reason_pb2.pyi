@@ -120,14 +120,14 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The workload runs elsewhere now, or never started here; its capacity is given back."""
     REASON_GRANT_INVALID: _Reason.ValueType  # 50
     """The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
+    REASON_ORIGIN_DENIED: _Reason.ValueType  # 54
+    """The owner of a zone does not let the operator that offers it on hold it for this home operator."""
     REASON_AGREEMENT_SUSPENDED: _Reason.ValueType  # 55
     """The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on."""
     REASON_AGREEMENT_ENDING: _Reason.ValueType  # 56
     """The agreement with the zone's owner is ending: nothing new, and what runs there must leave in time."""
     REASON_AGREEMENT_UNKNOWN: _Reason.ValueType  # 57
     """It is not known how the agreement with the zone's owner stands."""
-    REASON_ORIGIN_DENIED: _Reason.ValueType  # 54
-    """The owner of a zone does not let the operator that offers it on hold it for this home operator."""
     REASON_ZONE_NOT_OFFERED: _Reason.ValueType  # 58
     """The agreement with the zone's owner does not offer this zone."""
     REASON_PREEMPTED: _Reason.ValueType  # 59
@@ -262,14 +262,14 @@ REASON_WORKLOAD_MOVED: Reason.ValueType  # 49
 """The workload runs elsewhere now, or never started here; its capacity is given back."""
 REASON_GRANT_INVALID: Reason.ValueType  # 50
 """The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
+REASON_ORIGIN_DENIED: Reason.ValueType  # 54
+"""The owner of a zone does not let the operator that offers it on hold it for this home operator."""
 REASON_AGREEMENT_SUSPENDED: Reason.ValueType  # 55
 """The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on."""
 REASON_AGREEMENT_ENDING: Reason.ValueType  # 56
 """The agreement with the zone's owner is ending: nothing new, and what runs there must leave in time."""
 REASON_AGREEMENT_UNKNOWN: Reason.ValueType  # 57
 """It is not known how the agreement with the zone's owner stands."""
-REASON_ORIGIN_DENIED: Reason.ValueType  # 54
-"""The owner of a zone does not let the operator that offers it on hold it for this home operator."""
 REASON_ZONE_NOT_OFFERED: Reason.ValueType  # 58
 """The agreement with the zone's owner does not offer this zone."""
 REASON_PREEMPTED: Reason.ValueType  # 59

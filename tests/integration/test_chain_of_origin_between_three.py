@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from federated_pair import until
+from hansa_control.adapters.authority import Role
+from hansa_control.adapters.codec_grant import proofs_out
+from hansa_control.adapters.verify_grant_command import app
 from hansa_control.application.books import Settled
+from hansa_control.application.ports import RefusalError
 from hansa_control.domain.grants import claim_behind
 from hansa_control.domain.model import PlacementState, Reason, ZoneId
 from hansa_control.domain.usage import Period
 from three_planes import ALIAS, BETWEEN, HOME, OWNER, YARD, Three, three_planes
+from typer.testing import CliRunner
 
 from hansa.v1 import residency_pb2
 
@@ -118,6 +125,36 @@ async def test_why_not_names_the_operator_of_the_chain_that_breaks_the_law(three
         f"{BETWEEN}, which passes the zone on: ultimate parent SE",
     }
     assert three.claims() == ([], [])
+
+
+async def test_an_auditor_verifies_both_grants_with_the_authorities_of_both(three: Three, tmp_path: Path) -> None:
+    await three.submit()
+    await three.runs_in(ALIAS)
+    (proof,) = proofs_out(three.plane(HOME).queries.grants(YARD))
+    document = json.loads(proof.document)
+    both = [f"--authority={name}={tmp_path / f'{name}.pem'}" for name in (BETWEEN, OWNER)]
+    assert audited(tmp_path, document, both) == (0, [])
+    code, wrong = audited(tmp_path, document, both[:1])
+    assert code == 1 and wrong[0].startswith(f"grant of {OWNER} to {BETWEEN}: the signing certificate is not believed")
+    document["underlying"][0]["terms"]["zone"] = "berlin-2"
+    code, wrong = audited(tmp_path, document, both)
+    assert (code, wrong[0]) == (1, f"grant of {OWNER} to {BETWEEN}: zone is berlin-2, not berlin-1")
+    document["underlying"] = []
+    assert audited(tmp_path, document, both) == (1, ["it rests on 0 grants, and the zone goes through 1 hand"])
+
+
+def audited(folder: Path, document: dict[str, Any], authorities: list[str]) -> tuple[int, list[str]]:
+    """The exit code of verify-grant, and what it finds wrong."""
+    file = folder / "grants.json"
+    file.write_text(json.dumps([document]))
+    result = CliRunner().invoke(app, [str(file), *authorities, "-o", "json"])
+    return result.exit_code, json.loads(result.output)["grants"][0]["wrong"]
+
+
+async def test_an_operator_that_is_merely_known_may_not_call(three: Three) -> None:
+    callers = three.sides[HOME].running._credentials.partners
+    with pytest.raises(RefusalError, match="was not issued by the authority of its name"):
+        callers.identity_of(three.sides[OWNER].certificate(Role.CONTROL_PLANE).cert_pem)
 
 
 def in_europe() -> residency_pb2.ResidencyPolicy:

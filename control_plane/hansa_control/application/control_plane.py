@@ -36,6 +36,8 @@ from hansa_control.application.preempting import Preempter
 from hansa_control.application.promises import Promises
 from hansa_control.application.queries import Queries
 from hansa_control.application.reconcile import Reconciler
+from hansa_control.application.relay_book import RelayBook
+from hansa_control.application.relaying import RelayHolder
 from hansa_control.application.relays import Relays
 from hansa_control.application.settings import Settings
 from hansa_control.application.settlement import Settlement
@@ -112,7 +114,7 @@ class ControlPlane:
         records = (self.state, self.world)
         self.agreements = AgreementDesk(settings, records, surroundings.agreements, (self._clock, surroundings.worker))
         self.owner = OwnerService(settings, records, (self.laws, self.agreements), self._clock)
-        self.owner.seals = self.owner.origins.seals = surroundings.seals
+        self.owner.seals = self.owner.origins.seals = self.owner.chains.seals = surroundings.seals
         self.agents = AgentIngest(settings, self.state, self.world, self.owner, self._clock)
         sources = (self._clock, self._ids)
         self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)
@@ -128,13 +130,7 @@ class ControlPlane:
         self.grants = GrantDesk(settings, self.state, self._clock, surroundings.seals)
         self.preempter = Preempter(settings, (self.state, self.journal, self.world), self.laws, self._clock)
         self.workloads.preempter = self.preempter
-        self.relays = Relays(
-            settings,
-            (self.state, self.world, self.partners),
-            (self.owner, surroundings.partners, self.laws),
-            (self.grants, self.promises, self.settlement),
-            sources,
-        )
+        self._relay(surroundings.partners)
         self.reconciler = self._reconciler(surroundings.partners)
         self.strays = Strays(settings.stray_after_ms, records, surroundings.partners, self._clock)
         self._is_freed = False
@@ -144,6 +140,19 @@ class ControlPlane:
         self._next_law_check_ms = 0
         self._next_sweep_ms = 0
         self._wire()
+
+    def _relay(self, partners: Mapping[str, Owner]) -> None:
+        """Claims in zones that this operator offers on: both who asks behind them and who follows what comes of it."""
+        book = RelayBook(self.state)
+        records = (self.state, self.world, self.partners, book)
+        checking = (self.grants, self.promises, self.settlement)
+        holder = RelayHolder(self.settings, records, (self.owner, partners, self.laws), checking, self._clock)
+        self.relays = Relays(self.settings, records, (self.owner, partners), (self._clock, self._ids))
+        self.relays.on_given_back = self.settlement.wake
+        holder.on_given_up = self.relays.wake
+        self.owner.behind = holder
+        self.owner.on_put = self.relays.changed
+        self.settlement.is_relayed = book.is_behind
 
     def _reconciler(self, partners: Mapping[str, Owner]) -> Reconciler:
         owners: dict[str, Owner] = {**partners, self.settings.operator: LocalOwner(self.owner, self.settings.operator)}
@@ -164,9 +173,6 @@ class ControlPlane:
         self.owner.on_own_claim = self.reconciler.wake_claim
         self.owner.on_freed = self._freed
         self.owner.on_orders = self.agents.notify_orders
-        self.owner.behind = self.relays
-        self.owner.on_put = self.relays.changed
-        self.settlement.is_relayed = self.relays.is_relayed
         self.upkeep.on_changed = self._upkeep_changed
         self.agents.on_zone_changed = self._zone_changed
         self.partners.on_claim = self._claim_told

@@ -7,7 +7,7 @@ from itertools import islice
 from hansa_control.application.ports import Clock, HoldRequest, SealBroken, Seals, StoredGrant, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
-from hansa_control.domain.grants import Asked, mismatches, outlasts, signed_bytes, underlying
+from hansa_control.domain.grants import Asked, asked_below, mismatches, outlasts, seals_below, signed_bytes
 from hansa_control.domain.model import HoldGrant, Origin, Workload, ZoneId
 from hansa_control.domain.seals import Seal
 
@@ -43,7 +43,7 @@ class GrantDesk:
         if grant.seal is None:
             return
         now_ms = self._clock.wall_ms()
-        kept = StoredGrant(str(workload.id), asked.spec, asked.lease_ms, grant.seal, now_ms, below)
+        kept = StoredGrant(str(workload.id), asked.spec, asked.lease_ms, grant.seal, now_ms, below, origin)
         self._state.put(Table.GRANT, asked.claim, kept)
         if len(self._state.grants) > self._settings.grants_kept_max:
             self._forget_oldest()
@@ -54,36 +54,32 @@ class GrantDesk:
         """
         if self._seals is None:
             return ()
-        seal = self._verified(self._seals, asked, grant)
+        seal = self._verified(self._seals, asked, grant.seal)
         if origin is None:
             if grant.underlying is not None:
                 raise GrantInvalid("it rests on another grant, and the zone was offered as the partner's own")
             return ()
         try:
-            behind = underlying(asked, grant, origin)
+            below = seals_below(grant, origin)
         except KeyError as missing:
             raise GrantInvalid(f"{missing.args[0]} does not show the grant that its own rests on") from missing
-        below: list[Seal] = []
-        for expected in behind:
-            lower = self._verified(self._seals, expected.asked, expected.grant)
+        for expected, lower in zip(asked_below(asked, seal, below, origin), below, strict=True):
+            self._verified(self._seals, expected, lower)
             if wrong := outlasts(seal, lower, self._settings.clock_skew_ms_max):
                 raise GrantInvalid(str(wrong))
-            below.append(lower)
             seal = lower
-        if behind[-1].grant.underlying is not None:
-            raise GrantInvalid(f"the grant of {origin.zone.operator} rests on another one, and it owns the zone")
-        return tuple(below)
+        return below
 
-    def _verified(self, seals: Seals, asked: Asked, grant: HoldGrant) -> Seal:
-        if grant.seal is None:
+    def _verified(self, seals: Seals, asked: Asked, seal: Seal | None) -> Seal:
+        if seal is None:
             raise GrantInvalid("it is not signed")
         now_ms = self._clock.wall_ms()
-        wrong = mismatches(asked, grant.seal, now_ms, self._settings.clock_skew_ms_max)
+        wrong = mismatches(asked, seal, now_ms, self._settings.clock_skew_ms_max)
         if wrong:
             who = "" if asked.home == self._settings.operator else f"grant of {asked.owner} to {asked.home}: "
             raise GrantInvalid(who + "; ".join(map(str, wrong)))
-        self._check_seal(seals, asked.owner, grant.seal, now_ms)
-        return grant.seal
+        self._check_seal(seals, asked.owner, seal, now_ms)
+        return seal
 
     def _forget_oldest(self) -> None:
         """Forgets the oldest grant that nothing runs under any more, if there is one among the oldest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hansa_control.application.origins import OriginDesk
+from hansa_control.application.chain_checks import ChainChecks
 from hansa_control.application.ports import StoredOffer
 from hansa_control.application.settings import Settings
 from hansa_control.application.world import World
@@ -20,10 +20,10 @@ KIND_OF_PREFIX: Mapping[str, type] = {
 
 
 def wrong_offer(
-    offer: StoredOffer, settings: Settings, seen: tuple[World, OriginDesk], leaving_count: int
+    offer: StoredOffer, settings: Settings, seen: tuple[World, ChainChecks], leaving_count: int
 ) -> tuple[str, str, str] | None:
     """What is wrong with an offer: its name, a field, and why; None if nothing. So many of the former are going."""
-    world, origins = seen
+    world, chains = seen
     owner, body = offer.operator, offer.body
     prefix, _, rest = offer.name.partition("/")
     if KIND_OF_PREFIX.get(prefix) is not type(body):
@@ -32,7 +32,7 @@ def wrong_offer(
         return offer.name, "zone.name", f"{body.id} is not a zone of {owner} named {rest}"
     if isinstance(body, ClaimStatus) and body.claim != rest:
         return offer.name, "claim.claim", f"{body.claim} is not {rest}"
-    if (fault := origins.fault(offer)) is not None:
+    if (fault := chains.fault(offer)) is not None:
         return offer.name, *fault
     if isinstance(body, NetworkNode | NetworkLink) and (wrong := _wrong_network(offer, body, settings, world)):
         return offer.name, *wrong

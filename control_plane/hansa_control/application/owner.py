@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from hansa_control.application.agreements import AgreementDesk
+from hansa_control.application.chain_checks import ChainChecks
 from hansa_control.application.cut_off import CutOff
 from hansa_control.application.lawbook import LawDesk
 from hansa_control.application.metering import Meter
@@ -78,7 +79,8 @@ class OwnerService:
         self._releasing: dict[str, set[str]] = {}
         self._ordered_from: dict[str, int] = {}
         self._orders_of: dict[str, tuple[Claim, tuple[DesiredInstance, ...]]] = {}
-        self.origins = OriginDesk(settings, records, self.agreements, clock)
+        self.origins = OriginDesk(settings, self._world, self.agreements, clock)
+        self.chains = ChainChecks(settings, records, clock)
         self.agreements.on_changed = self.changed.notify
         self.agreements.on_ended = self.release_all
         self._cut_off = CutOff(settings.operator, clock)

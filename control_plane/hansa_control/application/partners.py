@@ -182,13 +182,13 @@ class PartnerIngest:
         refusals, accepted = [], []
         leaving = self._world.offered.of(owner).keys() & set(removed)
         for offer in updated:
-            refusal = wrong_offer(offer, self._settings, (self._world, self._owner.origins), len(leaving))
+            refusal = wrong_offer(offer, self._settings, (self._world, self._owner.chains), len(leaving))
             if refusal is not None:
                 refusals.append(refusal)
                 continue
             accepted.append(offer)
-            self._give_way(self._owner.origins.overtaken(offer))
-            self._owner.origins.took(offer)
+            self._give_way(self._owner.chains.overtaken(offer))
+            self._owner.chains.took(offer)
             self._world.offered.put(offer)
         for name in removed:
             self._world.offered.forget(owner, name)
@@ -247,7 +247,7 @@ class PartnerIngest:
 
     def recover(self) -> None:
         """After loading: every partner has the full time to live to be heard again."""
-        self._owner.origins.recover()
+        self._owner.chains.recover()
         for held in self._state.federations.values():
             if held.home == self._settings.operator:
                 self._last_heard_ms[held.owner] = self._clock.monotonic_ms()
@@ -260,7 +260,7 @@ class PartnerIngest:
 
     def tick(self) -> None:
         """Finds partners that have not been heard for longer than their offers live, and chains that have ended."""
-        self._give_way(self._owner.origins.ended())
+        self._give_way(self._owner.chains.ended())
         if self._owner.origins.is_due():
             self._owner.changed.notify()
         now_ms = self._clock.monotonic_ms()

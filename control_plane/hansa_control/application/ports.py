@@ -21,6 +21,7 @@ from hansa_control.domain.model import (
     Manifest,
     NetworkLink,
     NetworkNode,
+    Origin,
     ProbeResult,
     Reason,
     Rejection,
@@ -139,8 +140,8 @@ class StoredDecision:
 
 @dataclass(frozen=True, slots=True)
 class StoredGrant:
-    """A partner's grant as it was verified, with what was asked, and the seals of the grants that it rests on where the
-    partner offers the zone on. Key: the claim's name.
+    """A partner's grant as it was verified, with what was asked. Where the partner offers the zone on, underlying are
+    the seals of the grants that it rests on, and origin is the zone's. Key: the claim's name.
     """
 
     workload: str
@@ -149,6 +150,7 @@ class StoredGrant:
     seal: Seal
     verified_at_ms: int
     underlying: tuple[Seal, ...] = ()
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)

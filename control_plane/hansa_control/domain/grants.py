@@ -9,7 +9,7 @@ Policies are brought into the form that ``merge`` gives, so that order and repet
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, replace
 from functools import lru_cache
 from hashlib import sha256
@@ -98,13 +98,6 @@ def mismatches(asked: Asked, seal: Seal, now_ms: int, skew_ms_max: int) -> tuple
     return tuple(_mismatches(asked, seal)) + tuple(_late(seal.terms, now_ms, skew_ms_max))
 
 
-class Underlying(NamedTuple):
-    """A grant that another one rests on, with what must have been asked for it."""
-
-    asked: Asked
-    grant: HoldGrant
-
-
 def claim_behind(home: str, claim: str) -> str:
     """The name of the claim that an operator has itself for a claim in a zone that it offers on."""
     return "r" + sha256(f"{home}|{claim}".encode()).hexdigest()[:40]
@@ -118,25 +111,34 @@ def asked_behind(spec: WorkloadSpec, home: str, claim: str, handler: Handler) ->
     return replace(spec, on_behalf=behalf)
 
 
-def underlying(asked: Asked, grant: HoldGrant, origin: Origin) -> tuple[Underlying, ...]:
-    """The grants that a grant in a zone of this origin rests on, from the operator's that was asked to the owner's,
-    each with what must have been asked for; KeyError where one or its seal is missing.
+def seals_below(grant: HoldGrant, origin: Origin) -> tuple[Seal, ...]:
+    """The seals of the grants that a grant in a zone of this origin rests on, down to the owner's; KeyError with the
+    operator of which one is missing.
     """
-    found: list[Underlying] = []
-    handlers = list(origin.handlers)
-    while handlers:
-        handler = handlers.pop()
-        if grant.seal is None or grant.underlying is None or grant.underlying.seal is None:
+    found: list[Seal] = []
+    for handler in reversed(origin.handlers):
+        below = grant.underlying
+        if below is None or below.seal is None:
             raise KeyError(handler.operator)
-        applied = grant.seal.policy_applied or asked.spec.residency
-        spec = asked_behind(replace(asked.spec, residency=applied), asked.home, asked.claim, handler)
+        found.append(below.seal)
+        grant = below
+    return tuple(found)
+
+
+def asked_below(asked: Asked, seal: Seal, below: Sequence[Seal], origin: Origin) -> tuple[Asked, ...]:
+    """What must have been asked for each of the grants that a grant rests on; below has one for each handler."""
+    found: list[Asked] = []
+    handlers = list(origin.handlers)
+    for lower in below:
+        handler = handlers.pop()
+        spec = replace(asked.spec, residency=seal.policy_applied or asked.spec.residency)
+        spec = asked_behind(spec, asked.home, asked.claim, handler)
         owner, zone = (handlers[-1].operator, asked.zone) if handlers else origin.zone
         name = claim_behind(asked.home, asked.claim)
         # Of their federation nobody else knows the context.
-        context = grant.underlying.seal.terms.context_id
-        asked = Asked(owner, handler.operator, context, name, zone, spec, asked.lease_ms)
-        grant = grant.underlying
-        found.append(Underlying(asked, grant))
+        asked = Asked(owner, handler.operator, lower.terms.context_id, name, zone, spec, asked.lease_ms)
+        found.append(asked)
+        seal = lower
     return tuple(found)
 
 

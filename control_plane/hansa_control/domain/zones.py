@@ -8,6 +8,10 @@ from typing import NamedTuple
 
 from hansa_control.domain.canonical import LATER
 from hansa_control.domain.hashed import Hashed
+from hansa_control.domain.intake import OPEN
+from hansa_control.domain.intake import Intake as Intake
+from hansa_control.domain.intake import Upkeep as Upkeep
+from hansa_control.domain.intake import Window as Window
 
 
 class ZoneId(NamedTuple):
@@ -172,40 +176,6 @@ class ZoneState(StrEnum):
     AGREEMENT_UNKNOWN = "AGREEMENT_UNKNOWN"
 
 
-class Intake(StrEnum):
-    """Whether a zone takes in workloads. MAINTENANCE: nothing new, for maintenance is announced; DRAINING: nothing new,
-    and what runs there is to move away; UNSTEADY: nothing new for a while, since it has come and gone repeatedly.
-    """
-
-    OPEN = "OPEN"
-    CORDONED = "CORDONED"
-    MAINTENANCE = "MAINTENANCE"
-    DRAINING = "DRAINING"
-    UNSTEADY = "UNSTEADY"
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Maintenance, wall clock; what runs in the zone starts to move away lead_ms before."""
-
-    from_ms: int
-    until_ms: int
-    lead_ms: int
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Upkeep:
-    """What a zone's owner has decided on taking in workloads, as it is now; due_ms is by when the zone is to be empty,
-    wall clock, 0 if there is no such time. windows are announced or go on, by their begin.
-    """
-
-    intake: Intake = Intake.OPEN
-    note: str = ""
-    due_ms: int = 0
-    windows: tuple[Window, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Zone:
     """A zone as deciding sees it: inventory, what is free after holds and allocations, facts, state, upkeep.
@@ -220,7 +190,7 @@ class Zone:
     state: ZoneState
     generation: int
     heard_at_ms: int
-    upkeep: Upkeep = Upkeep()
+    upkeep: Upkeep = OPEN
     origin: Origin | None = field(default=None, metadata=LATER)
 
     @property

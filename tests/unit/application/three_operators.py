@@ -6,7 +6,7 @@ keys of real authorities; nordavind has no agreement with waldnetz and knows its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -112,12 +112,20 @@ class Agreements:
 
 @dataclass
 class Way:
-    """The way from a home operator to an owner; nothing is answered while ``is_cut``, and what was asked is noted."""
+    """The way from a home operator to an owner; nothing is answered while ``is_cut``, and what was asked is noted.
+
+    ``step`` is awaited before a call arrives and before its answer does.
+    """
 
     home: str
     side: Side | None = None
     is_cut: bool = False
     asked: list[str] = field(default_factory=list)
+    step: Callable[[], Awaitable[None]] | None = None
+
+    async def _pause(self) -> None:
+        if self.step is not None:
+            await self.step()
 
     def _owner(self, verb: str) -> ControlPlane:
         self.asked.append(verb)
@@ -126,13 +134,22 @@ class Way:
         return self.side.plane
 
     async def hold(self, request: HoldRequest) -> HoldGrant | Refused:
-        return await self._owner("hold").owner.hold(self.home, request)
+        await self._pause()
+        answer = await self._owner("hold").owner.hold(self.home, request)
+        await self._pause()
+        return answer
 
     async def confirm(self, claim: str, fencing_token: int, manifest: Manifest) -> ClaimStatus:
-        return await self._owner("confirm").owner.confirm(self.home, claim, fencing_token, manifest)
+        await self._pause()
+        answer = await self._owner("confirm").owner.confirm(self.home, claim, fencing_token, manifest)
+        await self._pause()
+        return answer
 
     async def release(self, claim: str, reason: Reason) -> ClaimStatus:
-        return await self._owner("release").owner.release(self.home, claim, reason)
+        await self._pause()
+        answer = await self._owner("release").owner.release(self.home, claim, reason)
+        await self._pause()
+        return answer
 
 
 @dataclass
