@@ -20,6 +20,7 @@ from hansa.cli.view_decision import (
     passed_table,
     score_line,
     section,
+    segment_table,
     why_not_document,
 )
 from hansa.cli.view_plan import joined, plan_blocks, planned_zones
@@ -61,7 +62,7 @@ def why_document(
         where = f"is in {explained.current_zone}" if explained.current_zone else "is nowhere"
         document += [line(Styled(f"{name} {where}", "bold")), *why_not_document(_newest(explained), name, wide=wide)]
     else:
-        document += _chosen(name, explained, choice, workload.spec)
+        document += _chosen(name, explained, choice, workload.spec, wide=wide)
     return [*document, *section("History", event_table(events))]
 
 
@@ -70,6 +71,8 @@ def _chosen(
     explained: workload_service_pb2.ExplainWorkloadResponse,
     choice: workload_pb2.Choice,
     spec: workload_pb2.WorkloadSpec,
+    *,
+    wide: bool,
 ) -> list[Line | Table]:
     decision = explained.decision
     rank = list(decision.choices).index(choice) + 1
@@ -82,6 +85,7 @@ def _chosen(
         score_line(choice),
         *plan_blocks(decision, spec),
         *section("Paths", latency_table(choice.latencies, spec.latency)),
+        *section("Segments as they are now", segment_table(explained.paths, wide=wide)),
         *section("Constraints that hold", passed_table(choice.passed)),
         *section("Signed grants", grant_table(explained.grants)),
         *section("Feasible zones", choice_table(decision.choices, [*explained.current_zones, choice.zone])),

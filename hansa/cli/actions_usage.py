@@ -6,6 +6,7 @@ from hansa.cli import exits
 from hansa.cli.output import message_data
 from hansa.cli.periods import moment_ms, month_began_ms
 from hansa.cli.session import Session, note
+from hansa.cli.view_charges import has_same_bill
 from hansa.cli.view_usage import settlements_document, usage_document
 from hansa.errors import HansaError
 from hansa.v1 import usage_pb2
@@ -36,7 +37,12 @@ async def settle(session: Session, partner: str, since: str, until: str) -> int:
         session.emit(data, settlements_document(found, wide=session.wide))
     if failures:
         raise failures[0]
-    return exits.CHANGE if any(one.difference_count for one in found) else exits.OK
+    return exits.CHANGE if any(_differs(one) for one in found) else exits.OK
+
+
+def _differs(settlement: usage_pb2.UsageSettlement) -> bool:
+    """In use or in money."""
+    return bool(settlement.difference_count) or not has_same_bill(settlement)
 
 
 async def _partners(session: Session) -> list[str]:

@@ -76,3 +76,12 @@ def carbon_per_hour(mg: int) -> str:
 def plural(count: int, noun: str) -> str:
     """A number and a noun, for example "1 zone" and "2 zones"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def seconds(amount_ms: int, divisor: int, *, signed: bool = False) -> str:
+    """An amount times milliseconds as seconds to the millisecond, without rounding twice; "0" is exactly that."""
+    if not amount_ms:
+        return "0"
+    sign = "-" if amount_ms < 0 else "+" if signed else ""
+    seconds, rest = divmod(abs(amount_ms), 1000 * divisor)
+    return f"{sign}{seconds:,}.{rest // divisor:03d}"

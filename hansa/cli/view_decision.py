@@ -132,6 +132,28 @@ def latency_table(latencies: Sequence[workload_pb2.AccessLatency], budget: workl
     return Table(headers, rows, right=frozenset({1}), fixed=frozenset({0, 2, 3}))
 
 
+def segment_table(paths: Sequence[workload_service_pb2.UsedPath], *, wide: bool) -> Table:
+    """The paths of users as they are now, link by link: whose link it is and what countries it crosses."""
+    several = len({path.zone for path in paths}) > 1
+    rows = []
+    for path in paths:
+        first = f"{path.access_point} to {path.zone}" if several else path.access_point
+        for segment in path.segments:
+            rows.append(_segment_row(first, segment, wide=wide))
+        for segment in path.return_segments:
+            rows.append(_segment_row(f"back to {first}", segment, wide=wide))
+    headers = ("USERS AT", "FROM", "TO", "CARRIER", "COUNTRIES")
+    return Table((*headers, "LINK") if wide else headers, tuple(rows), fixed=frozenset({4}))
+
+
+def _segment_row(first: str, segment: workload_service_pb2.PathSegment, *, wide: bool) -> tuple[Cell, ...]:
+    known = list(segment.countries)
+    countries = ",".join([*known, "unknown"] if segment.countries_unknown else known) or "none"
+    told = Styled(countries, "yellow") if segment.countries_unknown else countries
+    row: tuple[Cell, ...] = (first, segment.from_node, segment.to_node, segment.carrier or "unknown", told)
+    return (*row, segment.link) if wide else row
+
+
 def basis_cell(bases: Iterable[str]) -> Cell:
     """ "measured", "modelled", or both; green only if everything was measured."""
     names = list(bases)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hansa.cli.documents import Cell, Document, Line, Styled, Table, line
-from hansa.cli.figures import plural, timestamp
+from hansa.cli.figures import plural, seconds, timestamp
+from hansa.cli.view_charges import charges_document, has_same_bill
 from hansa.cli.view_decision import section
 from hansa.names import short_workload
 from hansa.v1 import usage_pb2, usage_service_pb2
@@ -56,8 +57,10 @@ def _settlement(settlement: usage_pb2.UsageSettlement, *, wide: bool) -> list[Li
         return [*document, line("nothing, by both books")]
     document.append(_totals_table(settlement))
     count = settlement.difference_count
+    document += charges_document(settlement, wide=wide)
     if not count:
-        return [*document, line(Styled("no difference", "green"))]
+        same = has_same_bill(settlement)
+        return [*document, line(Styled("no difference" if same else "the amounts differ", "green" if same else "red"))]
     document.append(line(Styled(f"{plural(count, 'difference')}", "red")))
     document += section("Differences", _difference_table(settlement.differences, wide=wide))
     if count > len(settlement.differences):
@@ -75,7 +78,7 @@ def _totals_table(settlement: usage_pb2.UsageSettlement) -> Table:
         for unit, field, divisor in (("accelerator-s", "accelerator_ms", 1), ("core-s", "cpu_milli_ms", 1000)):
             if pool or unit == "core-s":
                 less, more = getattr(by_home, field), getattr(by_owner, field)
-                rows.append((tenant, pool or "-", unit, *(_told(n, divisor) for n in (less, more, more - less))))
+                rows.append((tenant, pool or "-", unit, *(seconds(n, divisor) for n in (less, more, more - less))))
     headers = ("TENANT", "POOL", "UNIT", settlement.home_operator, settlement.owner_operator, "DIFFERENCE")
     return Table(headers, tuple(rows), right=frozenset({3, 4, 5}), fixed=frozenset({2}))
 
@@ -90,7 +93,7 @@ def _difference_table(differences: Sequence[usage_pb2.UsageDifference], *, wide:
 def _difference_row(difference: usage_pb2.UsageDifference, *, wide: bool) -> tuple[Cell, ...]:
     known = difference.owner if difference.HasField("owner") else difference.home
     what = _WHAT.get(difference.kind, f"difference {difference.kind}")
-    amounts = (_told(difference.accelerator_ms, 1, signed=True), _told(difference.cpu_milli_ms, 1000, signed=True))
+    amounts = (seconds(difference.accelerator_ms, 1, signed=True), seconds(difference.cpu_milli_ms, 1000, signed=True))
     row: tuple[Cell, ...] = (known.claim, short_workload(known.workload), Styled(what, "red"), *amounts)
     if not wide:
         return row
@@ -110,15 +113,6 @@ def _run(difference: usage_pb2.UsageDifference, side: str) -> str:
 def hours(amount_ms: int) -> str:
     """Milliseconds as hours, for example "1,204.50"."""
     return f"{amount_ms / 3_600_000:,.2f}"
-
-
-def _told(amount_ms: int, divisor: int, *, signed: bool = False) -> str:
-    """An amount times milliseconds as seconds to the millisecond, without rounding twice; "0" is exactly that."""
-    if not amount_ms:
-        return "0"
-    sign = "-" if amount_ms < 0 else "+" if signed else ""
-    seconds, rest = divmod(abs(amount_ms), 1000 * divisor)
-    return f"{sign}{seconds:,}.{rest // divisor:03d}"
 
 
 def _between(since_ms: int, until_ms: int) -> str:

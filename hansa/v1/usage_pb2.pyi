@@ -19,6 +19,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _UsageUnit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UsageUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageUnit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    USAGE_UNIT_UNSPECIFIED: _UsageUnit.ValueType  # 0
+    """Not set."""
+    USAGE_UNIT_ACCELERATOR: _UsageUnit.ValueType  # 1
+    """Accelerators times milliseconds."""
+    USAGE_UNIT_CORE: _UsageUnit.ValueType  # 2
+    """Thousandths of a core times milliseconds."""
+
+class UsageUnit(_UsageUnit, metaclass=_UsageUnitEnumTypeWrapper):
+    """What a line of the bill counts."""
+
+USAGE_UNIT_UNSPECIFIED: UsageUnit.ValueType  # 0
+"""Not set."""
+USAGE_UNIT_ACCELERATOR: UsageUnit.ValueType  # 1
+"""Accelerators times milliseconds."""
+USAGE_UNIT_CORE: UsageUnit.ValueType  # 2
+"""Thousandths of a core times milliseconds."""
+Global___UsageUnit: _TypeAlias = UsageUnit  # noqa: Y015
+
 class _UsageDifferenceKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -151,6 +175,7 @@ class ListUsageRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     SINCE_MS_FIELD_NUMBER: _builtins.int
     UNTIL_MS_FIELD_NUMBER: _builtins.int
+    PRICES_AFTER_MS_FIELD_NUMBER: _builtins.int
     owner_operator: _builtins.str
     """Operator that owns the zones: the one that is asked, or the caller."""
     after_sequence: _builtins.int
@@ -163,6 +188,8 @@ class ListUsageRequest(_message.Message):
     """Only lines that overlap the time from here, milliseconds since the Unix epoch, UTC."""
     until_ms: _builtins.int
     """Until just before here; 0 for all lines."""
+    prices_after_ms: _builtins.int
+    """Prices that came into force after this moment are asked for; absent asks for none."""
     def __init__(
         self,
         *,
@@ -172,12 +199,15 @@ class ListUsageRequest(_message.Message):
         page_size: _builtins.int = ...,
         since_ms: _builtins.int = ...,
         until_ms: _builtins.int = ...,
+        prices_after_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_prices_after_ms", b"_prices_after_ms", "prices_after_ms", b"prices_after_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "kept_sequence", b"kept_sequence", "owner_operator", b"owner_operator", "page_size", b"page_size", "since_ms", b"since_ms", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prices_after_ms", b"_prices_after_ms", "after_sequence", b"after_sequence", "kept_sequence", b"kept_sequence", "owner_operator", b"owner_operator", "page_size", b"page_size", "prices_after_ms", b"prices_after_ms", "since_ms", b"since_ms", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__prices_after_ms: _TypeAlias = _typing.Literal["prices_after_ms"]  # noqa: Y015
+    _WhichOneofArgType__prices_after_ms: _TypeAlias = _typing.Literal["_prices_after_ms", b"_prices_after_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prices_after_ms) -> _WhichOneofReturnType__prices_after_ms | None: ...
 
 Global___ListUsageRequest: _TypeAlias = ListUsageRequest  # noqa: Y015
 
@@ -190,6 +220,7 @@ class ListUsageResponse(_message.Message):
     LINES_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
     more: _builtins.bool
     """Whether there are lines beyond the last one of the page."""
     last_sequence: _builtins.int
@@ -198,24 +229,201 @@ class ListUsageResponse(_message.Message):
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageLine]:
         """In the order of their sequence."""
 
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsagePrices]:
+        """The prices that were asked for, oldest first, 256 at most."""
+
     def __init__(
         self,
         *,
         lines: _abc.Iterable[Global___UsageLine] | None = ...,
         more: _builtins.bool = ...,
         last_sequence: _builtins.int = ...,
+        prices: _abc.Iterable[Global___UsagePrices] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_sequence", b"last_sequence", "lines", b"lines", "more", b"more"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_sequence", b"last_sequence", "lines", b"lines", "more", b"more", "prices", b"prices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListUsageResponse: _TypeAlias = ListUsageResponse  # noqa: Y015
 
 @_typing.final
+class UsagePrices(_message.Message):
+    """The prices of one version of the agreement between two operators."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREEMENT_VERSION_FIELD_NUMBER: _builtins.int
+    AGREEMENT_DIGEST_FIELD_NUMBER: _builtins.int
+    IN_FORCE_SINCE_MS_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    ACCELERATORS_FIELD_NUMBER: _builtins.int
+    CPU_CORE_MILLI_PER_HOUR_FIELD_NUMBER: _builtins.int
+    VALID_FROM_MS_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    agreement_version: _builtins.int
+    """The version."""
+    agreement_digest: _builtins.str
+    """Digest of what was agreed."""
+    in_force_since_ms: _builtins.int
+    """From when on the version held, by the owner's clock, milliseconds since the Unix epoch, UTC."""
+    currency: _builtins.str
+    """Currency (ISO 4217); empty if no prices were agreed."""
+    cpu_core_milli_per_hour: _builtins.int
+    """An hour of a core, thousandths of the currency's unit; 0 is no price of its own."""
+    valid_from_ms: _builtins.int
+    """From when the prices are valid; 0 is without bound."""
+    valid_until_ms: _builtins.int
+    """Until just before when; 0 is without bound."""
+    @_builtins.property
+    def accelerators(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcceleratorPrice]:
+        """Prices of accelerators."""
+
+    def __init__(
+        self,
+        *,
+        agreement_version: _builtins.int = ...,
+        agreement_digest: _builtins.str = ...,
+        in_force_since_ms: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        accelerators: _abc.Iterable[Global___AcceleratorPrice] | None = ...,
+        cpu_core_milli_per_hour: _builtins.int = ...,
+        valid_from_ms: _builtins.int = ...,
+        valid_until_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerators", b"accelerators", "agreement_digest", b"agreement_digest", "agreement_version", b"agreement_version", "cpu_core_milli_per_hour", b"cpu_core_milli_per_hour", "currency", b"currency", "in_force_since_ms", b"in_force_since_ms", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsagePrices: _TypeAlias = UsagePrices  # noqa: Y015
+
+@_typing.final
+class AcceleratorPrice(_message.Message):
+    """What an hour of an accelerator costs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    MILLI_PER_HOUR_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Pool ("vendor/model"), or a model of whatever vendor."""
+    milli_per_hour: _builtins.int
+    """Thousandths of the currency's unit."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        milli_per_hour: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["milli_per_hour", b"milli_per_hour", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcceleratorPrice: _TypeAlias = AcceleratorPrice  # noqa: Y015
+
+@_typing.final
+class UsageCharge(_message.Message):
+    """A line of the bill: use of one kind at one price. The amount is rounded once, half to even."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    AGREEMENT_VERSION_FIELD_NUMBER: _builtins.int
+    AGREEMENT_DIGEST_FIELD_NUMBER: _builtins.int
+    IN_FORCE_SINCE_MS_FIELD_NUMBER: _builtins.int
+    UNPRICED_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    PRICE_MILLI_PER_HOUR_FIELD_NUMBER: _builtins.int
+    AMOUNT_MILLI_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Tenant."""
+    zone: _builtins.str
+    """Zone, without the operator."""
+    pool: _builtins.str
+    """Accelerator pool; empty for claims without."""
+    unit: Global___UsageUnit.ValueType
+    """What is counted."""
+    used: _builtins.int
+    """How much of it."""
+    agreement_version: _builtins.int
+    """Version of the agreement that was in force; 0 before there was one."""
+    agreement_digest: _builtins.str
+    """Its digest."""
+    in_force_since_ms: _builtins.int
+    """From when on it held."""
+    unpriced: _builtins.bool
+    """Whether no valid price was agreed: then it has no amount, which is not zero."""
+    currency: _builtins.str
+    """Currency; empty if it is unpriced."""
+    price_milli_per_hour: _builtins.int
+    """The price of an hour, thousandths of the currency's unit."""
+    amount_milli: _builtins.int
+    """The amount, thousandths of the currency's unit; absent if it is unpriced."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        zone: _builtins.str = ...,
+        pool: _builtins.str = ...,
+        unit: Global___UsageUnit.ValueType = ...,
+        used: _builtins.int = ...,
+        agreement_version: _builtins.int = ...,
+        agreement_digest: _builtins.str = ...,
+        in_force_since_ms: _builtins.int = ...,
+        unpriced: _builtins.bool = ...,
+        currency: _builtins.str = ...,
+        price_milli_per_hour: _builtins.int = ...,
+        amount_milli: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount_milli", b"_amount_milli", "amount_milli", b"amount_milli"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount_milli", b"_amount_milli", "agreement_digest", b"agreement_digest", "agreement_version", b"agreement_version", "amount_milli", b"amount_milli", "currency", b"currency", "in_force_since_ms", b"in_force_since_ms", "pool", b"pool", "price_milli_per_hour", b"price_milli_per_hour", "tenant", b"tenant", "unit", b"unit", "unpriced", b"unpriced", "used", b"used", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__amount_milli: _TypeAlias = _typing.Literal["amount_milli"]  # noqa: Y015
+    _WhichOneofArgType__amount_milli: _TypeAlias = _typing.Literal["_amount_milli", b"_amount_milli"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount_milli) -> _WhichOneofReturnType__amount_milli | None: ...
+
+Global___UsageCharge: _TypeAlias = UsageCharge  # noqa: Y015
+
+@_typing.final
+class UsageAmount(_message.Message):
+    """The sum of the rounded lines of one currency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    AMOUNT_MILLI_FIELD_NUMBER: _builtins.int
+    currency: _builtins.str
+    """Currency."""
+    amount_milli: _builtins.int
+    """Thousandths of its unit."""
+    def __init__(
+        self,
+        *,
+        currency: _builtins.str = ...,
+        amount_milli: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_milli", b"amount_milli", "currency", b"currency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageAmount: _TypeAlias = UsageAmount  # noqa: Y015
+
+@_typing.final
 class UsageTotal(_message.Message):
-    """Usage in a period, added up. Fields 20 to 29 are kept for what it costs."""
+    """Usage in a period, added up."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -323,6 +531,10 @@ class UsageSettlement(_message.Message):
     OWNER_TOTALS_FIELD_NUMBER: _builtins.int
     DIFFERENCES_FIELD_NUMBER: _builtins.int
     DIFFERENCE_COUNT_FIELD_NUMBER: _builtins.int
+    HOME_CHARGES_FIELD_NUMBER: _builtins.int
+    OWNER_CHARGES_FIELD_NUMBER: _builtins.int
+    HOME_AMOUNTS_FIELD_NUMBER: _builtins.int
+    OWNER_AMOUNTS_FIELD_NUMBER: _builtins.int
     owner_operator: _builtins.str
     """Operator that owns the zones."""
     home_operator: _builtins.str
@@ -345,6 +557,22 @@ class UsageSettlement(_message.Message):
     def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageDifference]:
         """The first thousand."""
 
+    @_builtins.property
+    def home_charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageCharge]:
+        """The bill by the home operator's book, ordered by tenant, zone, pool, unit and time."""
+
+    @_builtins.property
+    def owner_charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageCharge]:
+        """By the owner's book."""
+
+    @_builtins.property
+    def home_amounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageAmount]:
+        """Sums by the home operator's book, ordered by currency."""
+
+    @_builtins.property
+    def owner_amounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageAmount]:
+        """By the owner's book."""
+
     def __init__(
         self,
         *,
@@ -356,10 +584,14 @@ class UsageSettlement(_message.Message):
         owner_totals: _abc.Iterable[Global___UsageTotal] | None = ...,
         differences: _abc.Iterable[Global___UsageDifference] | None = ...,
         difference_count: _builtins.int = ...,
+        home_charges: _abc.Iterable[Global___UsageCharge] | None = ...,
+        owner_charges: _abc.Iterable[Global___UsageCharge] | None = ...,
+        home_amounts: _abc.Iterable[Global___UsageAmount] | None = ...,
+        owner_amounts: _abc.Iterable[Global___UsageAmount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference_count", b"difference_count", "differences", b"differences", "home_operator", b"home_operator", "home_totals", b"home_totals", "owner_operator", b"owner_operator", "owner_totals", b"owner_totals", "since_ms", b"since_ms", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference_count", b"difference_count", "differences", b"differences", "home_amounts", b"home_amounts", "home_charges", b"home_charges", "home_operator", b"home_operator", "home_totals", b"home_totals", "owner_amounts", b"owner_amounts", "owner_charges", b"owner_charges", "owner_operator", b"owner_operator", "owner_totals", b"owner_totals", "since_ms", b"since_ms", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

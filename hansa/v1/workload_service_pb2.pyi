@@ -418,6 +418,7 @@ class ExplainWorkloadResponse(_message.Message):
     RECORD_FIELD_NUMBER: _builtins.int
     RECORD_MISSING_FIELD_NUMBER: _builtins.int
     GRANTS_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
     current_zone: _builtins.str
     """The zone it is in now or moves to, "operator/zone"; empty if nowhere. If there are several, the one that gets
     most of the requests.
@@ -444,6 +445,12 @@ class ExplainWorkloadResponse(_message.Message):
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantProof]:
         """The signed grants of partners under which it runs or starts, in the order of its placements."""
 
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsedPath]:
+        """The paths to the current zones as the network is now, link by link, by zone and access point. An access point that
+        has no lawful path to a zone now has none here.
+        """
+
     def __init__(
         self,
         *,
@@ -455,14 +462,97 @@ class ExplainWorkloadResponse(_message.Message):
         record: _builtins.bytes = ...,
         record_missing: _builtins.str = ...,
         grants: _abc.Iterable[Global___GrantProof] | None = ...,
+        paths: _abc.Iterable[Global___UsedPath] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "now", b"now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "current_zones", b"current_zones", "decided_at_ms", b"decided_at_ms", "decision", b"decision", "grants", b"grants", "now", b"now", "record", b"record", "record_missing", b"record_missing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_zone", b"current_zone", "current_zones", b"current_zones", "decided_at_ms", b"decided_at_ms", "decision", b"decision", "grants", b"grants", "now", b"now", "paths", b"paths", "record", b"record", "record_missing", b"record_missing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainWorkloadResponse: _TypeAlias = ExplainWorkloadResponse  # noqa: Y015
+
+@_typing.final
+class UsedPath(_message.Message):
+    """The path that users at an access point take to a zone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ZONE_FIELD_NUMBER: _builtins.int
+    ACCESS_POINT_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    RETURN_SEGMENTS_FIELD_NUMBER: _builtins.int
+    zone: _builtins.str
+    """"operator/zone"."""
+    access_point: _builtins.str
+    """Network node at which they enter."""
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___PathSegment]:
+        """From there to the zone's node."""
+
+    @_builtins.property
+    def return_segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___PathSegment]:
+        """The way back, from the zone's node; empty where it is the same way."""
+
+    def __init__(
+        self,
+        *,
+        zone: _builtins.str = ...,
+        access_point: _builtins.str = ...,
+        segments: _abc.Iterable[Global___PathSegment] | None = ...,
+        return_segments: _abc.Iterable[Global___PathSegment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_point", b"access_point", "return_segments", b"return_segments", "segments", b"segments", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsedPath: _TypeAlias = UsedPath  # noqa: Y015
+
+@_typing.final
+class PathSegment(_message.Message):
+    """A link of a path, in the direction in which it is taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_NODE_FIELD_NUMBER: _builtins.int
+    TO_NODE_FIELD_NUMBER: _builtins.int
+    LINK_FIELD_NUMBER: _builtins.int
+    CARRIER_FIELD_NUMBER: _builtins.int
+    COUNTRIES_FIELD_NUMBER: _builtins.int
+    COUNTRIES_UNKNOWN_FIELD_NUMBER: _builtins.int
+    from_node: _builtins.str
+    """Node where it begins."""
+    to_node: _builtins.str
+    """Node where it ends."""
+    link: _builtins.str
+    """The link; of a partner's abstract network a virtual one, which stands for a path."""
+    carrier: _builtins.str
+    """Who carries it; empty if unknown."""
+    countries_unknown: _builtins.bool
+    """Whether it may cross others, too."""
+    @_builtins.property
+    def countries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Countries that are known of it and of both ends, sorted."""
+
+    def __init__(
+        self,
+        *,
+        from_node: _builtins.str = ...,
+        to_node: _builtins.str = ...,
+        link: _builtins.str = ...,
+        carrier: _builtins.str = ...,
+        countries: _abc.Iterable[_builtins.str] | None = ...,
+        countries_unknown: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carrier", b"carrier", "countries", b"countries", "countries_unknown", b"countries_unknown", "from_node", b"from_node", "link", b"link", "to_node", b"to_node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PathSegment: _TypeAlias = PathSegment  # noqa: Y015
 
 @_typing.final
 class GrantProof(_message.Message):

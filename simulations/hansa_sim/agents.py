@@ -147,10 +147,6 @@ class ZoneNode:
         since_us = self._loop.now_us - lag_us
         return [self.profile.facts, *(facts for until_us, facts in self._former_facts if until_us >= since_us)]
 
-    def set_cordoned(self, cordoned: bool) -> None:  # noqa: FBT001 - a setter
-        self.profile = replace(self.profile, inventory=replace(self.profile.inventory, cordoned=cordoned))
-        self._readvertise()
-
     def _readvertise(self) -> None:
         if self._agent is not None:
             self._agent.advertise()

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from control_harness import AgentByHand, Operator, advert, authority_of, fact, inventory, refusal_of, running, spec
 from hansa_control.adapters.authority import Role
-from hansa_control.domain.model import Workload, WorkloadId
+from hansa_control.domain.model import WorkloadId
 
 from hansa.v1 import common_pb2, instance_pb2, residency_pb2, workload_pb2, workload_service_pb2_grpc
 from hansa.v1 import workload_service_pb2 as service_pb2
@@ -210,17 +210,17 @@ async def test_a_watch_does_not_miss_what_goes_while_the_store_is_keeping_it(
 ) -> None:
     await acme.SubmitWorkload(submit())
     queries = operator.running.application.queries
-    kept, workloads = queries.kept_workload, operator.running.application.state.workloads
+    kept, workloads = queries.kept_story, operator.running.application.state.workloads
 
-    async def slow(workload: WorkloadId) -> Workload:
-        held = await kept(workload)
+    async def slow(workload: WorkloadId, after_sequence: int) -> Any:
+        held = await kept(workload, after_sequence)
         if NAME in workloads:
             await acme.DeleteWorkload(service_pb2.DeleteWorkloadRequest(name=NAME, request_id="r2"))
             while NAME in workloads:
                 await queries.workload_signal(workload).wait(queries.workload_signal(workload).version)
         return held
 
-    monkeypatch.setattr(queries, "kept_workload", slow)
+    monkeypatch.setattr(queries, "kept_story", slow)
     async with asyncio.timeout(10):
         told = [update.deleted async for update in acme.WatchWorkload(service_pb2.WatchWorkloadRequest(name=NAME))]
     assert told == [False, True]
@@ -255,6 +255,11 @@ async def test_a_workload_is_placed_ordered_reported_and_found(operator: Operato
         assert found.endpoint_ca_pem == operator.authority.cert_pem
         why = await acme.ExplainWorkload(service_pb2.ExplainWorkloadRequest(name=NAME))
         assert why.current_zone == "nordfjord/oslo-1"
+        (path,) = why.paths
+        assert (path.zone, path.access_point) == ("nordfjord/oslo-1", "bergen")
+        (segment,) = path.segments
+        assert (segment.from_node, segment.to_node, list(segment.countries)) == ("bergen", "oslo", ["NO"])
+        assert segment.carrier and not segment.countries_unknown
 
 
 async def test_zones_and_network_are_shown(operator: Operator, acme: Any) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from hansa_control.domain.abstraction import Inside, gateways, leaving
+from hansa_control.domain.inner_paths import SEARCH_PERCENTILE, paths_between
 from hansa_control.domain.model import (
     LatencyBasis,
     LinkEncryption,
@@ -22,6 +23,7 @@ from hansa_control.domain.model import (
     UnknownPaths,
 )
 from hansa_control.domain.network import Network, build_network
+from hansa_control.domain.route_graph import Strictness
 from hansa_control.domain.routing import Route, RouteKey, find_route
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -241,3 +243,19 @@ def test_so_it_is_where_directions_differ(drawing: Drawing, rule: TransitRule, p
 def test_within_the_bounds_nothing_lawful_is_missing_where_all_is_known(drawing: Drawing, rule: TransitRule) -> None:
     for whole, seen in journeys(drawing, rule, 95, 0):
         assert (whole and whole.rtt_us) == (seen and seen.rtt_us)
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(drawings(), drawings(lopsided=True), st.booleans())
+def test_pairs_that_are_searched_together_have_the_paths_that_each_has_alone(
+    straight: Drawing, lopsided: Drawing, is_lopsided: bool
+) -> None:
+    drawing = lopsided if is_lopsided else straight
+    network = build_network(0, drawing.nodes, [one for one in drawing.links if one.name.startswith("l")])
+    pairs = list(combinations(sorted(network.node_index), 2))
+    together = paths_between(network, pairs)
+    for pair in pairs:
+        assert together[pair] == paths_between(network, [pair])[pair]
+        route = find_route(network, RouteKey(None, SEARCH_PERCENTILE, pair[0], Strictness.ANY), pair[1])
+        first = next(iter(together[pair]), None)
+        assert (route and (route.links, route.back_links)) == (first and (first.links, first.back_links))

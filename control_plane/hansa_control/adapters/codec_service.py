@@ -15,7 +15,7 @@ from hansa_control.adapters.codec_network import link_out, node_out, probe_out, 
 from hansa_control.adapters.codec_overlay import overlay_in
 from hansa_control.adapters.codec_workload import spec_in
 from hansa_control.adapters.codec_zone import zone_out
-from hansa_control.application.queries import Endpoint, ZoneEndpoint
+from hansa_control.application.queries import Endpoint, Explanation, ZoneEndpoint
 from hansa_control.application.workloads import Current
 from hansa_control.domain.model import (
     Decision,
@@ -32,6 +32,7 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.overlay import Overlay
 from hansa_control.domain.preempting import Candidate
+from hansa_control.domain.segments import Segment, UsedPath
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
@@ -250,15 +251,34 @@ def _comparison_out(measured: ProbeResult, modelled: RoundTrip | None) -> servic
     )
 
 
-def explain_out(
-    decision: Decision, now: Decision, current: Current, decided_at_ms: int
-) -> service_pb2.ExplainWorkloadResponse:
+def explain_out(found: Explanation) -> service_pb2.ExplainWorkloadResponse:
     return service_pb2.ExplainWorkloadResponse(
-        decision=decision_out(decision),
-        current_zone=current.zone,
-        decided_at_ms=decided_at_ms,
-        now=decision_out(now),
-        current_zones=current.zones,
+        decision=decision_out(found.decision),
+        current_zone=found.current.zone,
+        decided_at_ms=found.decided_at_ms,
+        now=decision_out(found.now),
+        current_zones=found.current.zones,
+        paths=[_path_out(path) for path in found.paths],
+    )
+
+
+def _path_out(path: UsedPath) -> service_pb2.UsedPath:
+    return service_pb2.UsedPath(
+        zone=str(path.zone),
+        access_point=path.access_point,
+        segments=[_segment_out(segment) for segment in path.there],
+        return_segments=[_segment_out(segment) for segment in path.back],
+    )
+
+
+def _segment_out(segment: Segment) -> service_pb2.PathSegment:
+    return service_pb2.PathSegment(
+        from_node=segment.start,
+        to_node=segment.end,
+        link=segment.link,
+        carrier=segment.carrier,
+        countries=segment.countries,
+        countries_unknown=not segment.is_known,
     )
 
 

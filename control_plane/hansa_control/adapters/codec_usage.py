@@ -8,6 +8,7 @@ from itertools import islice
 from hansa.v1 import usage_pb2
 from hansa.v1 import usage_service_pb2 as service_pb2
 from hansa_control.adapters import codec_fields as fields
+from hansa_control.adapters.codec_charges import amounts_out, charges_out, prices_in, prices_out
 from hansa_control.application.books import Settled, Totals
 from hansa_control.application.usage_ports import UsageCall, UsagePage
 from hansa_control.domain.two_books import Difference, DifferenceKind
@@ -33,6 +34,7 @@ def usage_request_out(call: UsageCall) -> usage_pb2.ListUsageRequest:
         page_size=call.limit,
         since_ms=period.since_ms,
         until_ms=period.until_ms,
+        prices_after_ms=call.prices_after_ms,
     )
 
 
@@ -43,18 +45,23 @@ def usage_request_in(wire: usage_pb2.ListUsageRequest) -> UsageCall:
         kept=fields.range_in(wire.kept_sequence, (0, NUMBER_MAX), "kept_sequence"),
         limit=fields.range_in(wire.page_size, (0, PAGE_LINES_MAX), "page_size") or PAGE_LINES_MAX,
         period=_period_in(wire.since_ms, wire.until_ms) if wire.since_ms or wire.until_ms else None,
+        prices_after_ms=fields.time_ms_in(wire.prices_after_ms, "prices_after_ms")
+        if wire.HasField("prices_after_ms")
+        else None,
     )
 
 
 def usage_response_out(page: UsagePage) -> usage_pb2.ListUsageResponse:
     lines = [line_out(line) for line in page.lines]
-    return usage_pb2.ListUsageResponse(lines=lines, more=page.more, last_sequence=page.last_sequence)
+    prices = prices_out(page.prices)
+    return usage_pb2.ListUsageResponse(lines=lines, more=page.more, last_sequence=page.last_sequence, prices=prices)
 
 
 def usage_response_in(wire: usage_pb2.ListUsageResponse) -> UsagePage:
     fields.bounded(wire.lines, PAGE_LINES_MAX, "lines")
     lines = tuple(line_in(line, f"lines[{i}]") for i, line in enumerate(wire.lines))
-    return UsagePage(lines, wire.more, fields.range_in(wire.last_sequence, (0, NUMBER_MAX), "last_sequence"))
+    last_sequence = fields.range_in(wire.last_sequence, (0, NUMBER_MAX), "last_sequence")
+    return UsagePage(lines, wire.more, last_sequence, prices_in(wire.prices, "prices"))
 
 
 def line_in(wire: usage_pb2.UsageLine, path: str) -> UsageLine:
@@ -136,6 +143,10 @@ def _settlement_out(settled: Settled) -> usage_pb2.UsageSettlement:
         owner_totals=_totals_out(settled.owner_totals),
         differences=[_difference_out(one, settled.period) for one in told],
         difference_count=len(settled.differences),
+        home_charges=charges_out(settled.home_charges),
+        owner_charges=charges_out(settled.owner_charges),
+        home_amounts=amounts_out(settled.home_charges),
+        owner_amounts=amounts_out(settled.owner_charges),
     )
 
 

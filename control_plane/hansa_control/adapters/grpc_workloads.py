@@ -102,9 +102,10 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         # Asked for anew each time: a workload of the same name that was deleted and submitted again has another.
         signal = self._queries.workload_signal(workload)
         seen = signal.version
-        held: Workload | None = await self._queries.kept_workload(workload)
+        held, events = await self._queries.kept_story(workload, sequence)
+        if held is None:
+            await self._queries.kept_workload(workload)
         while True:
-            events = self._queries.events(workload, sequence)
             yield codec.watch_out(held, events)
             if held is None:
                 return
@@ -112,27 +113,19 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
             await signal.wait(seen)
             signal = self._queries.workload_signal(workload)
             seen = signal.version
-            held = await self._find(workload)
-
-    async def _find(self, workload: WorkloadId) -> Workload | None:
-        try:
-            return await self._queries.kept_workload(workload)
-        except RefusalError as error:
-            if error.reason is not Reason.NOT_FOUND:
-                raise
-            return None
+            held, events = await self._queries.kept_story(workload, sequence)
 
     async def ExplainWorkload(
         self, request: service_pb2.ExplainWorkloadRequest, context: Any
     ) -> service_pb2.ExplainWorkloadResponse:
         question = codec.explain_in(request)
         self._authorise(context, question.workload)
-        found = self._queries.explain(question.workload, question.zone)
-        answer = codec.explain_out(found.decision, found.now, found.current, found.decided_at_ms)
+        found = await self._queries.explain(question.workload, question.zone)
+        answer = codec.explain_out(found)
         answer.grants.extend(proofs_out(self._queries.grants(question.workload)))
         if question.with_record:
             try:
-                answer.record = await asyncio.to_thread(packed, self._queries.record(question.workload))
+                answer.record = await asyncio.to_thread(packed, await self._queries.record(question.workload))
             except RefusalError as error:
                 answer.record_missing = error.message
         return answer

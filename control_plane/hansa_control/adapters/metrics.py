@@ -30,7 +30,11 @@ _BY_PARTNER: Mapping[str, tuple[str, str, tuple[str, ...], bool]] = {
 }
 """Numbers named "kind|partner" or "kind|partner|label": name, text, labels after the partner, whether it only grows."""
 
-_TOTALS: Mapping[str, str] = {"decisions": "Decisions made", "adverts": "Adverts taken over"}
+_TOTALS: Mapping[str, str] = {
+    "decisions": "Decisions made",
+    "adverts": "Adverts taken over",
+    "defects": "Defects met and contained; the log has each",
+}
 
 
 class Metrics:

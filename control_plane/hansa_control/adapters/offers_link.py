@@ -20,7 +20,7 @@ from hansa_control.adapters.codec_federation import (
     owner_standing_out,
 )
 from hansa_control.adapters.rates import TokenBucket
-from hansa_control.application.ports import Clock, OfferBody, RefusalError
+from hansa_control.application.ports import Clock, RefusalError, ShownBody
 from hansa_control.domain.model import Reason, Standing
 
 OFFERS_PER_DELTA = 512
@@ -35,7 +35,7 @@ class OfferSource(Protocol):
 
     def check_context(self, home: str, context_id: str) -> None: ...
 
-    def offers(self, home: str) -> Mapping[str, OfferBody]: ...
+    def offers(self, home: str) -> Mapping[str, ShownBody] | None: ...
 
     def offers_changed(self, home: str, version: int) -> tuple[int, list[str] | None]: ...
 
@@ -76,23 +76,26 @@ class OffersLink:
         return self._next()
 
     def next_delta(self) -> OffersResponse | None:
-        """How the agreement stands if that was not told yet, else the next delta of offers; None while one is in flight
-        or nothing differs.
+        """How the agreement stands if that was not told yet, else the next delta of offers; None while one is in
+        flight, nothing differs, or it is not known yet what may be shown.
         """
         self._check_context()
         standing = self._source.standing(self._home)
         if standing is not None and standing != self._told:
             self._told = standing
             return owner_standing_out(StandingTold(standing))
-        if self._sender.waits_for_ack:
+        if self._sender.waits_for_ack or not self._look_again():
             return None
-        self._look_again()
         delta = self._sender.next_delta(self._etags, lambda name: self._wires[name].ByteSize(), self._unsettled)
         return None if delta is None else offer_delta_out(delta, self._wires)
 
-    def _look_again(self) -> None:
-        """Writes what changed, and notes what the partner may hold otherwise: the cost is that of the change."""
+    def _look_again(self) -> bool:
+        """Writes what changed, and notes what the partner may hold otherwise: the cost is that of the change. Whether
+        it is known what may be shown now.
+        """
         offers = self._source.offers(self._home)
+        if offers is None:
+            return False
         self._version, names = self._source.offers_changed(self._home, self._version)
         for name in [*offers, *(self._wires.keys() - offers.keys())] if names is None else names:
             body = offers.get(name)
@@ -104,6 +107,7 @@ class OffersLink:
                 self._etags[name] = self._wires[name].etag
             self._unsettled.add(name)
         self._unsettled = set(self._sender.differing(self._etags, self._unsettled))
+        return True
 
     def heartbeat(self) -> OffersResponse:
         """A sign of life; RefusalError when the federation is no longer in force."""

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -116,8 +117,9 @@ def _row(line: UsageLine) -> dict[str, object]:
 
 
 def _line(row: Row[tuple[object, ...]]) -> UsageLine:
-    line = UsageLine(**{name: getattr(row, name) for name in _FIELDS})
-    if row.checksum != _checksum(line):
+    values: tuple[Any, ...] = tuple(row)  # in the order of the statement
+    line = UsageLine(*values[:-1])
+    if values[-1] != _checksum(line):
         raise StoreFailed(f"line {tuple(line.key)} of the book of usage does not match its checksum")
     return line
 

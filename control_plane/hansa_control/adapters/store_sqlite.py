@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from hansa_control.adapters.store_migrations import bring_up
 from hansa_control.adapters.store_schema import DELETE, Net, keys_deleted, rows_put
 from hansa_control.adapters.store_sql import Patience, SqlStore
+from hansa_control.adapters.store_version import bring_up
 from hansa_control.application.ports import StoreFailed
 
 _UPSERT = (

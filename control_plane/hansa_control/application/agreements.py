@@ -10,14 +10,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from hansa_control.application.ports import Clock, Table
+from hansa_control.application.ports import Clock, Table, Worker
 from hansa_control.application.settings import Settings
-from hansa_control.application.shown_network import NOTHING_AGREED, Drawn, ShownNetworks
+from hansa_control.application.shown_network import NOTHING_AGREED, NOTHING_DRAWN, Drawn, Hidden, ShownNetworks
+from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
 from hansa_control.application.world import World, federation_key
 from hansa_control.domain import disclosure, federation
-from hansa_control.domain.agreement import ENDING, OPEN, Agreement, AgreementState, NetworkShown, Stance, Standing, Wish
+from hansa_control.domain.agreement import (
+    ENDING,
+    OPEN,
+    Agreement,
+    AgreementState,
+    NetworkShown,
+    PriceVersion,
+    Stance,
+    Standing,
+    Wish,
+)
 from hansa_control.domain.agreement_life import AgreementEvent, Seen, follow
+from hansa_control.domain.capabilities import Capability, lacking
+from hansa_control.domain.charges import noted
 from hansa_control.domain.federation import FederationEvent
 from hansa_control.domain.model import (
     Capacity,
@@ -25,6 +38,7 @@ from hansa_control.domain.model import (
     Federation,
     Reason,
     Rejection,
+    WorkloadSpec,
     Zone,
     ZoneId,
     ZoneState,
@@ -56,17 +70,37 @@ class AgreementDesk:
     """Keeps the agreements of this operator as owner of zones, by home operator."""
 
     def __init__(
-        self, settings: Settings, records: tuple[State, World], source: AgreementSource | None, clock: Clock
+        self,
+        settings: Settings,
+        records: tuple[State, World],
+        source: AgreementSource | None,
+        workers: tuple[Clock, Worker | None],
     ) -> None:
         self._settings = settings
         self._state, self._world = records
         self._source = source or EverythingOffered(settings.partners)
-        self._clock = clock
-        self._shown_networks = ShownNetworks(settings.operator)
+        self._clock, self._worker = workers
+        self._shown_networks = ShownNetworks(settings.operator, is_searched_apart=self._worker is not None)
+        self._search_wanted = Signal()
         self._agreed_last: dict[str, Agreement] = {}
         self.on_event: Callable[[str, AgreementEvent, Standing], None] = lambda home, event, standing: None
         self.on_ended: Callable[[str], None] = lambda home: None
         self.on_changed: Callable[[], None] = lambda: None
+        self.on_defect: Callable[[Exception], None] = lambda defect: None
+
+    async def run(self) -> None:
+        """Has the worker search for paths as they are wanted, until cancelled; nothing to do where there is none."""
+        seen = 0
+        while self._worker is not None:
+            seen = await self._search_wanted.wait(seen)
+            if not self._shown_networks.wants_search:
+                continue
+            try:
+                await self._shown_networks.search(self._worker)
+            except Exception as defect:  # Whoever asks for the network again has it tried again.
+                self.on_defect(defect)
+            else:
+                self.on_changed()
 
     def stance(self, home: str) -> Stance | None:
         """What is agreed with a partner and wanted now; None if nothing is."""
@@ -88,6 +122,15 @@ class AgreementDesk:
         standing = self.standing(home)
         return standing.version if standing else 0
 
+    def lacks(self, home: str) -> tuple[str, ...]:
+        """What a partner would have to be able to for everything that was agreed, and does not say that it can."""
+        held, agreement = self.federation(home), self._shown_under(home)
+        if held is None:
+            return ()
+        needed = [Capability.VIRTUAL_LINKS] if agreement.network is NetworkShown.ABSTRACT else []
+        needed += [Capability.CHAINS_OF_ORIGIN] if agreement.passes_on else []
+        return lacking(held.capabilities, needed)
+
     # --- life ---
 
     def wants_proposal(self, home: str) -> bool:
@@ -106,8 +149,9 @@ class AgreementDesk:
         seen = Seen(self.stance(held.home), self._clock.wall_ms(), is_used=self._is_used(held))
         standing, events = follow(held.standing or Standing(), seen)
         is_over = standing.state is AgreementState.TERMINATED
-        if standing != held.standing:
-            held = replace(held, standing=standing)
+        prices = _prices(held, standing, seen)
+        if standing != held.standing or prices is not held.prices:
+            held = replace(held, standing=standing, prices=prices)
             held = federation.advance(held, FederationEvent.TERMINATE) if is_over else held
             self._state.put(Table.FEDERATION, federation_key(held.home, held.owner), held)
             for event in events:
@@ -124,8 +168,9 @@ class AgreementDesk:
 
     # --- what a partner may take ---
 
-    def refusal(self, home: str, zone: str) -> Rejection | None:
+    def refusal(self, home: str, zone: str, *, is_passed_on: bool = False) -> Rejection | None:
         """Why a partner may have nothing new in a zone, whatever is free; None if it may. This operator itself may.
+        Of one that is passed on, that the agreement names it is known already.
 
         Whether there is a federation at all is not asked here: without its context no call comes as far as this.
         """
@@ -138,7 +183,7 @@ class AgreementDesk:
             words = standing.state.value.lower().replace("_", " ")
             reason = STATE_REASON[disclosure.state_under(standing, ZoneState.AVAILABLE)]
             return self._refusal(zone, reason, words, _evidence(home, standing))
-        if not stance.agreement.offers(zone):
+        if not is_passed_on and not stance.agreement.offers(zone):
             result = ConstraintResult(
                 AGREEMENT, "not offered", f"one of {', '.join(stance.agreement.zones)}", _evidence(home, standing)
             )
@@ -192,23 +237,55 @@ class AgreementDesk:
             if seen is not None:
                 yield seen
 
-    def shown_network(self, home: str) -> Drawn:
-        """The network as a partner is shown it; the same, and of the same elements, until something in it changes."""
+    def bounded(self, home: str, zone: Zone) -> Zone:
+        """Another operator's zone as it is offered on to a partner: at the agreed price and room."""
+        agreement = self._agreement(home)
+        if agreement is None:
+            return zone
+        return disclosure.passed_on(agreement, zone, self._held(home), self._clock.wall_ms())
+
+    def shown_network(self, home: str) -> Drawn | None:
+        """The network as a partner is shown it; the same, and of the same elements, until something in it changes.
+
+        None while paths for it are searched: it is shown nothing new then, and ``on_changed`` tells when there is.
+        """
         agreement = self._shown_under(home)
         held: frozenset[str] = frozenset()
+        if agreement.network is NetworkShown.ABSTRACT and Capability.VIRTUAL_LINKS in self.lacks(home):
+            return NOTHING_DRAWN  # read as links they would hide what lies between their ends
         if agreement.network is NetworkShown.ABSTRACT:
             held = frozenset(claim.zone for claim in self._world.claims_of(home).values())
         own = Drawn(self._world.own_nodes, self._world.own_links)
-        return self._shown_networks.of(home, agreement, own, self._world.own_zones(), held)
+        shown = self._shown_networks.of(home, agreement, own, self._world.own_zones(), held)
+        if shown is None:
+            self._search_wanted.notify()
+        return shown
 
     def told(self, home: str, rejections: tuple[Rejection, ...]) -> tuple[Rejection, ...]:
         """Refusals as a partner is told them: without names of what it is not shown of the network."""
+        hidden = self._hidden(home)
+        if hidden is None:
+            return rejections
+        return tuple(disclosure.without_names(one, hidden.names) for one in rejections)
+
+    def masked(self, home: str, spec: WorkloadSpec) -> disclosure.Masked:
+        """What a partner asks, with every access point that it is not shown under a name that nobody has: what is
+        hidden from it and what is not there are judged alike.
+        """
+        hidden = self._hidden(home)
+        if hidden is None:
+            return disclosure.Masked(spec)
+        known = self._world.snapshot().network.node_index
+        unknown = [one.access_point for one in spec.access if one.access_point not in known]
+        return disclosure.masked(spec, hidden.nodes.union(unknown), hidden.access_points)
+
+    def _hidden(self, home: str) -> Hidden | None:
         agreement = self._agreement(home)
         if agreement is None or agreement.network is NetworkShown.FULL:
-            return rejections
-        shown = {one.name for part in self.shown_network(home) for one in part}
-        own = {one.name for part in (self._world.own_nodes, self._world.own_links) for one in part}
-        return tuple(disclosure.without_names(one, frozenset(own - shown)) for one in rejections)
+            return None
+        held = frozenset(claim.zone for claim in self._world.claims_of(home).values())
+        own = Drawn(self._world.own_nodes, self._world.own_links)
+        return self._shown_networks.hidden(home, agreement, own, self._world.own_zones(), held)
 
     def _shown_under(self, home: str) -> Agreement:
         """What decides on what a partner sees. Where its lines are gone, a lost line stops nothing: it goes on seeing
@@ -230,6 +307,17 @@ class AgreementDesk:
         for claim in self._world.claims_of(home).values():
             held.setdefault(claim.zone, []).append(claim.amount)
         return disclosure.Held(held)
+
+
+def _prices(held: Federation, standing: Standing, seen: Seen) -> tuple[PriceVersion, ...]:
+    """The prices of every version that was in force, with those of the one that is now."""
+    last = held.prices[-1] if held.prices else None
+    is_new = last is None or (last.version, last.digest) != (standing.version, standing.digest)
+    if seen.stance is None or not standing.digest or not is_new:
+        return held.prices
+    return noted(
+        held.prices, PriceVersion(standing.version, standing.digest, seen.now_ms, seen.stance.agreement.prices)
+    )
 
 
 def _evidence(home: str, standing: Standing) -> str:

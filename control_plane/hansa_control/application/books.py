@@ -6,7 +6,7 @@ forgotten at once. In memory are totals, lines that are not final, and lines of 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hansa_control.application.ports import Clock, OwnerUnreachable, RefusalError
@@ -14,6 +14,8 @@ from hansa_control.application.settings import Settings
 from hansa_control.application.settlement import PAGE_LINES, Settlement
 from hansa_control.application.state import State
 from hansa_control.application.usage_ports import LineQuery, UsageCall, UsageSource
+from hansa_control.domain.agreement import PriceVersion
+from hansa_control.domain.charges import ChargeKey, Charges, charge
 from hansa_control.domain.model import Reason
 from hansa_control.domain.two_books import Difference, differences
 from hansa_control.domain.usage import LineKey, Period, Total, TotalKey, UsageLine, add_up
@@ -39,6 +41,13 @@ class Settled:
     owner_totals: Totals
     differences: tuple[Difference, ...]
     line_count: int
+    home_charges: Charges
+    owner_charges: Charges
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether both books say the same, of use and of money."""
+        return not self.differences and self.home_charges == self.owner_charges
 
 
 class Books:
@@ -93,7 +102,7 @@ class Books:
         """What differs may only be on its way: it is told when it is still there after another look."""
         settled = await self._compare(partner, sides, period)
         for _ in range(LOOKS_MAX - 1):
-            if not settled.differences:
+            if settled.is_alike:
                 break
             settled = await self._compare(partner, sides, period)
         return settled
@@ -103,8 +112,9 @@ class Books:
         if owner == partner:
             await self._settlement.take_over(owner)
         ours, theirs = _Side(period), _Side(period)
+        ours.prices = self._settlement.prices(owner, home)
         ours.pages = self._own(LineQuery(owner, home, limit=PAGE_LINES, period=period))
-        theirs.pages = self._partners(partner, owner, period)
+        theirs.pages = self._partners(partner, owner, theirs)
         by_home, by_owner = (ours, theirs) if home == self._operator else (theirs, ours)
         while not (ours.is_read and theirs.is_read):
             await _behind(ours, theirs).read()
@@ -114,7 +124,8 @@ class Books:
                 raise RefusalError(Reason.UNAVAILABLE, message)
         found = differences(by_home.known(), by_owner.known(), self._settings.clock_skew_ms_max)
         totals = (by_home.total(), by_owner.total())
-        return Settled(owner, home, period, *totals, found, sum(total.lines for total in totals[1].values()))
+        count = sum(total.lines for total in totals[1].values())
+        return Settled(owner, home, period, *totals, found, count, by_home.charged(), by_owner.charged())
 
     def _own(self, query: LineQuery) -> Pages:
         async def read(after: int) -> tuple[Sequence[UsageLine], bool]:
@@ -123,9 +134,13 @@ class Books:
 
         return read
 
-    def _partners(self, partner: str, owner: str, period: Period) -> Pages:
+    def _partners(self, partner: str, owner: str, side: _Side) -> Pages:
         async def read(after: int) -> tuple[Sequence[UsageLine], bool]:
-            page = await self._sources[partner].usage(UsageCall(owner, after, 0, PAGE_LINES, period))
+            is_first = not after
+            call = UsageCall(owner, after, 0, PAGE_LINES, side.period, prices_after_ms=0 if is_first else None)
+            page = await self._sources[partner].usage(call)
+            if is_first:
+                side.prices = page.prices
             home = self._operator if owner == partner else partner
             if any((line.owner, line.home) != (owner, home) or line.sequence <= after for line in page.lines):
                 raise OwnerUnreachable(f"{partner} told lines out of order or of others")
@@ -135,16 +150,20 @@ class Books:
 
 
 class _Side:
-    """One book as it is read. ``pages`` answers the lines beyond a sequence and whether there may be more."""
+    """One book as it is read. ``pages`` answers the lines beyond a sequence and whether there may be more; where it is
+    to be charged for, prices are known when the first page is.
+    """
 
     def __init__(self, period: Period) -> None:
         self.pages: Pages
         self.final: dict[LineKey, UsageLine] = {}
         self.is_read = False
         self.at = 0
-        self._period = period
+        self.period = period
+        self.prices: tuple[PriceVersion, ...] | None = None
         self._open: dict[LineKey, UsageLine] = {}
         self._totals: dict[TotalKey, Total] = {}
+        self._charges: dict[ChargeKey, int] = {}
 
     async def read(self) -> None:
         """Reads the next page. A line that changes while the book is read comes again, later; the later one counts."""
@@ -156,14 +175,23 @@ class _Side:
                 self.final[line.key] = line
             else:
                 self._open[line.key] = line
-        self._totals = add_up(self._totals, (line for line in lines if line.is_final), self._period)
+        final = [line for line in lines if line.is_final]
+        self._totals = add_up(self._totals, final, self.period)
+        self._charges = self._charged(final)
         self.is_read = not more or not lines
 
     def known(self) -> dict[LineKey, UsageLine]:
         return {**self.final, **self._open}
 
     def total(self) -> dict[TotalKey, Total]:
-        return add_up(self._totals, self._open.values(), self._period)
+        return add_up(self._totals, self._open.values(), self.period)
+
+    def charged(self) -> dict[ChargeKey, int]:
+        return self._charged(self._open.values())
+
+    def _charged(self, lines: Iterable[UsageLine]) -> dict[ChargeKey, int]:
+        """What is charged for with more lines; nothing where nobody asked for prices."""
+        return self._charges if self.prices is None else charge(self._charges, lines, self.prices, self.period)
 
 
 def _behind(one: _Side, other: _Side) -> _Side:

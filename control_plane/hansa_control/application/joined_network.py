@@ -32,12 +32,6 @@ class JoinedNetwork:
         """Whether a node or link (``nodes/oslo``, ``links/oslo--bergen``) is of the operator's own network."""
         return name in self._own
 
-    def redraw_own(self, nodes: tuple[NetworkNode, ...], links: tuple[NetworkLink, ...]) -> None:
-        """The operator's configuration names another network of its own."""
-        after = _by_offer_name(nodes, links)
-        self._changed.update(x for x in {*self._own, *after} if self._own.get(x) != after.get(x))
-        self.own_nodes, self.own_links, self._own = nodes, links, after
-
     def touch(self, offer_keys: Iterable[str]) -> None:
         """Offers under these keys have come, changed or gone; only those of nodes and links count."""
         for key in offer_keys:

@@ -72,6 +72,7 @@ class Journal:
         event = Event(sequence, self._clock.wall_ms(), str(workload), reason, message, level)
         self._state.put(Table.EVENT, _key(sequence), event)
         self._state.delete(Table.EVENT, _key(sequence - self._events_kept_max))
+        self._mark(str(workload))
         self._notify(str(workload))
 
     def _mark(self, workload: str) -> None:

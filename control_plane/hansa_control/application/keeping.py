@@ -176,7 +176,7 @@ class Keeper:
         better = self._decider.better_zones(workload, self._excluded(workload, ()))
         if not better:
             return workload
-        told, explained = self._of_no_better_tier(better), self._state.decisions.get(key)
+        told, explained = self._of_no_better_tier(better), await self._state.decision(key)
         placed = await self._placer.place(workload, {**told, **self._excluded(workload, ())})
         if not placed.granted and explained is not None:
             self._state.put(Table.DECISION, key, explained)
@@ -203,8 +203,8 @@ class Keeper:
         avoid: tuple[ZoneId, ...],
         yielded: Collection[ZoneId] = (),
     ) -> Workload:
-        # Whoever is kept nowhere has no use for it, and what is packed costs more to read than to decide.
-        explained = self._state.decisions.get(str(workload.id)) if kept else None
+        # Whoever is kept nowhere has no use for it, and it may have to be read from the store.
+        explained = await self._state.decision(str(workload.id)) if kept else None
         excluded = {**self._excluded(workload, avoid), **_yielded(yielded)}
         placed = await self._placer.place(workload, excluded)
         workload = self._accepted(placed)
@@ -212,7 +212,7 @@ class Keeper:
             return workload
         if not kept:
             self._preempt(workload)
-        if kept and explained is not None:  # it stays where it is, and ``why`` goes on to say why
+        if explained is not None:  # it stays where it is, and ``why`` goes on to say why
             self._state.put(Table.DECISION, str(workload.id), explained)
         return self._nothing_fits(workload, placed.decision, kept)
 
@@ -223,7 +223,12 @@ class Keeper:
             return workload
         workload, is_mended = await self._mender.mend(workload, batch, self._excluded(workload, ()))
         self._observer.know(workload)
-        return self._after_grant(workload) if is_mended else workload
+        if not is_mended:
+            return workload
+        for part in batch.parts:  # its shares are another zone's now
+            if part.state is PlacementState.LOST:
+                workload = self._notes.set_state(workload, part, PlacementState.RELEASING)
+        return self._after_grant(workload)
 
     def _preempt(self, workload: Workload) -> None:
         """Nobody has room: those of lower priorities are asked to make some, once, and looked at."""
@@ -255,9 +260,12 @@ class Keeper:
         return told
 
     def _after_grant(self, workload: Workload) -> Workload:
-        """Another zone has it: what was lost elsewhere is given up, to be stopped there when it is heard again."""
-        lost = [placement for placement in workload.placements if placement.state is PlacementState.LOST]
-        now = with_state(workload, lost, PlacementState.RELEASING)
+        """Another zone has it. What is lost may be heard again and answer before that one does, so it is given up when
+        it is superseded and not now; where the workload wants to be replaced, its owner has stopped it.
+        """
+        lost = [p for p in workload.placements if p.state is PlacementState.LOST]
+        stopped = [placement for placement in lost if self._observer.is_cut_off(workload, placement)]
+        now = with_state(workload, stopped, PlacementState.RELEASING)
         key = str(workload.id)
         self._wakes.succeeded(key)
         self._preempter.settled(key)

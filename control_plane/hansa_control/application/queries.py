@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
-from hansa_control.application.ports import RefusalError, StoredGrant
+from hansa_control.application.ports import RefusalError, StoredDecision, StoredGrant
 from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
 from hansa_control.application.workloads import Current, current_of, most_used
@@ -33,18 +33,20 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.record import DecisionRecord
 from hansa_control.domain.routing import fastest_between
+from hansa_control.domain.segments import UsedPath, used_paths
 from hansa_control.domain.sharing import shares_now
 from hansa_control.domain.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The decision that placed a workload, and the answer to the same question now."""
+    """The decision that placed a workload, the answer to the same question now, and the paths that are used now."""
 
     decision: Decision
     current: Current
     decided_at_ms: int
     now: Decision
+    paths: tuple[UsedPath, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class NetworkView:
 
 
 class Queries:
-    """Answers from the records as they are in memory."""
+    """Answers from the records as they are in memory; decisions alone may have to be read from the store."""
 
     def __init__(self, state: State, world: World, journal: Journal, decider: Decider) -> None:
         self._state = state
@@ -102,6 +104,14 @@ class Queries:
         held = self._state.workloads.get(str(workload))
         await self._journal.kept(workload)
         return held or self._missing(workload)
+
+    async def kept_story(self, workload: WorkloadId, after_sequence: int) -> tuple[Workload | None, tuple[Event, ...]]:
+        """A workload, None if there is none, and its events after one, as they were when this was asked: answered once
+        all of it would survive a crash.
+        """
+        held, events = self._state.workloads.get(str(workload)), self.events(workload, after_sequence)
+        await self._journal.kept(workload)
+        return held, events
 
     async def kept_workloads(self, tenant: str, after: str, limit: int) -> tuple[Workload, ...]:
         """A page of ``workloads``, answered once what it says would survive a crash."""
@@ -129,29 +139,35 @@ class Queries:
         probes = tuple((probe, _modelled(snapshot, probe)) for probe in snapshot.probes)
         return NetworkView(snapshot.nodes, snapshot.links, probes, snapshot.generation)
 
-    def explain(self, workload: WorkloadId, zone: ZoneId | None) -> Explanation:
+    async def explain(self, workload: WorkloadId, zone: ZoneId | None) -> Explanation:
         """Why a workload is where it is. RefusalError UNAVAILABLE before the first decision."""
+        stored = await self._decided(workload)
         held = self.workload(workload)
-        stored = self._state.decisions.get(str(workload))
-        if stored is None:
-            raise RefusalError(Reason.UNAVAILABLE, f"{workload} has not been decided yet")
-        now = self._decider.decide(self._decider.laws.enforced(held.spec, workload.tenant), held)
+        spec = self._decider.laws.enforced(held.spec, workload.tenant)
+        now = self._decider.decide(spec, held)
         if zone is not None and zone not in {seen.id for seen in self._world.snapshot().zones}:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {zone} is seen from here", "zone")
         decision = _restricted(stored.decision, zone)
-        return Explanation(decision, current_of(held), stored.decided_at_ms, _restricted(now, zone))
+        current, snapshot = current_of(held), self._world.snapshot()
+        zones = [zone for zone in snapshot.zones if str(zone.id) in current.zones]
+        paths = used_paths(snapshot.network, spec, sorted(zones, key=lambda zone: str(zone.id)))
+        return Explanation(decision, current, stored.decided_at_ms, _restricted(now, zone), paths)
 
     def grants(self, workload: WorkloadId) -> tuple[StoredGrant, ...]:
         """The partners' grants under which a workload is placed, in the order of its placements."""
         claims = (placement.claim for placement in self.workload(workload).placements)
         return tuple(grant for claim in claims if (grant := self._state.grants.get(claim)) is not None)
 
-    def record(self, workload: WorkloadId) -> DecisionRecord:
+    async def record(self, workload: WorkloadId) -> DecisionRecord:
         """What the decision that placed a workload rests on; RefusalError UNAVAILABLE if that is not kept any more."""
-        stored = self._state.decisions.get(str(workload))
+        return self._decider.records.record((await self._decided(workload)).decision)
+
+    async def _decided(self, workload: WorkloadId) -> StoredDecision:
+        self.workload(workload)
+        stored = await self._state.decision(str(workload))
         if stored is None:
             raise RefusalError(Reason.UNAVAILABLE, f"{workload} has not been decided yet")
-        return self._decider.records.record(stored.decision)
+        return stored
 
     def endpoint(self, workload: WorkloadId) -> Endpoint:
         """Where to send requests: the newest batch that answers wholly, else what answers. RefusalError if nothing."""

@@ -7,8 +7,7 @@ at one workload never overlap; wake-ups meanwhile lead to one more look.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Generator
-from types import coroutine
+from collections.abc import Awaitable, Callable, Collection
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
@@ -21,7 +20,7 @@ from hansa_control.application.preempting import Preempter
 from hansa_control.application.releasing import Releaser
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
-from hansa_control.application.waking import Wakes
+from hansa_control.application.waking import Wakes, at_once
 from hansa_control.application.world import World
 from hansa_control.domain.model import ConditionStatus, Workload, WorkloadState, ZoneId
 
@@ -187,18 +186,12 @@ class _Gate:
 
     async def passed(self) -> None:
         """Returns in a later round, as soon as there is room in it."""
-        await _give_way()
+        await at_once()
         while self._count >= self._most:
-            await _give_way()
+            await at_once()
         if not self._count:
             asyncio.get_running_loop().call_soon(self._next_round)
         self._count += 1
 
     def _next_round(self) -> None:
         self._count = 0
-
-
-@coroutine
-def _give_way() -> Generator[None]:
-    """Lets whoever is ready go first."""
-    yield

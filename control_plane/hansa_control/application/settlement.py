@@ -9,15 +9,19 @@ long as anything is open; a claim of which nobody says anything any more is foun
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from hansa_control.application.metering import TOLD
+from hansa_control.application.open_claims import OpenClaims, asked_key
 from hansa_control.application.ports import Clock, Counter, OwnerUnreachable, RefusalError, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
 from hansa_control.application.usage_ports import Enter, LineQuery, Strike, UsageCall, UsagePage, UsageSource
+from hansa_control.application.world import federation_key
+from hansa_control.domain.agreement import PriceVersion
+from hansa_control.domain.charges import learnt
 from hansa_control.domain.model import PlacementState, Reason, Workload, WorkloadSpec, ZoneId
 from hansa_control.domain.two_books import Asked, objection, taken_over
 from hansa_control.domain.usage import UsageLine
@@ -36,15 +40,21 @@ class Settlement:
         self._clock = clock
         self._sources = sources
         self._signals = {owner: Signal() for owner in sorted(sources)}
+        self._open = OpenClaims(state)
         self._turns = {owner: asyncio.Lock() for owner in sorted(sources)}
         self._due_ms: dict[str, int] = {}
         self._next_strike_ms = 0
+        self.is_relayed: Callable[[str, str], bool] = lambda owner, claim: False
         self.on_objection: Callable[[UsageLine, str], None] = lambda line, why: None
 
     # --- what is asked for ---
 
     def asked(self, workload: Workload, claim: str, zone: ZoneId, spec: WorkloadSpec) -> None:
         """The intent to ask a partner for a claim; to be called before the commit that makes the intent durable."""
+        self.asked_for(str(workload.id), claim, zone, spec)
+
+    def asked_for(self, workload: str, claim: str, zone: ZoneId, spec: WorkloadSpec) -> None:
+        """The same for a workload of whoever, by its resource name."""
         if zone.operator not in self._sources:
             return
         devices = spec.accelerator.count if spec.accelerator is not None else 0
@@ -52,20 +62,23 @@ class Settlement:
             owner=zone.operator,
             claim=claim,
             zone=zone.zone,
-            workload=str(workload.id),
+            workload=workload,
             accelerators=devices * spec.replicas,
             cpu_millis=spec.cpu_millis * spec.replicas,
             memory_mib=spec.memory_mib * spec.replicas,
             asked_at_ms=self._clock.wall_ms(),
         )
-        self._state.put(Table.ASKED, asked_key(zone.operator, claim), asked)
+        self._open.put(asked)
         self.wake(zone.operator)
 
     def recover(self) -> None:
         """After loading: every partner is asked what it has told meanwhile. Placements of a release that wrote nothing
         down are written down as if asked for now."""
+        self._open.recover()
         for workload in list(self._state.workloads.values()):
             for placement in workload.placements:
+                if placement.zone.operator not in self._sources:
+                    continue  # an own zone, in whose book it is
                 known = asked_key(placement.zone.operator, placement.claim) in self._state.asked
                 if not known and placement.state is not PlacementState.HELD:
                     spec = replace(workload.spec, replicas=placement.replicas)
@@ -98,7 +111,7 @@ class Settlement:
             except (OwnerUnreachable, RefusalError):
                 self._due_ms[owner] = self._clock.monotonic_ms() + self._settings.usage_retry_ms
             else:
-                if self._open(owner):
+                if self._open.has_any(owner):
                     self._due_ms[owner] = self._clock.monotonic_ms() + self._settings.usage_interval_ms
 
     def tick(self) -> None:
@@ -109,6 +122,8 @@ class Settlement:
             self.wake(owner)
         if now_ms >= self._next_strike_ms:
             self._next_strike_ms = now_ms + self._settings.usage_strike_interval_ms
+            # Whatever was missed is found by this at the latest.
+            self._open.touch_all()
             self._strike()
 
     async def take_over(self, owner: str) -> None:
@@ -120,7 +135,10 @@ class Settlement:
             unmetered = self._sweep(owner)
             after = self._state.count(_known(owner))
             while True:
-                page = await source.usage(UsageCall(owner, after, after, PAGE_LINES))
+                known = self.prices(owner, self._operator)
+                priced_ms = known[-1].since_ms if known else 0
+                page = await source.usage(UsageCall(owner, after, after, PAGE_LINES, prices_after_ms=priced_ms))
+                self._take_prices(owner, page.prices)
                 if page.last_sequence < after:
                     # The owner was set back to an older copy of its records: everything is heard again.
                     after = 0
@@ -153,36 +171,44 @@ class Settlement:
         if asked is None or why:
             self.on_objection(line, why)
             return
-        self._state.put(Table.ASKED, key, taken_over(asked, line))
+        self._open.put(taken_over(asked, line))
         dated = replace(line, asked_at_ms=asked.asked_at_ms, given_back_at_ms=asked.given_back_at_ms)
         self._state.write(Enter(dated))
 
-    def _open(self, owner: str) -> dict[str, Asked]:
-        """What was asked of the owner and is not settled."""
-        return {key: asked for key, asked in self._state.asked.items() if asked.owner == owner}
+    def prices(self, owner: str, home: str) -> tuple[PriceVersion, ...]:
+        """The prices between an owner and a home operator as this operator has them, oldest first."""
+        held = self._state.federations.get(federation_key(home, owner))
+        return held.prices if held else ()
+
+    def _take_prices(self, owner: str, told: Sequence[PriceVersion]) -> None:
+        key = federation_key(self._operator, owner)
+        held = self._state.federations.get(key)
+        if held is not None and (prices := learnt(held.prices, told)) != held.prices:
+            self._state.put(Table.FEDERATION, key, replace(held, prices=prices))
 
     def _sweep(self, owner: str) -> tuple[str, ...]:
         """Finds what no placement names any more. Answers what of that the owner has not metered so far: if it tells
         nothing after this either, it never will, as it has answered, durably, that the claim is over or never was.
         """
-        for key, asked in self._open(owner).items():
+        for asked in self._open.take_touched(owner):
             workload = self._state.workloads.get(asked.workload)
             named = workload is not None and any(
                 (placement.claim, placement.zone.operator) == (asked.claim, owner) for placement in workload.placements
             )
+            named = named or self.is_relayed(owner, asked.claim)
             if not named and not asked.given_back_at_ms:
-                self._state.put(Table.ASKED, key, replace(asked, given_back_at_ms=self._clock.wall_ms()))
-        over = self._open(owner).items()
-        return tuple(key for key, asked in over if asked.given_back_at_ms and not asked.lines)
+                self._open.put(replace(asked, given_back_at_ms=self._clock.wall_ms()))
+        return self._open.unmetered(owner)
 
     def _forget(self, owner: str, unmetered: tuple[str, ...]) -> None:
-        for key, asked in self._open(owner).items():
-            if asked.is_settled:
-                last = replace(asked.lines[-1], asked_at_ms=asked.asked_at_ms, given_back_at_ms=asked.given_back_at_ms)
-                self._state.write(Enter(last))
-                self._state.delete(Table.ASKED, key)
-            elif key in unmetered and not asked.lines:
-                self._state.delete(Table.ASKED, key)
+        for key, asked in self._open.settled(owner):
+            last = replace(asked.lines[-1], asked_at_ms=asked.asked_at_ms, given_back_at_ms=asked.given_back_at_ms)
+            self._state.write(Enter(last))
+            self._open.delete(key)
+        still = set(self._open.unmetered(owner))
+        for key in unmetered:
+            if key in still:
+                self._open.delete(key)
 
     # --- telling ---
 
@@ -215,7 +241,10 @@ class Settlement:
         query = LineQuery(*sides, after=call.after, limit=limit + 1, period=call.period)
         lines = await self._state.lines(query)
         plain = tuple(replace(line, asked_at_ms=0, given_back_at_ms=0) for line in lines[:limit])
-        return UsagePage(plain, len(lines) > limit, last_sequence)
+        after_ms = call.prices_after_ms
+        prices = () if after_ms is None else self.prices(*sides)
+        prices = tuple(one for one in prices if one.since_ms > (after_ms or 0))
+        return UsagePage(plain, len(lines) > limit, last_sequence, prices)
 
     def _note_kept(self, home: str, kept: int) -> None:
         if kept > self._state.count(_kept(home)):
@@ -230,10 +259,6 @@ class Settlement:
         for partner in sorted(self._settings.partners):
             self._state.write(Strike(self._operator, partner, before_ms, self._state.count(_kept(partner))))
             self._state.write(Strike(partner, self._operator, before_ms, ANY_SEQUENCE))
-
-
-def asked_key(owner: str, claim: str) -> str:
-    return f"{owner}|{claim}"
 
 
 def _known(owner: str) -> str:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from hansa_control.application.ports import Clock, Owner, OwnerUnreachable, RefusalError
+from hansa_control.application.ports import Clock, Owner, OwnerUnreachable, RefusalError, StoreFailed
 from hansa_control.application.state import State
 from hansa_control.application.world import World
 from hansa_control.domain.model import ClaimState, ClaimStatus, Reason
@@ -46,6 +46,7 @@ class Strays:
         self._due_ms: dict[Stray, int] = {}
         self.on_seen: Callable[[str, int], None] = lambda owner, count: None
         self.on_given_back: Callable[[Stray], None] = lambda stray: None
+        self.on_defect: Callable[[str, Exception], None] = lambda owner, defect: None
 
     def recover(self) -> None:
         """After loading: whatever partners had told of."""
@@ -74,7 +75,12 @@ class Strays:
     async def _follow(self, owner: str) -> None:
         while True:
             await self._clock.sleep_ms(max(1, self._after_ms // 4))
-            await self.look(owner)
+            try:
+                await self.look(owner)
+            except StoreFailed:
+                raise
+            except Exception as defect:  # Told, and looked at again next time: other owners have nothing to do with it.
+                self.on_defect(owner, defect)
 
     async def look(self, owner: str) -> None:
         """Says how many claims have come to be unknown, and gives back those that have been for long enough."""
@@ -96,16 +102,22 @@ class Strays:
         stored = self._world.offered.of(owner).get(f"claims/{claim}")
         return stored is not None and isinstance(stored.body, ClaimStatus) and stored.body.state in KEPT
 
-    def _named(self, owner: str) -> frozenset[str]:
-        """The claims that workloads name at an owner."""
+    def _named(self, owner: str) -> set[str]:
+        """The claims that workloads, and partners' claims in zones that are offered on, name at an owner."""
+        relayed = {relay.name for relay in self._state.relays.values() if relay.owner == owner}
         placements = (placement for workload in self._state.workloads.values() for placement in workload.placements)
-        return frozenset(placement.claim for placement in placements if placement.zone.operator == owner)
+        return relayed.union(placement.claim for placement in placements if placement.zone.operator == owner)
 
     async def _give_back(self, stray: Stray) -> None:
         """Tells the owner; one that cannot be asked now, or tells of it still, is asked again."""
         try:
             await self._owners[stray.owner].release(stray.claim, Reason.WORKLOAD_DELETED)
         except (OwnerUnreachable, RefusalError):
+            return
+        except StoreFailed:
+            raise
+        except Exception as defect:  # Contained here, so that those behind it have their turn.
+            self.on_defect(stray.owner, defect)
             return
         self._due_ms.pop(stray, None)
         self.on_given_back(stray)

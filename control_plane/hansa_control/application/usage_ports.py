@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from hansa_control.domain.agreement import PriceVersion
 from hansa_control.domain.usage import Period, UsageLine
 
 
@@ -48,7 +49,8 @@ class UsageCall:
     """Asks a partner for lines of its book between itself and the caller, of zones that ``owner`` owns.
 
     after: the last sequence that is known. kept: up to which sequence the caller, if it is the home operator, has every
-    line on disk. With a period, only lines that overlap it.
+    line on disk. With a period, only lines that overlap it. prices_after_ms: prices that came into force later are
+    asked for; None asks for none.
     """
 
     owner: str
@@ -56,18 +58,21 @@ class UsageCall:
     kept: int = 0
     limit: int = 500
     period: Period | None = None
+    prices_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UsagePage:
     """Lines in the order of their sequence; more says whether there are others after them.
 
-    last_sequence is the newest change in the owner's book, or the newest that the home operator has taken over.
+    last_sequence is the newest change in the owner's book, or the newest that the home operator has taken over. prices
+    are those that were asked for, oldest first.
     """
 
     lines: tuple[UsageLine, ...]
     more: bool
     last_sequence: int
+    prices: tuple[PriceVersion, ...] = ()
 
 
 class UsageSource(Protocol):

@@ -31,6 +31,7 @@ from hansa_control.domain.model import (
     Inventory,
     NetworkLink,
     NetworkNode,
+    Origin,
     ProbeResult,
     Upkeep,
     Zone,
@@ -227,11 +228,6 @@ class World:
         else:
             self._joined.touch(offer_keys)
 
-    def redraw_own_network(self, nodes: tuple[NetworkNode, ...], links: tuple[NetworkLink, ...]) -> None:
-        """The operator's own configuration has changed."""
-        self._snapshot = None
-        self._joined.redraw_own(nodes, links)
-
     # --- views ---
 
     @property
@@ -337,6 +333,14 @@ class World:
                 if isinstance(stored.body, Zone)
             )
         return self._partner_zones
+
+    def partner_zone(self, zone: ZoneId) -> Zone:
+        """One of those; KeyError if there is none of this name."""
+        return self._seen_from_home(zone.operator, self.offered.zone(zone))
+
+    def origin_of(self, zone: ZoneId) -> Origin | None:
+        """Where a partner's zone comes from, if the partner does not own it."""
+        return self.offered.zone(zone).origin if self.offered.has_zone(zone) else None
 
     def _seen_from_home(self, operator: str, zone: Zone) -> Zone:
         federation = self._state.federations.get(federation_key(self.settings.operator, operator))

@@ -13,9 +13,8 @@ unknown of all of it, and nothing else of it is shown then that could lift a ref
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
-from heapq import heappop, heappush
 from itertools import combinations
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ import numpy as np
 
 from hansa_control.domain.arcs import HALF_PERMILLE, SPREAD_SHARE
 from hansa_control.domain.canonical import canonical
+from hansa_control.domain.inner_paths import InnerPath, Pair, paths_between
 from hansa_control.domain.model import (
     LatencyBasis,
     LinkEncryption,
@@ -30,45 +30,21 @@ from hansa_control.domain.model import (
     NetworkLink,
     NetworkNode,
     RoundTrip,
-    TransitRule,
 )
 from hansa_control.domain.network import Network, build_network
-from hansa_control.domain.route_graph import Strictness
-from hansa_control.domain.routing import Route, RouteKey, find_route
-
-PATHS_MAX = 8
-"""Different paths of one carrier between two nodes that are shown at most."""
-
-SEARCHES_MAX = 32
-"""Searches for them at most: sets of things to avoid could be exponentially many."""
-
-SEARCH_PERCENTILE = 95
-"""The percentile at which the fastest path is sought: the one that budgets have unless they say another."""
 
 LENGTH_M_MAX, RTT_US_MAX = 100_000_000, 3_600_000_000
 """The longest and slowest link that partners take over."""
 
-UNKNOWN, PLAIN = "unknown", "not encrypted"
-"""What a path may avoid besides countries. Countries are in capitals, so that these are none."""
-
 NAME_PART_MAX = 48
-
-Avoided = frozenset[str]
 
 
 class _Way(NamedTuple):
     """A path in one direction, as indexes of nodes and links; both_ways if it leads back as well, in the same time."""
 
-    nodes: Sequence[int]
-    links: Sequence[int]
+    nodes: tuple[int, ...]
+    links: tuple[int, ...]
     both_ways: bool
-
-
-class _Found(NamedTuple):
-    """A virtual link, and the nodes between its ends."""
-
-    link: NetworkLink
-    inner: frozenset[str]
 
 
 class _Identity(NamedTuple):
@@ -106,10 +82,11 @@ class Inside:
         own = {node.name for node in nodes}
         inside = [link for link in links if {link.node_a, link.node_b} <= own]
         carriers = sorted({link.carrier for link in inside} - {""})
-        self._operator = operator
         self._own = frozenset(own)
-        self._networks = [build_network(0, nodes, (x for x in inside if x.carrier == carrier)) for carrier in carriers]
-        self._found: dict[tuple[str, str], tuple[_Found, ...]] = {}
+        self._parts = [
+            _OneCarrier(operator, build_network(0, nodes, (x for x in inside if x.carrier == carrier)))
+            for carrier in carriers
+        ]
 
     def virtual_links(self, shown: frozenset[str]) -> tuple[NetworkLink, ...]:
         """Links between shown nodes in the place of the network between them, sorted by name.
@@ -118,90 +95,51 @@ class Inside:
         carriers: show a node at which they meet. Names say the ends and nothing of the inside, and stay while what is
         shown of the path besides its length and times stays.
         """
+        names = sorted(shown & self._own)
         links: dict[str, NetworkLink] = {}
-        for ends in combinations(sorted(shown & self._own), 2):
-            for found in self._between(*ends):
-                if shown.isdisjoint(found.inner):
-                    # Of the same name are paths that nothing tells apart: each avoids what the other does, so both are
-                    # the fastest.
-                    links.setdefault(found.link.name, found.link)
+        for part in self._parts:
+            for link in part.virtual_links(names):
+                # Of the same name are paths that nothing tells apart: each avoids what the other does, so both are the
+                # fastest.
+                links.setdefault(link.name, link)
         return tuple(links[name] for name in sorted(links))
 
-    def _between(self, node_a: str, node_b: str) -> tuple[_Found, ...]:
-        known = self._found.get((node_a, node_b))
-        if known is None:
-            found = [
-                _Found(
-                    _virtual(self._operator, network, way), frozenset(network.nodes[at].name for at in way.nodes[1:-1])
-                )
-                for network in self._networks
-                for route in _paths(network, node_a, node_b)
-                for way in _ways(network, route)
-            ]
-            known = tuple(
-                one for one in found if one.link.length_m <= LENGTH_M_MAX and one.link.rtt.p99_us <= RTT_US_MAX
-            )
-            self._found[node_a, node_b] = known
-        return known
+
+class _OneCarrier:
+    """The links of one carrier, and what was found in them."""
+
+    def __init__(self, operator: str, network: Network) -> None:
+        self._operator, self._network = operator, network
+        self._ways: dict[Pair, tuple[_Way, ...]] = {}
+        self._links: dict[_Way, NetworkLink] = {}
+
+    def virtual_links(self, names: Sequence[str]) -> Iterator[NetworkLink]:
+        """Links between nodes, by pairs of these."""
+        pairs = list(combinations(names, 2))
+        found = paths_between(self._network, (pair for pair in pairs if pair not in self._ways))
+        for pair, paths in found.items():
+            self._ways[pair] = tuple(way for path in paths for way in _ways(self._network, path))
+        shown = frozenset(self._network.node_index[name] for name in names)
+        for pair in pairs:
+            for way in self._ways[pair]:
+                if shown.isdisjoint(way.nodes[1:-1]):
+                    link = self._link(way)
+                    if link.length_m <= LENGTH_M_MAX and link.rtt.p99_us <= RTT_US_MAX:
+                        yield link
+
+    def _link(self, way: _Way) -> NetworkLink:
+        link = self._links.get(way)
+        if link is None:
+            link = self._links[way] = _virtual(self._operator, self._network, way)
+        return link
 
 
-def _paths(network: Network, node_a: str, node_b: str) -> list[Route]:
-    """The fastest path, then those that avoid more and more of what was crossed, as far as the bounds go."""
-    found: dict[tuple[tuple[int, ...], tuple[int, ...]], Route] = {}
-    waiting: list[tuple[int, tuple[str, ...]]] = [(0, ())]
-    met, cut_off, searches = {Avoided()}, list[Avoided](), 0
-    while waiting and searches < SEARCHES_MAX and len(found) < PATHS_MAX:
-        avoided = Avoided(heappop(waiting)[1])
-        if any(less <= avoided for less in cut_off):
-            continue
-        searches += 1
-        route = find_route(network, _key(node_a, avoided), node_b)
-        if route is None:
-            cut_off.append(avoided)
-            continue
-        found.setdefault((route.links, route.back_links), route)
-        for word in sorted(_to_avoid(network, route) - avoided):
-            more = avoided | {word, UNKNOWN}
-            if more not in met:
-                met.add(more)
-                heappush(waiting, (len(more), tuple(sorted(more))))
-    return list(found.values())
-
-
-def _key(node: str, avoided: Avoided) -> RouteKey:
-    """The search from a node for paths that cross nothing of what is to be avoided; whoever avoids anything also avoids
-    what is unknown.
-    """
-    if not avoided:
-        return RouteKey(None, SEARCH_PERCENTILE, node, Strictness.ANY)
-    countries = avoided - {UNKNOWN, PLAIN}
-    rule = TransitRule(None, countries_denied=countries, encryption_required=PLAIN in avoided)
-    return RouteKey(rule, SEARCH_PERCENTILE, node)
-
-
-def _to_avoid(network: Network, route: Route) -> Avoided:
-    """What a path crosses that another between the same ends need not cross."""
-    words: set[str] = set()
-    for nodes, links in ((route.nodes, route.links), (route.back_nodes, route.back_links)):
-        known, is_known = _crossed(network, nodes, links)
-        words |= known if is_known else known | {UNKNOWN}
-        if _weakest(network, links) is not LinkEncryption.ENCRYPTED and _has_encrypted(network):
-            words.add(PLAIN)
-    ends = (network.nodes[route.nodes[0]].country, network.nodes[route.nodes[-1]].country)
-    return frozenset(words.difference(ends))
-
-
-def _has_encrypted(network: Network) -> bool:
-    """Whether any link is encrypted, so that a path that is might be found."""
-    return any(sample.encryption is LinkEncryption.ENCRYPTED for sample in network.link_codes.samples)
-
-
-def _ways(network: Network, route: Route) -> tuple[_Way, ...]:
+def _ways(network: Network, path: InnerPath) -> tuple[_Way, ...]:
     """A path there and back as one, where it is the same both ways, else as two that are apart."""
     if network.is_symmetric:
-        return (_Way(route.nodes, route.links, both_ways=True),)
-    nodes, links = route.back_nodes or route.nodes[::-1], route.back_links or route.links[::-1]
-    return _Way(route.nodes, route.links, both_ways=False), _Way(nodes, links, both_ways=False)
+        return (_Way(path.nodes, path.links, both_ways=True),)
+    nodes, links = path.back_nodes or path.nodes[::-1], path.back_links or path.links[::-1]
+    return _Way(path.nodes, path.links, both_ways=False), _Way(nodes, links, both_ways=False)
 
 
 def _virtual(operator: str, network: Network, way: _Way) -> NetworkLink:

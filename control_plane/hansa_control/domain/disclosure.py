@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from math import floor
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from hansa_control.domain.agreement import (
     Agreement,
     AgreementState,
     Amounts,
+    Disclosure,
     PlaceShown,
     PriceList,
     Quota,
@@ -29,11 +30,14 @@ from hansa_control.domain.model import (
     ConstraintResult,
     Inventory,
     NetworkNode,
+    Reason,
     Rejection,
     Standing,
+    WorkloadSpec,
     Zone,
     ZoneState,
 )
+from hansa_control.domain.near_names import NearNames
 
 CURRENCY = "EUR"
 """The currency of offers. A price list in another one is for settlement, and offers keep the zone's own price."""
@@ -161,10 +165,22 @@ def shown(agreement: Agreement, zone: Zone, held: Held, now_ms: int) -> Zone | N
     zone = priced(agreement, zone, now_ms)
     if disclosure.place is PlaceShown.COARSE:
         zone = replace(zone, inventory=replace(zone.inventory, title="", failure_domain=""))
+    if not is_offered:
+        zone = _in_bands(zone) if disclosure.room is RoomShown.BANDS else zone
+        return replace(zone, inventory=replace(zone.inventory, cordoned=True), free=NOTHING)
+    return _with_room(agreement, disclosure, zone, held)
+
+
+def passed_on(agreement: Agreement, zone: Zone, held: Held, now_ms: int) -> Zone:
+    """Another operator's zone as it is offered on to a partner. Where it stands is its owner's word and stays."""
+    return _with_room(agreement, agreement.disclosure(zone.id.zone), priced(agreement, zone, now_ms), held)
+
+
+def _with_room(agreement: Agreement, disclosure: Disclosure, zone: Zone, held: Held) -> Zone:
+    """A zone with no more room than disclosure and quotas leave."""
+    name = zone.id.zone
     if disclosure.room is RoomShown.BANDS:
         zone = _in_bands(zone)
-    if not is_offered:
-        return replace(zone, inventory=replace(zone.inventory, cordoned=True), free=NOTHING)
     free = zone.free
     for most in (disclosure.most, left(agreement, name, held)):
         free = _at_most(free, most)
@@ -203,6 +219,44 @@ def without_names(rejection: Rejection, hidden: frozenset[str]) -> Rejection:
     constraint, *words = rejection.result
     told = [UNDISCLOSED if hidden.intersection(_WORD.findall(text)) else text for text in words]
     return rejection._replace(result=ConstraintResult(constraint, *told))
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """What a partner asks, as it is judged: with other names for access points that it is not shown.
+
+    names holds them by the other name; near are the access points that it may be told of.
+    """
+
+    spec: WorkloadSpec
+    names: Mapping[str, str] = field(default_factory=dict)
+    near: tuple[str, ...] = ()
+
+    def told(self, rejections: tuple[Rejection, ...]) -> tuple[Rejection, ...]:
+        """Refusals with the names that the partner gave."""
+        return tuple(self._told(one) for one in rejections) if self.names else rejections
+
+    def _told(self, rejection: Rejection) -> Rejection:
+        constraint, measured, bound, evidence = rejection.result
+        if rejection.reason is Reason.ACCESS_POINT_UNKNOWN and measured in self.names:
+            bound += NearNames(self.near).hint(self.names[measured])
+        words = (_MASK.sub(lambda mask: self.names.get(mask[0], mask[0]), text) for text in (measured, bound, evidence))
+        return rejection._replace(result=ConstraintResult(constraint, *words))
+
+
+_MASK = re.compile(r"\?[0-9]+")
+
+
+def masked(spec: WorkloadSpec, unseen: frozenset[str], near: tuple[str, ...]) -> Masked:
+    """A request in which the access points that a partner does not see have names that no node can have.
+
+    Whether such a name is hidden or is nobody's makes no difference to anything that is said of it.
+    """
+    masks = {one.access_point: f"?{at}" for at, one in enumerate(spec.access) if one.access_point in unseen}
+    if not masks:
+        return Masked(spec)
+    access = tuple(replace(one, access_point=masks.get(one.access_point, one.access_point)) for one in spec.access)
+    return Masked(replace(spec, access=access), {mask: name for name, mask in masks.items()}, near)
 
 
 def priced(agreement: Agreement, zone: Zone, now_ms: int) -> Zone:

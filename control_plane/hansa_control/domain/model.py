@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from hansa_control.domain.agreement import PriceVersion as PriceVersion
 from hansa_control.domain.agreement import Standing as Standing
 from hansa_control.domain.policy import (
     ALL_DATA as ALL_DATA,
@@ -72,6 +73,9 @@ from hansa_control.domain.spec import (
     Objective as Objective,
 )
 from hansa_control.domain.spec import (
+    OnBehalf as OnBehalf,
+)
+from hansa_control.domain.spec import (
     OnPartition as OnPartition,
 )
 from hansa_control.domain.spec import (
@@ -129,6 +133,9 @@ from hansa_control.domain.zones import (
     FactKind as FactKind,
 )
 from hansa_control.domain.zones import (
+    Handler as Handler,
+)
+from hansa_control.domain.zones import (
     Intake as Intake,
 )
 from hansa_control.domain.zones import (
@@ -148,6 +155,9 @@ from hansa_control.domain.zones import (
 )
 from hansa_control.domain.zones import (
     NetworkNode as NetworkNode,
+)
+from hansa_control.domain.zones import (
+    Origin as Origin,
 )
 from hansa_control.domain.zones import (
     ProbeResult as ProbeResult,
@@ -376,13 +386,17 @@ class ClaimStatus:
 
 @dataclass(frozen=True, slots=True)
 class HoldGrant:
-    """Capacity that its owner holds; seal is what the owner has signed of it, None where nothing crosses a border."""
+    """Capacity that its owner holds; seal is what the owner has signed of it, None where nothing crosses a border.
+
+    In a zone that the one who grants offers on, underlying is the grant that it has for this one itself.
+    """
 
     claim: str
     fencing_token: int
     lease_ms: int
     pool: str
     seal: Seal | None = None
+    underlying: HoldGrant | None = None
 
 
 # --- instances: agent and owner -------------------------------------------------------------------------------------
@@ -534,7 +548,9 @@ class FederationState(StrEnum):
 class Federation:
     """A directed federation seen from one side: home uses zones of owner under context_id.
 
-    standing is the owner's agreement with home, as the owner keeps it or as home was told; None is unknown.
+    standing is the owner's agreement with home, as the owner keeps it or as home was told; None is unknown. prices are
+    those of its versions, oldest first; they outlive the federation, as what was used is paid for after its end.
+    capabilities are what the other side said last that it can do.
     """
 
     home: str
@@ -544,3 +560,5 @@ class Federation:
     offer_ttl_ms: int
     endpoint_ca_pem: bytes = b""
     standing: Standing | None = None
+    capabilities: tuple[str, ...] = ()
+    prices: tuple[PriceVersion, ...] = ()

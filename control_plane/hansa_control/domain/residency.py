@@ -25,6 +25,7 @@ from hansa_control.domain.model import (
     DataSource,
     Fact,
     FactKind,
+    Handler,
     LegalRule,
     Reason,
     ResidencyPolicy,
@@ -82,11 +83,6 @@ def _checked(check: Callable[..., tuple[Finding, ...]], rule: object, facts: tup
     return check(rule, facts, now_ms)
 
 
-def asks_of_zones(policy: ResidencyPolicy) -> bool:
-    """Whether ``check_law`` can say anything under this policy."""
-    return bool(policy.predicates) or any(getattr(policy, name) is not None for name, _, _ in _PARTS)
-
-
 def check_sources(policy: ResidencyPolicy, sources: Iterable[DataSource]) -> tuple[Finding, ...]:
     """Whether data sources stand where the site rule allows, for the kinds of data that the policy applies to.
 
@@ -102,6 +98,20 @@ def check_sources(policy: ResidencyPolicy, sources: Iterable[DataSource]) -> tup
             measured = f"data source {source.name} in {source.country or 'an unknown country'}"
             evidence = f"workload's spec, {source.data.value.lower()} at node {source.node}"
             found.append(finding(reason, SITE, measured, format_countries(countries), evidence))
+    return tuple(found)
+
+
+def check_handlers(policy: ResidencyPolicy, handlers: Iterable[Handler], now_ms: int) -> tuple[Finding, ...]:
+    """Whether every operator through whose hands a zone or a claim in it goes is lawful: the same rule on legal control
+    as for the owner, read against what each has signed of itself. Of the rest of a policy a handler has nothing.
+    """
+    if policy.legal is None:
+        return ()
+    found: list[Finding] = []
+    for handler in handlers:
+        for one in _checked(check_legal, policy.legal, *_relevant(handler.facts, LEGAL_KINDS, now_ms)):
+            measured = f"{handler.operator}, which passes the zone on: {one.result.measured}"
+            found.append(one._replace(result=one.result._replace(measured=measured)))
     return tuple(found)
 
 
@@ -160,20 +170,19 @@ def _check_foreign_share(percent_max: int, facts: tuple[Fact, ...], now_ms: int)
     return tester.test(claims, lambda value: (percentage(value) or 0) <= percent_max, single=True, read=percentage)
 
 
+LEGAL_KINDS = frozenset(
+    {
+        FactKind.HEADQUARTERS_COUNTRY,
+        FactKind.ULTIMATE_PARENT_COUNTRY,
+        FactKind.FOREIGN_SHARE_PERCENT,
+        FactKind.EXTRATERRITORIAL_LAW,
+    }
+)
+"""Kinds of facts on which the rule on legal control rests."""
+
 _PARTS: tuple[tuple[str, Callable[..., tuple[Finding, ...]], frozenset[FactKind]], ...] = (
     ("site", check_site, frozenset({FactKind.SITE_COUNTRY})),
-    (
-        "legal",
-        check_legal,
-        frozenset(
-            {
-                FactKind.HEADQUARTERS_COUNTRY,
-                FactKind.ULTIMATE_PARENT_COUNTRY,
-                FactKind.FOREIGN_SHARE_PERCENT,
-                FactKind.EXTRATERRITORIAL_LAW,
-            }
-        ),
-    ),
+    ("legal", check_legal, LEGAL_KINDS),
     (
         "personnel",
         check_personnel,

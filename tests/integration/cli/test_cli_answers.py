@@ -25,6 +25,11 @@ def test_why_names_the_zone_the_sum_of_its_score_and_what_holds(real: Hansa, pla
     held = [line.split()[0] for line in lines if line.startswith(("SiteResidency", "LegalControl", "LatencyBound"))]
     assert set(held) == {"SiteResidency", "LegalControl", "LatencyBound"}
     assert any("nordfjord/oslo-1 is still the best" in line for line in lines)
+    title = lines.index("Segments as they are now")
+    assert lines[title + 1].split() == ["USERS", "AT", "FROM", "TO", "CARRIER", "COUNTRIES"]
+    assert (lines[title + 2].split()[:3], lines[title + 2].split()[-1]) == (["bergen", "bergen", "oslo"], "NO")
+    (path,) = real("why", "yard-ocr", "-o", "json").data()["paths"]
+    assert [segment["countries"] for segment in path["segments"]] == [["NO"]]
 
 
 def rejected(result: Result) -> list[list[str]]:

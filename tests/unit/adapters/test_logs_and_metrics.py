@@ -106,7 +106,7 @@ def test_metrics_show_calls_states_and_totals() -> None:
     metrics = Metrics()
     metrics.called("hansa.v1.WorkloadService/GetWorkload", "OK")
     metrics.took("hansa.v1.WorkloadService/GetWorkload", 1_500)
-    metrics.read_from(lambda: {"zones|AVAILABLE": 3, "claims|HELD": 1, "decisions": 7, "adverts": 9})
+    metrics.read_from(lambda: {"zones|AVAILABLE": 3, "claims|HELD": 1, "decisions": 7, "adverts": 9, "defects": 2})
     text = generate_latest(metrics.registry).decode()
     for line in (
         'hansa_rpc_total{code="OK",method="hansa.v1.WorkloadService/GetWorkload"} 1.0',
@@ -115,6 +115,7 @@ def test_metrics_show_calls_states_and_totals() -> None:
         'hansa_claims{state="held"} 1.0',
         "hansa_decisions_total 7.0",
         "hansa_adverts_total 9.0",
+        "hansa_defects_total 2.0",
     ):
         assert line in text
 

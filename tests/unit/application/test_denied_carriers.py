@@ -35,12 +35,15 @@ def asked(*carriers: str) -> WorkloadSpec:
 
 def link(carrier: str) -> NetworkLink:
     trip = RoundTrip(1_000, 1_000, 1_000, LatencyBasis.MEASURED)
-    return NetworkLink(f"by-{carrier}", "oslo", "bergen", 100_000, trip, (), carrier, LinkKind.TERRESTRIAL)
+    return NetworkLink(f"by-{carrier or 'nobody'}", "oslo", "bergen", 100_000, trip, (), carrier, LinkKind.TERRESTRIAL)
 
 
-def redraw(stage: Stage, *links: NetworkLink) -> None:
+async def carried(stage: Stage, *links: NetworkLink) -> None:
+    """A partner offers links of its network."""
     bergen = NetworkNode("bergen", "Bergen", "NO", 60.4, 5.3, access_point=True)
-    stage.plane.world.redraw_own_network((*stage.plane.world.own_nodes, bergen), links)
+    assert await stage.offered(OWNER, "nodes/bergen", bergen) == ()
+    for one in links:
+        assert await stage.offered(OWNER, f"links/{one.name}", one) == ()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ async def test_plan_and_submit_refuse_and_nothing_is_kept() -> None:
 async def test_what_was_accepted_is_answered_again_whoever_carries_now() -> None:
     stage = await home_stage()
     accepted = await stage.submit(asked("waldnets"), request_id="r1")
-    redraw(stage, link("waldnetz"))
+    await carried(stage, link("waldnetz"))
     assert await stage.submit(asked("waldnets"), request_id="r1") == accepted
     with pytest.raises(RefusalError, match="did you mean 'waldnetz'"):
         await stage.plane.workloads.plan(YARD, asked("waldnets"))
@@ -94,6 +97,6 @@ async def test_an_overlay_is_checked_with_the_links_that_it_supposes() -> None:
 async def test_carriers_are_those_of_links_and_all_operators() -> None:
     stage = await home_stage()
     await stage.offer(OWNER, "oslo-9")
-    redraw(stage, link("blueridge"), link(""))
+    await carried(stage, link("blueridge"), link(""))
     known = carriers_of(stage.plane.world.snapshot(), ("nordavind",), (link("waldnetz"),))
     assert known == {"blueridge", "nordavind", OWNER, "waldnetz"}

@@ -41,7 +41,7 @@ async def test_a_kept_decision_has_every_choice_and_the_evidence_of_the_best() -
     made, _ = await plane.workloads.plan(YARD, spec())
     await plane.workloads.submit("team", "r1", YARD, spec(), "d1")
     await plane.reconciler.look(str(YARD))
-    kept = plane.state.decisions[str(YARD)].decision
+    kept = plane.state.recent_decisions[str(YARD)].decision
     assert [choice.zone for choice in kept.choices] == [choice.zone for choice in made.choices]
     assert [choice.latencies for choice in kept.choices] == [choice.latencies for choice in made.choices]
     full = plane.settings.choices_evidenced_max

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
+from hansa_control.adapters.codec_federation import hold_response_out
 from hansa_control.adapters.store_memory import MemoryStore
 from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import HoldRequest, OfferBody, Refused, StoredAdvert
@@ -187,13 +188,48 @@ async def test_another_price_or_zone_leaves_the_links_that_were_there() -> None:
 async def test_a_refusal_names_nothing_that_is_not_shown() -> None:
     stage = await owner()
     denying = ResidencyPolicy(transit=TransitRule(None, countries_denied=frozenset({"NO"})))
-    misspelt = replace(spec(), access=(AccessDemand("karlstadt", 1_000),))
-    for wanted in (replace(spec(), residency=denying), misspelt):
-        words = _words(await stage.hold(wanted))
-        assert UNDISCLOSED in words
-        assert not [name for name in INSIDE if name in words.replace(",", " ").split()]
+    words = _words(await stage.hold(replace(spec(), residency=denying)))
+    assert UNDISCLOSED in words
+    assert not [name for name in INSIDE if name in words.replace(",", " ").split()]
+
+
+def entering(*names: str) -> WorkloadSpec:
+    return replace(spec(), access=tuple(AccessDemand(name, 1_000) for name in names))
+
+
+@pytest.mark.parametrize("others", [(), ("oslo",), ("hamar",), ("zzz", "oslo")])
+async def test_a_node_that_is_hidden_is_answered_as_one_that_is_not_there_byte_for_byte(
+    others: tuple[str, ...],
+) -> None:
+    stage, answers = await owner(), dict[str, bytes]()
+    # Of the same length; one is hidden, one is near to it, one near to nothing.
+    for name in ("karlstad", "karlstat", "qqqqqqqq"):
+        outcome = await stage.hold(entering(name, *others))
+        assert isinstance(outcome, Refused)
+        assert Reason.ACCESS_POINT_UNKNOWN in {one.reason for one in outcome.rejections}
+        wire = hold_response_out(outcome).SerializeToString(deterministic=True)
+        answers[name] = wire.replace(name.encode(), b"--------")
+    assert len(set(answers.values())) == 1
     stage.agree(Agreement())
-    assert "karlstad" in _words(await stage.hold(misspelt)).replace("?", " ").split()
+    assert isinstance(await stage.hold(entering("karlstad")), HoldGrant), "with the whole network it may enter there"
+
+
+async def test_a_misspelt_name_is_told_the_nearest_that_is_shown_and_no_other() -> None:
+    stage = await owner()
+    assert "nearest known: tromso" in _words(await stage.hold(entering("tromso2")))
+    for name in ("hamarr", "karlstadt"):
+        assert "nearest" not in _words(await stage.hold(entering(name)))
+    stage.agree(Agreement())
+    assert "nearest known: karlstad" in _words(await stage.hold(entering("karlstadt")))
+
+
+async def test_an_access_point_is_hidden_also_while_virtual_links_are_not_searched_yet() -> None:
+    stage = await owner()
+    stage.plane.agreements._shown_networks._is_searched_apart = True
+    stage.agree(Agreement(network=NetworkShown.ABSTRACT, gateways=("hamar",)))
+    assert stage.plane.partners.offers(HOME) is None
+    assert "karlstad" in _words(await stage.hold(entering("karlstad")))
+    assert isinstance(await stage.hold(entering("hamar")), HoldGrant)
 
 
 def _words(outcome: HoldGrant | Refused) -> str:

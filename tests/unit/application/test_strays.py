@@ -13,6 +13,7 @@ from hansa_control.application.ports import (
     OwnerUnreachable,
     Refused,
     StoredOffer,
+    StoreFailed,
     Table,
 )
 from hansa_control.application.settings import Settings
@@ -218,3 +219,57 @@ async def test_it_looks_by_itself() -> None:
         await given_back.wait()
         task.cancel()
     assert desk.owner.released == [("c9", Reason.WORKLOAD_DELETED)]
+
+
+async def failing(desk: Desk, claim: str, failure: Exception) -> None:
+    """Lets giving back a claim fail."""
+    release = desk.owner.release
+
+    async def release_or_fail(name: str, reason: Reason) -> ClaimStatus:
+        if name == claim:
+            raise failure
+        return await release(name, reason)
+
+    desk.owner.release = release_or_fail  # type: ignore[method-assign]
+    desk.tell("c1")
+    desk.tell("c2")
+    await desk.look_after(0)
+
+
+async def test_a_defect_at_one_claim_is_told_and_the_others_are_given_back() -> None:
+    desk, told = await Desk().start(), list[tuple[str, Exception]]()
+    desk.strays.on_defect = lambda owner, defect: told.append((owner, defect))
+    await failing(desk, "c1", defect := ZeroDivisionError("by a defect"))
+    assert await desk.look_after(AFTER_MS) == ["c2"]
+    assert told == [(OWNER, defect)]
+
+
+async def test_a_failed_store_is_not_contained_in_giving_back() -> None:
+    desk = await Desk().start()
+    await failing(desk, "c1", StoreFailed("disk full"))
+    with pytest.raises(StoreFailed):
+        await desk.look_after(AFTER_MS)
+
+
+async def test_a_defect_met_while_looking_is_told_and_the_looks_go_on() -> None:
+    desk, told, looks = await Desk().start(), list[Exception](), list[str]()
+    enough = asyncio.Event()
+    desk.strays.on_defect = lambda owner, defect: told.append(defect)
+
+    async def broken_once(owner: str) -> None:
+        looks.append(owner)
+        if len(looks) == 1:
+            raise ZeroDivisionError("by a defect")
+        enough.set()
+
+    async def soon(duration_ms: int) -> None:
+        await asyncio.sleep(0)
+
+    desk.strays.look = broken_once  # type: ignore[method-assign]
+    desk.clock.sleep_ms = soon  # type: ignore[method-assign]
+    work = asyncio.create_task(desk.strays.run())
+    async with asyncio.timeout(10):
+        await enough.wait()
+    assert not work.done()
+    work.cancel()
+    assert [type(defect) for defect in told] == [ZeroDivisionError]

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from hansa_control.adapters.store_memory import MemoryStore
 from hansa_control.application.control_plane import ControlPlane
-from hansa_control.application.ports import RefusalError
+from hansa_control.application.ports import RefusalError, StoreFailed
 from hansa_control.domain.model import Reason, Workload, WorkloadId
 from home_operator import YARD, HandOwner, home_operator, spec
 
@@ -109,3 +109,29 @@ async def test_what_is_durable_is_told_at_once_while_others_are_written() -> Non
     assert await settled(asked)
     disk.may_write.set()
     await other
+
+
+async def test_an_event_is_told_when_it_is_durable_and_with_it_nothing_that_came_later() -> None:
+    plane, disk = await stage()
+    await plane.workloads.submit("team", "r1", YARD, spec(), "d1")
+    disk.may_write.clear()
+    plane.journal.warning(YARD, "First", "not on disk yet")
+    asked = asyncio.ensure_future(plane.queries.kept_story(YARD, 0))
+    assert not await settled(asked)
+    plane.journal.warning(YARD, "Second", "after the question")
+    disk.may_write.set()
+    workload, events = await asked
+    assert workload is not None
+    assert [event.reason for event in events] == ["Submitted", "First"]
+
+
+async def test_what_a_failing_disk_never_kept_is_told_to_nobody_who_watches() -> None:
+    store = MemoryStore()
+    plane = await home_operator(HandOwner(), store)
+    await plane.workloads.submit("team", "r1", YARD, spec(), "d1")
+    store.fail("disk full")
+    plane.journal.warning(YARD, "Ready", "told too early")
+    with pytest.raises(StoreFailed, match="disk full"):
+        await plane.queries.kept_story(YARD, 0)
+    again = await home_operator(HandOwner(), store.reopen())
+    assert "Ready" not in [event.reason for event in again.queries.events(YARD, 0)]

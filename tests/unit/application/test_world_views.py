@@ -292,32 +292,6 @@ async def test_offers_that_repeat_what_is_known_leave_the_very_same_network() ->
     assert operator.plane.world.snapshot().network is before
 
 
-async def test_the_operators_own_network_redrawn_comes_before_what_a_partner_offers_under_the_same_name() -> None:
-    operator = await two_operators()
-    theirs = slower(link("lund", "goteborg", PARTNER), 7_000)
-    await operator.federate(("nodes/lund", node("lund", "SE", 55.7)), (f"links/{theirs.name}", theirs))
-    world = operator.plane.world
-    assert world.snapshot().network.links[world.snapshot().network.link_index[theirs.name]] == theirs
-    mine = slower(link("lund", "goteborg"), 5_000)
-    world.redraw_own_network(world.own_nodes, (slower(LINKS[0], 8_000), *LINKS[1:], mine))
-    network = world.snapshot().network
-    assert network.links[network.link_index[mine.name]] == mine
-    assert network.links[network.link_index[LINKS[0].name]].rtt.p50_us == 8_000
-    as_built_afresh(operator)
-    world.redraw_own_network(world.own_nodes, LINKS)
-    assert world.snapshot().network.links[network.link_index[mine.name]] == theirs
-    as_built_afresh(operator)
-
-
-async def test_a_name_that_the_operator_owns_is_not_a_partners_to_offer_after_it_was_redrawn() -> None:
-    operator = await two_operators()
-    world = operator.plane.world
-    world.redraw_own_network((*world.own_nodes, node("lund", "SE", 55.7)), world.own_links)
-    stored = StoredOffer(PARTNER, "nodes/lund", "e1", node("lund", "DE", 55.7))
-    ((name, field, _),) = await operator.plane.partners.offered(PARTNER, [stored], [])
-    assert (name, field) == ("nodes/lund", "name")
-
-
 async def test_where_nobody_knows_what_has_changed_the_network_is_built_afresh() -> None:
     operator = await two_operators()
     before = operator.plane.world.snapshot().network

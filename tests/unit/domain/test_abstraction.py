@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hansa_control.domain.abstraction import PATHS_MAX, SEARCHES_MAX, Inside, gateways, leaving
+from hansa_control.domain.abstraction import Inside, gateways, leaving
+from hansa_control.domain.inner_paths import PATHS_MAX, SEARCHES_MAX
 from hansa_control.domain.model import (
     LatencyBasis,
     LinkEncryption,

@@ -27,7 +27,7 @@ from hansa_control.domain.model import (
     SiteRule,
     TransitRule,
 )
-from hansa_control.domain.residency import asks_of_zones, check_law, check_legal, check_sources, percentage
+from hansa_control.domain.residency import check_law, check_legal, check_sources, percentage
 from hansa_control.domain.snapshot import build_snapshot
 from law_words import ATTRIBUTES, SHARE, certificate, every_fact, lapsed, reasons, unproved
 
@@ -100,8 +100,6 @@ def test_a_part_that_is_absent_restricts_nothing(part: str) -> None:
 def test_a_policy_without_parts_and_one_of_the_path_alone_ask_nothing_of_zones() -> None:
     for policy in (ResidencyPolicy(), only("transit")):
         assert check_law(policy, ATTRIBUTES, (), NOW_MS) == ()
-        assert not asks_of_zones(policy)
-    assert all(asks_of_zones(only(part)) for part in PARTS)
 
 
 def test_headquarters_that_moved_abroad_are_denied_once_the_register_says_so() -> None:
