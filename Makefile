@@ -21,7 +21,7 @@ demo: $(VENV)/.installed-demo ## Set up and run the demo; KEEP=1 leaves it runni
 demo-ha: needs $(VENV)/.installed-dev ## Kill the leading control plane of two under load; needs PostgreSQL
 	$(BIN)/hansa demo ha
 
-kill-matrix: needs $(VENV)/.installed-dev ## Play the kill matrix (half an hour); CELL=submit/held/home/kill plays some, JOBS=4
+kill-matrix: needs $(VENV)/.installed-dev ## Play the kill matrix (an hour); CELL=submit/held/home/kill plays some, JOBS=4
 	$(BIN)/python tests/chaos/kill_matrix.py --jobs $(or $(JOBS),2) --cell "$(CELL)" --page docs/kill-matrix.md
 
 test: needs lint type pytest ## Set up all that tests need, check everything, run every test

@@ -208,6 +208,10 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "The owner's grant does not prove what was asked: a field differs, or its signature does not verify.",
             "Ask the zone's owner which certificate signs its grants; what it held is given back.",
         ),
+        "ORIGIN_DENIED": Explanation(
+            "The owner of a zone does not let the operator that offers it on hold it for this home operator.",
+            "Ask the operator that offers the zone on to have it permitted, or have an agreement with the owner.",
+        ),
         "AGREEMENT_SUSPENDED": Explanation(
             "The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on.",
             "Wait until the owner resumes it, or let zones of others do; your operator's hansa partners shows it.",
@@ -279,6 +283,10 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
         "GENERATION_CHANGED": Explanation(
             "The world has moved since the expected generation, and the answer would be another.",
             "Plan again, look at what is different, and submit with the new generation.",
+        ),
+        "CAPABILITY_MISSING": Explanation(
+            "The partner's release lacks something without which nothing of it may be used.",
+            "Have the partner upgrade hansa; hansa partners -o json shows what it lacks.",
         ),
     }
 )

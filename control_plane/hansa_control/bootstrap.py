@@ -32,6 +32,7 @@ from hansa_control.adapters.grpc_workloads import WorkloadServicer
 from hansa_control.adapters.grpc_zones import ZoneServicer
 from hansa_control.adapters.identity import PeerVerifier, TrustedDomain
 from hansa_control.adapters.law_source import LawFiles
+from hansa_control.adapters.legal_facts import legal_facts_of
 from hansa_control.adapters.log_setup import set_up_logs
 from hansa_control.adapters.metrics import Metrics
 from hansa_control.adapters.network_file import read_network_file
@@ -40,7 +41,7 @@ from hansa_control.adapters.partner_link import Home, Partner, PartnerLink
 from hansa_control.adapters.rates import PartnerRates
 from hansa_control.adapters.seals import CertificateSeals
 from hansa_control.adapters.stores import check_store, new_store
-from hansa_control.adapters.system import SystemClock, SystemIds, ThreadWorker, calm_collector
+from hansa_control.adapters.system import SystemClock, SystemIds, ThreadWorker, calm_collector, rest_collector
 from hansa_control.adapters.task_scope import first_to_end
 from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import RefusalError, Store, StoreFailed
@@ -79,7 +80,13 @@ class Credentials:
             for partner in config.partners
         )
 
-        self.seals = CertificateSeals(self.certificate, self.partners)
+        others = (*config.partners, *config.known_operators)
+        self.authority_pems = {other.operator: other.ca.read_bytes() for other in others}
+        # Whoever is merely known is believed what he signed, and may not call.
+        signers = PeerVerifier(
+            TrustedDomain(other.operator, other.trust_domain, self.authority_pems[other.operator]) for other in others
+        )
+        self.seals = CertificateSeals(self.certificate, signers)
 
     @property
     def partner_bundle_pem(self) -> bytes:
@@ -156,10 +163,9 @@ class ControlPlaneProcess:
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until ``stop`` is set, then drains; ``ports`` are known once ``ready`` is. StoreFailed, AddressTaken."""
         try:
-            await first_to_end(self.application.start(), _wait(stop))
+            await self._start(stop)
             if stop.is_set():
                 return
-            calm_collector()
             self.ports = await self._listen()
             self.ready.set()
             log.info("ready", ports=self.ports)
@@ -168,6 +174,13 @@ class ControlPlaneProcess:
             await first_to_end(self._pass_time(), self._until(stop), *work)
         finally:
             await self._shut_down()
+
+    async def _start(self, stop: asyncio.Event) -> None:
+        rest_collector()
+        try:
+            await first_to_end(self.application.start(), _wait(stop))
+        finally:
+            calm_collector()
 
     async def _listen(self) -> dict[str, int]:
         host, _, port = self._config.listen.metrics.rpartition(":")
@@ -266,6 +279,9 @@ def settings_of(config: Config, credentials: Credentials) -> Settings:
         endpoint_ca_pem=credentials.ca_pem,
         client_ca_pem=credentials.ca_pem,
         partners=frozenset(partner.operator for partner in config.partners),
+        known_operators=frozenset(known.operator for known in config.known_operators),
+        authority_pems=tuple(sorted(credentials.authority_pems.items())),
+        legal_facts=legal_facts_of(config.legal_facts),
         heartbeat_interval_ms=timings.heartbeat_interval_ms,
         quiet_after_ms=timings.quiet_after_ms,
         lost_after_ms=timings.lost_after_ms,
@@ -355,6 +371,9 @@ def _read(path: Path) -> tuple[Config, Credentials]:
         credentials = Credentials(config)
         for partner in config.partners:
             check_authority(credentials.partner_ca_pems[partner.operator], partner.trust_domain, str(partner.ca))
+        for known in config.known_operators:
+            check_authority(known.ca.read_bytes(), known.trust_domain, str(known.ca))
+        legal_facts_of(config.legal_facts)
         nodes, _ = read_network_file(config.network)
         LawFiles(config.law, SystemClock().wall_ms())
         _agreements(config, credentials, nodes)

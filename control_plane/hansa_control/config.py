@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from hansa.targets import target_of
@@ -80,12 +80,12 @@ class Tls(_Part):
     key: Path
 
 
-class Partner(_Part):
-    """An operator with whom a federation is agreed. ``endpoint`` may list the addresses of its replicas;
-    ``trust_domain`` defaults to ``<operator>.hansa.example``."""
+class KnownOperator(_Part):
+    """An operator with which nothing is agreed, but whose signature is believed on what partners pass on of it.
+    ``trust_domain`` defaults to ``<operator>.hansa.example``.
+    """
 
     operator: Name
-    endpoint: Endpoint
     ca: Path
     trust_domain: TrustDomain = ""
 
@@ -93,6 +93,25 @@ class Partner(_Part):
     @classmethod
     def _default_trust_domain(cls, data: Any) -> Any:
         return _with_trust_domain(data)
+
+
+class Partner(KnownOperator):
+    """An operator with whom a federation is agreed. ``endpoint`` may list the addresses of its replicas."""
+
+    endpoint: Endpoint
+
+
+class LegalFact(_Part):
+    """A fact on this operator's own legal control, with its evidence, as it signs it to partners."""
+
+    kind: Literal["HEADQUARTERS_COUNTRY", "ULTIMATE_PARENT_COUNTRY", "FOREIGN_SHARE_PERCENT", "EXTRATERRITORIAL_LAW"]
+    value: str
+    evidence: Literal["DECLARATION", "REGISTER", "CERTIFICATE"] = "DECLARATION"
+    issuer: str
+    scheme: str
+    valid_from: AwareDatetime
+    valid_until: AwareDatetime
+    digest: str = ""
 
 
 class Timings(_Part):
@@ -182,6 +201,8 @@ class Config(BaseSettings):
     listen: Listen = Listen()
     tls: Tls
     partners: tuple[Partner, ...] = ()
+    known_operators: tuple[KnownOperator, ...] = ()
+    legal_facts: tuple[LegalFact, ...] = ()
     timings: Timings = Timings()
     limits: Limits = Limits()
     placing: Placing = Placing()
@@ -205,12 +226,13 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _partners_are_others(self) -> Self:
-        names = [self.operator, *(partner.operator for partner in self.partners)]
-        domains = [self.trust_domain, *(partner.trust_domain for partner in self.partners)]
+        others = (*self.partners, *self.known_operators)
+        names = [self.operator, *(other.operator for other in others)]
+        domains = [self.trust_domain, *(other.trust_domain for other in others)]
         for values in (names, domains):
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
-                raise ValueError(f"{twice[0]!r} is named twice among the operator and its partners")
+                raise ValueError(f"{twice[0]!r} is named twice among the operator, its partners and known operators")
         return self
 
 
@@ -324,8 +346,9 @@ def _model_at(parents: Iterable[str | int]) -> type[BaseModel]:
 def _absolute(config: Config, base: Path) -> Config:
     tls = Tls(ca=base / config.tls.ca, cert=base / config.tls.cert, key=base / config.tls.key)
     partners = tuple(partner.model_copy(update={"ca": base / partner.ca}) for partner in config.partners)
+    known = tuple(one.model_copy(update={"ca": base / one.ca}) for one in config.known_operators)
     law = None if config.law is None else base / config.law
     agreements = None if config.agreements is None else base / config.agreements
     paths = {"data_dir": base / config.data_dir, "network": base / config.network, "law": law}
     paths |= {"agreements": agreements}
-    return config.model_copy(update={**paths, "tls": tls, "partners": partners})
+    return config.model_copy(update={**paths, "tls": tls, "partners": partners, "known_operators": known})

@@ -38,10 +38,17 @@ def _row(one: partner_service_pb2.Partnership, now_ms: int, *, wide: bool) -> tu
         str(one.claims),
         _quotas(one),
         _end(one, now_ms),
-        enum_label(one, "federation") if one.federation else "NONE",
+        _federation(one),
         age(one.heard_at_ms, now_ms) if one.heard_at_ms else "-",
     )
     return (*row, one.reference or "-", one.standing.digest or "-") if wide else row
+
+
+def _federation(one: partner_service_pb2.Partnership) -> Cell:
+    """Its state, and what the partner would have to be able to do."""
+    state = enum_label(one, "federation") if one.federation else "NONE"
+    lacking = ", ".join(one.capabilities_lacking)
+    return Styled(f"{state}, lacks {lacking}", "red") if lacking else state
 
 
 def _quotas(one: partner_service_pb2.Partnership) -> str:

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from hansa.v1 import agent_service_pb2 as hansa_dot_v1_dot_agent__service__pb2
+from hansa.v1 import common_pb2 as hansa_dot_v1_dot_common__pb2
 from hansa.v1 import network_pb2 as hansa_dot_v1_dot_network__pb2
 from hansa.v1 import reason_pb2 as hansa_dot_v1_dot_reason__pb2
 from hansa.v1 import usage_pb2 as hansa_dot_v1_dot_usage__pb2
@@ -31,55 +32,59 @@ from hansa.v1 import workload_pb2 as hansa_dot_v1_dot_workload__pb2
 from hansa.v1 import zone_pb2 as hansa_dot_v1_dot_zone__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!hansa/v1/federation_service.proto\x12\x08hansa.v1\x1a\x1chansa/v1/agent_service.proto\x1a\x16hansa/v1/network.proto\x1a\x15hansa/v1/reason.proto\x1a\x14hansa/v1/usage.proto\x1a\x18hansa/v1/residency.proto\x1a\x17hansa/v1/workload.proto\x1a\x13hansa/v1/zone.proto\"\x90\x01\n\x11\x41greementStanding\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.hansa.v1.AgreementState\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x19\n\x11\x64rain_deadline_ms\x18\x04 \x01(\x03\x12\x16\n\x0evalid_until_ms\x18\x05 \x01(\x03\">\n\x0eProposeRequest\x12\x15\n\rhome_operator\x18\x01 \x01(\t\x12\x15\n\rwall_clock_ms\x18\x02 \x01(\x03\"\x9b\x01\n\x0fProposeResponse\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12\x16\n\x0eowner_operator\x18\x02 \x01(\t\x12\x14\n\x0coffer_ttl_ms\x18\x03 \x01(\x05\x12\x17\n\x0f\x65ndpoint_ca_pem\x18\x04 \x01(\x0c\x12-\n\x08standing\x18\x14 \x01(\x0b\x32\x1b.hansa.v1.AgreementStanding\"\x8c\x01\n\rOffersRequest\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.hansa.v1.OffersHelloH\x00\x12!\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x12.hansa.v1.DeltaAckH\x00\x12(\n\theartbeat\x18\x03 \x01(\x0b\x32\x13.hansa.v1.HeartbeatH\x00\x42\x06\n\x04\x62ody\"K\n\x0bOffersHello\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12(\n\x0boffer_etags\x18\x02 \x03(\x0b\x32\x13.hansa.v1.NamedEtag\"\x9a\x01\n\x0eOffersResponse\x12%\n\x05\x64\x65lta\x18\x01 \x01(\x0b\x32\x14.hansa.v1.OfferDeltaH\x00\x12(\n\theartbeat\x18\x02 \x01(\x0b\x32\x13.hansa.v1.HeartbeatH\x00\x12/\n\x08standing\x18\x14 \x01(\x0b\x32\x1b.hansa.v1.AgreementStandingH\x00\x42\x06\n\x04\x62ody\"b\n\nOfferDelta\x12 \n\x07updated\x18\x01 \x03(\x0b\x32\x0f.hansa.v1.Offer\x12\x15\n\rremoved_names\x18\x02 \x03(\t\x12\r\n\x05nonce\x18\x03 \x01(\t\x12\x0c\n\x04more\x18\x14 \x01(\x08\"\xc1\x01\n\x05Offer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x1e\n\x04zone\x18\x03 \x01(\x0b\x32\x0e.hansa.v1.ZoneH\x00\x12%\n\x04node\x18\x04 \x01(\x0b\x32\x15.hansa.v1.NetworkNodeH\x00\x12%\n\x04link\x18\x05 \x01(\x0b\x32\x15.hansa.v1.NetworkLinkH\x00\x12&\n\x05\x63laim\x18\x06 \x01(\x0b\x32\x15.hansa.v1.ClaimStatusH\x00\x42\x06\n\x04\x62ody\"\x98\x01\n\x0b\x43laimStatus\x12\r\n\x05\x63laim\x18\x01 \x01(\t\x12#\n\x05state\x18\x02 \x01(\x0e\x32\x14.hansa.v1.ClaimState\x12\x16\n\x0ereplicas_ready\x18\x03 \x01(\x05\x12\x15\n\rendpoint_urls\x18\x04 \x03(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x15\n\rfencing_token\x18\x06 \x01(\x03\"~\n\x0bHoldRequest\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12,\n\x0crequirements\x18\x04 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\x12\x10\n\x08lease_ms\x18\x05 \x01(\x05\"i\n\x0cHoldResponse\x12$\n\x05grant\x18\x01 \x01(\x0b\x32\x13.hansa.v1.HoldGrantH\x00\x12(\n\x07refusal\x18\x02 \x01(\x0b\x32\x15.hansa.v1.HoldRefusalH\x00\x42\t\n\x07outcome\"t\n\tHoldGrant\x12\r\n\x05\x63laim\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x10\n\x08lease_ms\x18\x03 \x01(\x05\x12\x0c\n\x04pool\x18\x04 \x01(\t\x12!\n\x04seal\x18\x14 \x01(\x0b\x32\x13.hansa.v1.GrantSeal\"\xc6\x02\n\tGrantSeal\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\x05\x12\x16\n\x0eowner_operator\x18\x02 \x01(\t\x12\x15\n\rhome_operator\x18\x03 \x01(\t\x12\x12\n\ncontext_id\x18\x04 \x01(\t\x12\x0c\n\x04zone\x18\x05 \x01(\t\x12\x13\n\x0bspec_digest\x18\x06 \x01(\t\x12\x1b\n\x13policy_asked_digest\x18\x07 \x01(\t\x12\x1d\n\x15policy_applied_digest\x18\x08 \x01(\t\x12\x31\n\x0epolicy_applied\x18\t \x01(\x0b\x32\x19.hansa.v1.ResidencyPolicy\x12\x15\n\rgranted_at_ms\x18\n \x01(\x03\x12\x11\n\talgorithm\x18\x0b \x01(\t\x12\x11\n\tsignature\x18\x0c \x01(\x0c\x12\x17\n\x0f\x63\x65rtificate_pem\x18\r \x01(\x0c\"6\n\x0bHoldRefusal\x12\'\n\nrejections\x18\x01 \x03(\x0b\x32\x13.hansa.v1.Rejection\"\x87\x01\n\x0e\x43onfirmRequest\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\x15\n\rfencing_token\x18\x03 \x01(\x03\x12\x10\n\x08workload\x18\x04 \x01(\t\x12\x15\n\rclient_ca_pem\x18\x05 \x01(\x0c\x12\x12\n\nclient_ids\x18\x06 \x03(\t\"8\n\x0f\x43onfirmResponse\x12%\n\x06status\x18\x01 \x01(\x0b\x32\x15.hansa.v1.ClaimStatus\"U\n\x0eReleaseRequest\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12 \n\x06reason\x18\x03 \x01(\x0e\x32\x10.hansa.v1.Reason\"8\n\x0fReleaseResponse\x12%\n\x06status\x18\x01 \x01(\x0b\x32\x15.hansa.v1.ClaimStatus*\xac\x01\n\x0f\x46\x65\x64\x65rationState\x12 \n\x1c\x46\x45\x44\x45RATION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x46\x45\x44\x45RATION_STATE_PROPOSED\x10\x01\x12\x1b\n\x17\x46\x45\x44\x45RATION_STATE_ACTIVE\x10\x02\x12\x1a\n\x16\x46\x45\x44\x45RATION_STATE_STALE\x10\x03\x12\x1f\n\x1b\x46\x45\x44\x45RATION_STATE_TERMINATED\x10\x04*\xe7\x01\n\x0e\x41greementState\x12\x1f\n\x1b\x41GREEMENT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41GREEMENT_STATE_PROPOSED\x10\x01\x12\x1c\n\x18\x41GREEMENT_STATE_IN_FORCE\x10\x02\x12\x1d\n\x19\x41GREEMENT_STATE_SUSPENDED\x10\x03\x12\x1b\n\x17\x41GREEMENT_STATE_EXPIRED\x10\x04\x12\x1c\n\x18\x41GREEMENT_STATE_DRAINING\x10\x05\x12\x1e\n\x1a\x41GREEMENT_STATE_TERMINATED\x10\x06*\xd6\x01\n\nClaimState\x12\x1b\n\x17\x43LAIM_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43LAIM_STATE_HELD\x10\x01\x12\x19\n\x15\x43LAIM_STATE_ALLOCATED\x10\x02\x12\x17\n\x13\x43LAIM_STATE_SERVING\x10\x03\x12\x14\n\x10\x43LAIM_STATE_LOST\x10\x04\x12\x16\n\x12\x43LAIM_STATE_FAILED\x10\x05\x12\x19\n\x15\x43LAIM_STATE_RELEASING\x10\x06\x12\x18\n\x14\x43LAIM_STATE_RELEASED\x10\x07\x32\x91\x03\n\x11\x46\x65\x64\x65rationService\x12>\n\x07Propose\x12\x18.hansa.v1.ProposeRequest\x1a\x19.hansa.v1.ProposeResponse\x12?\n\x06Offers\x12\x17.hansa.v1.OffersRequest\x1a\x18.hansa.v1.OffersResponse(\x01\x30\x01\x12\x35\n\x04Hold\x12\x15.hansa.v1.HoldRequest\x1a\x16.hansa.v1.HoldResponse\x12>\n\x07\x43onfirm\x12\x18.hansa.v1.ConfirmRequest\x1a\x19.hansa.v1.ConfirmResponse\x12>\n\x07Release\x12\x18.hansa.v1.ReleaseRequest\x1a\x19.hansa.v1.ReleaseResponse\x12\x44\n\tListUsage\x12\x1a.hansa.v1.ListUsageRequest\x1a\x1b.hansa.v1.ListUsageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!hansa/v1/federation_service.proto\x12\x08hansa.v1\x1a\x1chansa/v1/agent_service.proto\x1a\x15hansa/v1/common.proto\x1a\x16hansa/v1/network.proto\x1a\x15hansa/v1/reason.proto\x1a\x14hansa/v1/usage.proto\x1a\x18hansa/v1/residency.proto\x1a\x17hansa/v1/workload.proto\x1a\x13hansa/v1/zone.proto\"\x90\x01\n\x11\x41greementStanding\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.hansa.v1.AgreementState\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x19\n\x11\x64rain_deadline_ms\x18\x04 \x01(\x03\x12\x16\n\x0evalid_until_ms\x18\x05 \x01(\x03\"T\n\x0eProposeRequest\x12\x15\n\rhome_operator\x18\x01 \x01(\t\x12\x15\n\rwall_clock_ms\x18\x02 \x01(\x03\x12\x14\n\x0c\x63\x61pabilities\x18\x03 \x03(\t\"\xb1\x01\n\x0fProposeResponse\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12\x16\n\x0eowner_operator\x18\x02 \x01(\t\x12\x14\n\x0coffer_ttl_ms\x18\x03 \x01(\x05\x12\x17\n\x0f\x65ndpoint_ca_pem\x18\x04 \x01(\x0c\x12-\n\x08standing\x18\x14 \x01(\x0b\x32\x1b.hansa.v1.AgreementStanding\x12\x14\n\x0c\x63\x61pabilities\x18\x15 \x03(\t\"\x8c\x01\n\rOffersRequest\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.hansa.v1.OffersHelloH\x00\x12!\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x12.hansa.v1.DeltaAckH\x00\x12(\n\theartbeat\x18\x03 \x01(\x0b\x32\x13.hansa.v1.HeartbeatH\x00\x42\x06\n\x04\x62ody\"K\n\x0bOffersHello\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12(\n\x0boffer_etags\x18\x02 \x03(\x0b\x32\x13.hansa.v1.NamedEtag\"\x9a\x01\n\x0eOffersResponse\x12%\n\x05\x64\x65lta\x18\x01 \x01(\x0b\x32\x14.hansa.v1.OfferDeltaH\x00\x12(\n\theartbeat\x18\x02 \x01(\x0b\x32\x13.hansa.v1.HeartbeatH\x00\x12/\n\x08standing\x18\x14 \x01(\x0b\x32\x1b.hansa.v1.AgreementStandingH\x00\x42\x06\n\x04\x62ody\"b\n\nOfferDelta\x12 \n\x07updated\x18\x01 \x03(\x0b\x32\x0f.hansa.v1.Offer\x12\x15\n\rremoved_names\x18\x02 \x03(\t\x12\r\n\x05nonce\x18\x03 \x01(\t\x12\x0c\n\x04more\x18\x14 \x01(\x08\"\xe6\x01\n\x05Offer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x1e\n\x04zone\x18\x03 \x01(\x0b\x32\x0e.hansa.v1.ZoneH\x00\x12%\n\x04node\x18\x04 \x01(\x0b\x32\x15.hansa.v1.NetworkNodeH\x00\x12%\n\x04link\x18\x05 \x01(\x0b\x32\x15.hansa.v1.NetworkLinkH\x00\x12&\n\x05\x63laim\x18\x06 \x01(\x0b\x32\x15.hansa.v1.ClaimStatusH\x00\x12#\n\x05\x63hain\x18\x14 \x03(\x0b\x32\x14.hansa.v1.OriginLinkB\x06\n\x04\x62ody\"\xab\x02\n\nOriginLink\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\x05\x12\x13\n\x0b\x62y_operator\x18\x02 \x01(\t\x12\x13\n\x0bto_operator\x18\x03 \x01(\t\x12\x18\n\x10onward_operators\x18\x04 \x03(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\x06 \x01(\t\x12\x17\n\x0fprevious_digest\x18\x07 \x01(\t\x12\x1d\n\x05\x66\x61\x63ts\x18\x08 \x03(\x0b\x32\x0e.hansa.v1.Fact\x12\x14\n\x0csigned_at_ms\x18\t \x01(\x03\x12\x16\n\x0evalid_until_ms\x18\n \x01(\x03\x12\x11\n\talgorithm\x18\x0b \x01(\t\x12\x11\n\tsignature\x18\x0c \x01(\x0c\x12\x17\n\x0f\x63\x65rtificate_pem\x18\r \x01(\x0c\"\x98\x01\n\x0b\x43laimStatus\x12\r\n\x05\x63laim\x18\x01 \x01(\t\x12#\n\x05state\x18\x02 \x01(\x0e\x32\x14.hansa.v1.ClaimState\x12\x16\n\x0ereplicas_ready\x18\x03 \x01(\x05\x12\x15\n\rendpoint_urls\x18\x04 \x03(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x15\n\rfencing_token\x18\x06 \x01(\x03\"\xa5\x01\n\x0bHoldRequest\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12,\n\x0crequirements\x18\x04 \x01(\x0b\x32\x16.hansa.v1.WorkloadSpec\x12\x10\n\x08lease_ms\x18\x05 \x01(\x05\x12%\n\ton_behalf\x18\x14 \x01(\x0b\x32\x12.hansa.v1.OnBehalf\"U\n\x08OnBehalf\x12\x15\n\rhome_operator\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12#\n\x08handlers\x18\x03 \x03(\x0b\x32\x11.hansa.v1.Handler\"i\n\x0cHoldResponse\x12$\n\x05grant\x18\x01 \x01(\x0b\x32\x13.hansa.v1.HoldGrantH\x00\x12(\n\x07refusal\x18\x02 \x01(\x0b\x32\x15.hansa.v1.HoldRefusalH\x00\x42\t\n\x07outcome\"\x9d\x01\n\tHoldGrant\x12\r\n\x05\x63laim\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x10\n\x08lease_ms\x18\x03 \x01(\x05\x12\x0c\n\x04pool\x18\x04 \x01(\t\x12!\n\x04seal\x18\x14 \x01(\x0b\x32\x13.hansa.v1.GrantSeal\x12\'\n\nunderlying\x18\x15 \x01(\x0b\x32\x13.hansa.v1.HoldGrant\"\xc6\x02\n\tGrantSeal\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\x05\x12\x16\n\x0eowner_operator\x18\x02 \x01(\t\x12\x15\n\rhome_operator\x18\x03 \x01(\t\x12\x12\n\ncontext_id\x18\x04 \x01(\t\x12\x0c\n\x04zone\x18\x05 \x01(\t\x12\x13\n\x0bspec_digest\x18\x06 \x01(\t\x12\x1b\n\x13policy_asked_digest\x18\x07 \x01(\t\x12\x1d\n\x15policy_applied_digest\x18\x08 \x01(\t\x12\x31\n\x0epolicy_applied\x18\t \x01(\x0b\x32\x19.hansa.v1.ResidencyPolicy\x12\x15\n\rgranted_at_ms\x18\n \x01(\x03\x12\x11\n\talgorithm\x18\x0b \x01(\t\x12\x11\n\tsignature\x18\x0c \x01(\x0c\x12\x17\n\x0f\x63\x65rtificate_pem\x18\r \x01(\x0c\"6\n\x0bHoldRefusal\x12\'\n\nrejections\x18\x01 \x03(\x0b\x32\x13.hansa.v1.Rejection\"\x87\x01\n\x0e\x43onfirmRequest\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\x15\n\rfencing_token\x18\x03 \x01(\x03\x12\x10\n\x08workload\x18\x04 \x01(\t\x12\x15\n\rclient_ca_pem\x18\x05 \x01(\x0c\x12\x12\n\nclient_ids\x18\x06 \x03(\t\"8\n\x0f\x43onfirmResponse\x12%\n\x06status\x18\x01 \x01(\x0b\x32\x15.hansa.v1.ClaimStatus\"U\n\x0eReleaseRequest\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12 \n\x06reason\x18\x03 \x01(\x0e\x32\x10.hansa.v1.Reason\"8\n\x0fReleaseResponse\x12%\n\x06status\x18\x01 \x01(\x0b\x32\x15.hansa.v1.ClaimStatus*\xac\x01\n\x0f\x46\x65\x64\x65rationState\x12 \n\x1c\x46\x45\x44\x45RATION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x46\x45\x44\x45RATION_STATE_PROPOSED\x10\x01\x12\x1b\n\x17\x46\x45\x44\x45RATION_STATE_ACTIVE\x10\x02\x12\x1a\n\x16\x46\x45\x44\x45RATION_STATE_STALE\x10\x03\x12\x1f\n\x1b\x46\x45\x44\x45RATION_STATE_TERMINATED\x10\x04*\xe7\x01\n\x0e\x41greementState\x12\x1f\n\x1b\x41GREEMENT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41GREEMENT_STATE_PROPOSED\x10\x01\x12\x1c\n\x18\x41GREEMENT_STATE_IN_FORCE\x10\x02\x12\x1d\n\x19\x41GREEMENT_STATE_SUSPENDED\x10\x03\x12\x1b\n\x17\x41GREEMENT_STATE_EXPIRED\x10\x04\x12\x1c\n\x18\x41GREEMENT_STATE_DRAINING\x10\x05\x12\x1e\n\x1a\x41GREEMENT_STATE_TERMINATED\x10\x06*\xd6\x01\n\nClaimState\x12\x1b\n\x17\x43LAIM_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43LAIM_STATE_HELD\x10\x01\x12\x19\n\x15\x43LAIM_STATE_ALLOCATED\x10\x02\x12\x17\n\x13\x43LAIM_STATE_SERVING\x10\x03\x12\x14\n\x10\x43LAIM_STATE_LOST\x10\x04\x12\x16\n\x12\x43LAIM_STATE_FAILED\x10\x05\x12\x19\n\x15\x43LAIM_STATE_RELEASING\x10\x06\x12\x18\n\x14\x43LAIM_STATE_RELEASED\x10\x07\x32\x91\x03\n\x11\x46\x65\x64\x65rationService\x12>\n\x07Propose\x12\x18.hansa.v1.ProposeRequest\x1a\x19.hansa.v1.ProposeResponse\x12?\n\x06Offers\x12\x17.hansa.v1.OffersRequest\x1a\x18.hansa.v1.OffersResponse(\x01\x30\x01\x12\x35\n\x04Hold\x12\x15.hansa.v1.HoldRequest\x1a\x16.hansa.v1.HoldResponse\x12>\n\x07\x43onfirm\x12\x18.hansa.v1.ConfirmRequest\x1a\x19.hansa.v1.ConfirmResponse\x12>\n\x07Release\x12\x18.hansa.v1.ReleaseRequest\x1a\x19.hansa.v1.ReleaseResponse\x12\x44\n\tListUsage\x12\x1a.hansa.v1.ListUsageRequest\x1a\x1b.hansa.v1.ListUsageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hansa.v1.federation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FEDERATIONSTATE']._serialized_start=2495
-  _globals['_FEDERATIONSTATE']._serialized_end=2667
-  _globals['_AGREEMENTSTATE']._serialized_start=2670
-  _globals['_AGREEMENTSTATE']._serialized_end=2901
-  _globals['_CLAIMSTATE']._serialized_start=2904
-  _globals['_CLAIMSTATE']._serialized_end=3118
-  _globals['_AGREEMENTSTANDING']._serialized_start=219
-  _globals['_AGREEMENTSTANDING']._serialized_end=363
-  _globals['_PROPOSEREQUEST']._serialized_start=365
-  _globals['_PROPOSEREQUEST']._serialized_end=427
-  _globals['_PROPOSERESPONSE']._serialized_start=430
-  _globals['_PROPOSERESPONSE']._serialized_end=585
-  _globals['_OFFERSREQUEST']._serialized_start=588
-  _globals['_OFFERSREQUEST']._serialized_end=728
-  _globals['_OFFERSHELLO']._serialized_start=730
-  _globals['_OFFERSHELLO']._serialized_end=805
-  _globals['_OFFERSRESPONSE']._serialized_start=808
-  _globals['_OFFERSRESPONSE']._serialized_end=962
-  _globals['_OFFERDELTA']._serialized_start=964
-  _globals['_OFFERDELTA']._serialized_end=1062
-  _globals['_OFFER']._serialized_start=1065
-  _globals['_OFFER']._serialized_end=1258
-  _globals['_CLAIMSTATUS']._serialized_start=1261
-  _globals['_CLAIMSTATUS']._serialized_end=1413
-  _globals['_HOLDREQUEST']._serialized_start=1415
-  _globals['_HOLDREQUEST']._serialized_end=1541
-  _globals['_HOLDRESPONSE']._serialized_start=1543
-  _globals['_HOLDRESPONSE']._serialized_end=1648
-  _globals['_HOLDGRANT']._serialized_start=1650
-  _globals['_HOLDGRANT']._serialized_end=1766
-  _globals['_GRANTSEAL']._serialized_start=1769
-  _globals['_GRANTSEAL']._serialized_end=2095
-  _globals['_HOLDREFUSAL']._serialized_start=2097
-  _globals['_HOLDREFUSAL']._serialized_end=2151
-  _globals['_CONFIRMREQUEST']._serialized_start=2154
-  _globals['_CONFIRMREQUEST']._serialized_end=2289
-  _globals['_CONFIRMRESPONSE']._serialized_start=2291
-  _globals['_CONFIRMRESPONSE']._serialized_end=2347
-  _globals['_RELEASEREQUEST']._serialized_start=2349
-  _globals['_RELEASEREQUEST']._serialized_end=2434
-  _globals['_RELEASERESPONSE']._serialized_start=2436
-  _globals['_RELEASERESPONSE']._serialized_end=2492
-  _globals['_FEDERATIONSERVICE']._serialized_start=3121
-  _globals['_FEDERATIONSERVICE']._serialized_end=3522
+  _globals['_FEDERATIONSTATE']._serialized_start=3070
+  _globals['_FEDERATIONSTATE']._serialized_end=3242
+  _globals['_AGREEMENTSTATE']._serialized_start=3245
+  _globals['_AGREEMENTSTATE']._serialized_end=3476
+  _globals['_CLAIMSTATE']._serialized_start=3479
+  _globals['_CLAIMSTATE']._serialized_end=3693
+  _globals['_AGREEMENTSTANDING']._serialized_start=242
+  _globals['_AGREEMENTSTANDING']._serialized_end=386
+  _globals['_PROPOSEREQUEST']._serialized_start=388
+  _globals['_PROPOSEREQUEST']._serialized_end=472
+  _globals['_PROPOSERESPONSE']._serialized_start=475
+  _globals['_PROPOSERESPONSE']._serialized_end=652
+  _globals['_OFFERSREQUEST']._serialized_start=655
+  _globals['_OFFERSREQUEST']._serialized_end=795
+  _globals['_OFFERSHELLO']._serialized_start=797
+  _globals['_OFFERSHELLO']._serialized_end=872
+  _globals['_OFFERSRESPONSE']._serialized_start=875
+  _globals['_OFFERSRESPONSE']._serialized_end=1029
+  _globals['_OFFERDELTA']._serialized_start=1031
+  _globals['_OFFERDELTA']._serialized_end=1129
+  _globals['_OFFER']._serialized_start=1132
+  _globals['_OFFER']._serialized_end=1362
+  _globals['_ORIGINLINK']._serialized_start=1365
+  _globals['_ORIGINLINK']._serialized_end=1664
+  _globals['_CLAIMSTATUS']._serialized_start=1667
+  _globals['_CLAIMSTATUS']._serialized_end=1819
+  _globals['_HOLDREQUEST']._serialized_start=1822
+  _globals['_HOLDREQUEST']._serialized_end=1987
+  _globals['_ONBEHALF']._serialized_start=1989
+  _globals['_ONBEHALF']._serialized_end=2074
+  _globals['_HOLDRESPONSE']._serialized_start=2076
+  _globals['_HOLDRESPONSE']._serialized_end=2181
+  _globals['_HOLDGRANT']._serialized_start=2184
+  _globals['_HOLDGRANT']._serialized_end=2341
+  _globals['_GRANTSEAL']._serialized_start=2344
+  _globals['_GRANTSEAL']._serialized_end=2670
+  _globals['_HOLDREFUSAL']._serialized_start=2672
+  _globals['_HOLDREFUSAL']._serialized_end=2726
+  _globals['_CONFIRMREQUEST']._serialized_start=2729
+  _globals['_CONFIRMREQUEST']._serialized_end=2864
+  _globals['_CONFIRMRESPONSE']._serialized_start=2866
+  _globals['_CONFIRMRESPONSE']._serialized_end=2922
+  _globals['_RELEASEREQUEST']._serialized_start=2924
+  _globals['_RELEASEREQUEST']._serialized_end=3009
+  _globals['_RELEASERESPONSE']._serialized_start=3011
+  _globals['_RELEASERESPONSE']._serialized_end=3067
+  _globals['_FEDERATIONSERVICE']._serialized_start=3696
+  _globals['_FEDERATIONSERVICE']._serialized_end=4097
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from hansa.v1 import agent_service_pb2 as _agent_service_pb2
+from hansa.v1 import common_pb2 as _common_pb2
 from hansa.v1 import network_pb2 as _network_pb2
 from hansa.v1 import reason_pb2 as _reason_pb2
 from hansa.v1 import residency_pb2 as _residency_pb2
@@ -187,19 +188,25 @@ class ProposeRequest(_message.Message):
 
     HOME_OPERATOR_FIELD_NUMBER: _builtins.int
     WALL_CLOCK_MS_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
     home_operator: _builtins.str
     """The operator that asks; must match the certificate."""
     wall_clock_ms: _builtins.int
     """Wall clock of the caller, milliseconds since the Unix epoch, UTC."""
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the home operator can do, such as "virtual-links". Names that the owner does not know mean nothing to it."""
+
     def __init__(
         self,
         *,
         home_operator: _builtins.str = ...,
         wall_clock_ms: _builtins.int = ...,
+        capabilities: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["home_operator", b"home_operator", "wall_clock_ms", b"wall_clock_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "home_operator", b"home_operator", "wall_clock_ms", b"wall_clock_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -216,6 +223,7 @@ class ProposeResponse(_message.Message):
     OFFER_TTL_MS_FIELD_NUMBER: _builtins.int
     ENDPOINT_CA_PEM_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
     context_id: _builtins.str
     """Minted by the owner, bound to the caller's certificate identity."""
     owner_operator: _builtins.str
@@ -228,6 +236,10 @@ class ProposeResponse(_message.Message):
     def standing(self) -> Global___AgreementStanding:
         """How the agreement stands. Without it nothing may be placed."""
 
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the owner can do, such as "signed-grants". Names that the home operator does not know mean nothing to it."""
+
     def __init__(
         self,
         *,
@@ -236,10 +248,11 @@ class ProposeResponse(_message.Message):
         offer_ttl_ms: _builtins.int = ...,
         endpoint_ca_pem: _builtins.bytes = ...,
         standing: Global___AgreementStanding | None = ...,
+        capabilities: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_id", b"context_id", "endpoint_ca_pem", b"endpoint_ca_pem", "offer_ttl_ms", b"offer_ttl_ms", "owner_operator", b"owner_operator", "standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "context_id", b"context_id", "endpoint_ca_pem", b"endpoint_ca_pem", "offer_ttl_ms", b"offer_ttl_ms", "owner_operator", b"owner_operator", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -401,6 +414,7 @@ class Offer(_message.Message):
     NODE_FIELD_NUMBER: _builtins.int
     LINK_FIELD_NUMBER: _builtins.int
     CLAIM_FIELD_NUMBER: _builtins.int
+    CHAIN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"zones/{zone}", "nodes/{node}", "links/{link}", "claims/{claim}"."""
     etag: _builtins.str
@@ -421,6 +435,12 @@ class Offer(_message.Message):
     def claim(self) -> Global___ClaimStatus:
         """The state of an allocation of the caller."""
 
+    @_builtins.property
+    def chain(self) -> _containers.RepeatedCompositeFieldContainer[Global___OriginLink]:
+        """Chain of origin of a zone, a node or a link, from its owner. One link permits the caller to offer it on; with more,
+        the operator that offers it does not own it.
+        """
+
     def __init__(
         self,
         *,
@@ -430,16 +450,91 @@ class Offer(_message.Message):
         node: _network_pb2.NetworkNode | None = ...,
         link: _network_pb2.NetworkLink | None = ...,
         claim: Global___ClaimStatus | None = ...,
+        chain: _abc.Iterable[Global___OriginLink] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "claim", b"claim", "link", b"link", "node", b"node", "zone", b"zone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "claim", b"claim", "etag", b"etag", "link", b"link", "name", b"name", "node", b"node", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "chain", b"chain", "claim", b"claim", "etag", b"etag", "link", b"link", "name", b"name", "node", b"node", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["zone", "node", "link", "claim"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
 Global___Offer: _TypeAlias = Offer  # noqa: Y015
+
+@_typing.final
+class OriginLink(_message.Message):
+    """What an operator signs when it passes something on. docs/adr/0020-chain-of-origin.md has the signed bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: _builtins.int
+    BY_OPERATOR_FIELD_NUMBER: _builtins.int
+    TO_OPERATOR_FIELD_NUMBER: _builtins.int
+    ONWARD_OPERATORS_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    CONTENT_DIGEST_FIELD_NUMBER: _builtins.int
+    PREVIOUS_DIGEST_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    SIGNED_AT_MS_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    ALGORITHM_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
+    format: _builtins.int
+    """Format of what is signed; 1."""
+    by_operator: _builtins.str
+    """The operator that signs."""
+    to_operator: _builtins.str
+    """The operator to which it passes it on."""
+    name: _builtins.str
+    """Name of the owner's offer."""
+    content_digest: _builtins.str
+    """Digest of what the owner claims of it, "sha256:<hex>"."""
+    previous_digest: _builtins.str
+    """Digest of the signed bytes of the link before; empty in the first."""
+    signed_at_ms: _builtins.int
+    """When it signed, milliseconds since the Unix epoch, UTC, by its clock."""
+    valid_until_ms: _builtins.int
+    """Until when the link holds, likewise."""
+    algorithm: _builtins.str
+    """Name of the algorithm as in JSON Web Algorithms: ES256, ES384 or EdDSA."""
+    signature: _builtins.bytes
+    """The signature: DER for ECDSA, 64 bytes for Ed25519."""
+    certificate_pem: _builtins.bytes
+    """Certificate of the key that signed, PEM; it must be that of the operator's control plane."""
+    @_builtins.property
+    def onward_operators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Operators to which that one may pass it on; "*" alone is anybody."""
+
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Fact]:
+        """Facts on the legal control of the operator that signs; none in the first link, as the owner's are with the zone."""
+
+    def __init__(
+        self,
+        *,
+        format: _builtins.int = ...,
+        by_operator: _builtins.str = ...,
+        to_operator: _builtins.str = ...,
+        onward_operators: _abc.Iterable[_builtins.str] | None = ...,
+        name: _builtins.str = ...,
+        content_digest: _builtins.str = ...,
+        previous_digest: _builtins.str = ...,
+        facts: _abc.Iterable[_common_pb2.Fact] | None = ...,
+        signed_at_ms: _builtins.int = ...,
+        valid_until_ms: _builtins.int = ...,
+        algorithm: _builtins.str = ...,
+        signature: _builtins.bytes = ...,
+        certificate_pem: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "by_operator", b"by_operator", "certificate_pem", b"certificate_pem", "content_digest", b"content_digest", "facts", b"facts", "format", b"format", "name", b"name", "onward_operators", b"onward_operators", "previous_digest", b"previous_digest", "signature", b"signature", "signed_at_ms", b"signed_at_ms", "to_operator", b"to_operator", "valid_until_ms", b"valid_until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OriginLink: _TypeAlias = OriginLink  # noqa: Y015
 
 @_typing.final
 class ClaimStatus(_message.Message):
@@ -496,6 +591,7 @@ class HoldRequest(_message.Message):
     ZONE_FIELD_NUMBER: _builtins.int
     REQUIREMENTS_FIELD_NUMBER: _builtins.int
     LEASE_MS_FIELD_NUMBER: _builtins.int
+    ON_BEHALF_FIELD_NUMBER: _builtins.int
     context_id: _builtins.str
     """The federation."""
     claim: _builtins.str
@@ -508,6 +604,10 @@ class HoldRequest(_message.Message):
     def requirements(self) -> _workload_pb2.WorkloadSpec:
         """What is needed and which law applies. The artefact is part of it, as the owner must allow it."""
 
+    @_builtins.property
+    def on_behalf(self) -> Global___OnBehalf:
+        """For whom the caller asks; absent where it asks for itself."""
+
     def __init__(
         self,
         *,
@@ -516,14 +616,49 @@ class HoldRequest(_message.Message):
         zone: _builtins.str = ...,
         requirements: _workload_pb2.WorkloadSpec | None = ...,
         lease_ms: _builtins.int = ...,
+        on_behalf: Global___OnBehalf | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["requirements", b"requirements"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["on_behalf", b"on_behalf", "requirements", b"requirements"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "context_id", b"context_id", "lease_ms", b"lease_ms", "requirements", b"requirements", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "context_id", b"context_id", "lease_ms", b"lease_ms", "on_behalf", b"on_behalf", "requirements", b"requirements", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HoldRequest: _TypeAlias = HoldRequest  # noqa: Y015
+
+@_typing.final
+class OnBehalf(_message.Message):
+    """For whom an operator holds a zone that it re-offers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOME_OPERATOR_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    HANDLERS_FIELD_NUMBER: _builtins.int
+    home_operator: _builtins.str
+    """The home operator of the workload."""
+    claim: _builtins.str
+    """The home operator's claim."""
+    @_builtins.property
+    def handlers(self) -> _containers.RepeatedCompositeFieldContainer[_zone_pb2.Handler]:
+        """Operators through whose hands the claim goes, from the owner's partner, which is the caller, to the one that the
+        home operator asked.
+        """
+
+    def __init__(
+        self,
+        *,
+        home_operator: _builtins.str = ...,
+        claim: _builtins.str = ...,
+        handlers: _abc.Iterable[_zone_pb2.Handler] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "handlers", b"handlers", "home_operator", b"home_operator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OnBehalf: _TypeAlias = OnBehalf  # noqa: Y015
 
 @_typing.final
 class HoldResponse(_message.Message):
@@ -568,6 +703,7 @@ class HoldGrant(_message.Message):
     LEASE_MS_FIELD_NUMBER: _builtins.int
     POOL_FIELD_NUMBER: _builtins.int
     SEAL_FIELD_NUMBER: _builtins.int
+    UNDERLYING_FIELD_NUMBER: _builtins.int
     claim: _builtins.str
     """The claim."""
     fencing_token: _builtins.int
@@ -580,6 +716,10 @@ class HoldGrant(_message.Message):
     def seal(self) -> Global___GrantSeal:
         """The owner's signature over all of this and what it was asked; a home operator refuses a grant without it."""
 
+    @_builtins.property
+    def underlying(self) -> Global___HoldGrant:
+        """In a zone that the owner of this grant re-offers: the grant that it was given there itself, for this one."""
+
     def __init__(
         self,
         *,
@@ -588,10 +728,11 @@ class HoldGrant(_message.Message):
         lease_ms: _builtins.int = ...,
         pool: _builtins.str = ...,
         seal: Global___GrantSeal | None = ...,
+        underlying: Global___HoldGrant | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["seal", b"seal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seal", b"seal", "underlying", b"underlying"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "fencing_token", b"fencing_token", "lease_ms", b"lease_ms", "pool", b"pool", "seal", b"seal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "fencing_token", b"fencing_token", "lease_ms", b"lease_ms", "pool", b"pool", "seal", b"seal", "underlying", b"underlying"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,23 +25,23 @@ _sym_db = _symbol_database.Default()
 from hansa.v1 import federation_service_pb2 as hansa_dot_v1_dot_federation__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehansa/v1/partner_service.proto\x12\x08hansa.v1\x1a!hansa/v1/federation_service.proto\"\x15\n\x13ListPartnersRequest\"C\n\x14ListPartnersResponse\x12+\n\x0cpartnerships\x18\x01 \x03(\x0b\x32\x15.hansa.v1.Partnership\"\x87\x02\n\x0bPartnership\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12-\n\tdirection\x18\x02 \x01(\x0e\x32\x1a.hansa.v1.PartnerDirection\x12-\n\nfederation\x18\x03 \x01(\x0e\x32\x19.hansa.v1.FederationState\x12-\n\x08standing\x18\x04 \x01(\x0b\x32\x1b.hansa.v1.AgreementStanding\x12\x13\n\x0bheard_at_ms\x18\x05 \x01(\x03\x12\x0e\n\x06\x63laims\x18\x06 \x01(\x05\x12\"\n\x06quotas\x18\x07 \x03(\x0b\x32\x12.hansa.v1.QuotaUse\x12\x11\n\treference\x18\x08 \x01(\t\"C\n\x08QuotaUse\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\r\n\x05where\x18\x02 \x01(\t\x12\x0c\n\x04used\x18\x03 \x01(\x03\x12\x0c\n\x04most\x18\x04 \x01(\x03*x\n\x10PartnerDirection\x12!\n\x1dPARTNER_DIRECTION_UNSPECIFIED\x10\x00\x12\x1f\n\x1bPARTNER_DIRECTION_USES_OURS\x10\x01\x12 \n\x1cPARTNER_DIRECTION_USED_BY_US\x10\x02\x32_\n\x0ePartnerService\x12M\n\x0cListPartners\x12\x1d.hansa.v1.ListPartnersRequest\x1a\x1e.hansa.v1.ListPartnersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehansa/v1/partner_service.proto\x12\x08hansa.v1\x1a!hansa/v1/federation_service.proto\"\x15\n\x13ListPartnersRequest\"C\n\x14ListPartnersResponse\x12+\n\x0cpartnerships\x18\x01 \x03(\x0b\x32\x15.hansa.v1.Partnership\"\xbb\x02\n\x0bPartnership\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12-\n\tdirection\x18\x02 \x01(\x0e\x32\x1a.hansa.v1.PartnerDirection\x12-\n\nfederation\x18\x03 \x01(\x0e\x32\x19.hansa.v1.FederationState\x12-\n\x08standing\x18\x04 \x01(\x0b\x32\x1b.hansa.v1.AgreementStanding\x12\x13\n\x0bheard_at_ms\x18\x05 \x01(\x03\x12\x0e\n\x06\x63laims\x18\x06 \x01(\x05\x12\"\n\x06quotas\x18\x07 \x03(\x0b\x32\x12.hansa.v1.QuotaUse\x12\x11\n\treference\x18\x08 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\t \x03(\t\x12\x1c\n\x14\x63\x61pabilities_lacking\x18\n \x03(\t\"C\n\x08QuotaUse\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\r\n\x05where\x18\x02 \x01(\t\x12\x0c\n\x04used\x18\x03 \x01(\x03\x12\x0c\n\x04most\x18\x04 \x01(\x03*x\n\x10PartnerDirection\x12!\n\x1dPARTNER_DIRECTION_UNSPECIFIED\x10\x00\x12\x1f\n\x1bPARTNER_DIRECTION_USES_OURS\x10\x01\x12 \n\x1cPARTNER_DIRECTION_USED_BY_US\x10\x02\x32_\n\x0ePartnerService\x12M\n\x0cListPartners\x12\x1d.hansa.v1.ListPartnersRequest\x1a\x1e.hansa.v1.ListPartnersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hansa.v1.partner_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PARTNERDIRECTION']._serialized_start=506
-  _globals['_PARTNERDIRECTION']._serialized_end=626
+  _globals['_PARTNERDIRECTION']._serialized_start=558
+  _globals['_PARTNERDIRECTION']._serialized_end=678
   _globals['_LISTPARTNERSREQUEST']._serialized_start=79
   _globals['_LISTPARTNERSREQUEST']._serialized_end=100
   _globals['_LISTPARTNERSRESPONSE']._serialized_start=102
   _globals['_LISTPARTNERSRESPONSE']._serialized_end=169
   _globals['_PARTNERSHIP']._serialized_start=172
-  _globals['_PARTNERSHIP']._serialized_end=435
-  _globals['_QUOTAUSE']._serialized_start=437
-  _globals['_QUOTAUSE']._serialized_end=504
-  _globals['_PARTNERSERVICE']._serialized_start=628
-  _globals['_PARTNERSERVICE']._serialized_end=723
+  _globals['_PARTNERSHIP']._serialized_end=487
+  _globals['_QUOTAUSE']._serialized_start=489
+  _globals['_QUOTAUSE']._serialized_end=556
+  _globals['_PARTNERSERVICE']._serialized_start=680
+  _globals['_PARTNERSERVICE']._serialized_end=775
 # @@protoc_insertion_point(module_scope)

@@ -99,6 +99,8 @@ class Partnership(_message.Message):
     CLAIMS_FIELD_NUMBER: _builtins.int
     QUOTAS_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_LACKING_FIELD_NUMBER: _builtins.int
     partner: _builtins.str
     """The partner."""
     direction: Global___PartnerDirection.ValueType
@@ -119,6 +121,14 @@ class Partnership(_message.Message):
     def quotas(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuotaUse]:
         """How far each bound of each quota is used, where this operator keeps the agreement."""
 
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the partner said last that it can do."""
+
+    @_builtins.property
+    def capabilities_lacking(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it would have to be able to for everything that was agreed."""
+
     def __init__(
         self,
         *,
@@ -130,10 +140,12 @@ class Partnership(_message.Message):
         claims: _builtins.int = ...,
         quotas: _abc.Iterable[Global___QuotaUse] | None = ...,
         reference: _builtins.str = ...,
+        capabilities: _abc.Iterable[_builtins.str] | None = ...,
+        capabilities_lacking: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "direction", b"direction", "federation", b"federation", "heard_at_ms", b"heard_at_ms", "partner", b"partner", "quotas", b"quotas", "reference", b"reference", "standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "capabilities_lacking", b"capabilities_lacking", "claims", b"claims", "direction", b"direction", "federation", b"federation", "heard_at_ms", b"heard_at_ms", "partner", b"partner", "quotas", b"quotas", "reference", b"reference", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

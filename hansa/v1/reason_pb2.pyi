@@ -120,6 +120,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The workload runs elsewhere now, or never started here; its capacity is given back."""
     REASON_GRANT_INVALID: _Reason.ValueType  # 50
     """The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
+    REASON_ORIGIN_DENIED: _Reason.ValueType  # 54
+    """The owner of a zone does not let the operator that offers it on hold it for this home operator."""
     REASON_AGREEMENT_SUSPENDED: _Reason.ValueType  # 55
     """The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on."""
     REASON_AGREEMENT_ENDING: _Reason.ValueType  # 56
@@ -156,6 +158,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """A defect of hansa; the log has more under the request id."""
     REASON_GENERATION_CHANGED: _Reason.ValueType  # 72
     """The world has moved since the expected generation, and the answer would be another."""
+    REASON_CAPABILITY_MISSING: _Reason.ValueType  # 73
+    """The partner's release lacks something without which nothing of it may be used."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Every reason for which hansa refuses something. Append-only: a number is never used again."""
@@ -258,6 +262,8 @@ REASON_WORKLOAD_MOVED: Reason.ValueType  # 49
 """The workload runs elsewhere now, or never started here; its capacity is given back."""
 REASON_GRANT_INVALID: Reason.ValueType  # 50
 """The owner's grant does not prove what was asked: a field differs, or its signature does not verify."""
+REASON_ORIGIN_DENIED: Reason.ValueType  # 54
+"""The owner of a zone does not let the operator that offers it on hold it for this home operator."""
 REASON_AGREEMENT_SUSPENDED: Reason.ValueType  # 55
 """The agreement with the zone's owner is suspended or not in force yet: nothing new, what runs goes on."""
 REASON_AGREEMENT_ENDING: Reason.ValueType  # 56
@@ -294,4 +300,6 @@ REASON_INTERNAL: Reason.ValueType  # 71
 """A defect of hansa; the log has more under the request id."""
 REASON_GENERATION_CHANGED: Reason.ValueType  # 72
 """The world has moved since the expected generation, and the answer would be another."""
+REASON_CAPABILITY_MISSING: Reason.ValueType  # 73
+"""The partner's release lacks something without which nothing of it may be used."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

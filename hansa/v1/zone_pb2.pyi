@@ -182,6 +182,7 @@ class Zone(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     HEARD_AT_MS_FIELD_NUMBER: _builtins.int
     UPKEEP_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "operators/{operator}/zones/{zone}"."""
     state: Global___ZoneState.ValueType
@@ -206,6 +207,10 @@ class Zone(_message.Message):
     def upkeep(self) -> Global___ZoneUpkeep:
         """What its owner has decided on taking in workloads; absent means that it is open."""
 
+    @_builtins.property
+    def origin(self) -> Global___ZoneOrigin:
+        """Where it comes from; absent where the operator of the name owns it. The facts are the owner's."""
+
     def __init__(
         self,
         *,
@@ -217,14 +222,71 @@ class Zone(_message.Message):
         generation: _builtins.int = ...,
         heard_at_ms: _builtins.int = ...,
         upkeep: Global___ZoneUpkeep | None = ...,
+        origin: Global___ZoneOrigin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["free", b"free", "inventory", b"inventory", "upkeep", b"upkeep"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["free", b"free", "inventory", b"inventory", "origin", b"origin", "upkeep", b"upkeep"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "free", b"free", "generation", b"generation", "heard_at_ms", b"heard_at_ms", "inventory", b"inventory", "name", b"name", "state", b"state", "upkeep", b"upkeep"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "free", b"free", "generation", b"generation", "heard_at_ms", b"heard_at_ms", "inventory", b"inventory", "name", b"name", "origin", b"origin", "state", b"state", "upkeep", b"upkeep"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Zone: _TypeAlias = Zone  # noqa: Y015
+
+@_typing.final
+class ZoneOrigin(_message.Message):
+    """Where a zone comes from that the operator which offers it does not own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ZONE_FIELD_NUMBER: _builtins.int
+    HANDLERS_FIELD_NUMBER: _builtins.int
+    zone: _builtins.str
+    """Its owner's zone, "operator/zone"."""
+    @_builtins.property
+    def handlers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Handler]:
+        """Operators through whose hands it goes, from the owner's partner to the operator that offers it."""
+
+    def __init__(
+        self,
+        *,
+        zone: _builtins.str = ...,
+        handlers: _abc.Iterable[Global___Handler] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["handlers", b"handlers", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ZoneOrigin: _TypeAlias = ZoneOrigin  # noqa: Y015
+
+@_typing.final
+class Handler(_message.Message):
+    """An operator through whose hands a zone, and every claim in it, goes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    operator: _builtins.str
+    """Its name."""
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Fact]:
+        """Facts on its own legal control, as it declares and signs them."""
+
+    def __init__(
+        self,
+        *,
+        operator: _builtins.str = ...,
+        facts: _abc.Iterable[_common_pb2.Fact] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "operator", b"operator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Handler: _TypeAlias = Handler  # noqa: Y015
 
 @_typing.final
 class ZoneUpkeep(_message.Message):

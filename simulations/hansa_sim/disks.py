@@ -72,6 +72,9 @@ class DiskStore:
     async def load(self) -> Mapping[Table, Mapping[str, Record]]:
         return await self._records.load()
 
+    async def read(self, table: Table, key: str) -> Record | None:
+        return await self._records.read(table, key)
+
     async def commit(self, changes: Sequence[Change]) -> None:
         """All or nothing and in order; with an unacknowledged commit it is all, and StoreFailed nevertheless."""
         fault = self._disk.next_fault()

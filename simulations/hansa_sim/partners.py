@@ -137,7 +137,7 @@ class PartnerWay:
 
         async def work(owner: ControlPlane) -> Any:
             proposal = codec.propose_request_in(wire)
-            done = owner.partners.propose(proposal.home, proposal.wall_clock_ms)
+            done = owner.partners.propose(proposal.home, proposal.wall_clock_ms, proposal.capabilities)
             return codec.propose_response_out(await to_the_end(done))
 
         try:

@@ -91,7 +91,7 @@ class Promises:
                 if before is not None and before.uid == workload.uid:
                     self._check_move(before, workload)
                 self._workloads[(operator.name, key)] = workload
-        for key, stored in plane.state.decisions.items():
+        for key, stored in plane.state.recent_decisions.items():
             if self._decisions.get((operator.name, key)) is not stored:
                 self._decisions[(operator.name, key)] = stored
                 self._check_decision(key, stored.decision)

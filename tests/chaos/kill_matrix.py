@@ -139,6 +139,7 @@ class _Worlds:
         self._world = None
         if not keep and self.folder.name:
             shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder = Path()
 
 
 if __name__ == "__main__":

@@ -11,11 +11,15 @@ from itertools import count
 from typing import NamedTuple
 
 from fault_proxy import FaultProxy, Way
-from matrix_steps import STEP_OF, STEPS, Scene, Step
+from matrix_agreements import AGREEMENT_STEPS
+from matrix_drains import DRAIN_STEPS
+from matrix_steps import STEPS, Scene, Step
 from promises import History, Watch, emptied, settled
 from proxied_world import CLIENT_LINK, PARTNER_LINK, ProxiedWorld
 from small_world import CAST, HOME, PARTNER, spec_in, until
 
+ALL_STEPS: tuple[Step, ...] = (*STEPS, *DRAIN_STEPS, *AGREEMENT_STEPS)
+STEP_OF: Mapping[str, Step] = {step.full_name: step for step in ALL_STEPS}
 PROCESS_FAULTS = ("kill", "freeze")
 LINK_FAULTS = ("cut", "half-open-to", "half-open-from", "slow")
 FAULT_S = 4.0
@@ -53,7 +57,7 @@ STORE_CELLS: tuple[Cell, ...] = (
 )
 """Played in a world of its own: two control planes of one operator on one PostgreSQL."""
 
-CELLS: tuple[Cell, ...] = (*(cell for step in STEPS for cell in _cells_of(step)), *STORE_CELLS)
+CELLS: tuple[Cell, ...] = (*(cell for step in ALL_STEPS for cell in _cells_of(step)), *STORE_CELLS)
 CELL_OF: Mapping[str, Cell] = {cell.name: cell for cell in CELLS}
 
 
@@ -66,9 +70,11 @@ async def play(world: ProxiedWorld, cell: Cell) -> None:
         scene = Scene(world, client, history, f"subject-{number}")
         async with _passers_by(scene, step.group):
             await step.begin(scene)
-            if step.group == "move" and cell.victim != "instance":
+            if step.keeps_alive and cell.victim != "instance":
                 watch.kept_alive = scene.claims
             await _strike(scene, cell)
+            if step.end is not None:
+                await step.end(scene)
         for act in scene.acts:
             await act
         if step.group == "federation":
@@ -106,8 +112,8 @@ async def _passers_by(scene: Scene, group: str) -> AsyncIterator[None]:
             if not stop.is_set():
                 await scene.history.delete(scene.client, name)
 
-    # Operators that are to forget everything have promised nothing to anybody.
-    countries = () if group == "federation" else ("NO", "DE")
+    # Operators that are to forget everything have promised nothing to anybody; what is agreed changes for the partner.
+    countries = {"federation": (), "agreement": ("NO",)}.get(group, ("NO", "DE"))
     walking = [asyncio.create_task(pass_by(country)) for country in countries]
     try:
         yield
@@ -194,5 +200,5 @@ def _link_of(scene: Scene, cell: Cell) -> str:
 
 def _zone_of(scene: Scene, cell: Cell) -> str:
     """The zone that the step is about."""
-    zone = scene.old_zone if cell.step in {"move/old-released"} else scene.new_zone
+    zone = scene.old_zone if cell.step.endswith("/old-released") else scene.new_zone
     return zone or f"{PARTNER}/{CAST[PARTNER][0]}"

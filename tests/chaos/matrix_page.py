@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from matrix_cells import CELLS, Cell
-from matrix_steps import STEPS
+from matrix_cells import ALL_STEPS, CELLS, Cell
 from promises import SETTLED_WITHIN_S
 
 ROOT = Path(__file__).parents[2]
@@ -107,5 +106,5 @@ def page(outcomes: Sequence[Outcome]) -> str:
         kept=sum(not outcome.wrong for outcome in outcomes),
         count=len(outcomes),
         table=table(outcomes),
-        steps="\n".join(f"| {step.full_name} | {step.meaning} |" for step in STEPS),
+        steps="\n".join(f"| {step.full_name} | {step.meaning} |" for step in ALL_STEPS),
     )

@@ -7,7 +7,7 @@ is not yet known to the next one: that moment is the step. Nothing in the proces
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from fault_proxy import Way
@@ -99,6 +99,10 @@ class Step:
     begin: Callable[[Scene], Awaitable[None]]
     victims: tuple[str, ...]
     links: tuple[str, ...] = ()
+    keeps_alive: bool = False
+    """Whether an instance of the subject lives at every instant, whatever is struck but itself."""
+    end: Callable[[Scene], Awaitable[None]] | None = None
+    """What brings the world back to where everything may be settled, when the fault is over."""
 
     @property
     def full_name(self) -> str:
@@ -108,23 +112,27 @@ class Step:
 # --- submit ---------------------------------------------------------------------------------------------------------
 
 
-async def _submit(scene: Scene, country: str) -> None:
+async def _submit(scene: Scene, spec: workload_pb2.WorkloadSpec) -> None:
     scene.mark()
-    scene.act(scene.history.submit(scene.client, scene.name, spec_in(country)))
+    scene.act(scene.history.submit(scene.client, scene.name, spec))
 
 
 async def _received(scene: Scene, country: str = "DE") -> None:
     scene.world.stretch()
-    await _submit(scene, country)
+    await _submit(scene, spec_in(country))
     await scene.seen(
         "accepted", lambda: scene.said(HOME, "submitted", workload=f"tenants/harbour/workloads/{scene.name}")
     )
 
 
 async def _accepted(scene: Scene, country: str = "DE") -> None:
+    await accepted(scene, spec_in(country))
+
+
+async def accepted(scene: Scene, spec: workload_pb2.WorkloadSpec) -> None:
     """Accepted, and by which name its claims will go; the client's own way is as short as ever."""
     scene.world.stretch(*(link for link in scene.world.links if link != CLIENT_LINK))
-    await _submit(scene, country)
+    await _submit(scene, spec)
     await scene.acts[-1]
     found = await scene.subject()
     assert found is not None
@@ -143,10 +151,11 @@ async def _intended(scene: Scene) -> None:
 
 async def _held(scene: Scene) -> None:
     await _accepted(scene)
-    await _granted(scene)
+    await granted(scene)
 
 
-async def _granted(scene: Scene) -> None:
+async def granted(scene: Scene) -> None:
+    """The partner has granted a claim of the subject's since the last mark."""
     await scene.seen("granted", lambda: scene.said(PARTNER, "hold_answered", claim=scene.claims, outcome="HoldGrant"))
     await _find_new_zone(scene)
 
@@ -170,10 +179,10 @@ async def _started(scene: Scene, country: str = "DE") -> None:
 
 async def _ready(scene: Scene, country: str = "DE") -> None:
     await _accepted(scene, country)
-    await _answers(scene)
+    await answers(scene)
 
 
-async def _answers(scene: Scene) -> str:
+async def answers(scene: Scene) -> str:
     """The zone in which the subject answers, once it does."""
 
     async def look() -> str:
@@ -190,7 +199,7 @@ async def _answers(scene: Scene) -> str:
 async def _move(scene: Scene) -> None:
     """Runs at home, and is to run at the partner's from now on: another spec."""
     await _accepted(scene, "NO")
-    scene.old_zone = await _answers(scene)
+    scene.old_zone = await answers(scene)
     scene.new_zone = ""
     scene.mark()
     await scene.history.submit(scene.client, scene.name, spec_in("DE"), generation=2)
@@ -198,12 +207,17 @@ async def _move(scene: Scene) -> None:
 
 async def _new_held(scene: Scene) -> None:
     await _move(scene)
-    await _granted(scene)
+    await granted(scene)
+
+
+async def starts_abroad(scene: Scene) -> None:
+    """An instance of the subject was started at the partner's since the last mark."""
+    await scene.seen("started", lambda: scene.starts_in(PARTNER))
 
 
 async def _new_started(scene: Scene) -> None:
     await _move(scene)
-    await scene.seen("started", lambda: scene.starts_in(PARTNER))
+    await starts_abroad(scene)
 
 
 async def _new_ready(scene: Scene) -> None:
@@ -221,7 +235,7 @@ async def _old_released(scene: Scene) -> None:
 
 async def _delete(scene: Scene) -> None:
     await _accepted(scene, "DE")
-    scene.old_zone = scene.new_zone = await _answers(scene)
+    scene.old_zone = scene.new_zone = await answers(scene)
     scene.world.stretch()
     scene.mark()
     scene.act(scene.history.delete(scene.client, scene.name))
@@ -311,11 +325,13 @@ STEPS: tuple[Step, ...] = (
     Step("submit-at-home", "started", "the instance was started, its operator does not know", _at_home(_started),
          ("home", "agent", "instance"), ("agent",)),
     Step("submit-at-home", "ready", "it answers", _at_home(_ready), ("home", "agent", "instance"), ("agent",)),
-    Step("move", "new-held", "the new owner has granted, home does not know", _new_held, _ALL, ("partner",)),
+    Step("move", "new-held", "the new owner has granted, home does not know", _new_held, _ALL, ("partner",),
+         keeps_alive=True),
     Step("move", "new-started", "the new instance was started, its operator does not know", _new_started, _ALL,
-         ("partner", "agent")),
-    Step("move", "new-ready", "the new instance answers, only its agent may know", _new_ready, _ALL, ("agent",)),
-    Step("move", "old-released", "the old instance is told to end", _old_released, _ALL, ("agent",)),
+         ("partner", "agent"), keeps_alive=True),
+    Step("move", "new-ready", "the new instance answers, only its agent may know", _new_ready, _ALL, ("agent",),
+         keeps_alive=True),
+    Step("move", "old-released", "the old instance is told to end", _old_released, _ALL, ("agent",), keeps_alive=True),
     Step("delete", "asked", "durable at home, the client has no answer yet", _asked, _ALL, ("client", "partner")),
     Step("delete", "taken-back", "the owner has taken note, home does not know", _taken_back, _ALL[:3],
          ("partner", "agent")),
@@ -326,5 +342,3 @@ STEPS: tuple[Step, ...] = (
     Step("federation", "streaming", "the first offers are on their way", _streaming, _ALL[:2], ("partner",)),
     Step("federation", "lost", "the partner was silent for too long, and is heard again", _lost, _ALL[:2]),
 )  # fmt: skip
-
-STEP_OF: Mapping[str, Step] = {step.full_name: step for step in STEPS}

@@ -22,6 +22,7 @@ from hansa.errors import HansaError
 from hansa.v1 import zone_pb2
 
 CLIENT_LINK, PARTNER_LINK, PARTNER_BACK_LINK = "client", "home-partner", "partner-home"
+AGREEMENTS = "agreements.yaml"
 ROOM_MILLIS = 1_600
 """Of every zone: three of the workloads that the matrix submits, and not a fourth."""
 TIMINGS = {
@@ -105,6 +106,8 @@ class ProxiedWorld(SmallWorld):
         def change(document: dict[str, Any]) -> None:
             document["partners"][0]["endpoint"] = address
             document["timings"] = dict(TIMINGS)
+            if operator == PARTNER:
+                document["agreements"] = AGREEMENTS
 
         return change
 
@@ -118,6 +121,7 @@ class ProxiedWorld(SmallWorld):
         return change
 
     async def _start(self) -> None:
+        self.agree()
         for operator in CAST:
             self.processes.start_operator(operator)
         for zone in ZONES:
@@ -139,6 +143,13 @@ class ProxiedWorld(SmallWorld):
             await until("every zone is seen", look, 60.0)
 
     # --- what is done to it ---
+
+    def agree(self, **agreed: object) -> None:
+        """Writes what the partner has agreed with the home operator; without words, everything and for ever."""
+        path = self.prepared.operator(PARTNER) / AGREEMENTS
+        document = {"kind": "Agreements", "partners": {HOME: {"standing": "in-force", **agreed}}}
+        path.with_suffix(".new").write_text(yaml.safe_dump(document), encoding="utf-8")
+        path.with_suffix(".new").replace(path)
 
     def stretch(self, *links: str, delay_ms: int = STRETCH_MS) -> None:
         """Makes these ways long, so that a step on them can be seen while it is under way; without names, all."""

@@ -14,10 +14,12 @@ from hansa_control.adapters.store_postgres import Leadership, PostgresStore
 from hansa_control.adapters.store_sqlite import SqliteStore
 from hansa_control.adapters.system import SystemClock
 from hansa_control.application.ports import (
+    READ_ONE_BY_ONE,
     Counter,
     Delete,
     Put,
     Record,
+    Relay,
     Store,
     StoredAdvert,
     StoredDecision,
@@ -44,6 +46,7 @@ from hansa_control.domain.model import (
     FactKind,
     Federation,
     FederationState,
+    HoldGrant,
     LatencyBudget,
     Reason,
     Rejection,
@@ -94,8 +97,12 @@ ONE_OF_EACH: dict[Table, Record] = {
     Table.ASKED: Asked("rheinkraft", "c-1", "köln-1", "tenants/t/workloads/w", 2, 1000, 2048, 1, 2, (LINE,)),
     Table.GRANT: StoredGrant("tenants/t/workloads/w", SPEC, 10_000, Seal(TERMS, SIGNED, SPEC.residency), 1),
     Table.REPUTATION: Reputation("rheinkraft", 350, 1, ((Breach.CLAIM_LOST, 1), (Breach.REFUSED_AFTER_OFFER, 1))),
+    Table.RELAY: Relay("nordavind", "c1", "waldnetz", "r1", "berlin-1", SPEC, 10_000, HoldGrant("r1", 7, 9_000, "")),
     Table.UPKEEP: UpkeepAsked("oslo-1", is_drained=True, note="fans", due_ms=9, windows=(Window(1, 2, 3, "x"),)),
 }
+
+
+LOADED = [table for table in Table if table not in READ_ONE_BY_ONE]
 
 
 class Medium(Protocol):
@@ -175,13 +182,41 @@ async def counters(store: Store) -> dict[str, int]:
 
 
 async def test_a_new_store_has_every_table_and_no_record(medium: Medium) -> None:
-    assert await (await medium.restart()).load() == {table: {} for table in Table}
+    store = await medium.restart()
+    assert await store.load() == {table: {} for table in LOADED}
+    assert [await store.read(table, "k") for table in READ_ONE_BY_ONE] == [None]
 
 
 async def test_records_of_every_table_survive_a_restart(medium: Medium) -> None:
     assert set(ONE_OF_EACH) == set(Table)
     await (await medium.restart()).commit([Put(table, "k", record) for table, record in ONE_OF_EACH.items()])
-    assert await (await medium.restart()).load() == {table: {"k": record} for table, record in ONE_OF_EACH.items()}
+    store = await medium.restart()
+    assert await store.load() == {table: {"k": ONE_OF_EACH[table]} for table in LOADED}
+    for table in READ_ONE_BY_ONE:
+        assert await store.read(table, "k") == ONE_OF_EACH[table]
+        assert await store.read(table, "k2") is None
+
+
+async def test_any_durable_record_can_be_read_alone_and_a_deleted_one_cannot(medium: Medium) -> None:
+    store = await medium.restart()
+    await store.commit([Put(table, "k", record) for table, record in ONE_OF_EACH.items()])
+    assert {table: await store.read(table, "k") for table in Table} == ONE_OF_EACH
+    await store.commit([Delete(table, "k") for table in Table])
+    assert [await store.read(table, "k") for table in Table] == [None] * len(Table)
+
+
+async def test_records_of_many_specifications_come_back_as_they_were(medium: Medium) -> None:
+    """Those of one specification share it; that is nobody's business but memory's."""
+    specs = [replace(SPEC, cpu_millis=1000 + at % 3) for at in range(20)]
+    claim, workload = ONE_OF_EACH[Table.CLAIM], ONE_OF_EACH[Table.WORKLOAD]
+    assert isinstance(claim, Claim) and isinstance(workload, Workload)
+    claims = {f"c{at:02}": replace(claim, name=f'"spec":{{{at}', spec=spec) for at, spec in enumerate(specs)}
+    workloads = {f"w{at:02}": replace(workload, spec=spec, revision=at) for at, spec in enumerate(specs)}
+    store = await medium.restart()
+    await store.commit([Put(Table.CLAIM, key, one) for key, one in claims.items()])
+    await store.commit([Put(Table.WORKLOAD, key, one) for key, one in workloads.items()])
+    loaded = await (await medium.restart()).load()
+    assert (loaded[Table.CLAIM], loaded[Table.WORKLOAD]) == (claims, workloads)
 
 
 async def test_a_later_put_replaces_an_earlier(medium: Medium) -> None:

@@ -8,12 +8,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from hansa_control.adapters import store_migrations
 from hansa_control.adapters.store_postgres import Leadership, PostgresStore
 from hansa_control.adapters.store_schema import METADATA
 from hansa_control.adapters.store_sqlite import SqliteStore
+from hansa_control.adapters.store_version import LATEST
 from hansa_control.adapters.system import SystemClock
-from hansa_control.application.ports import Counter, Put, Store, StoreFailed, Table
+from hansa_control.application.ports import READ_ONE_BY_ONE, Counter, Put, Store, StoredDecision, StoreFailed, Table
 from hansa_control.application.usage_ports import LineQuery
 from hansa_control.domain.model import Claim, ClaimState, Workload
 from hansa_demo.postgres_server import PostgresServer
@@ -64,15 +66,18 @@ async def test_what_the_first_release_wrote_is_read_and_goes_on(path: Path) -> N
     written_by_the_first_release(path)
     store: Store = SqliteStore(path)
     records = await store.load()
+    decision = await store.read(Table.DECISION, "k")
     await store.commit([Put(Table.COUNTER, "more", Counter(2))])
     await store.close()
-    assert {table: sorted(kept) for table, kept in records.items()} == {table: kept_of(table) for table in Table}
+    loaded = [table for table in Table if table not in READ_ONE_BY_ONE]
+    assert {table: sorted(kept) for table, kept in records.items()} == {table: kept_of(table) for table in loaded}
+    assert isinstance(decision, StoredDecision) and decision.decision.zones_evaluated
     assert await lines_of(path) == []
     claim, workload = records[Table.CLAIM]["k"], records[Table.WORKLOAD]["k"]
     assert isinstance(claim, Claim) and claim.state is ClaimState.HELD and claim.fencing_token == 7
     assert isinstance(workload, Workload) and workload.spec.residency.site.countries_allowed == {"NO", "SE"}
-    assert ask(path, "SELECT version FROM hansa_schema") == [(3,)]
-    assert ask(path, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert ask(path, "SELECT version FROM hansa_schema") == [(4,)]
+    assert ask(path, "SELECT version_num FROM alembic_version") == [("0004",)]
     assert len(ask(path, "SELECT key FROM hansa_record")) == len(FIRST_TABLES) + 1
 
 
@@ -81,7 +86,22 @@ async def test_a_second_start_migrates_nothing(path: Path) -> None:
         store = SqliteStore(path)
         await store.commit([Put(Table.COUNTER, str(number), Counter(1))])
         await store.close()
-    assert ask(path, "SELECT version FROM hansa_schema") == [(3,)]
+    assert ask(path, "SELECT version FROM hansa_schema") == [(4,)]
+
+
+def test_the_schema_that_a_start_takes_for_the_present_one_is_the_last_migration() -> None:
+    assert ScriptDirectory(str(store_migrations._HOME)).get_current_head() == LATEST
+
+
+async def test_a_start_on_the_present_schema_asks_nobody_how_to_migrate(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for expected in (1, 1):
+        store = SqliteStore(path)
+        await store.commit([Put(Table.COUNTER, "a", Counter(1))])
+        assert len((await store.load())[Table.COUNTER]) == expected
+        await store.close()
+        monkeypatch.setattr(store_migrations, "migrate", None)
 
 
 async def test_a_migration_that_fails_leaves_the_file_as_it_was(

@@ -146,12 +146,12 @@ async def test_a_store_that_is_closed_lets_the_next_one_in_at_once(url: str) -> 
 
 
 async def test_an_idle_writer_stays_the_writer(url: str) -> None:
-    first = PostgresStore(url, Leadership("op-0", lease_ms=300), SystemClock())
+    first = PostgresStore(url, Leadership("op-0", lease_ms=1_000), SystemClock())
     await first.load()
-    second = PostgresStore(url, Leadership("op-1", lease_ms=300), SystemClock())
+    second = PostgresStore(url, Leadership("op-1", lease_ms=1_000), SystemClock())
     follows = asyncio.create_task(second.load())
     # Three leases long, by the database's own clock.
-    await asyncio.to_thread(sql, url, "SELECT pg_sleep(0.9)")
+    await asyncio.to_thread(sql, url, "SELECT pg_sleep(3)")
     assert not follows.done()
     await first.commit(one("a"))
     await first.close()

@@ -7,13 +7,28 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hansa_control.adapters import store_sqlite
 from hansa_control.adapters.store_sqlite import SqliteStore
-from hansa_control.application.ports import Counter, Put, StoreFailed, Table
+from hansa_control.application.ports import Counter, Put, StoredDecision, StoreFailed, Table
+from hansa_control.domain.model import (
+    ArtefactRef,
+    Capacity,
+    Claim,
+    ClaimState,
+    ConstraintResult,
+    Decision,
+    LatencyBudget,
+    Reason,
+    Rejection,
+    ResidencyPolicy,
+    WorkloadSpec,
+    ZoneId,
+)
 from sqlalchemy import Engine, event
 
 COMMITTER = """
@@ -64,6 +79,28 @@ def filled(path: Path) -> Path:
 async def fill(path: Path) -> None:
     store = SqliteStore(path)
     await store.commit([Put(Table.COUNTER, f"n{n:02}", Counter(1000 + n)) for n in range(50)])
+    await store.close()
+
+
+ZONES = [ZoneId("nordavind", f"oslo-{number}") for number in range(20)]
+REJECTIONS = [Rejection(zone, Reason.SITE_COUNTRY_DENIED, ConstraintResult("Site", "NO", "SE", "")) for zone in ZONES]
+DECISION = StoredDecision(Decision((), tuple(REJECTIONS), 20, 8812), 1)
+SPEC = WorkloadSpec(
+    ArtefactRef("asr", "sha256:0"), None, 1000, 2048, 1, (), LatencyBudget(95, 20_000), ResidencyPolicy()
+)
+CLAIM = Claim("c-1", "nordavind", "oslo-1", SPEC, Capacity(1000, 2048), "", ClaimState.HELD, 7, 5000)
+
+
+async def decide(path: Path, count: int) -> None:
+    """A file with so many decisions, closed in good order."""
+    store = SqliteStore(path)
+    await store.commit([Put(Table.DECISION, f"d{number:03}", DECISION) for number in range(count)])
+    await store.close()
+
+
+async def claim_many(path: Path) -> None:
+    store = SqliteStore(path)
+    await store.commit([Put(Table.CLAIM, f"c{number:03}", CLAIM) for number in range(30)])
     await store.close()
 
 
@@ -226,9 +263,9 @@ def test_a_database_of_something_else_is_refused_and_left_alone(path: Path) -> N
 @pytest.mark.parametrize(
     ("version", "said"),
     [
-        (4, "schema version 4 is newer than version 3, which this program reads and writes"),
+        (5, "schema version 5 is newer than version 4, which this program reads and writes"),
         (0, "schema version 0 is older than version 1, the first that was released"),
-        (1, "the database says two things of its schema: version 1, revision 0003"),
+        (1, "the database says two things of its schema: version 1, revision 0004"),
     ],
 )
 def test_another_schema_version_is_refused(filled: Path, version: int, said: str) -> None:
@@ -272,6 +309,88 @@ def test_a_record_under_a_wrong_key_is_refused(filled: Path) -> None:
 def test_a_record_of_an_unknown_table_is_refused(filled: Path) -> None:
     change(filled, "UPDATE hansa_record SET kind = 'lease' WHERE key = 'n33'")
     assert "lease record 'n33' is corrupt: 'lease' is not a valid Table" in asyncio.run(refusal(filled))
+
+
+@pytest.mark.parametrize("number", [0, 60, 119])
+async def test_a_damaged_decision_lets_the_start_pass_and_is_found_soon_after(path: Path, number: int) -> None:
+    await decide(path, 120)
+    change(path, "UPDATE hansa_record SET body = substr(body, 1, 20) WHERE key = ?", f"d{number:03}")
+    store = SqliteStore(path)
+    await store.load()
+    said = f"decision record 'd{number:03}' is corrupt: it does not match its checksum"
+    async with asyncio.timeout(10):
+        with pytest.raises(StoreFailed, match=said):
+            await store.keep()
+    with pytest.raises(StoreFailed, match=said):
+        await store.commit([Put(Table.COUNTER, "a", Counter(1))])
+    await store.close()
+
+
+async def test_a_damaged_decision_that_is_asked_for_is_the_stores_failure(path: Path) -> None:
+    await decide(path, 2)
+    body = zlib.compress(b'{"decision":{},"decided_at_ms":1}')
+    sealed = zlib.crc32(body, zlib.crc32(b"decision\0d001\0"))
+    change(path, "UPDATE hansa_record SET body = ?, checksum = ? WHERE key = 'd001'", body, sealed)
+    store = SqliteStore(path)
+    await store.load()
+    assert await store.read(Table.DECISION, "d000") == DECISION
+    with pytest.raises(StoreFailed, match=r"decision record 'd001' is corrupt: decision: decision.choices: Field req"):
+        await store.read(Table.DECISION, "d001")
+    with pytest.raises(StoreFailed, match="decision record 'd001' is corrupt"):
+        await store.commit([Put(Table.COUNTER, "a", Counter(1))])
+    await store.close()
+
+
+async def test_who_keeps_a_sound_store_waits_and_commits_go_on(path: Path) -> None:
+    await decide(path, 120)
+    store = SqliteStore(path)
+    await store.load()
+    keeping = asyncio.create_task(store.keep())
+    for number in range(20):
+        await store.commit([Put(Table.COUNTER, "a", Counter(number))])
+    assert not keeping.done()
+    keeping.cancel()
+    await store.close()
+    assert (await numbers(path))["a"] == 19
+
+
+async def test_a_decision_takes_little_room_and_one_that_was_written_plain_is_read(path: Path) -> None:
+    await decide(path, 1)
+    connection = sqlite3.connect(path)
+    (body,) = connection.execute("SELECT body FROM hansa_record WHERE kind = 'decision'").fetchone()
+    connection.close()
+    plain = zlib.decompress(body)
+    assert len(body) * 5 < len(plain)
+    change(
+        path,
+        "UPDATE hansa_record SET body = ?, checksum = ?",
+        plain,
+        zlib.crc32(plain, zlib.crc32(b"decision\0d000\0")),
+    )
+    store = SqliteStore(path)
+    await store.load()
+    assert await store.read(Table.DECISION, "d000") == DECISION
+    await store.close()
+
+
+def test_one_damaged_record_among_many_of_a_specification_is_named(path: Path) -> None:
+    asyncio.run(claim_many(path))
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT key, body FROM hansa_record WHERE key = 'c017'").fetchall()
+    connection.close()
+    body = rows[0][1].replace(b'"fencing_token":7', b'"fencing_token":"x"')
+    sealed = zlib.crc32(body, zlib.crc32(b"claim\0c017\0"))
+    change(path, "UPDATE hansa_record SET body = ?, checksum = ? WHERE key = 'c017'", body, sealed)
+    assert "claim record 'c017' is corrupt: claim: fencing_token: " in asyncio.run(refusal(path))
+
+
+async def test_claims_of_one_specification_share_it(path: Path) -> None:
+    await claim_many(path)
+    store = SqliteStore(path)
+    claims = [one for one in (await store.load())[Table.CLAIM].values() if isinstance(one, Claim)]
+    await store.close()
+    assert claims == [CLAIM] * 30
+    assert all(one.spec is claims[0].spec for one in claims)
 
 
 async def test_a_record_that_has_no_form_is_refused_before_anything_is_written(filled: Path) -> None:

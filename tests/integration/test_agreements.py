@@ -25,7 +25,7 @@ def zone_state(pair: Pair) -> ZoneState:
 
 
 def reasons(pair: Pair, name: WorkloadId) -> list[Reason]:
-    stored = pair.plane.state.decisions.get(str(name))
+    stored = pair.plane.state.recent_decisions.get(str(name))
     return [rejection.reason for rejection in stored.decision.rejections] if stored else []
 
 

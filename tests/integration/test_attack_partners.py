@@ -15,6 +15,7 @@ import pytest
 from control_harness import Operator, authority_of, inventory, running, spec
 from hansa_control.adapters import grpc_options
 from hansa_control.adapters.authority import Role
+from hansa_control.domain.capabilities import OURS
 from hansa_control.domain.model import PlacementState
 from structlog.testing import capture_logs
 
@@ -111,6 +112,7 @@ class Hostile(grpc.GenericRpcHandler):  # type: ignore[misc]
             offer_ttl_ms=60_000,
             endpoint_ca_pem=self.ca_pem,
             standing=IN_FORCE,
+            capabilities=OURS,
         )
         return response.SerializeToString()
 

@@ -218,6 +218,21 @@ async def test_proposing_again_gives_the_same_context(owner: tuple[Operator, Ope
     await channel.close()
 
 
+async def test_each_side_says_what_it_can_do_and_what_is_not_known_is_no_error(
+    owner: tuple[Operator, Operator],
+) -> None:
+    channel, stub = stub_of(owner[0], owner[1].certificate(Role.CONTROL_PLANE))
+    asked = proposal()
+    asked.capabilities.extend(["of-a-later-release", "virtual-links"])
+    assert "signed-grants" in (await stub.Propose(asked)).capabilities
+    asked.capabilities.append("two\nlines")
+    refusal = await refusal_of(stub.Propose(asked))
+    assert (refusal.reason, refusal.field) == ("INVALID_FIELD", "capabilities[2]")
+    asked.capabilities[:] = [f"c{number}" for number in range(65)]
+    assert (await refusal_of(stub.Propose(asked))).field == "capabilities"
+    await channel.close()
+
+
 async def test_a_partner_may_not_propose_in_the_name_of_another(owner: tuple[Operator, Operator]) -> None:
     channel, stub = stub_of(owner[0], owner[1].certificate(Role.CONTROL_PLANE))
     refusal = await refusal_of(stub.Propose(proposal("havnby")))

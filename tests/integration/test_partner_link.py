@@ -17,6 +17,7 @@ from hansa_control.adapters.authority import KeyPair, Role
 from hansa_control.adapters.codec_workload import spec_in
 from hansa_control.adapters.partner_link import PartnerLink
 from hansa_control.application.ports import HoldRequest, OwnerUnreachable, RefusalError
+from hansa_control.domain.capabilities import OURS
 from hansa_control.domain.model import Manifest, Reason
 from structlog.testing import capture_logs
 
@@ -42,7 +43,11 @@ class OwnerByHand(federation_service_pb2_grpc.FederationServiceServicer):
     async def Propose(self, request: Any, context: Any) -> federation_pb2.ProposeResponse:
         self.proposals += 1
         return federation_pb2.ProposeResponse(
-            context_id="ctx", owner_operator=self.owner_name, offer_ttl_ms=60_000, endpoint_ca_pem=PEM
+            context_id="ctx",
+            owner_operator=self.owner_name,
+            offer_ttl_ms=60_000,
+            endpoint_ca_pem=PEM,
+            capabilities=OURS,
         )
 
     async def Offers(self, request_iterator: Any, context: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hansa_control.domain.ledger import ClaimEvent, advance, free, grant, holds_capacity, used
+from hansa_control.domain.ledger import ClaimEvent, Tally, advance, free, grant, holds_capacity
 from hansa_control.domain.model import (
     ArtefactRef,
     Capacity,
@@ -41,6 +41,7 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.total = Capacity()
         self.claims: dict[str, Claim] = {}
+        self.tally = Tally()
         self.last_fencing_token = 0
         self.ended: set[str] = set()
 
@@ -52,10 +53,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def hold(self, amount: Capacity) -> object:
         token = self.last_fencing_token + 1
         claim = Claim(f"c-{token}", "home", "zone", SPEC, amount, "", ClaimState.HELD, token, 0)
-        if grant(claim, self.total, self.claims.values()):
+        if grant(claim, self.total, self.tally.total()):
             return multiple()
         self.last_fencing_token = token
-        self.claims[claim.name] = claim
+        self._keep(claim)
         return claim.name
 
     @rule(name=names, event=st.sampled_from(ClaimEvent))
@@ -68,13 +69,13 @@ class LedgerMachine(RuleBasedStateMachine):
         assert replace(after, state=before.state, replicas_ready=0, endpoint_urls=()) == replace(
             before, replicas_ready=0, endpoint_urls=()
         )
-        self.claims[name] = after
+        self._keep(after)
 
     @rule(name=names)
     def serve(self, name: str) -> None:
         if self.claims[name].state is ClaimState.ALLOCATED:
             ready = advance(self.claims[name], ClaimEvent.READY)
-            self.claims[name] = replace(ready, replicas_ready=1, endpoint_urls=("https://10.0.0.7:8443",))
+            self._keep(replace(ready, replicas_ready=1, endpoint_urls=("https://10.0.0.7:8443",)))
 
     @rule()
     def lose_zone(self) -> None:
@@ -94,14 +95,20 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(name=names)
     def grant_what_is_free(self, name: str) -> None:
         """Exactly what is free is granted, and nothing beyond it in any component."""
-        left = free(self.total, self.claims.values())
+        left = free(self.total, self.tally.total())
         asking = replace(self.claims[name], amount=left)
-        assert grant(asking, self.total, self.claims.values()) == ()
+        assert grant(asking, self.total, self.tally.total()) == ()
         for more in (replace(left, cpu_millis=left.cpu_millis + 1), replace(left, memory_mib=left.memory_mib + 1)):
-            assert len(grant(replace(asking, amount=more), self.total, self.claims.values())) == 1
+            assert len(grant(replace(asking, amount=more), self.total, self.tally.total())) == 1
 
     def _to_all(self, event: ClaimEvent) -> None:
-        self.claims = {name: advance(claim, event) for name, claim in self.claims.items()}
+        for claim in list(self.claims.values()):
+            self._keep(advance(claim, event))
+
+    def _keep(self, claim: Claim) -> None:
+        """As an owner does: what is released is counted out, and counted once."""
+        self.tally.count(self.claims.get(claim.name), claim)
+        self.claims[claim.name] = claim
 
     @invariant()
     def never_oversold(self) -> None:
@@ -110,12 +117,14 @@ class LedgerMachine(RuleBasedStateMachine):
             if claim.state is not ClaimState.RELEASED:
                 for component, count in components(claim.amount).items():
                     taken[component] = taken.get(component, 0) + count
+        counted = {name: count for name, count in taken.items() if count}
+        assert components(self.tally.total()) == {"cpu_millis": 0, "memory_mib": 0, **counted}
         total = components(self.total)
         assert all(count <= total.get(component, 0) for component, count in taken.items())
 
     @invariant()
     def used_and_free_make_the_total(self) -> None:
-        taken, left = components(used(self.claims.values())), components(free(self.total, self.claims.values()))
+        taken, left = components(self.tally.total()), components(free(self.total, self.tally.total()))
         total = components(self.total)
         assert {name: taken.get(name, 0) + left.get(name, 0) for name in total} == total
 

@@ -13,6 +13,8 @@
         quotas:                             # all that name a zone count
           - {zones: ["*"], of: all, accelerators: 8, cpu_cores: 64, memory_gib: 256, claims: 20}
           - {zones: ["oslo-*"], of: each, accelerators: 2}
+        reoffer: {zones: ["oslo-*"], to: [nordavind]}   # what it may offer on, and to whom (or: any)
+        passes_on: ["waldnetz/berlin-*"]    # other operators' zones that are offered on to the partner; else none
         prices: {currency: EUR, accelerator_hour: {L40S: 1.2, nvidia/H100: 3}, cpu_core_hour: 0.03}
         terms: {valid_from: 2026-01-01, valid_until: 2027-01-01, notice: 48h}
 
@@ -33,6 +35,7 @@ from typing import TypeVar
 from hansa.names import hint
 from hansa.yaml_tree import YamlValue, read_yaml_file
 from hansa_control.domain.agreement import (
+    ANYBODY,
     EVERYWHERE,
     Agreement,
     Amounts,
@@ -41,15 +44,21 @@ from hansa_control.domain.agreement import (
     PlaceShown,
     PriceList,
     Quota,
+    Reoffer,
     RoomShown,
     Stance,
     Terms,
     Wish,
 )
 
-_AGREED = ("reference", "zones", "disclose", "network", "gateways", "quotas", "prices", "terms")
+_AGREED = (
+    *("reference", "zones", "disclose", "network", "gateways", "quotas", "prices", "terms"),
+    *("reoffer", "passes_on"),
+)
 _AMOUNTS = ("accelerators", "cpu_cores", "memory_gib")
 _PATTERN = re.compile(r"[a-z0-9*-]{1,63}")
+_OPERATOR = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_ZONE_ELSEWHERE = re.compile(r"[a-z0-9*-]{1,63}/[a-z0-9*-]{1,63}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _POOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/ +-]{0,126}")
 _NOTICE = re.compile(r"([0-9]{1,6})([smhd])")
@@ -91,8 +100,30 @@ def _stance(value: YamlValue, nodes: Collection[str]) -> Stance:
         terms=_terms(parts["terms"]) if "terms" in parts else Terms(),
         network=network,
         gateways=_gateways(parts["gateways"], network, nodes) if "gateways" in parts else (),
+        reoffer=_reoffer(parts["reoffer"]) if "reoffer" in parts else Reoffer(),
+        passes_on=_passes_on(parts["passes_on"]) if "passes_on" in parts else (),
     )
     return Stance(agreement, _word(parts["standing"], Wish))
+
+
+def _reoffer(value: YamlValue) -> Reoffer:
+    """Both must be said: what may be offered on is nothing that anybody should get by leaving something out."""
+    parts = value.mapping(("zones", "to"))
+    if parts["to"].is_scalar and parts["to"].text() == "any":
+        return Reoffer(_zones(parts["zones"]), ANYBODY)
+    found = [(one, one.text()) for one in _several(parts["to"])]
+    for one, text in found:
+        if not _OPERATOR.fullmatch(text):
+            raise one.error(f"{text!r} is no operator's name; nearest valid: names of operators, or to: any")
+    return Reoffer(_zones(parts["zones"]), tuple(sorted({text for _, text in found})))
+
+
+def _passes_on(value: YamlValue) -> tuple[str, ...]:
+    found = [(one, one.text()) for one in _several(value)]
+    for one, text in found:
+        if not _ZONE_ELSEWHERE.fullmatch(text):
+            raise one.error(f"{text!r} is no zone of another operator, for example waldnetz/berlin-*")
+    return tuple(text for _, text in found)
 
 
 def _reference(value: YamlValue) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from hansa.delta import Delta, etag_of
 from hansa.v1 import agent_service_pb2 as agent_pb2
@@ -25,9 +25,11 @@ from hansa_control.adapters.codec_delta import (
 )
 from hansa_control.adapters.codec_grant import LEASE_MS_MAX, grant_in, grant_out
 from hansa_control.adapters.codec_network import link_in, link_out, node_in, node_out
+from hansa_control.adapters.codec_origin import chain_in, chain_out, on_behalf_in, on_behalf_out
 from hansa_control.adapters.codec_workload import spec_in, spec_out
 from hansa_control.adapters.codec_zone import zone_in, zone_out
-from hansa_control.application.ports import HoldRequest, OfferBody, RefusalError, Refused, StoredOffer
+from hansa_control.application.ports import HoldRequest, OfferBody, RefusalError, Refused, ShownBody, StoredOffer
+from hansa_control.domain.capabilities import OURS
 from hansa_control.domain.model import (
     ClaimState,
     ClaimStatus,
@@ -38,12 +40,15 @@ from hansa_control.domain.model import (
     NetworkLink,
     NetworkNode,
     Reason,
+    WorkloadSpec,
     Zone,
 )
+from hansa_control.domain.origin import Chained
 
 ENDPOINT_COUNT_MAX = 1000
 CLIENT_COUNT_MAX = 100
 OFFER_TTL_MS_MAX = 86_400_000
+CAPABILITIES_MAX = 64
 
 CLAIM_STATES = fields.EnumCodec(ClaimState, federation_pb2.ClaimState, "CLAIM_STATE")
 
@@ -108,7 +113,8 @@ def offers_response_in(
 
 def _offer_delta_in(wire: federation_pb2.OfferDelta, owner: str) -> ResourceDelta[StoredOffer]:
     def read(offer: federation_pb2.Offer, path: str) -> StoredOffer:
-        return StoredOffer(owner, offer.name, fields.token_in(offer.etag, "etag"), _offer_body_in(offer, owner))
+        chain = chain_in(offer.chain, "chain")
+        return StoredOffer(owner, offer.name, fields.token_in(offer.etag, "etag"), _offer_body_in(offer, owner), chain)
 
     updated, refusals = updated_in(wire.updated, "delta.updated", read, lambda offer: offer.name)
     removed = removed_in(wire.removed_names, "delta.removed_names")
@@ -135,8 +141,13 @@ def _offered_zone_in(wire: federation_pb2.Offer, owner: str) -> Zone:
     return zone
 
 
-def offer_out(name: str, body: OfferBody) -> federation_pb2.Offer:
-    """An offer with the digest of its content as etag."""
+def offer_out(name: str, body: ShownBody) -> federation_pb2.Offer:
+    """An offer with the digest of its content as etag; that of a chain of origin is of it, too."""
+    if isinstance(body, Chained):
+        offer = offer_out(name, body.body)
+        offer.chain.extend(chain_out(body.chain))
+        offer.etag = etag_of(offer)
+        return offer
     if isinstance(body, Zone):
         zone = zone_out(body)
         return federation_pb2.Offer(name=name, etag=etag_of(zone), zone=zone)
@@ -189,15 +200,25 @@ class Proposal:
 
     home: str
     wall_clock_ms: int
+    capabilities: tuple[str, ...] = OURS
 
 
 def propose_request_in(wire: federation_pb2.ProposeRequest) -> Proposal:
     home = fields.name_in(wire.home_operator, "home_operator")
-    return Proposal(home, fields.time_ms_in(wire.wall_clock_ms, "wall_clock_ms"))
+    wall_clock_ms = fields.time_ms_in(wire.wall_clock_ms, "wall_clock_ms")
+    return Proposal(home, wall_clock_ms, _capabilities_in(wire.capabilities))
 
 
 def propose_request_out(proposal: Proposal) -> federation_pb2.ProposeRequest:
-    return federation_pb2.ProposeRequest(home_operator=proposal.home, wall_clock_ms=proposal.wall_clock_ms)
+    return federation_pb2.ProposeRequest(
+        home_operator=proposal.home, wall_clock_ms=proposal.wall_clock_ms, capabilities=proposal.capabilities
+    )
+
+
+def _capabilities_in(said: Sequence[str]) -> tuple[str, ...]:
+    """Names of capabilities, known or not: a later release may say more."""
+    fields.bounded(said, CAPABILITIES_MAX, "capabilities")
+    return tuple(sorted({fields.label_in(one, f"capabilities[{number}]") for number, one in enumerate(said)}))
 
 
 def propose_response_in(wire: federation_pb2.ProposeResponse, home: str) -> Federation:
@@ -210,6 +231,7 @@ def propose_response_in(wire: federation_pb2.ProposeResponse, home: str) -> Fede
         offer_ttl_ms=fields.range_in(wire.offer_ttl_ms, (1, OFFER_TTL_MS_MAX), "offer_ttl_ms"),
         endpoint_ca_pem=fields.pem_in(wire.endpoint_ca_pem, "endpoint_ca_pem"),
         standing=standing_in(wire.standing, "standing"),
+        capabilities=_capabilities_in(wire.capabilities),
     )
 
 
@@ -220,6 +242,7 @@ def propose_response_out(federation: Federation) -> federation_pb2.ProposeRespon
         offer_ttl_ms=federation.offer_ttl_ms,
         endpoint_ca_pem=federation.endpoint_ca_pem,
         standing=standing_out(federation.standing),
+        capabilities=OURS,
     )
 
 
@@ -257,10 +280,16 @@ def hold_request_in(wire: federation_pb2.HoldRequest) -> HoldCall:
     request = HoldRequest(
         claim=fields.identity_in(wire.claim, "claim"),
         zone=fields.name_in(wire.zone, "zone"),
-        spec=spec_in(wire.requirements, "requirements"),
+        spec=_asked_in(wire),
         lease_ms=fields.range_in(wire.lease_ms, (1, LEASE_MS_MAX), "lease_ms"),
     )
     return HoldCall(fields.token_in(wire.context_id, "context_id"), request)
+
+
+def _asked_in(wire: federation_pb2.HoldRequest) -> WorkloadSpec:
+    """What is asked for, and for whom; what nobody else is behind stays the same object."""
+    spec, behalf = spec_in(wire.requirements, "requirements"), on_behalf_in(wire, "on_behalf")
+    return spec if behalf is None else replace(spec, on_behalf=behalf)
 
 
 def hold_request_out(call: HoldCall) -> federation_pb2.HoldRequest:
@@ -270,6 +299,7 @@ def hold_request_out(call: HoldCall) -> federation_pb2.HoldRequest:
         zone=call.request.zone,
         requirements=spec_out(call.request.spec),
         lease_ms=call.request.lease_ms,
+        on_behalf=on_behalf_out(call.request.spec.on_behalf),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hansa.v1 import federation_service_pb2 as federation_pb2
 from hansa.v1 import workload_service_pb2 as service_pb2
@@ -11,6 +12,7 @@ from hansa_control.adapters.codec_residency import policy_in, policy_out
 from hansa_control.adapters.record_codec import encode
 from hansa_control.application.ports import StoredGrant, Table
 from hansa_control.domain.model import HoldGrant
+from hansa_control.domain.origin import OPERATORS_MAX
 from hansa_control.domain.seals import GrantTerms, Seal, Signed
 
 LEASE_MS_MAX = 3_600_000
@@ -19,18 +21,21 @@ ALGORITHM_LENGTH_MAX = 16
 FORMAT_MAX = 1_000
 
 
-def grant_in(wire: federation_pb2.HoldGrant, path: str) -> HoldGrant:
-    """A grant of a partner's; one without a seal is read, and refused by whoever asks for one."""
+def grant_in(wire: federation_pb2.HoldGrant, path: str, depth_left: int = OPERATORS_MAX) -> HoldGrant:
+    """A grant of a partner's, with those that it rests on; one without a seal is read, and refused by whoever asks for
+    one.
+    """
+    if not depth_left:
+        raise fields.refused(path, f"rests on more grants than a chain has operators, {OPERATORS_MAX}")
+    below = grant_in(wire.underlying, f"{path}.underlying", depth_left - 1) if wire.HasField("underlying") else None
     plain = HoldGrant(
         claim=fields.identity_in(wire.claim, f"{path}.claim"),
         fencing_token=fields.range_in(wire.fencing_token, (0, 2**63 - 1), f"{path}.fencing_token"),
         lease_ms=fields.range_in(wire.lease_ms, (0, LEASE_MS_MAX), f"{path}.lease_ms"),
         pool=fields.text_in(wire.pool, f"{path}.pool"),
     )
-    if not wire.HasField("seal"):
-        return plain
-    seal = _seal_in(wire.seal, plain, f"{path}.seal")
-    return HoldGrant(plain.claim, plain.fencing_token, plain.lease_ms, plain.pool, seal)
+    seal = _seal_in(wire.seal, plain, f"{path}.seal") if wire.HasField("seal") else None
+    return replace(plain, seal=seal, underlying=below)
 
 
 def _seal_in(wire: federation_pb2.GrantSeal, grant: HoldGrant, path: str) -> Seal:
@@ -70,6 +75,7 @@ def grant_out(grant: HoldGrant) -> federation_pb2.HoldGrant:
         lease_ms=grant.lease_ms,
         pool=grant.pool,
         seal=None if grant.seal is None else _seal_out(grant.seal),
+        underlying=None if grant.underlying is None else grant_out(grant.underlying),
     )
 
 

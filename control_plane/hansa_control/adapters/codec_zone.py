@@ -16,9 +16,11 @@ from hansa_control.domain.model import (
     EvidenceKind,
     Fact,
     FactKind,
+    Handler,
     InstanceState,
     InstanceStatus,
     Inventory,
+    Origin,
     ProbeTarget,
     Upkeep,
     Zone,
@@ -26,6 +28,7 @@ from hansa_control.domain.model import (
 )
 
 FACT_COUNT_MAX = 100
+HANDLER_COUNT_MAX = 8
 POOL_COUNT_MAX = 64
 ARTEFACT_COUNT_MAX = 1000
 CPU_MILLIS_MAX = 1_000_000_000
@@ -255,7 +258,38 @@ def zone_in(wire: zone_pb2.Zone, path: str) -> Zone:
         generation=fields.range_in(wire.generation, (0, 2**63 - 1), f"{path}.generation"),
         heard_at_ms=fields.time_ms_in(wire.heard_at_ms, f"{path}.heard_at_ms"),
         upkeep=upkeep_in(wire.upkeep, f"{path}.upkeep") if wire.HasField("upkeep") else Upkeep(),
+        origin=_origin_in(wire.origin, f"{path}.origin") if wire.HasField("origin") else None,
     )
+
+
+def _origin_in(wire: zone_pb2.ZoneOrigin, path: str) -> Origin:
+    if not wire.handlers:
+        raise fields.refused(f"{path}.handlers", "is empty; leave origin out of a zone that its operator owns")
+    return Origin(fields.zone_id_in(wire.zone, f"{path}.zone"), handlers_in(wire.handlers, f"{path}.handlers"))
+
+
+def _origin_out(origin: Origin) -> zone_pb2.ZoneOrigin:
+    return zone_pb2.ZoneOrigin(zone=str(origin.zone), handlers=handlers_out(origin.handlers))
+
+
+def handlers_in(wires: Sequence[zone_pb2.Handler], path: str) -> tuple[Handler, ...]:
+    """Operators through whose hands something goes, with what they say of their legal control."""
+    fields.bounded(wires, HANDLER_COUNT_MAX, path)
+    fields.distinct([wire.operator for wire in wires], path)
+    return tuple(
+        Handler(
+            fields.name_in(wire.operator, f"{path}[{index}].operator"),
+            facts_in(wire.facts, f"{path}[{index}].facts"),
+        )
+        for index, wire in enumerate(wires)
+    )
+
+
+def handlers_out(handlers: Sequence[Handler]) -> list[zone_pb2.Handler]:
+    return [
+        zone_pb2.Handler(operator=handler.operator, facts=[fact_out(fact) for fact in handler.facts])
+        for handler in handlers
+    ]
 
 
 def zone_out(zone: Zone) -> zone_pb2.Zone:
@@ -268,6 +302,7 @@ def zone_out(zone: Zone) -> zone_pb2.Zone:
         generation=zone.generation,
         heard_at_ms=zone.heard_at_ms,
         upkeep=None if zone.upkeep == Upkeep() else upkeep_out(zone.upkeep),
+        origin=None if zone.origin is None else _origin_out(zone.origin),
     )
 
 

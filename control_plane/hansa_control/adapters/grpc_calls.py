@@ -59,9 +59,17 @@ def _checked(message: Any) -> Any:
     return message
 
 
-async def _checked_stream(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for message in messages:
-        yield _checked(message)
+class _CheckedStream(AsyncIterator[Any]):
+    """What a caller sends, straight from the call: generators around generators would cost more than a message."""
+
+    def __init__(self, context: Any) -> None:
+        self._read = context.read
+
+    async def __anext__(self) -> Any:
+        message = await self._read()
+        if message is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return _checked(message)
 
 
 async def _written(outcome: Any, context: Any) -> None:
@@ -143,7 +151,7 @@ class CallGuard(grpc.aio.ServerInterceptor):
         async def guarded(request: Any, context: Any) -> None:
             async def serve() -> None:
                 streamed = hasattr(request, "__aiter__")
-                outcome = behaviour(_checked_stream(request) if streamed else _checked(request), context)
+                outcome = behaviour(_CheckedStream(context) if streamed else _checked(request), context)
                 await first_to_end(_written(outcome, context), self._until_stopping())
 
             await self._call(method, context, serve)

@@ -11,6 +11,7 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 KEEPALIVE_MS = 2_000
 KEEPALIVE_TIMEOUT_MS = 2_000
 RECONNECT_BACKOFF_MS_MAX = 1_000
+WINDOW_BYTES = 1024 * 1024
 METADATA_BYTES_MAX = 16 * 1024
 HANDSHAKE_TIMEOUT_MS = 5_000
 
@@ -21,6 +22,10 @@ _COMMON: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
+    # A stream may carry a mebibyte before it waits, whatever the distance; measuring how much would be right takes a
+    # ping for every message that comes after a pause, a tenth of what a sign of life costs.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
 )
 
 

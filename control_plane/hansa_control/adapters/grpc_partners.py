@@ -57,8 +57,9 @@ class FederationServicer(federation_service_pb2_grpc.FederationServiceServicer):
         if proposal.home != home:
             message = f"the certificate is that of {home}, not of {proposal.home}"
             raise RefusalError(Reason.IDENTITY_MISMATCH, message, "home_operator")
-        federation = await to_the_end(self._partners.propose(home, proposal.wall_clock_ms))
-        log.info("federated", home=home, context_id=federation.context_id)
+        proposed = self._partners.propose(home, proposal.wall_clock_ms, proposal.capabilities)
+        federation = await to_the_end(proposed)
+        log.info("federated", home=home, context_id=federation.context_id, capabilities=federation.capabilities)
         return codec.propose_response_out(federation)
 
     async def Hold(self, request: federation_pb2.HoldRequest, context: Any) -> federation_pb2.HoldResponse:

@@ -51,4 +51,6 @@ def partnership_out(one: Partnership) -> partner_service_pb2.Partnership:
             for use in one.quotas
         ],
         reference=one.reference,
+        capabilities=held.capabilities if held else (),
+        capabilities_lacking=one.lacks,
     )

@@ -120,12 +120,12 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
     ) -> service_pb2.ExplainWorkloadResponse:
         question = codec.explain_in(request)
         self._authorise(context, question.workload)
-        found = self._queries.explain(question.workload, question.zone)
+        found = await self._queries.explain(question.workload, question.zone)
         answer = codec.explain_out(found)
         answer.grants.extend(proofs_out(self._queries.grants(question.workload)))
         if question.with_record:
             try:
-                answer.record = await asyncio.to_thread(packed, self._queries.record(question.workload))
+                answer.record = await asyncio.to_thread(packed, await self._queries.record(question.workload))
             except RefusalError as error:
                 answer.record_missing = error.message
         return answer

@@ -20,7 +20,7 @@ from hansa_control.adapters.codec_federation import (
     owner_standing_out,
 )
 from hansa_control.adapters.rates import TokenBucket
-from hansa_control.application.ports import Clock, OfferBody, RefusalError
+from hansa_control.application.ports import Clock, RefusalError, ShownBody
 from hansa_control.domain.model import Reason, Standing
 
 OFFERS_PER_DELTA = 512
@@ -35,7 +35,7 @@ class OfferSource(Protocol):
 
     def check_context(self, home: str, context_id: str) -> None: ...
 
-    def offers(self, home: str) -> Mapping[str, OfferBody] | None: ...
+    def offers(self, home: str) -> Mapping[str, ShownBody] | None: ...
 
     def offers_changed(self, home: str, version: int) -> tuple[int, list[str] | None]: ...
 

@@ -93,6 +93,7 @@ class PartnerLink:
         self._offers_refused = 0
         self._ingest: PartnerIngest | None = None
         self._channel: grpc.aio.Channel | None = None
+        self._known_stub: federation_service_pb2_grpc.FederationServiceAsyncStub | None = None
         self._backoff_ms = BACKOFF_MS[0]
         self._last_failure = ""
 
@@ -258,7 +259,10 @@ class PartnerLink:
             credentials = grpc.ssl_channel_credentials(self._partner.ca_pem, certificate.key_pem, certificate.cert_pem)
             options = channel_options(control_plane_host(self._partner.trust_domain))
             self._channel = grpc.aio.secure_channel(target_of(self._partner.endpoint), credentials, options=options)
-        return federation_service_pb2_grpc.FederationServiceStub(self._channel)
+            self._known_stub = None
+        if self._known_stub is None:
+            self._known_stub = federation_service_pb2_grpc.FederationServiceStub(self._channel)
+        return self._known_stub
 
 
 def _told(error: grpc.aio.AioRpcError) -> str:

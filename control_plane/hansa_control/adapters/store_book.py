@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import astuple, fields
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -60,6 +62,9 @@ USAGE = SqlTable(
 )
 
 _FIELDS = tuple(field.name for field in fields(UsageLine))
+_VALUES = attrgetter(*_FIELDS)
+"""What ``dataclasses.astuple`` answers for a line, whose fields are plain, at a tenth of the cost."""
+
 _COLUMNS = tuple(column.name for column in USAGE.columns)
 _KEY = tuple(column.name for column in USAGE.primary_key.columns)
 _UPSERT = text(
@@ -108,16 +113,16 @@ def _statement(query: LineQuery) -> Select[tuple[object, ...]]:
 
 
 def _row(line: UsageLine) -> dict[str, object]:
-    values = dict(zip(_FIELDS, astuple(line), strict=True))
-    return {**values, "tenant": line.tenant, "checksum": _checksum(line)}
+    return {**dict(zip(_FIELDS, _VALUES(line), strict=True)), "tenant": line.tenant, "checksum": _checksum(line)}
 
 
 def _line(row: Row[tuple[object, ...]]) -> UsageLine:
-    line = UsageLine(**{name: getattr(row, name) for name in _FIELDS})
-    if row.checksum != _checksum(line):
+    values: tuple[Any, ...] = tuple(row)  # in the order of the statement
+    line = UsageLine(*values[:-1])
+    if values[-1] != _checksum(line):
         raise StoreFailed(f"line {tuple(line.key)} of the book of usage does not match its checksum")
     return line
 
 
 def _checksum(line: UsageLine) -> int:
-    return zlib.crc32(repr(astuple(line)).encode())
+    return zlib.crc32(repr(_VALUES(line)).encode())

@@ -5,7 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from hansa_control.application.ports import RECORD_TYPES, Change, Delete, Put, Record, StoreFailed, Table
+from hansa_control.application.ports import (
+    READ_ONE_BY_ONE,
+    RECORD_TYPES,
+    Change,
+    Delete,
+    Put,
+    Record,
+    StoreFailed,
+    Table,
+)
 from hansa_control.application.usage_ports import Enter, LineQuery
 from hansa_control.domain.usage import LineKey, UsageLine
 
@@ -31,7 +40,12 @@ class MemoryStore:
 
     async def load(self) -> Mapping[Table, Mapping[str, Record]]:
         self._check()
-        return {table: dict(sorted(records.items())) for table, records in self._records.items()}
+        loaded = {table: held for table, held in self._records.items() if table not in READ_ONE_BY_ONE}
+        return {table: dict(sorted(records.items())) for table, records in loaded.items()}
+
+    async def read(self, table: Table, key: str) -> Record | None:
+        self._check()
+        return self._records[table].get(key)
 
     async def commit(self, changes: Sequence[Change]) -> None:
         async with self._turn:

@@ -7,7 +7,6 @@ release 0.1.0 knows nothing else, and by it refuses a database that is too new f
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 from alembic import command
 from alembic.config import Config
@@ -15,30 +14,21 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, delete, insert, inspect, select
 
-from hansa_control.adapters.store_schema import RECORDS, SCHEMA
+from hansa_control.adapters.store_schema import RECORDS, REVISIONS, SCHEMA
 from hansa_control.application.ports import StoreFailed
 
 FIRST = "0001"
 _HOME = Path(__file__).parent / "migrations"
-_REVISIONS = "alembic_version"
 
 
-class Versions(NamedTuple):
-    """Revisions of a schema: what the database has ("" for an empty one), and what this program brings."""
-
-    found: str
-    latest: str
-
-
-def bring_up(connection: Connection) -> Versions:
+def migrate(connection: Connection) -> None:
     """Runs the migrations that are missing, within the caller's transaction. StoreFailed if it is not ours or newer."""
     config = _config(connection)
-    versions = Versions(_adopted(connection, config), ScriptDirectory.from_config(config).get_current_head() or "")
-    if versions.found != versions.latest:
-        command.upgrade(config, versions.latest)
+    latest = ScriptDirectory.from_config(config).get_current_head() or ""
+    if _adopted(connection, config) != latest:
+        command.upgrade(config, latest)
         connection.execute(delete(SCHEMA))
-        connection.execute(insert(SCHEMA), {"version": int(versions.latest)})
-    return versions
+        connection.execute(insert(SCHEMA), {"version": int(latest)})
 
 
 def _config(connection: Connection) -> Config:
@@ -55,7 +45,7 @@ def _adopted(connection: Connection, config: Config) -> str:
     if not {SCHEMA.name, RECORDS.name} <= names:
         raise StoreFailed("this database holds something else than records of hansa")
     said = _said(connection)
-    if _REVISIONS not in names and said == int(FIRST):
+    if REVISIONS.name not in names and said == int(FIRST):
         command.stamp(config, FIRST)
     found = MigrationContext.configure(connection).get_current_revision()
     if found is None or int(found) != said:

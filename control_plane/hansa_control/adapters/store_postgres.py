@@ -22,9 +22,9 @@ from psycopg import conninfo
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from hansa_control.adapters.store_migrations import bring_up
 from hansa_control.adapters.store_schema import Net, Row, RowKey, keys_deleted, rows_put
 from hansa_control.adapters.store_sql import Patience, SqlStore
+from hansa_control.adapters.store_version import bring_up
 from hansa_control.application.ports import Clock, Record, StoreFailed, Table
 
 DUTY = "write"
@@ -141,6 +141,7 @@ class PostgresStore(SqlStore):
         """StoreFailed as soon as another replica has taken over, or the database was away for too long."""
         if self._renewing is None:
             raise StoreFailed(f"{self._postgres.name}: nothing is loaded")
+        await self.look_through()
         await asyncio.shield(self._renewing)
 
     async def close(self) -> None:

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import TypedDict
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Integer,
     LargeBinary,
     MetaData,
     String,
+    and_,
     bindparam,
+    column,
     delete,
     select,
+    table,
 )
 from sqlalchemy import Table as SqlTable
 
 from hansa_control.adapters import record_codec
-from hansa_control.application.packed_table import PackedTable, Packing
-from hansa_control.application.ports import Change, Delete, Put, Record, StoreFailed, Table
+from hansa_control.application.ports import READ_ONE_BY_ONE, Change, Delete, Put, Record, StoreFailed, Table
 
-ROWS_READ_AT_ONCE = 500
+CHECKED_AT_ONCE = 50
+"""Records that are looked through while commits wait: a few milliseconds."""
+
 PACKING_EFFORT = 1
 """Of zlib's nine: a decision of 28 zones becomes a tenth in a fraction of a millisecond."""
+
+_IN_PARTS = {"yield_per": 500}
 
 METADATA = MetaData()
 
@@ -36,6 +46,9 @@ SCHEMA = SqlTable(
     METADATA,
     Column("version", Integer, primary_key=True, autoincrement=False),
 )
+
+REVISIONS = table("alembic_version", column("version_num"))
+"""Alembic's own, which its migrations make."""
 
 RECORDS = SqlTable(
     "hansa_record",
@@ -58,6 +71,10 @@ LEADERS = SqlTable(
 )
 """Who writes to a database that several processes reach, until when by its own clock; ``epoch`` grows with each."""
 
+_COLUMNS = (RECORDS.c.kind, RECORDS.c.key, RECORDS.c.body, RECORDS.c.checksum)
+_READ = select(RECORDS.c.body, RECORDS.c.checksum).where(
+    RECORDS.c.kind == bindparam("of_kind"), RECORDS.c.key == bindparam("of_key")
+)
 DELETE = delete(RECORDS).where(RECORDS.c.kind == bindparam("kind"), RECORDS.c.key == bindparam("key"))
 
 
@@ -75,12 +92,20 @@ class RowKey(TypedDict):
 
 def row_of(change: Put) -> Row:
     """The row that a change puts; StoreFailed if the record has no form."""
+    table, key = change.table, change.key
     try:
-        body = record_codec.encode(change.table, change.record)
-        checksum = _checksum(change.table, change.key, body)
+        body = _form_of(table)(change.record)
+        return Row(kind=table.value, key=key, body=body, checksum=checksum(table, key, body))
     except ValueError as error:
-        raise StoreFailed(f"record {change.key!r} cannot be stored: {error}") from error
-    return Row(kind=change.table.value, key=change.key, body=body, checksum=checksum)
+        raise StoreFailed(f"record {key!r} cannot be stored: {error}") from error
+
+
+@cache
+def _form_of(table: Table) -> Callable[[Record], bytes]:
+    form = partial(record_codec.encode, table)
+    if table not in READ_ONE_BY_ONE:
+        return form
+    return record_codec.Shared(lambda record: zlib.compress(form(record), PACKING_EFFORT))
 
 
 Net = dict[tuple[Table, str], Row | None]
@@ -102,48 +127,81 @@ def keys_deleted(net: Net) -> list[RowKey]:
 
 
 def read_all(connection: Connection) -> Mapping[Table, Mapping[str, Record]]:
-    """Every record by table and key, ordered by key, every table named; StoreFailed if one is not what was written.
-
-    Decisions stay packed: they are most of what is stored, and hardly ever read.
+    """Records by table and key, ordered by key, every table named but those that are read one by one; StoreFailed if a
+    record is not what was written.
     """
-    statement = select(RECORDS.c.kind, RECORDS.c.key, RECORDS.c.body, RECORDS.c.checksum)
-    found = connection.execute(statement, execution_options={"yield_per": ROWS_READ_AT_ONCE})
-    records, packed = _records((kind, key, bytes(body), checksum) for kind, key, body, checksum in found)
-    tables: dict[Table, Mapping[str, Record]] = {table: dict(sorted(of.items())) for table, of in records.items()}
-    return tables | {table: PackedTable(packing_of(table), dict(sorted(of.items()))) for table, of in packed.items()}
+    records: dict[Table, dict[str, Record]] = {table: {} for table in Table if table not in READ_ONE_BY_ONE}
+    reader = record_codec.Reader()
+    for kinds in _between_those_read_one_by_one():
+        found = connection.execute(select(*_COLUMNS).where(kinds), execution_options=_IN_PARTS)
+        for part in found.partitions():
+            for kind, rows in groupby(part, key=itemgetter(0)):
+                _read(records, kind, [(key, bytes(body), stated) for _, key, body, stated in rows], reader)
+    return {table: dict(sorted(of.items())) for table, of in records.items()}
 
 
-def packing_of(table: Table) -> Packing[Record]:
-    """How records of a table are kept in memory while nobody asks for them; what does not come back is StoreFailed."""
-
-    def unpack(body: bytes) -> Record:
-        try:
-            return record_codec.decode(table, zlib.decompress(body))
-        except ValueError as error:
-            raise StoreFailed(f"a {table.value} record is not what this version reads: {error}") from error
-
-    return Packing(lambda record: zlib.compress(record_codec.written(table, record), PACKING_EFFORT), unpack)
+def read_one(connection: Connection, table: Table, key: str) -> Record | None:
+    """A record; None if there is none, StoreFailed if it is not what was written."""
+    row = connection.execute(_READ, {"of_kind": table.value, "of_key": key}).one_or_none()
+    if row is None:
+        return None
+    _check(table, [(key, row.body, row.checksum)])
+    return _decoded(table, key, bytes(row.body))
 
 
-def _records(
-    rows: Iterable[tuple[str, str, bytes, int]],
-) -> tuple[dict[Table, dict[str, Record]], dict[Table, dict[str, bytes]]]:
-    """Records by table, and those of tables that stay packed."""
-    packed: dict[Table, dict[str, bytes]] = {Table.DECISION: {}}
-    records: dict[Table, dict[str, Record]] = {table: {} for table in Table if table not in packed}
-    for kind, key, body, checksum in rows:
-        try:
-            table = Table(kind)
-            if checksum != _checksum(table, key, body):
-                raise ValueError("it does not match its checksum")
-            if table in packed:
-                packed[table][key] = zlib.compress(body, PACKING_EFFORT)
-            else:
-                records[table][key] = record_codec.decode(table, body)
-        except ValueError as error:
-            raise StoreFailed(f"{kind} record {key!r} is corrupt: {error}") from error
-    return records, packed
+def check_after(connection: Connection, table: Table, after: str | None) -> str | None:
+    """Looks through a few records whose keys follow ``after``; answers the last key, None if there was none.
+
+    StoreFailed if one does not match its checksum: what does is what was written, and that was read back then.
+    """
+    wanted = select(*_COLUMNS).where(RECORDS.c.kind == table.value).order_by(RECORDS.c.key).limit(CHECKED_AT_ONCE)
+    found = connection.execute(wanted if after is None else wanted.where(RECORDS.c.key > after)).all()
+    _check(table, [(key, body, stated) for _, key, body, stated in found])
+    return found[-1].key if found else None
 
 
-def _checksum(table: Table, key: str, body: bytes) -> int:
+def _between_those_read_one_by_one() -> list[ColumnElement[bool]]:
+    """Kinds by ranges, which the database finds without looking at any record between them."""
+    apart = sorted(table.value for table in READ_ONE_BY_ONE)
+    ranges = [RECORDS.c.kind < apart[0], RECORDS.c.kind > apart[-1]]
+    within = [and_(RECORDS.c.kind > low, RECORDS.c.kind < high) for low, high in pairwise(apart)]
+    return [*ranges, *within]
+
+
+Found = tuple[str, bytes, int]
+"""Key, body and checksum of a row."""
+
+
+def _read(
+    records: Mapping[Table, dict[str, Record]], kind: str, rows: Sequence[Found], reader: record_codec.Reader
+) -> None:
+    """Puts the records that these rows of one kind are under their keys."""
+    try:
+        table = Table(kind)
+    except ValueError as error:
+        raise StoreFailed(f"{kind} record {rows[0][0]!r} is corrupt: {error}") from error
+    _check(table, rows)
+    try:
+        read = reader.decode_all(table, [body for _, body, _ in rows])
+    except record_codec.RecordInvalid:
+        read = [_decoded(table, key, body) for key, body, _ in rows]
+    records[table].update(zip([key for key, _, _ in rows], read, strict=True))
+
+
+def _decoded(table: Table, key: str, body: bytes) -> Record:
+    try:
+        return record_codec.decode(table, body if body.startswith(b"{") else zlib.decompress(body))
+    except (ValueError, zlib.error) as error:
+        raise StoreFailed(f"{table.value} record {key!r} is corrupt: {error}") from error
+
+
+def _check(table: Table, rows: Sequence[Found]) -> None:
+    begun = zlib.crc32(f"{table.value}\0".encode())
+    for key, body, stated in rows:
+        if stated != zlib.crc32(body, zlib.crc32(f"{key}\0".encode(), begun)):
+            raise StoreFailed(f"{table.value} record {key!r} is corrupt: it does not match its checksum")
+
+
+def checksum(table: Table, key: str, body: bytes) -> int:
+    """Of a row: a body under another key or of another table does not match."""
     return zlib.crc32(body, zlib.crc32(f"{table.value}\0{key}\0".encode()))

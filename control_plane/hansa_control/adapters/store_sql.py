@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from hansa_control.adapters.store_book import read_lines, write_book
-from hansa_control.adapters.store_schema import Net, net_of, read_all
-from hansa_control.application.ports import Change, Clock, Record, StoreFailed, Table
+from hansa_control.adapters.store_schema import Net, check_after, net_of, read_all, read_one
+from hansa_control.application.ports import READ_ONE_BY_ONE, Change, Clock, Record, StoreFailed, Table
 from hansa_control.application.usage_ports import LineQuery
 from hansa_control.domain.usage import UsageLine
 
@@ -98,6 +98,10 @@ class SqlStore:
     async def load(self) -> Mapping[Table, Mapping[str, Record]]:
         return await self.persisting(self._load)
 
+    async def read(self, table: Table, key: str) -> Record | None:
+        read = partial(read_one, table=table, key=key)
+        return await self.persisting(partial(self.in_transaction, read))
+
     async def commit(self, changes: Sequence[Change]) -> None:
         self._waiting.append(tuple(changes))
         await self.persisting(self._write_waiting)
@@ -106,8 +110,19 @@ class SqlStore:
         return await self.persisting(lambda: self.in_transaction(lambda connection: read_lines(connection, query)))
 
     async def keep(self) -> None:
-        """Waits for ever: of what nobody writes to, nothing is known."""
+        """Looks through what was not loaded, then waits for ever: nothing else is known of what nobody writes to."""
+        await self.look_through()
         await asyncio.get_running_loop().create_future()
+
+    async def look_through(self) -> None:
+        """StoreFailed if a record that ``load`` left out is not what was written. Commits get their turn between."""
+        for table in sorted(READ_ONE_BY_ONE):
+            after: str | None = None
+            while True:
+                check = partial(check_after, table=table, after=after)
+                after = await self.persisting(partial(self.in_transaction, check))
+                if after is None:
+                    break
 
     async def close(self) -> None:
         """Waits for the commits before it. Closing twice is harmless."""

@@ -7,20 +7,19 @@ import sqlite3
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from hansa_control.adapters.store_migrations import bring_up
-from hansa_control.adapters.store_schema import DELETE, RECORDS, Net, keys_deleted, rows_put
+from hansa_control.adapters.store_schema import DELETE, Net, keys_deleted, rows_put
 from hansa_control.adapters.store_sql import Patience, SqlStore
+from hansa_control.adapters.store_version import bring_up
 from hansa_control.application.ports import StoreFailed
 
-_INSERT = insert(RECORDS)
-_UPSERT = _INSERT.on_conflict_do_update(
-    index_elements=[RECORDS.c.kind, RECORDS.c.key],
-    set_={"body": _INSERT.excluded.body, "checksum": _INSERT.excluded.checksum},
+_UPSERT = (
+    "INSERT INTO hansa_record (kind, key, body, checksum) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body, checksum = excluded.checksum"
 )
+"""As the driver takes it: what else turns names into places costs as much for each row as writing it."""
 
 _IN_USE = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
 _NO_ROOM = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE"})
@@ -63,7 +62,8 @@ class SqliteDatabase:
 
     def write(self, connection: Connection, net: Net) -> None:
         if puts := rows_put(net):
-            connection.execute(_UPSERT, puts)
+            rows = [(row["kind"], row["key"], row["body"], row["checksum"]) for row in puts]
+            connection.exec_driver_sql(_UPSERT, rows)
         if deletes := keys_deleted(net):
             connection.execute(DELETE, deletes)
 

@@ -24,7 +24,8 @@ from hansa_control.adapters.record_codec import RecordInvalid, decode
 from hansa_control.adapters.seals import SealVerifier
 from hansa_control.application.ports import SealBroken, StoredGrant
 from hansa_control.application.ports import Table as RecordTable
-from hansa_control.domain.grants import Asked, signed_bytes, unfit
+from hansa_control.domain.grants import Asked, asked_below, signed_bytes, unfit
+from hansa_control.domain.seals import Seal
 
 EXIT_VERIFIED, EXIT_WRONG, EXIT_UNREADABLE = 0, 1, 255
 BYTES_MAX = 64 * 1024 * 1024
@@ -93,16 +94,34 @@ def _trusted(given: str) -> TrustedDomain:
 
 
 def _wrong(grant: StoredGrant, trusted: Sequence[TrustedDomain]) -> tuple[str, ...]:
-    """What is wrong with a grant, judged by itself, by what was asked, and by the authority of its owner."""
-    terms, seal = grant.seal.terms, grant.seal
+    """What is wrong with a grant, and with those that it rests on: judged by itself, by what was asked, and by the
+    authority of its owner.
+    """
+    terms = grant.seal.terms
     asked = Asked(terms.owner, terms.home, terms.context_id, terms.claim, terms.zone, grant.spec, grant.lease_asked_ms)
+    found = _wrong_seal(asked, grant.seal, trusted)
+    count = len(grant.origin.handlers) if grant.origin is not None else 0
+    if len(grant.underlying) != count:
+        return (
+            *found,
+            f"it rests on {plural(len(grant.underlying), 'grant')}, and the zone goes through {count} hands",
+        )
+    if grant.origin is not None:
+        for below, seal in zip(
+            asked_below(asked, grant.seal, grant.underlying, grant.origin), grant.underlying, strict=True
+        ):
+            found += [f"grant of {below.owner} to {below.home}: {one}" for one in _wrong_seal(below, seal, trusted)]
+    return tuple(found)
+
+
+def _wrong_seal(asked: Asked, seal: Seal, trusted: Sequence[TrustedDomain]) -> list[str]:
     found = [str(one) for one in unfit(asked, seal)]
-    verifier = SealVerifier(PeerVerifier([one for one in trusted if one.operator == terms.owner]))
+    verifier = SealVerifier(PeerVerifier([one for one in trusted if one.operator == asked.owner]))
     try:
-        verifier.check(terms.owner, signed_bytes(terms), seal.signed, terms.granted_at_ms)
+        verifier.check(asked.owner, signed_bytes(seal.terms), seal.signed, seal.terms.granted_at_ms)
     except SealBroken as broken:
         found.append(str(broken))
-    return tuple(found)
+    return found
 
 
 def _data(checked: Sequence[Checked]) -> dict[str, object]:

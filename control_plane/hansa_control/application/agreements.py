@@ -12,7 +12,7 @@ from typing import Protocol
 
 from hansa_control.application.ports import Clock, Table, Worker
 from hansa_control.application.settings import Settings
-from hansa_control.application.shown_network import NOTHING_AGREED, Drawn, Hidden, ShownNetworks
+from hansa_control.application.shown_network import NOTHING_AGREED, NOTHING_DRAWN, Drawn, Hidden, ShownNetworks
 from hansa_control.application.state import State
 from hansa_control.application.world import World, federation_key
 from hansa_control.domain import disclosure, federation, masking
@@ -28,6 +28,7 @@ from hansa_control.domain.agreement import (
     Wish,
 )
 from hansa_control.domain.agreement_life import AgreementEvent, Seen, follow
+from hansa_control.domain.capabilities import Capability, lacking
 from hansa_control.domain.charges import noted
 from hansa_control.domain.federation import FederationEvent
 from hansa_control.domain.model import (
@@ -109,6 +110,15 @@ class AgreementDesk:
         standing = self.standing(home)
         return standing.version if standing else 0
 
+    def lacks(self, home: str) -> tuple[str, ...]:
+        """What a partner would have to be able to for everything that was agreed, and does not say that it can."""
+        held, agreement = self.federation(home), self._shown_under(home)
+        if held is None:
+            return ()
+        needed = [Capability.VIRTUAL_LINKS] if agreement.network is NetworkShown.ABSTRACT else []
+        needed += [Capability.CHAINS_OF_ORIGIN] if agreement.passes_on else []
+        return lacking(held.capabilities, needed)
+
     # --- life ---
 
     def wants_proposal(self, home: str) -> bool:
@@ -146,8 +156,9 @@ class AgreementDesk:
 
     # --- what a partner may take ---
 
-    def refusal(self, home: str, zone: str) -> Rejection | None:
+    def refusal(self, home: str, zone: str, *, is_passed_on: bool = False) -> Rejection | None:
         """Why a partner may have nothing new in a zone, whatever is free; None if it may. This operator itself may.
+        Of one that is passed on, that the agreement names it is known already.
 
         Whether there is a federation at all is not asked here: without its context no call comes as far as this.
         """
@@ -160,7 +171,7 @@ class AgreementDesk:
             words = standing.state.value.lower().replace("_", " ")
             reason = STATE_REASON[disclosure.state_under(standing, ZoneState.AVAILABLE)]
             return self._refusal(zone, reason, words, _evidence(home, standing))
-        if not stance.agreement.offers(zone):
+        if not is_passed_on and not stance.agreement.offers(zone):
             result = ConstraintResult(
                 AGREEMENT, "not offered", f"one of {', '.join(stance.agreement.zones)}", _evidence(home, standing)
             )
@@ -214,6 +225,13 @@ class AgreementDesk:
             if seen is not None:
                 yield seen
 
+    def bounded(self, home: str, zone: Zone) -> Zone:
+        """Another operator's zone as it is offered on to a partner: at the agreed price and room."""
+        agreement = self._agreement(home)
+        if agreement is None:
+            return zone
+        return disclosure.passed_on(agreement, zone, self._held(home), self._clock.wall_ms())
+
     def shown_network(self, home: str) -> Drawn | None:
         """The network as a partner is shown it; the same, and of the same elements, until something in it changes.
 
@@ -221,6 +239,8 @@ class AgreementDesk:
         """
         agreement = self._shown_under(home)
         held: frozenset[str] = frozenset()
+        if agreement.network is NetworkShown.ABSTRACT and Capability.VIRTUAL_LINKS in self.lacks(home):
+            return NOTHING_DRAWN  # read as links they would hide what lies between their ends
         if agreement.network is NetworkShown.ABSTRACT:
             held = frozenset(claim.zone for claim in self._world.claims_of(home).values())
         own = Drawn(self._world.own_nodes, self._world.own_links)

@@ -36,6 +36,9 @@ from hansa_control.application.preempting import Preempter
 from hansa_control.application.promises import Promises
 from hansa_control.application.queries import Queries
 from hansa_control.application.reconcile import Reconciler
+from hansa_control.application.relay_book import RelayBook
+from hansa_control.application.relaying import RelayHolder
+from hansa_control.application.relays import Relays
 from hansa_control.application.settings import Settings
 from hansa_control.application.settlement import Settlement
 from hansa_control.application.state import State
@@ -111,7 +114,7 @@ class ControlPlane:
         records = (self.state, self.world)
         self.agreements = AgreementDesk(settings, records, surroundings.agreements, (self._clock, surroundings.worker))
         self.owner = OwnerService(settings, records, (self.laws, self.agreements), self._clock)
-        self.owner.seals = surroundings.seals
+        self.owner.seals = self.owner.origins.seals = self.owner.chains.seals = surroundings.seals
         self.agents = AgentIngest(settings, self.state, self.world, self.owner, self._clock)
         sources = (self._clock, self._ids)
         self.partners = PartnerIngest(settings, self.state, self.world, self.owner, sources)
@@ -127,6 +130,7 @@ class ControlPlane:
         self.grants = GrantDesk(settings, self.state, self._clock, surroundings.seals)
         self.preempter = Preempter(settings, (self.state, self.journal, self.world), self.laws, self._clock)
         self.workloads.preempter = self.preempter
+        self._relay(surroundings.partners)
         self.reconciler = self._reconciler(surroundings.partners)
         self.strays = Strays(settings.stray_after_ms, records, surroundings.partners, self._clock)
         self._is_freed = False
@@ -137,11 +141,25 @@ class ControlPlane:
         self._next_sweep_ms = 0
         self._wire()
 
+    def _relay(self, partners: Mapping[str, Owner]) -> None:
+        """Claims in zones that this operator offers on: both who asks behind them and who follows what comes of it."""
+        book = RelayBook(self.state)
+        records = (self.state, self.world, self.partners, book)
+        checking = (self.grants, self.promises, self.settlement)
+        holder = RelayHolder(self.settings, records, (self.owner, partners, self.laws), checking, self._clock)
+        self.relays = Relays(self.settings, records, (self.owner, partners), (self._clock, self._ids))
+        self.relays.on_given_back = self.settlement.wake
+        holder.on_given_up = self.relays.wake
+        self.owner.behind = holder
+        self.owner.on_put = self.relays.changed
+        self.settlement.is_relayed = book.is_behind
+
     def _reconciler(self, partners: Mapping[str, Owner]) -> Reconciler:
         owners: dict[str, Owner] = {**partners, self.settings.operator: LocalOwner(self.owner, self.settings.operator)}
         records = (self.state, self.journal, self.partners)
         holder = Holder(self.settings, records, owners, (self.grants, self.promises, self._clock))
         holder.on_asked = self.settlement.asked
+        holder.origin_of = self.world.origin_of
         placer = Placer(self.settings, self.state, (self.decider, holder), self._clock)
         return Reconciler(
             self.settings,
@@ -167,11 +185,13 @@ class ControlPlane:
     def _claim_told(self, owner: str, claim: str) -> None:
         """A partner has said something of a claim of ours."""
         self.strays.told(owner, claim)
+        self.relays.told(owner, claim)
         self.reconciler.wake_claim(claim)
 
     def _claim_gone(self, owner: str, claim: str) -> None:
         """A partner does not know a claim of ours any more."""
         self.strays.gone(owner, claim)
+        self.relays.gone(owner, claim)
         self.reconciler.claim_gone(owner, claim)
 
     def _claim_lost(self, zone: ZoneId) -> None:
@@ -226,6 +246,7 @@ class ControlPlane:
         self.agreements.tick()
         self.upkeep.recover()
         self.reconciler.recover()
+        self.relays.recover()
         self.strays.recover()
         self.partners.give_up_strangers()
         await self.state.commit()
@@ -234,6 +255,7 @@ class ControlPlane:
         """Lets time pass and looks at workloads until cancelled. StoreFailed as soon as the store fails anywhere."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.reconciler.run())
+            group.create_task(self.relays.run())
             group.create_task(self.settlement.run())
             group.create_task(self.strays.run())
             group.create_task(self.agreements.run())
@@ -257,6 +279,7 @@ class ControlPlane:
             self._wake_where_drained()
             self._wake_for_freed()
             self.reconciler.tick()
+            self.relays.tick()
             self.settlement.tick()
             self._check_law()
             await self.state.commit()

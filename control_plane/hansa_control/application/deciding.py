@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import NamedTuple
 
 from hansa_control.application.carriers import carriers_of, check_carriers
 from hansa_control.application.lawbook import LawDesk
@@ -14,6 +15,7 @@ from hansa_control.application.world import World
 from hansa_control.domain.breaches import breaches
 from hansa_control.domain.capacity import add, amount_for
 from hansa_control.domain.containers import Memo
+from hansa_control.domain.lasting import still_first
 from hansa_control.domain.model import (
     Decision,
     Placement,
@@ -36,6 +38,17 @@ ASKED_KEPT_MAX = 10_000
 """What placements are held against, a few references each."""
 
 
+STANDS_FOR_MS = 100
+"""For how long a decision may be acted on again, so that no fact that it rests on is much older than it says."""
+
+
+class _Latest(NamedTuple):
+    """A decision, and the last snapshot that it was seen to stand in."""
+
+    decision: Decision
+    snapshot: Snapshot
+
+
 class Decider:
     """Decides on the world of the moment, and measures how long deciding took."""
 
@@ -47,6 +60,8 @@ class Decider:
         self.decision_count = 0
         self.records = Records()
         self._asked = Memo(ASKED_KEPT_MAX)
+        self._latest: dict[PlacementRequest, _Latest] = {}
+        self._moment_ms = clock.monotonic_ms()
 
     def check_carriers(self, spec: WorkloadSpec, overlay: Overlay | None = None) -> None:
         """RefusalError INVALID_FIELD where a spec or an overlay denies a carrier by what looks like a misspelt name."""
@@ -78,7 +93,26 @@ class Decider:
         """Where a workload is to be placed while what it occupies stays occupied: first the new, then away the old."""
         spec = self.laws.enforced(workload.spec, workload.id.tenant)
         request = self._request(spec, exclude, current_zones(workload) - set(exclude))
-        return self._decide(request, self._world.snapshot())
+        snapshot = self._world.snapshot()
+        decision = self._standing(request, snapshot) or self._decide(request, snapshot)
+        if decision.choices and spec.zones.maximum == 1:
+            self._latest[request] = _Latest(decision, snapshot)
+        return decision
+
+    def _standing(self, request: PlacementRequest, snapshot: Snapshot) -> Decision | None:
+        """The decision on the same request that was made a moment ago, if it still stands; None if one is to be made.
+
+        A zone that is lost leaves hundreds of workloads that ask for the same; its record is that of each of them.
+        """
+        now_ms = self._clock.monotonic_ms()
+        if not self._moment_ms <= now_ms < self._moment_ms + STANDS_FOR_MS:
+            self._moment_ms = now_ms
+            self._latest.clear()
+        latest = self._latest.get(request)
+        if latest is None:
+            return None
+        first = latest.decision.choices[0]
+        return latest.decision if still_first(first, request.spec, latest.snapshot, snapshot) else None
 
     def decide_part(self, part: WorkloadSpec, exclude: Collection[ZoneId]) -> Decision:
         """Where one part of a workload in several zones may go; the part is under the law already."""

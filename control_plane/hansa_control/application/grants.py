@@ -7,8 +7,8 @@ from itertools import islice
 from hansa_control.application.ports import Clock, HoldRequest, SealBroken, Seals, StoredGrant, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
-from hansa_control.domain.grants import Asked, mismatches, signed_bytes
-from hansa_control.domain.model import HoldGrant, Workload, ZoneId
+from hansa_control.domain.grants import Asked, asked_below, mismatches, outlasts, seals_below, signed_bytes
+from hansa_control.domain.model import HoldGrant, Origin, Workload, ZoneId
 from hansa_control.domain.seals import Seal
 
 LOOKED_AT_MAX = 64
@@ -32,21 +32,54 @@ class GrantDesk:
         home = self._settings.operator
         return Asked(zone.operator, home, context_id, request.claim, zone.zone, request.spec, request.lease_ms)
 
-    def take_in(self, workload: Workload, asked: Asked, grant: HoldGrant) -> None:
-        """Verifies a grant and keeps it; GrantInvalid if it is not the signed answer to what was asked."""
+    def take_in(self, workload: Workload, asked: Asked, grant: HoldGrant, origin: Origin | None = None) -> None:
+        """Verifies a grant and keeps it; GrantInvalid if it is not the signed answer to what was asked.
+
+        origin is that of the zone, where the partner offers it on: then the grants that this one rests on count, too.
+        """
         if self._seals is None or asked.owner == self._settings.operator:
             return
+        below = self.verify(asked, grant, origin)
         if grant.seal is None:
-            raise GrantInvalid("it is not signed")
+            return
         now_ms = self._clock.wall_ms()
-        wrong = mismatches(asked, grant.seal, now_ms, self._settings.clock_skew_ms_max)
-        if wrong:
-            raise GrantInvalid("; ".join(map(str, wrong)))
-        self._check_seal(self._seals, asked.owner, grant.seal, now_ms)
-        kept = StoredGrant(str(workload.id), asked.spec, asked.lease_ms, grant.seal, now_ms)
+        kept = StoredGrant(str(workload.id), asked.spec, asked.lease_ms, grant.seal, now_ms, below, origin)
         self._state.put(Table.GRANT, asked.claim, kept)
         if len(self._state.grants) > self._settings.grants_kept_max:
             self._forget_oldest()
+
+    def verify(self, asked: Asked, grant: HoldGrant, origin: Origin | None = None) -> tuple[Seal, ...]:
+        """The seals of the grants that a grant rests on, from the partner's to the owner's; GrantInvalid if any of them
+        or the grant itself is not the signed answer to what was asked.
+        """
+        if self._seals is None:
+            return ()
+        seal = self._verified(self._seals, asked, grant.seal)
+        if origin is None:
+            if grant.underlying is not None:
+                raise GrantInvalid("it rests on another grant, and the zone was offered as the partner's own")
+            return ()
+        try:
+            below = seals_below(grant, origin)
+        except KeyError as missing:
+            raise GrantInvalid(f"{missing.args[0]} does not show the grant that its own rests on") from missing
+        for expected, lower in zip(asked_below(asked, seal, below, origin), below, strict=True):
+            self._verified(self._seals, expected, lower)
+            if wrong := outlasts(seal, lower, self._settings.clock_skew_ms_max):
+                raise GrantInvalid(str(wrong))
+            seal = lower
+        return below
+
+    def _verified(self, seals: Seals, asked: Asked, seal: Seal | None) -> Seal:
+        if seal is None:
+            raise GrantInvalid("it is not signed")
+        now_ms = self._clock.wall_ms()
+        wrong = mismatches(asked, seal, now_ms, self._settings.clock_skew_ms_max)
+        if wrong:
+            who = "" if asked.home == self._settings.operator else f"grant of {asked.owner} to {asked.home}: "
+            raise GrantInvalid(who + "; ".join(map(str, wrong)))
+        self._check_seal(seals, asked.owner, seal, now_ms)
+        return seal
 
     def _forget_oldest(self) -> None:
         """Forgets the oldest grant that nothing runs under any more, if there is one among the oldest."""

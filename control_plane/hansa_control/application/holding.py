@@ -32,6 +32,7 @@ from hansa_control.domain.model import (
     ClaimStatus,
     HoldGrant,
     Manifest,
+    Origin,
     Placement,
     PlacementState,
     Reason,
@@ -90,6 +91,7 @@ class Holder:
         self._state, self._journal, self._partners = records
         self._owners = owners
         self.on_asked: Callable[[Workload, str, ZoneId, WorkloadSpec], None] = lambda workload, claim, zone, spec: None
+        self.origin_of: Callable[[ZoneId], Origin | None] = lambda zone: None
 
     async def take(self, workload: Workload, parts: list[Part], deadline_ms: int) -> Tried:
         """All parts of a batch: held everywhere first, confirmed only then, so that nothing starts of a batch that an
@@ -137,7 +139,7 @@ class Holder:
 
     def _take_in(self, workload: Workload, part: Part, asked: Asked, grant: HoldGrant) -> None:
         try:
-            self._grants.take_in(workload, asked, grant)
+            self._grants.take_in(workload, asked, grant, self.origin_of(part.zone))
         except GrantInvalid as invalid:
             self._promises.broken(part.zone.operator, Breach.GRANT_INVALID)
             why = f"its grant does not verify: {invalid}"
@@ -216,7 +218,7 @@ class Holder:
                 replicas=part.spec.replicas,
                 state=PlacementState.HELD,
                 latencies=part.latencies,
-                endpoint_ca_pem=self._endpoint_ca(part.zone.operator),
+                endpoint_ca_pem=self._endpoint_ca(part.zone),
                 pool=part.pool,
                 generation=workload.generation,
                 batch=part.batch or batch,
@@ -235,7 +237,11 @@ class Holder:
             await self._state.commit()
         return workload, claims
 
-    def _endpoint_ca(self, operator: str) -> bytes:
+    def _endpoint_ca(self, zone: ZoneId) -> bytes:
+        """Who vouches for the endpoints: the authority of the zone's owner, whoever offers the zone."""
+        operator, origin = zone.operator, self.origin_of(zone)
+        if origin is not None:
+            return dict(self._settings.authority_pems).get(origin.zone.operator, b"")
         if operator == self._settings.operator:
             return self._settings.endpoint_ca_pem
         federation = self._partners.context(operator)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 
 from hansa_control.application.gathering import Gathering
+from hansa_control.application.measurements import Measurements
 from hansa_control.application.owner import OwnerService
 from hansa_control.application.ports import Clock, RefusalError, StoredAdvert, Table
 from hansa_control.application.settings import Settings
@@ -53,6 +54,7 @@ class AgentIngest:
         self._known_targets: list[ProbeTarget] = []
         self._told_targets: Sequence[ProbeTarget] | None = None
         self._gathering = Gathering(clock)
+        self._measurements = Measurements(clock)
         self.advert_count = 0
         self.on_zone_changed: Callable[[ZoneId], None] = lambda zone: None
 
@@ -111,26 +113,37 @@ class AgentIngest:
             self._set_after_silence(zone, session, agent_session.disconnect(session, boot_id))
 
     async def adverts(self, zone: str, updated: Sequence[StoredAdvert], removed: Sequence[str]) -> Refusals:
-        """Takes over a delta; durable on return. Refused resources leave what was held as it was."""
+        """Takes over a delta; durable on return, but for measurements of which the last minute's is on disk. Refused
+        resources leave what was held as it was.
+        """
+        began_count = self._state.put_count
         refusals: list[tuple[str, str, str]] = []
         accepted: list[str] = []
         for advert in updated:
             if wrong := self._wrong(zone, advert):
                 refusals.append(wrong)
                 continue
-            self._state.put(Table.ADVERT, advert_key(zone, advert.name), advert)
+            self._keep(advert_key(zone, advert.name), advert)
             self._etags.setdefault(zone, {})[advert.name] = advert.etag
             self._world.advertised(zone, advert.name, advert.body)
             accepted.append(advert.name)
         for name in removed:
             self._state.delete(Table.ADVERT, advert_key(zone, name))
+            self._measurements.forget(advert_key(zone, name))
             self._etags.get(zone, {}).pop(name, None)
             self._world.advertised(zone, name, None)
         self.advert_count += len(accepted) + len(removed)
         self._after_change(zone, [*accepted, *removed])
-        await self._gathering.gathered(zone)
-        await self._state.commit()
+        if self._state.put_count != began_count:
+            await self._gathering.gathered(zone)
+            await self._state.commit()
         return tuple(refusals)
+
+    def _keep(self, key: str, advert: StoredAdvert) -> None:
+        if isinstance(advert.body, ProbeResult) and not self._measurements.is_due(key, advert.body):
+            self._state.hold(Table.ADVERT, key, advert)
+        else:
+            self._state.put(Table.ADVERT, key, advert)
 
     def _after_change(self, zone: str, names: Sequence[str]) -> None:
         kinds = {name.partition("/")[0] for name in names}

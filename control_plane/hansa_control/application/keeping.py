@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
 from hansa_control.application.mending import Mender
-from hansa_control.application.noting import Notes, event_of, status_of, zones_of
+from hansa_control.application.noting import Notes, event_of, status_of, with_state, zones_of
 from hansa_control.application.observing import Observer
 from hansa_control.application.placing import Placed, Placer
 from hansa_control.application.ports import Clock, Table
@@ -97,10 +97,9 @@ class Keeper:
             return workload
         what = f"gives way to {nomination.workload} of priority {nomination.priority} in {nomination.zone}"
         self._journal.warning(workload.id, "Preempted", what)
-        for part in yielding:
-            workload = self._notes.set_state(workload, part, PlacementState.RELEASING)
-        workload = self._notes.condition(workload, "Preempted", ConditionStatus.TRUE, "HigherPriority", what)
-        workload = self._notes.advance(workload, event_of(workload.placements))
+        stopped = with_state(workload, yielding, PlacementState.RELEASING)
+        stopped = self._notes.with_condition(stopped, "Preempted", ConditionStatus.TRUE, "HigherPriority", what)
+        workload = self._notes.changed(workload, self._notes.after(stopped, event_of(stopped.placements)))
         self._wakes.wake(str(workload.id))
         return workload
 
@@ -124,8 +123,7 @@ class Keeper:
             newest = batches.pop()
             if not newest.is_torn and (keeps or not any(self._decider.unlawful(workload, p) for p in newest.live)):
                 break
-            for part in newest.parts:
-                workload = self._notes.set_state(workload, part, PlacementState.RELEASING)
+            workload = self._notes.changed(workload, with_state(workload, newest.parts, PlacementState.RELEASING))
         return workload
 
     def _on_change(self, workload: Workload) -> OnChange:
@@ -160,9 +158,8 @@ class Keeper:
         """Stops at once where the law is broken; what that leaves of a batch goes on until it is replaced."""
         unlawful = [placement for placement in workload.placements if placement.claim in broken]
         workload = self._tell_law(workload, unlawful, broken)
-        for placement in unlawful:
-            workload = self._notes.set_state(workload, placement, PlacementState.RELEASING)
-        workload = self._notes.advance(workload, event_of(workload.placements))
+        stopped = with_state(workload, unlawful, PlacementState.RELEASING)
+        workload = self._notes.changed(workload, self._notes.after(stopped, event_of(stopped.placements)))
         return await self._releaser.release_given_up(workload)
 
     async def _fail_back(self, workload: Workload, live: list[Placement]) -> Workload:
@@ -179,7 +176,7 @@ class Keeper:
         better = self._decider.better_zones(workload, self._excluded(workload, ()))
         if not better:
             return workload
-        told, explained = self._of_no_better_tier(better), self._state.decisions.get(key)
+        told, explained = self._of_no_better_tier(better), await self._state.decision(key)
         placed = await self._placer.place(workload, {**told, **self._excluded(workload, ())})
         if not placed.granted and explained is not None:
             self._state.put(Table.DECISION, key, explained)
@@ -206,7 +203,8 @@ class Keeper:
         avoid: tuple[ZoneId, ...],
         yielded: Collection[ZoneId] = (),
     ) -> Workload:
-        explained = self._state.decisions.get(str(workload.id))
+        # Whoever is kept nowhere has no use for it, and it may have to be read from the store.
+        explained = await self._state.decision(str(workload.id)) if kept else None
         excluded = {**self._excluded(workload, avoid), **_yielded(yielded)}
         placed = await self._placer.place(workload, excluded)
         workload = self._accepted(placed)
@@ -214,7 +212,7 @@ class Keeper:
             return workload
         if not kept:
             self._preempt(workload)
-        if kept and explained is not None:  # it stays where it is, and ``why`` goes on to say why
+        if explained is not None:  # it stays where it is, and ``why`` goes on to say why
             self._state.put(Table.DECISION, str(workload.id), explained)
         return self._nothing_fits(workload, placed.decision, kept)
 
@@ -225,7 +223,12 @@ class Keeper:
             return workload
         workload, is_mended = await self._mender.mend(workload, batch, self._excluded(workload, ()))
         self._observer.know(workload)
-        return self._after_grant(workload) if is_mended else workload
+        if not is_mended:
+            return workload
+        for part in batch.parts:  # its shares are another zone's now
+            if part.state is PlacementState.LOST:
+                workload = self._notes.set_state(workload, part, PlacementState.RELEASING)
+        return self._after_grant(workload)
 
     def _preempt(self, workload: Workload) -> None:
         """Nobody has room: those of lower priorities are asked to make some, once, and looked at."""
@@ -257,20 +260,22 @@ class Keeper:
         return told
 
     def _after_grant(self, workload: Workload) -> Workload:
-        """Another zone has it: what was lost elsewhere is given up, to be stopped there when it is heard again."""
-        for placement in workload.placements:
-            if placement.state is PlacementState.LOST:
-                workload = self._notes.set_state(workload, placement, PlacementState.RELEASING)
+        """Another zone has it. What is lost may be heard again and answer before that one does, so it is given up when
+        it is superseded and not now; where the workload wants to be replaced, its owner has stopped it.
+        """
+        lost = [p for p in workload.placements if p.state is PlacementState.LOST]
+        stopped = [placement for placement in lost if self._observer.is_cut_off(workload, placement)]
+        now = with_state(workload, stopped, PlacementState.RELEASING)
         key = str(workload.id)
         self._wakes.succeeded(key)
         self._preempter.settled(key)
         self._settled_at_ms[key] = self._clock.monotonic_ms()
-        zones = zones_of(batches_of(workload.placements)[-1].parts)
-        workload = self._notes.condition(workload, "Placed", ConditionStatus.TRUE, "Placed", zones)
-        workload = self._notes.condition(workload, "Stranded", ConditionStatus.FALSE, "Placed", zones)
-        if status_of(workload, "Preempted") is ConditionStatus.TRUE:
-            workload = self._notes.condition(workload, "Preempted", ConditionStatus.FALSE, "Placed", zones)
-        workload = self._notes.advance(workload, WorkloadEvent.GRANTED)
+        zones = zones_of(batches_of(now.placements)[-1].parts)
+        now = self._notes.with_condition(now, "Placed", ConditionStatus.TRUE, "Placed", zones)
+        now = self._notes.with_condition(now, "Stranded", ConditionStatus.FALSE, "Placed", zones)
+        if status_of(now, "Preempted") is ConditionStatus.TRUE:
+            now = self._notes.with_condition(now, "Preempted", ConditionStatus.FALSE, "Placed", zones)
+        workload = self._notes.changed(workload, self._notes.after(now, WorkloadEvent.GRANTED))
         self._wakes.wake(key)
         return workload
 
@@ -281,17 +286,15 @@ class Keeper:
             ConditionStatus.TRUE
         ):
             self._journal.warning(workload.id, reason, line)
-        whole = any(not batch.is_torn for batch in batches_of(kept))
+        whole, now = any(not batch.is_torn for batch in batches_of(kept)), workload
         if whole:  # it stays where it is: what is wrong with that, Stranded says
-            workload = self._notes.condition(workload, "Placed", ConditionStatus.TRUE, "Placed", zones_of(kept))
+            now = self._notes.with_condition(now, "Placed", ConditionStatus.TRUE, "Placed", zones_of(kept))
         else:
-            workload = self._notes.condition(workload, "Placed", ConditionStatus.FALSE, reason, line)
-        if stranded or status_of(workload, "Stranded") is not None:
+            now = self._notes.with_condition(now, "Placed", ConditionStatus.FALSE, reason, line)
+        if stranded or status_of(now, "Stranded") is not None:
             status = ConditionStatus.TRUE if stranded else ConditionStatus.FALSE
-            workload = self._notes.condition(
-                workload, "Stranded", status, reason, line if stranded else "it runs nowhere"
-            )
-        workload = self._notes.advance(workload, WorkloadEvent.NOTHING_FITS)
+            now = self._notes.with_condition(now, "Stranded", status, reason, line if stranded else "it runs nowhere")
+        workload = self._notes.changed(workload, self._notes.after(now, WorkloadEvent.NOTHING_FITS))
         self._wakes.retry_later(str(workload.id))
         return workload
 

@@ -45,6 +45,6 @@ class LawWatch:
         if basis is not None and basis.is_of(snapshot, law) and now_ms < basis.until_ms:
             return False
         standing = snapshot.columns.standing
-        facts = tuple(fact for zone in standing.zones for fact in zone.facts)
+        facts = tuple(fact for zone in standing.zones for fact in zone.all_facts)
         self._basis = _Basis(snapshot.network, snapshot.measured, standing, law, steady_between(facts, now_ms)[1])
         return True

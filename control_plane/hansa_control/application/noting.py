@@ -30,7 +30,11 @@ _CAMEL: Mapping[WorkloadState, str] = {
 
 
 class Notes:
-    """Writes down what has become of a workload; what is as it was before is not written again."""
+    """Writes down what has become of a workload; what is as it was before is not written again.
+
+    What is found together is written together: ``with_`` and ``after`` answer the workload with one more finding and
+    write nothing, ``changed`` writes what they have come to, as one revision.
+    """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal = journal
@@ -38,18 +42,27 @@ class Notes:
 
     def set_state(self, workload: Workload, placement: Placement, state: PlacementState) -> Workload:
         """A placement is in another state."""
-        placements = tuple(replace(p, state=state) if p.claim == placement.claim else p for p in workload.placements)
-        return self.changed(workload, replace(workload, placements=placements))
+        return self.changed(workload, with_state(workload, [placement], state))
 
     def advance(self, workload: Workload, event: WorkloadEvent) -> Workload:
         """The workload after an event of its life, with its condition Ready."""
+        return self.changed(workload, self.after(workload, event))
+
+    def after(self, workload: Workload, event: WorkloadEvent) -> Workload:
+        """The same without writing it."""
         state = lifecycle.advance(workload.state, event)
         if state is not workload.state:
-            workload = self.changed(workload, replace(workload, state=state))
+            workload = replace(workload, state=state)
         return self._with(workload, ready_condition(workload))
 
     def condition(self, workload: Workload, kind: str, status: ConditionStatus, reason: str, message: str) -> Workload:
         """A condition as it is now; when it changed is kept where its status is the same."""
+        return self.changed(workload, self.with_condition(workload, kind, status, reason, message))
+
+    def with_condition(
+        self, workload: Workload, kind: str, status: ConditionStatus, reason: str, message: str
+    ) -> Workload:
+        """The same without writing it."""
         return self._with(workload, Condition(kind, status, reason, message, workload.generation, 0))
 
     def _with(self, workload: Workload, condition: Condition) -> Workload:
@@ -57,11 +70,20 @@ class Notes:
         if former is not None and condition == replace(former, changed_at_ms=0):
             return workload  # as most looks find it
         now = replace(condition, changed_at_ms=self._clock.wall_ms())
-        return self.changed(workload, replace(workload, conditions=set_condition(workload.conditions, now)))
+        return replace(workload, conditions=set_condition(workload.conditions, now))
 
     def changed(self, before: Workload, after: Workload) -> Workload:
         """What is kept: nothing is written where nothing is other than before."""
-        return before if after == before else self._journal.record(after)
+        return before if after is before or after == before else self._journal.record(after)
+
+
+def with_state(workload: Workload, placements: Sequence[Placement], state: PlacementState) -> Workload:
+    """The workload with some of its placements in another state; the same one where there are none."""
+    if not placements:
+        return workload
+    claims = {placement.claim for placement in placements}
+    after = tuple(replace(p, state=state) if p.claim in claims else p for p in workload.placements)
+    return replace(workload, placements=after)
 
 
 def status_of(workload: Workload, kind: str) -> ConditionStatus | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import inf
 
 from hansa_control.application.journal import Journal
 from hansa_control.application.noting import Notes, event_of
@@ -88,9 +89,8 @@ class Observer:
         seen = self._lingering(workload, seen, without_superseded(seen))
         if workload.state is WorkloadState.DELETING:
             seen = tuple(replace(placement, state=PlacementState.RELEASING) for placement in seen)
-        if seen != workload.placements:
-            workload = self._notes.changed(workload, replace(workload, placements=seen))
-        return self._notes.advance(workload, event_of(seen))
+        after = workload if seen == workload.placements else replace(workload, placements=seen)
+        return self._notes.changed(workload, self._notes.after(after, event_of(seen)))
 
     def _lingering(
         self, workload: Workload, before: tuple[Placement, ...], after: tuple[Placement, ...]
@@ -133,17 +133,30 @@ class Observer:
             return None
         return self._told(workload, placement, status)
 
-    def _cut_off(self, workload: Workload, placement: Placement) -> Placement | None:
-        """The placement as lost, where its owner has been silent for so long that it has stopped it by itself."""
+    def is_cut_off(self, workload: Workload, placement: Placement) -> bool:
+        """Whether its owner has been silent for so long that it has stopped the placement by itself."""
+        return self._cut_off_in_ms(workload, placement) < 0
+
+    def _cut_off_in_ms(self, workload: Workload, placement: Placement) -> float:
+        """After how much more silence of its owner the placement counts as stopped there; below 0 if it does."""
         rule, owner = workload.spec.on_partition, placement.zone.operator
         if rule.action is not OnPartition.REPLACE or owner == self._settings.operator:
-            return None
-        silence_ms, bound_ms = self._world.unheard_ms(owner), rule.after_ms + self._settings.offer_ttl_ms
-        if silence_ms <= bound_ms:
-            self._wakes.look_in(str(workload.id), bound_ms - silence_ms + 1)
+            return inf
+        # Each operator through whose hands it goes waits for as long before it stops what is behind it.
+        origin = self._world.origin_of(placement.zone)
+        waits = 1 + (len(origin.handlers) if origin is not None else 0)
+        return waits * rule.after_ms + self._settings.offer_ttl_ms - self._world.unheard_ms(owner)
+
+    def _cut_off(self, workload: Workload, placement: Placement) -> Placement | None:
+        """The placement as lost, where its owner has been silent for so long that it has stopped it by itself."""
+        left_ms, owner = self._cut_off_in_ms(workload, placement), placement.zone.operator
+        if left_ms >= 0:
+            if left_ms < inf:
+                self._wakes.look_in(str(workload.id), int(left_ms) + 1)
             return None
         if placement.state is not PlacementState.LOST:
-            self._journal.warning(workload.id, "ZoneLost", f"{owner} has not been heard for {silence_ms // 1_000} s")
+            silence_s = self._world.unheard_ms(owner) // 1_000
+            self._journal.warning(workload.id, "ZoneLost", f"{owner} has not been heard for {silence_s} s")
         return replace(placement, state=PlacementState.LOST, message=f"cut off: {owner} is not heard")
 
     def _unknown(self, workload: Workload, placement: Placement) -> None:

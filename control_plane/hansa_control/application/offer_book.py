@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from hansa_control.application.ports import StoredOffer, Table
 from hansa_control.application.state import State
-from hansa_control.domain.model import Zone
+from hansa_control.domain.model import Zone, ZoneId
 
 
 def offer_key(operator: str, name: str) -> str:
@@ -33,6 +33,16 @@ class OfferBook:
     def zones(self) -> Collection[StoredOffer]:
         """Those that offer a zone, of all partners."""
         return self._zones.values()
+
+    def has_zone(self, zone: ZoneId) -> bool:
+        return offer_key(zone.operator, f"zones/{zone.zone}") in self._zones
+
+    def zone(self, zone: ZoneId) -> Zone:
+        """A zone as it is offered; KeyError if none of this name is."""
+        body = self._zones[offer_key(zone.operator, f"zones/{zone.zone}")].body
+        if not isinstance(body, Zone):
+            raise KeyError(zone)
+        return body
 
     def put(self, offer: StoredOffer) -> None:
         """Keeps what a partner offers."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hansa_control.application.chain_checks import ChainChecks
 from hansa_control.application.ports import StoredOffer
 from hansa_control.application.settings import Settings
 from hansa_control.application.world import World
 from hansa_control.domain.model import ClaimStatus, NetworkLink, NetworkNode, Zone
+from hansa_control.domain.origin import is_passed_on, owned_by
 
 KIND_OF_PREFIX: Mapping[str, type] = {
     "zones": Zone,
@@ -18,9 +20,10 @@ KIND_OF_PREFIX: Mapping[str, type] = {
 
 
 def wrong_offer(
-    offer: StoredOffer, settings: Settings, world: World, leaving_count: int
+    offer: StoredOffer, settings: Settings, seen: tuple[World, ChainChecks], leaving_count: int
 ) -> tuple[str, str, str] | None:
     """What is wrong with an offer: its name, a field, and why; None if nothing. So many of the former are going."""
+    world, chains = seen
     owner, body = offer.operator, offer.body
     prefix, _, rest = offer.name.partition("/")
     if KIND_OF_PREFIX.get(prefix) is not type(body):
@@ -29,6 +32,8 @@ def wrong_offer(
         return offer.name, "zone.name", f"{body.id} is not a zone of {owner} named {rest}"
     if isinstance(body, ClaimStatus) and body.claim != rest:
         return offer.name, "claim.claim", f"{body.claim} is not {rest}"
+    if (fault := chains.fault(offer)) is not None:
+        return offer.name, *fault
     if isinstance(body, NetworkNode | NetworkLink) and (wrong := _wrong_network(offer, body, settings, world)):
         return offer.name, *wrong
     held = world.offered.of(owner)
@@ -42,21 +47,28 @@ def _wrong_network(
 ) -> tuple[str, str] | None:
     """Nobody redraws the network of another: a name is his who had it first, and nobody carries in others' names.
 
-    Otherwise one partner could move another's node into a country that a policy allows.
+    Otherwise one partner could move another's node into a country that a policy allows. What is passed on is its
+    owner's, who has signed it, and gives way to the same from its owner itself.
     """
-    owner, name = offer.operator, offer.name
+    owner, name = owned_by(offer.chain) if offer.chain else offer.operator, offer.name
     if body.name != name.partition("/")[2]:
         return "name", f"does not name {body.name}"
     others = settings.partners - {owner}
     if world.owns(name):
         return "name", f"{body.name} is of {settings.operator}'s own network"
-    if former := [other for other in sorted(others) if name in world.offered.of(other)]:
-        return "name", f"{body.name} is offered by {former[0]}"
+    former = {other: world.offered.of(other).get(name) for other in sorted(settings.partners - {offer.operator})}
+    for other, held in former.items():
+        if held is not None and not (_is_passed_on_from(held, owner) and not is_passed_on(offer.chain)):
+            return "name", f"{body.name} is offered by {other}"
     if isinstance(body, NetworkNode) and settings.places_checked and _is_nowhere(body):
         return "node.latitude_deg", "0, 0 is no place, so that nothing measured could refute it; say where it is"
     if isinstance(body, NetworkLink) and body.carrier in {settings.operator, *others}:
         return "link.carrier", f"{owner} cannot offer what {body.carrier} carries"
     return None
+
+
+def _is_passed_on_from(held: StoredOffer, owner: str) -> bool:
+    return is_passed_on(held.chain) and owned_by(held.chain) == owner
 
 
 def _is_nowhere(node: NetworkNode) -> bool:

@@ -6,13 +6,16 @@ filters run on this operator's own truth; nothing that the caller believes is ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from hansa_control.application.agreements import AgreementDesk
+from hansa_control.application.chain_checks import ChainChecks
 from hansa_control.application.cut_off import CutOff
 from hansa_control.application.lawbook import LawDesk
 from hansa_control.application.metering import Meter
+from hansa_control.application.origins import OriginDesk
 from hansa_control.application.ports import Clock, HoldRequest, RefusalError, Refused, Seals
 from hansa_control.application.settings import Settings
 from hansa_control.application.signals import Signal
@@ -43,6 +46,16 @@ from hansa_control.domain.seals import Seal
 _ORDERED = frozenset({ClaimState.ALLOCATED, ClaimState.SERVING, ClaimState.LOST, ClaimState.FAILED})
 
 
+class Behind(Protocol):
+    """Holds and confirms in zones that this operator offers on; see ``application.relays``."""
+
+    def is_for(self, home: str, zone: str, claim: str) -> bool: ...
+
+    async def hold(self, home: str, request: HoldRequest) -> HoldGrant | Refused: ...
+
+    async def confirm(self, home: str, claim: str, fencing_token: int, manifest: Manifest) -> ClaimStatus: ...
+
+
 class OwnerService:
     """Applies every change of capacity in the operator's own zones; nobody else does."""
 
@@ -50,6 +63,7 @@ class OwnerService:
         self, settings: Settings, records: tuple[State, World], rules: tuple[LawDesk, AgreementDesk], clock: Clock
     ) -> None:
         self.seals: Seals | None = None
+        self.behind: Behind | None = None
         self._settings = settings
         self._state, self._world = records
         self._laws, self.agreements = rules
@@ -59,10 +73,14 @@ class OwnerService:
         self.on_own_claim: Callable[[str], None] = lambda claim: None
         self.on_freed: Callable[[str], None] = lambda zone: None
         self.on_orders: Callable[[str], None] = lambda zone: None
+        self.on_put: Callable[[Claim], None] = lambda claim: None
         self._orders_held: dict[str, frozenset[str]] = {}
         self._open_holds: set[str] = set()
+        self._releasing: dict[str, set[str]] = {}
         self._ordered_from: dict[str, int] = {}
         self._orders_of: dict[str, tuple[Claim, tuple[DesiredInstance, ...]]] = {}
+        self.origins = OriginDesk(settings, self._world, self.agreements, clock)
+        self.chains = ChainChecks(settings, records, clock)
         self.agreements.on_changed = self.changed.notify
         self.agreements.on_ended = self.release_all
         self._cut_off = CutOff(settings.operator, clock)
@@ -74,12 +92,15 @@ class OwnerService:
 
         A grant is signed once it is durable, as of that moment: one that is asked for again has the lease that is left.
         """
+        if self.behind is not None and self.behind.is_for(home, request.zone, request.claim):
+            return await self.behind.hold(home, request)
         self.heard_home(home)
         outcome = self.hold_in_memory(home, request)
         await self._state.commit()
-        return self._sealed(home, request, outcome) if isinstance(outcome, HoldGrant) else outcome
+        return self.sealed(home, request, outcome) if isinstance(outcome, HoldGrant) else outcome
 
-    def _sealed(self, home: str, request: HoldRequest, grant: HoldGrant) -> HoldGrant:
+    def sealed(self, home: str, request: HoldRequest, grant: HoldGrant) -> HoldGrant:
+        """A grant with this operator's signature, as of now, and with the lease that is left."""
         claim, owner = self._world.claim(home, request.claim), self._settings.operator
         federation = self._state.federations.get(federation_key(home, owner))
         if self.seals is None or claim is None or federation is None:
@@ -93,9 +114,10 @@ class OwnerService:
         """The same, durable with the next commit: for this operator's own claims, of which nobody hears before that."""
         self.expire_holds()
         existing = self._world.claim(home, request.claim)
-        return self._granted_before(existing, request) if existing else self._grant(home, request)
+        return self.granted_before(existing, request) if existing else self._grant(home, request)
 
-    def _granted_before(self, claim: Claim, request: HoldRequest) -> HoldGrant | Refused:
+    def granted_before(self, claim: Claim, request: HoldRequest) -> HoldGrant | Refused:
+        """The answer to a hold that was asked for before. RefusalError REQUEST_ID_REUSED if it is another."""
         if (claim.zone, claim.spec) != (request.zone, request.spec):
             raise RefusalError(Reason.REQUEST_ID_REUSED, f"claim {claim.name} exists with other requirements", "claim")
         if claim.state in {ClaimState.RELEASING, ClaimState.LOST, ClaimState.FAILED}:
@@ -107,6 +129,8 @@ class OwnerService:
         snapshot = self._world.snapshot()
         if (disagreed := self.agreements.refusal(home, request.zone)) is not None:
             return Refused((disagreed,))
+        if (denied := self.origins.refusal(home, request.zone, request.spec.on_behalf)) is not None:
+            return Refused((denied,))
         zone = self._world.own_zone(request.zone)
         if zone is None:
             raise RefusalError(Reason.NOT_FOUND, f"no zone {request.zone} here", "zone")
@@ -119,17 +143,18 @@ class OwnerService:
         amount = amount_for(request.spec, pool)
         if excess := self.agreements.excess(home, request.zone, amount):
             return Refused(excess)
-        asked = self._new_claim(home, request, pool, amount, 0)
-        lacking = ledger.grant(asked, zone.inventory.capacity, self._world.claims_in(zone.id.zone))
+        asked = self.new_claim(home, request, pool, amount, 0)
+        lacking = ledger.grant(asked, zone.inventory.capacity, self._world.taken_in(zone.id.zone))
         if lacking:
             return Refused((self._refusal(request.zone, Reason.OWNER_REFUSED, f"lacks {', '.join(lacking)}"),))
         token = self._state.next_count(f"fence|{request.zone}")
         applied = judged.residency if judged.residency != request.spec.residency else None
-        claim = replace(self._new_claim(home, request, pool, amount, token), policy_applied=applied)
-        self._put(claim)
+        claim = replace(self.new_claim(home, request, pool, amount, token), policy_applied=applied)
+        self.put(claim)
         return HoldGrant(claim.name, token, claim.lease_until_ms - self._clock.monotonic_ms(), pool)
 
-    def _new_claim(self, home: str, request: HoldRequest, pool: str, amount: Capacity, token: int) -> Claim:
+    def new_claim(self, home: str, request: HoldRequest, pool: str, amount: Capacity, token: int) -> Claim:
+        """A claim as it is granted, under a lease from now."""
         lease_ms = min(request.lease_ms, self._settings.hold_lease_ms)
         until_ms = self._clock.monotonic_ms() + lease_ms
         version = self.agreements.version(home)
@@ -151,23 +176,35 @@ class OwnerService:
         return Rejection(ZoneId(self._settings.operator, zone), reason, result)
 
     async def confirm(self, home: str, claim: str, fencing_token: int, manifest: Manifest) -> ClaimStatus:
-        """Turns a hold into an allocation and orders its instances. Idempotent."""
-        self.expire_holds()
+        """Turns a hold into an allocation and orders its instances, or confirms behind it. Idempotent."""
         held = self._world.claim(home, claim)
-        if held is None:
-            await self._state.commit()
-            raise RefusalError(Reason.HOLD_EXPIRED, f"no hold {claim}: it expired, was released or never was")
-        if held.fencing_token != fencing_token:
-            raise RefusalError(Reason.FENCED, f"claim {claim} has token {held.fencing_token}, not {fencing_token}")
+        if self.behind is not None and held is not None and self.behind.is_for(home, held.zone, claim):
+            return await self.behind.confirm(home, claim, fencing_token, manifest)
+        return await self.confirm_here(home, claim, fencing_token, manifest)
+
+    async def confirm_here(self, home: str, claim: str, fencing_token: int, manifest: Manifest) -> ClaimStatus:
+        """The same for what is held here, or is confirmed behind."""
+        self.expire_holds()
+        held = await self.to_confirm(home, claim, fencing_token)
         if held.state is ClaimState.HELD:
             held = replace(ledger.advance(held, ClaimEvent.CONFIRM), manifest=manifest)
-            self._put(held)
+            self.put(held)
             self._ordered_from[claim_key(home, claim)] = self._state.put_count
         elif held.manifest != manifest:
             raise RefusalError(Reason.REQUEST_ID_REUSED, f"claim {claim} was confirmed with another manifest")
         await self._state.commit()
         self.on_orders(held.zone)
         return status_of(held)
+
+    async def to_confirm(self, home: str, claim: str, fencing_token: int) -> Claim:
+        """A claim that is to be confirmed; RefusalError HOLD_EXPIRED or FENCED if there is none under this token."""
+        held = self._world.claim(home, claim)
+        if held is None:
+            await self._state.commit()
+            raise RefusalError(Reason.HOLD_EXPIRED, f"no hold {claim}: it expired, was released or never was")
+        if held.fencing_token != fencing_token:
+            raise RefusalError(Reason.FENCED, f"claim {claim} has token {held.fencing_token}, not {fencing_token}")
+        return held
 
     async def release(self, home: str, claim: str, reason: Reason) -> ClaimStatus:
         """Gives up a claim; its capacity is free again when its instances are seen to have stopped."""
@@ -177,9 +214,10 @@ class OwnerService:
             return ClaimStatus(claim, ClaimState.RELEASED, 0, (), f"released: {reason}", 0)
         released = replace(ledger.advance(held, ClaimEvent.RELEASE), message=f"released: {reason}")
         if released != held:
-            self._put(released)
+            self.put(released)
             self.on_orders(held.zone)
-        self._settle(held.zone)
+        if released.state is ClaimState.RELEASING:
+            self._settle_each(held.zone, [released])
         await self._state.commit()
         return status_of(self._world.claim(home, claim) or replace(released, state=ClaimState.RELEASED))
 
@@ -187,7 +225,7 @@ class OwnerService:
         """Takes back whatever a partner still has: its agreement is over."""
         for claim in list(self._state.claims.values()):
             if claim.home == home and claim.state is not ClaimState.RELEASING:
-                self._put(replace(ledger.advance(claim, ClaimEvent.RELEASE), message="the agreement is over"))
+                self.put(replace(ledger.advance(claim, ClaimEvent.RELEASE), message="the agreement is over"))
                 self.on_orders(claim.zone)
 
     # --- what agents report ---
@@ -220,12 +258,12 @@ class OwnerService:
             seen = replace(claim, replicas_ready=len(ready), endpoint_urls=urls, message=message)
         seen = ledger.advance(seen, event)
         if seen is not claim and seen != claim:
-            self._put(seen)
+            self.put(seen)
 
     def on_order_refused(self, zone: str, instance: str, message: str) -> None:
         for claim in self._world.claims_in(zone):
             if instance in instance_names(claim) and claim.state in {ClaimState.ALLOCATED, ClaimState.SERVING}:
-                self._put(replace(ledger.advance(claim, ClaimEvent.FAIL), message=message))
+                self.put(replace(ledger.advance(claim, ClaimEvent.FAIL), message=message))
 
     def on_orders_held(self, zone: str, held: Collection[str]) -> None:
         """The agent says which orders it holds, or may hold."""
@@ -234,27 +272,32 @@ class OwnerService:
 
     def _settle(self, zone: str) -> None:
         """Frees what was given up and is seen to have stopped: no order at the agent and no instance."""
+        if releasing := self._releasing.get(zone):
+            self._settle_each(zone, [self._state.claims[key] for key in sorted(releasing)])
+
+    def _settle_each(self, zone: str, releasing: Iterable[Claim]) -> None:
         orders = self._orders_held.get(zone)
         if orders is None:
             return
-        releasing = [claim for claim in self._world.claims_in(zone) if claim.state is ClaimState.RELEASING]
-        running = self._running(zone) if releasing else {}
-        for claim in releasing:
-            ordered = any(f"instances/{name}" in orders for name in instance_names(claim))
-            if not ordered and (claim.name, claim.fencing_token) not in running:
-                self._put(ledger.advance(claim, ClaimEvent.STOPPED))
+        unordered = [
+            claim for claim in releasing if not any(f"instances/{name}" in orders for name in instance_names(claim))
+        ]
+        running = self._running(zone) if unordered else {}
+        for claim in unordered:
+            if (claim.name, claim.fencing_token) not in running:
+                self.put(ledger.advance(claim, ClaimEvent.STOPPED))
 
     def on_zone_lost(self, zone: str) -> None:
         # The orders that the agent holds stay known: if its stream lives on, nobody will tell them again.
         for claim in self._world.claims_in(zone):
             lost = ledger.advance(claim, ClaimEvent.ZONE_LOST)
             if lost != claim:
-                self._put(replace(lost, replicas_ready=0, endpoint_urls=(), message="the zone is not heard"))
+                self.put(replace(lost, replicas_ready=0, endpoint_urls=(), message="the zone is not heard"))
 
     def on_zone_back(self, zone: str) -> None:
         for claim in self._world.claims_in(zone):
             if claim.state is ClaimState.LOST:
-                self._put(replace(ledger.advance(claim, ClaimEvent.ZONE_BACK), message="the zone is heard again"))
+                self.put(replace(ledger.advance(claim, ClaimEvent.ZONE_BACK), message="the zone is heard again"))
 
     # --- when the network splits ---
 
@@ -269,7 +312,7 @@ class OwnerService:
         for claim, silence_ms in list(self._cut_off.overdue()):
             if claim.state in _ORDERED:
                 message = f"cut off: {claim.home} has not been heard for {silence_ms // 1_000} s"
-                self._put(replace(ledger.advance(claim, ClaimEvent.RELEASE), message=message))
+                self.put(replace(ledger.advance(claim, ClaimEvent.RELEASE), message=message))
                 self.on_orders(claim.zone)
 
     # --- time and orders ---
@@ -280,15 +323,16 @@ class OwnerService:
         for key in sorted(self._open_holds):
             claim = self._state.claims[key]
             if claim.lease_until_ms <= now_ms:
-                self._put(ledger.advance(claim, ClaimEvent.EXPIRE))
+                self.put(ledger.advance(claim, ClaimEvent.EXPIRE))
 
     def renew_after_restart(self) -> None:
         """Monotonic time began anew: every open hold gets a full lease, so that nothing is oversold."""
         until_ms = self._clock.monotonic_ms() + self._settings.hold_lease_ms
         for claim in list(self._state.claims.values()):
             self._cut_off.note(claim, is_held=ledger.holds_capacity(claim.state))
+            self._sort_in(claim_key(claim.home, claim.name), claim)
             if claim.state is ClaimState.HELD:
-                self._put(replace(claim, lease_until_ms=until_ms))
+                self.put(replace(claim, lease_until_ms=until_ms))
 
     def desired_instances(self, zone: str) -> tuple[DesiredInstance, ...]:
         """What is to run in the zone; everything else is to be stopped."""
@@ -313,7 +357,8 @@ class OwnerService:
         """Nothing is ordered before its confirmation is durable: a crash would leave it running under a mere hold."""
         return self._state.is_durable(self._ordered_from.get(claim_key(claim.home, claim.name), 0))
 
-    def _put(self, claim: Claim) -> None:
+    def put(self, claim: Claim) -> None:
+        """Keeps a claim as it is now, with everything that follows."""
         self._world.put_claim(claim)
         self.meter.observe(claim)
         key = claim_key(claim.home, claim.name)
@@ -322,13 +367,22 @@ class OwnerService:
             self._ordered_from.pop(key, None)
             self._orders_of.pop(key, None)
             self.on_freed(claim.zone)
+        self._sort_in(key, claim)
+        self.changed.notify()
+        self.on_put(claim)
+        if claim.home == self._settings.operator:
+            self.on_own_claim(claim.name)
+
+    def _sort_in(self, key: str, claim: Claim) -> None:
+        """Knows by name the claims that wait for something, so that nobody has to look for them among all."""
         if claim.state is ClaimState.HELD:
             self._open_holds.add(key)
         else:
             self._open_holds.discard(key)
-        self.changed.notify()
-        if claim.home == self._settings.operator:
-            self.on_own_claim(claim.name)
+        if claim.state is ClaimState.RELEASING:
+            self._releasing.setdefault(claim.zone, set()).add(key)
+        elif claim.zone in self._releasing:
+            self._releasing[claim.zone].discard(key)
 
 
 def instance_names(claim: Claim) -> tuple[str, ...]:

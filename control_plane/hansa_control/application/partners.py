@@ -12,8 +12,8 @@ from hansa_control.application.owner import OwnerService
 from hansa_control.application.ports import (
     Clock,
     IdSource,
-    OfferBody,
     RefusalError,
+    ShownBody,
     StoredOffer,
     Table,
 )
@@ -24,6 +24,7 @@ from hansa_control.application.state import State
 from hansa_control.application.world import World, federation_key
 from hansa_control.domain import federation as machine
 from hansa_control.domain.agreement import AgreementState
+from hansa_control.domain.capabilities import NEEDED_OF_OWNERS, OURS, lacking
 from hansa_control.domain.federation import FederationEvent
 from hansa_control.domain.model import (
     ClaimStatus,
@@ -58,10 +59,11 @@ class PartnerIngest:
 
     # --- as owner ---
 
-    async def propose(self, home: str, wall_clock_ms: int) -> Federation:
+    async def propose(self, home: str, wall_clock_ms: int, capabilities: tuple[str, ...] = OURS) -> Federation:
         """A home operator asks for a federation; the same context is answered as long as it lasts.
 
-        One that is over is answered as such, so that whoever was not there learns of it.
+        One that is over is answered as such, so that whoever was not there learns of it. What the home operator says
+        that it can do counts until it proposes again.
         """
         agreements = self._owner.agreements
         held = agreements.federation(home)
@@ -73,6 +75,10 @@ class PartnerIngest:
             proposed = machine.propose(home, self._settings.operator, self._ids.new_id(), self._settings.offer_ttl_ms)
             proposed = replace(proposed, prices=held.prices if held else ())
             held = machine.advance(proposed, FederationEvent.ACCEPT)
+        if held.capabilities != capabilities:
+            held = replace(held, capabilities=capabilities)
+            self._state.put(Table.FEDERATION, federation_key(home, self._settings.operator), held)
+            self._owner.changed.notify()
         held = agreements.follow(held)
         await self._state.commit()
         return replace(held, endpoint_ca_pem=self._settings.endpoint_ca_pem)
@@ -97,7 +103,7 @@ class PartnerIngest:
         """How the agreement stands under which a partner uses zones of this operator."""
         return self._owner.agreements.standing(home)
 
-    def offers(self, home: str) -> Mapping[str, OfferBody] | None:
+    def offers(self, home: str) -> Mapping[str, ShownBody] | None:
         """What this operator shows to a partner, as was agreed: zones, the network, and the partner's own claims. None
         while that is worked out; ``offers_signal`` tells when it is.
         """
@@ -110,7 +116,7 @@ class PartnerIngest:
     def _shown_to(self, home: str) -> ShownOffers:
         shown = self._shown.get(home)
         if shown is None:
-            shown = self._shown[home] = ShownOffers(self._world, self._owner.agreements, home)
+            shown = self._shown[home] = ShownOffers(self._world, (self._owner.agreements, self._owner.origins), home)
         return shown
 
     async def kept(self) -> None:
@@ -124,7 +130,12 @@ class PartnerIngest:
     # --- as home ---
 
     async def federated(self, federation: Federation) -> None:
-        """An owner answered our proposal. If the agreement is over, so is what the owner has offered us."""
+        """An owner answered our proposal. If the agreement is over, so is what the owner has offered us. RefusalError
+        if the owner cannot do what nothing may be used without; what it has granted until now stays as it is.
+        """
+        if lacks := lacking(federation.capabilities, NEEDED_OF_OWNERS):
+            message = f"{federation.owner} does not say that it can do {', '.join(lacks)}; its hansa is too old"
+            raise RefusalError(Reason.CAPABILITY_MISSING, message, "capabilities")
         key = federation_key(self._settings.operator, federation.owner)
         is_over = _is_over(federation.standing)
         state, former = (
@@ -171,17 +182,25 @@ class PartnerIngest:
         refusals, accepted = [], []
         leaving = self._world.offered.of(owner).keys() & set(removed)
         for offer in updated:
-            refusal = wrong_offer(offer, self._settings, self._world, len(leaving))
+            refusal = wrong_offer(offer, self._settings, (self._world, self._owner.chains), len(leaving))
             if refusal is not None:
                 refusals.append(refusal)
                 continue
             accepted.append(offer)
+            self._give_way(self._owner.chains.overtaken(offer))
+            self._owner.chains.took(offer)
             self._world.offered.put(offer)
         for name in removed:
             self._world.offered.forget(owner, name)
         self._spread(owner, [offer.name for offer in accepted], removed)
         await self._state.commit()
         return tuple(refusals)
+
+    def _give_way(self, offers: Sequence[StoredOffer]) -> None:
+        """Forgets what was passed on: its owner itself offers it now, or nobody vouches for it any more."""
+        for offer in offers:
+            self._world.offered.forget(offer.operator, offer.name)
+            self._spread(offer.operator, [], [offer.name])
 
     def _spread(self, owner: str, updated: Sequence[str], removed: Sequence[str]) -> None:
         for name in updated:
@@ -228,6 +247,7 @@ class PartnerIngest:
 
     def recover(self) -> None:
         """After loading: every partner has the full time to live to be heard again."""
+        self._owner.chains.recover()
         for held in self._state.federations.values():
             if held.home == self._settings.operator:
                 self._last_heard_ms[held.owner] = self._clock.monotonic_ms()
@@ -239,7 +259,10 @@ class PartnerIngest:
                 self._withdraw_all(held.owner)
 
     def tick(self) -> None:
-        """Finds partners that have not been heard for longer than their offers live."""
+        """Finds partners that have not been heard for longer than their offers live, and chains that have ended."""
+        self._give_way(self._owner.chains.ended())
+        if self._owner.origins.is_due():
+            self._owner.changed.notify()
         now_ms = self._clock.monotonic_ms()
         for owner, heard_ms in self._last_heard_ms.items():
             held = self.context(owner)

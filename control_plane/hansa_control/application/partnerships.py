@@ -16,7 +16,8 @@ from hansa_control.domain.model import Federation, ZoneId
 class Partnership(NamedTuple):
     """A federation in one direction; federation is None if nobody has proposed it yet.
 
-    uses_ours says that the partner uses this operator's zones, and that quotas and reference are of its agreement.
+    uses_ours says that the partner uses this operator's zones, and that quotas and reference are of its agreement;
+    lacks names what the partner cannot do and would have to for everything that was agreed.
     """
 
     partner: str
@@ -26,6 +27,7 @@ class Partnership(NamedTuple):
     heard_at_ms: int = 0
     quotas: tuple[Excess, ...] = ()
     reference: str = ""
+    lacks: tuple[str, ...] = ()
 
 
 class Partnerships:
@@ -50,7 +52,10 @@ class Partnerships:
         claims = len(self._world.claims_of(partner))
         reference = stance.agreement.reference if stance else ""
         used = self._agreements.used(partner)
-        return Partnership(partner, uses_ours=True, federation=held, claims=claims, quotas=used, reference=reference)
+        lacks = self._agreements.lacks(partner)
+        return Partnership(
+            partner, uses_ours=True, federation=held, claims=claims, quotas=used, reference=reference, lacks=lacks
+        )
 
     def _used(self, partner: str) -> Partnership:
         held = self._state.federations.get(federation_key(self._settings.operator, partner))

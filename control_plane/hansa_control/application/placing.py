@@ -48,6 +48,7 @@ class Placer:
         self._state = state
         self._decider, self.holder = deciding
         self._clock = clock
+        self._kept: tuple[Decision, StoredDecision] | None = None
 
     async def place(self, workload: Workload, exclude: Mapping[ZoneId, Rejection]) -> Placed:
         """Decides without the excluded zones, then holds and confirms with owners until the workload is placed."""
@@ -122,12 +123,16 @@ class Placer:
     @staticmethod
     def _with_excluded(decision: Decision, exclude: Mapping[ZoneId, Rejection]) -> Decision:
         """A zone that was not asked is told with its reason, like any other that does not get the workload."""
+        if not exclude:
+            return decision
         told = tuple(rejection for _, rejection in sorted(exclude.items()))
         return replace(
             decision, rejections=decision.rejections + told, zones_evaluated=decision.zones_evaluated + len(told)
         )
 
     def _with_refusals(self, decision: Decision, refused: list[Rejection]) -> Decision:
+        if not refused:
+            return decision
         zones = {rejection.zone for rejection in refused}
         choices = tuple(choice for choice in decision.choices if choice.zone not in zones)
         plan = decision.plan
@@ -137,8 +142,10 @@ class Placer:
 
     def _keep(self, workload: Workload, decision: Decision) -> None:
         """Keeps every choice and every rejection; what the filters measured is kept of the first choices alone."""
-        full = self._settings.choices_evidenced_max
-        rest = tuple(replace(choice, passed=()) if choice.passed else choice for choice in decision.choices[full:])
-        kept = replace(decision, choices=decision.choices[:full] + rest)
+        if self._kept is None or self._kept[0] is not decision:
+            full = self._settings.choices_evidenced_max
+            rest = tuple(replace(choice, passed=()) if choice.passed else choice for choice in decision.choices[full:])
+            kept = replace(decision, choices=decision.choices[:full] + rest)
+            self._kept = decision, StoredDecision(kept, self._clock.wall_ms())
         self._decider.records.stored(decision.digest)
-        self._state.put(Table.DECISION, str(workload.id), StoredDecision(kept, self._clock.wall_ms()))
+        self._state.put(Table.DECISION, str(workload.id), self._kept[1])

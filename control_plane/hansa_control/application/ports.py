@@ -21,6 +21,7 @@ from hansa_control.domain.model import (
     Manifest,
     NetworkLink,
     NetworkNode,
+    Origin,
     ProbeResult,
     Reason,
     Rejection,
@@ -28,6 +29,7 @@ from hansa_control.domain.model import (
     WorkloadSpec,
     Zone,
 )
+from hansa_control.domain.origin import Chain, Chained
 from hansa_control.domain.reputation import Reputation
 from hansa_control.domain.seals import Seal, Signed
 from hansa_control.domain.two_books import Asked
@@ -36,6 +38,7 @@ from hansa_control.domain.usage import UsageLine
 
 AdvertBody = Inventory | Fact | ProbeResult | InstanceStatus
 OfferBody = Zone | NetworkNode | NetworkLink | ClaimStatus
+ShownBody = OfferBody | Chained
 
 
 class Clock(Protocol):
@@ -94,6 +97,7 @@ class Table(StrEnum):
     GRANT = "grant"
     REPUTATION = "reputation"
     UPKEEP = "upkeep"
+    RELAY = "relay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +112,13 @@ class StoredAdvert:
 
 @dataclass(frozen=True, slots=True)
 class StoredOffer:
-    """What a partner last said under this name. Key: "operator|name"."""
+    """What a partner last said under this name, with its chain of origin where it has one. Key: "operator|name"."""
 
     operator: str
     name: str
     etag: str
     body: OfferBody
+    chain: Chain = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +140,35 @@ class StoredDecision:
 
 @dataclass(frozen=True, slots=True)
 class StoredGrant:
-    """A partner's grant as it was verified, with what was asked. Key: the claim's name."""
+    """A partner's grant as it was verified, with what was asked. Where the partner offers the zone on, underlying are
+    the seals of the grants that it rests on, and origin is the zone's. Key: the claim's name.
+    """
 
     workload: str
     spec: WorkloadSpec
     lease_asked_ms: int
     seal: Seal
     verified_at_ms: int
+    underlying: tuple[Seal, ...] = ()
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A partner's claim in a zone that this operator offers on, and the claim that it has itself for that one.
+
+    home and claim name the former, owner, name and zone the latter, of which spec was asked. grant is what the owner
+    gave, None until it has. Key: "owner|name".
+    """
+
+    home: str
+    claim: str
+    owner: str
+    name: str
+    zone: str
+    spec: WorkloadSpec
+    lease_asked_ms: int
+    grant: HoldGrant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +192,7 @@ Record = (
     | StoredGrant
     | Reputation
     | UpkeepAsked
+    | Relay
 )
 
 RECORD_TYPES: Mapping[Table, type] = {
@@ -181,7 +209,12 @@ RECORD_TYPES: Mapping[Table, type] = {
     Table.GRANT: StoredGrant,
     Table.REPUTATION: Reputation,
     Table.UPKEEP: UpkeepAsked,
+    Table.RELAY: Relay,
 }
+
+
+READ_ONE_BY_ONE = frozenset({Table.DECISION})
+"""Tables that no start loads: their records are most of what is stored, and each is asked for seldom, if ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +241,11 @@ class Store(Protocol):
     """Durable records. One commit is one transaction; when it returns, the changes survive kill -9 and power loss."""
 
     async def load(self) -> Mapping[Table, Mapping[str, Record]]:
-        """Everything, once, at the start; StoreFailed if the file is corrupt or of a newer schema.
+        """All but ``READ_ONE_BY_ONE``, once, at the start; StoreFailed if it is corrupt or of a newer schema."""
+        ...
 
-        A table may be a ``PackedTable``, of keys in their order; its records are made when they are asked for.
-        """
+    async def read(self, table: Table, key: str) -> Record | None:
+        """One durable record, None if there is none; StoreFailed if it is not what was written."""
         ...
 
     async def commit(self, changes: Sequence[Change]) -> None:
@@ -223,7 +257,10 @@ class Store(Protocol):
         ...
 
     async def keep(self) -> None:
-        """Never returns; StoreFailed as soon as the store is known to have failed, though nothing was committed."""
+        """Never returns; StoreFailed as soon as the store is known to have failed, though nothing was committed.
+
+        It begins with looking through what ``load`` has left out, so that damage is found though nobody asks for it.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
-from hansa_control.application.ports import RefusalError, StoredGrant
+from hansa_control.application.ports import RefusalError, StoredDecision, StoredGrant
 from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
 from hansa_control.application.workloads import Current, current_of, most_used
@@ -83,7 +83,7 @@ class NetworkView:
 
 
 class Queries:
-    """Answers from the records as they are in memory."""
+    """Answers from the records as they are in memory; decisions alone may have to be read from the store."""
 
     def __init__(self, state: State, world: World, journal: Journal, decider: Decider) -> None:
         self._state = state
@@ -139,12 +139,10 @@ class Queries:
         probes = tuple((probe, _modelled(snapshot, probe)) for probe in snapshot.probes)
         return NetworkView(snapshot.nodes, snapshot.links, probes, snapshot.generation)
 
-    def explain(self, workload: WorkloadId, zone: ZoneId | None) -> Explanation:
+    async def explain(self, workload: WorkloadId, zone: ZoneId | None) -> Explanation:
         """Why a workload is where it is. RefusalError UNAVAILABLE before the first decision."""
+        stored = await self._decided(workload)
         held = self.workload(workload)
-        stored = self._state.decisions.get(str(workload))
-        if stored is None:
-            raise RefusalError(Reason.UNAVAILABLE, f"{workload} has not been decided yet")
         spec = self._decider.laws.enforced(held.spec, workload.tenant)
         now = self._decider.decide(spec, held)
         if zone is not None and zone not in {seen.id for seen in self._world.snapshot().zones}:
@@ -160,12 +158,16 @@ class Queries:
         claims = (placement.claim for placement in self.workload(workload).placements)
         return tuple(grant for claim in claims if (grant := self._state.grants.get(claim)) is not None)
 
-    def record(self, workload: WorkloadId) -> DecisionRecord:
+    async def record(self, workload: WorkloadId) -> DecisionRecord:
         """What the decision that placed a workload rests on; RefusalError UNAVAILABLE if that is not kept any more."""
-        stored = self._state.decisions.get(str(workload))
+        return self._decider.records.record((await self._decided(workload)).decision)
+
+    async def _decided(self, workload: WorkloadId) -> StoredDecision:
+        self.workload(workload)
+        stored = await self._state.decision(str(workload))
         if stored is None:
             raise RefusalError(Reason.UNAVAILABLE, f"{workload} has not been decided yet")
-        return self._decider.records.record(stored.decision)
+        return stored
 
     def endpoint(self, workload: WorkloadId) -> Endpoint:
         """Where to send requests: the newest batch that answers wholly, else what answers. RefusalError if nothing."""

@@ -7,8 +7,7 @@ at one workload never overlap; wake-ups meanwhile lead to one more look.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Generator
-from types import coroutine
+from collections.abc import Awaitable, Callable, Collection
 
 from hansa_control.application.deciding import Decider
 from hansa_control.application.journal import Journal
@@ -21,7 +20,7 @@ from hansa_control.application.preempting import Preempter
 from hansa_control.application.releasing import Releaser
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
-from hansa_control.application.waking import Wakes
+from hansa_control.application.waking import Wakes, at_once
 from hansa_control.application.world import World
 from hansa_control.domain.model import ConditionStatus, Workload, WorkloadState, ZoneId
 
@@ -49,7 +48,8 @@ class Reconciler:
         self._keeper = Keeper(settings, records, deciding, looking, clock)
         self._waiting: set[str] = set()
         self.on_defect: Callable[[str, Exception], None] = lambda workload, defect: None
-        self.turn: Callable[[], Awaitable[None]] = _at_once
+        self._gate = _Gate(settings.looks_begun_at_once)
+        self.turn: Callable[[], Awaitable[None]] = self._gate.passed
         """Awaited before each first placing, for which nobody waits who has not been answered already."""
 
     # --- waking ---
@@ -109,15 +109,17 @@ class Reconciler:
     # --- looking ---
 
     async def run(self) -> None:
-        """Looks at workloads until cancelled. What runs already never waits for what is to be placed first."""
+        """Looks at workloads until cancelled. What runs already never waits for what is to be placed first.
+
+        Many looks side by side share transactions, and one that waits for a slow owner keeps few from being looked at.
+        """
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.reconcilers):
-                group.create_task(self._serve(_at_once, is_fresh=False))
+                group.create_task(self._serve(self._gate.passed, is_fresh=False))
                 group.create_task(self._serve(lambda: self.turn(), is_fresh=True))
 
     async def _serve(self, turn: Callable[[], Awaitable[None]], *, is_fresh: bool) -> None:
         while True:
-            # A look that changes nothing never waits, and many of them in a row would keep everybody else waiting.
             key = await self._wakes.next(turn, is_fresh=is_fresh)
             try:
                 await self.look(key)
@@ -173,11 +175,23 @@ class Reconciler:
         self._keeper.forget(str(workload.id))
 
 
-@coroutine
-def _give_way() -> Generator[None]:
-    """Lets whoever is ready go first."""
-    yield
+class _Gate:
+    """Lets so many through in one round of the event loop. A look that changes nothing never waits, and many of them in
+    a row would keep everybody else waiting.
+    """
 
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
 
-async def _at_once() -> None:
-    await _give_way()
+    async def passed(self) -> None:
+        """Returns in a later round, as soon as there is room in it."""
+        await at_once()
+        while self._count >= self._most:
+            await at_once()
+        if not self._count:
+            asyncio.get_running_loop().call_soon(self._next_round)
+        self._count += 1
+
+    def _next_round(self) -> None:
+        self._count = 0

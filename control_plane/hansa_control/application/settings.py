@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hansa_control.domain.model import Fact
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of one operator's control plane. Every duration is in milliseconds."""
+    """Settings of one operator's control plane. Every duration is in milliseconds.
+
+    known_operators are those whose signatures are believed besides the partners', authority_pems the authorities of
+    both by name, PEM; legal_facts those on this operator's
+    own legal control, which it signs when it passes on another operator's zone; origin_life_ms is for how long what it
+    signs of a chain of origin holds.
+    """
 
     operator: str
     endpoint_ca_pem: bytes = b""
     client_ca_pem: bytes = b""
     partners: frozenset[str] = frozenset()
+    known_operators: frozenset[str] = frozenset()
+    authority_pems: tuple[tuple[str, bytes], ...] = ()
+    legal_facts: tuple[Fact, ...] = ()
+    origin_life_ms: int = 3_600_000
     heartbeat_interval_ms: int = 1_000
     quiet_after_ms: int = 2_500
     lost_after_ms: int = 4_000
@@ -31,7 +43,8 @@ class Settings:
     choices_tried_max: int = 8
     placing_deadline_ms: int = 6_000
     choices_evidenced_max: int = 3
-    reconcilers: int = 4
+    reconcilers: int = 32
+    looks_begun_at_once: int = 4
     adverts_per_zone_max: int = 5_000
     offers_per_partner_max: int = 50_000
     workloads_max: int = 100_000

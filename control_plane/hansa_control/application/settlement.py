@@ -44,12 +44,17 @@ class Settlement:
         self._turns = {owner: asyncio.Lock() for owner in sorted(sources)}
         self._due_ms: dict[str, int] = {}
         self._next_strike_ms = 0
+        self.is_relayed: Callable[[str, str], bool] = lambda owner, claim: False
         self.on_objection: Callable[[UsageLine, str], None] = lambda line, why: None
 
     # --- what is asked for ---
 
     def asked(self, workload: Workload, claim: str, zone: ZoneId, spec: WorkloadSpec) -> None:
         """The intent to ask a partner for a claim; to be called before the commit that makes the intent durable."""
+        self.asked_for(str(workload.id), claim, zone, spec)
+
+    def asked_for(self, workload: str, claim: str, zone: ZoneId, spec: WorkloadSpec) -> None:
+        """The same for a workload of whoever, by its resource name."""
         if zone.operator not in self._sources:
             return
         devices = spec.accelerator.count if spec.accelerator is not None else 0
@@ -57,7 +62,7 @@ class Settlement:
             owner=zone.operator,
             claim=claim,
             zone=zone.zone,
-            workload=str(workload.id),
+            workload=workload,
             accelerators=devices * spec.replicas,
             cpu_millis=spec.cpu_millis * spec.replicas,
             memory_mib=spec.memory_mib * spec.replicas,
@@ -72,6 +77,8 @@ class Settlement:
         self._open.recover()
         for workload in list(self._state.workloads.values()):
             for placement in workload.placements:
+                if placement.zone.operator not in self._sources:
+                    continue  # an own zone, in whose book it is
                 known = asked_key(placement.zone.operator, placement.claim) in self._state.asked
                 if not known and placement.state is not PlacementState.HELD:
                     spec = replace(workload.spec, replicas=placement.replicas)
@@ -188,6 +195,7 @@ class Settlement:
             named = workload is not None and any(
                 (placement.claim, placement.zone.operator) == (asked.claim, owner) for placement in workload.placements
             )
+            named = named or self.is_relayed(owner, asked.claim)
             if not named and not asked.given_back_at_ms:
                 self._open.put(replace(asked, given_back_at_ms=self._clock.wall_ms()))
         return self._open.unmetered(owner)

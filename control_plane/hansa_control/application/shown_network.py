@@ -34,6 +34,9 @@ class Drawn(NamedTuple):
     links: tuple[NetworkLink, ...]
 
 
+NOTHING_DRAWN = Drawn((), ())
+
+
 class _Kept(NamedTuple):
     """What was shown last, and what it was made of."""
 

@@ -6,49 +6,59 @@ from collections.abc import Mapping
 
 from hansa_control.application.agreements import AgreementDesk
 from hansa_control.application.changes import Changes
-from hansa_control.application.ports import OfferBody
+from hansa_control.application.origins import OriginDesk
+from hansa_control.application.ports import ShownBody
 from hansa_control.application.shown_network import Drawn
 from hansa_control.application.world import World, status_of
 from hansa_control.domain.model import ClaimState
+from hansa_control.domain.origin import Offered
 
 
 class ShownOffers:
-    """Zones, the network, and the partner's own claims, as was agreed, by the name of the offer.
+    """Zones, the network, what is offered on of others, and the partner's own claims, as was agreed, by offer name.
 
     There may be many claims, so that only those that changed are looked at; of zones and network there are few.
     """
 
-    def __init__(self, world: World, agreements: AgreementDesk, home: str) -> None:
-        self._world, self._agreements, self._home = world, agreements, home
-        self._bodies: dict[str, OfferBody] = {}
+    def __init__(self, world: World, rules: tuple[AgreementDesk, OriginDesk], home: str) -> None:
+        self._world, self._home = world, home
+        self._agreements, self._origins = rules
+        self._bodies: dict[str, ShownBody] = {}
         self._network: Drawn | None = None
-        self._network_drawn: Mapping[str, OfferBody] = {}
-        self._zones_drawn: Mapping[str, OfferBody] = {}
+        self._network_drawn: Mapping[str, ShownBody] = {}
+        self._zones_drawn: Mapping[str, ShownBody] = {}
+        self._passed_on: Mapping[str, ShownBody] = {}
         self._changes = Changes()
         self._claims_seen = -1
 
-    def current(self) -> Mapping[str, OfferBody] | None:
+    def current(self) -> Mapping[str, ShownBody] | None:
         """Everything as it is now; the same mapping each time. None while it is not known what may be shown now."""
         network = self._agreements.shown_network(self._home)
         if network is None:
             return None
-        if network is not self._network:
+        if network is not self._network or self._origins.lets_go_on(self._home):
             self._network = network
             nodes, links = network
-            drawn: dict[str, OfferBody] = {f"nodes/{node.name}": node for node in nodes}
-            self._network_drawn = self._draw(
-                self._network_drawn, drawn | {f"links/{link.name}": link for link in links}
-            )
+            drawn: dict[str, Offered] = {f"nodes/{node.name}": node for node in nodes}
+            drawn |= {f"links/{link.name}": link for link in links}
+            self._network_drawn = self._draw(self._network_drawn, self._permitted(drawn))
         zones = self._agreements.shown_zones(self._home, self._world.own_zones())
-        self._zones_drawn = self._draw(self._zones_drawn, {f"zones/{zone.id.zone}": zone for zone in zones})
+        self._zones_drawn = self._draw(
+            self._zones_drawn, self._permitted({f"zones/{zone.id.zone}": zone for zone in zones})
+        )
+        self._passed_on = self._draw(self._passed_on, self._origins.passed_on(self._home))
         self._look_at_claims()
         return self._bodies
+
+    def _permitted(self, drawn: Mapping[str, Offered]) -> dict[str, ShownBody]:
+        """This operator's own, with the permission to offer it on where that is agreed."""
+        return {name: self._origins.permitted(self._home, name, body) for name, body in drawn.items()}
 
     def changed(self, version: int) -> tuple[int, list[str] | None]:
         """The version of ``current`` as it last was, and which names differ from a former one; None: any may."""
         return self._changes.version, self._changes.since(version)
 
-    def _draw(self, former: Mapping[str, OfferBody], drawn: Mapping[str, OfferBody]) -> Mapping[str, OfferBody]:
+    def _draw(self, former: Mapping[str, ShownBody], drawn: Mapping[str, ShownBody]) -> Mapping[str, ShownBody]:
         """Takes over some offers in place of the former ones of their kind."""
         for name in former.keys() - drawn.keys():
             self._put(name, None)
@@ -69,7 +79,7 @@ class ShownOffers:
             is_shown = claim is not None and claim.state is not ClaimState.HELD
             self._put(f"claims/{name}", status_of(claim) if claim is not None and is_shown else None)
 
-    def _put(self, name: str, body: OfferBody | None) -> None:
+    def _put(self, name: str, body: ShownBody | None) -> None:
         if self._bodies.get(name) == body:
             return
         if body is None:

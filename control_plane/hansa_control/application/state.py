@@ -11,14 +11,15 @@ import asyncio
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import TypeVar, cast
 
-from hansa_control.application.packed_table import PackedTable
 from hansa_control.application.ports import (
+    READ_ONE_BY_ONE,
     RECORD_TYPES,
     Change,
     Counter,
     Delete,
     Put,
     Record,
+    Relay,
     Store,
     StoredAdvert,
     StoredDecision,
@@ -37,6 +38,10 @@ from hansa_control.domain.upkeep import UpkeepAsked
 from hansa_control.domain.usage import UsageLine
 
 R = TypeVar("R")
+
+RECENT_MAX = 32
+"""Records of a table that is read one by one that stay in memory: they are asked for when they were just made, and one
+that explains a thousand zones takes a megabyte."""
 
 
 class State:
@@ -60,7 +65,7 @@ class State:
 
     async def load(self) -> None:
         for table, records in (await self._store.load()).items():
-            self._tables[table] = records if isinstance(records, PackedTable) else dict(sorted(records.items()))
+            self._tables[table] = dict(sorted(records.items()))
         # Requests and grants are in the order in which they were answered: the oldest is forgotten first.
         by_age = sorted(self.requests.items(), key=lambda held: (held[1].at_ms, held[0]))
         self._tables[Table.REQUEST] = dict(by_age)
@@ -86,7 +91,8 @@ class State:
         return self._typed(Table.WORKLOAD, Workload)
 
     @property
-    def decisions(self) -> Mapping[str, StoredDecision]:
+    def recent_decisions(self) -> Mapping[str, StoredDecision]:
+        """The last decisions that this process has put, the oldest first; ``decision`` finds any."""
         return self._typed(Table.DECISION, StoredDecision)
 
     @property
@@ -117,22 +123,35 @@ class State:
     def upkeep(self) -> Mapping[str, UpkeepAsked]:
         return self._typed(Table.UPKEEP, UpkeepAsked)
 
+    @property
+    def relays(self) -> Mapping[str, Relay]:
+        return self._typed(Table.RELAY, Relay)
+
     def _typed(self, table: Table, record_type: type[R]) -> Mapping[str, R]:
-        return cast(Mapping[str, R], self._tables[table])
+        return self._tables[table]  # type: ignore[return-value]
 
     # Changes.
 
     def put(self, table: Table, key: str, record: Record) -> None:
         if not isinstance(record, RECORD_TYPES[table]):
             raise TypeError(f"{type(record).__name__} does not belong into {table}")
-        self._tables[table][key] = record
+        held = self._tables[table]
+        if table in READ_ONE_BY_ONE:
+            held.pop(key, None)
+            if len(held) >= RECENT_MAX:
+                del held[next(iter(held))]
+        held[key] = record
         self._pending.append(Put(table, key, record))
         self._put_count += 1
         if table in self._watchers:
             self._watchers[table](key)
 
+    def hold(self, table: Table, key: str, record: Record) -> None:
+        """Replaces a record in memory alone; a restart finds the one that was put last."""
+        self._tables[table][key] = record
+
     def delete(self, table: Table, key: str) -> None:
-        if self._tables[table].pop(key, None) is not None:
+        if self._tables[table].pop(key, None) is not None or table in READ_ONE_BY_ONE:
             self._pending.append(Delete(table, key))
             self._put_count += 1
             if table in self._watchers:
@@ -142,6 +161,18 @@ class State:
         """Changes the book of usage, which is not held in memory, together with what is put before the next commit."""
         self._pending.append(change)
         self._put_count += 1
+
+    async def decision(self, workload: str) -> StoredDecision | None:
+        """What is kept of why a workload is where it is; None if it was never decided. StoreFailed.
+
+        Decisions are not held in memory but for the last ones; others wait for the store.
+        """
+        held = self.recent_decisions.get(workload)
+        if held is not None:
+            return held
+        # What was put may have been pushed out of memory before it was written.
+        await self.commit()
+        return cast(StoredDecision | None, await self._store.read(Table.DECISION, workload))
 
     async def lines(self, query: LineQuery) -> Sequence[UsageLine]:
         """Durable lines of the book. StoreFailed."""

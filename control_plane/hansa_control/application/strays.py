@@ -102,10 +102,11 @@ class Strays:
         stored = self._world.offered.of(owner).get(f"claims/{claim}")
         return stored is not None and isinstance(stored.body, ClaimStatus) and stored.body.state in KEPT
 
-    def _named(self, owner: str) -> frozenset[str]:
-        """The claims that workloads name at an owner."""
+    def _named(self, owner: str) -> set[str]:
+        """The claims that workloads, and partners' claims in zones that are offered on, name at an owner."""
+        relayed = {relay.name for relay in self._state.relays.values() if relay.owner == owner}
         placements = (placement for workload in self._state.workloads.values() for placement in workload.placements)
-        return frozenset(placement.claim for placement in placements if placement.zone.operator == owner)
+        return relayed.union(placement.claim for placement in placements if placement.zone.operator == owner)
 
     async def _give_back(self, stray: Stray) -> None:
         """Tells the owner; one that cannot be asked now, or tells of it still, is asked again."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from types import coroutine
 
 from hansa_control.application.ports import Clock, IdSource
 from hansa_control.application.settings import Settings
@@ -74,3 +75,14 @@ class Wakes:
         """Nothing is to be tried again; the next attempt that fails waits the shortest delay."""
         self._retry_at_ms.pop(workload, None)
         self._retry_count.pop(workload, None)
+
+
+@coroutine
+def _give_way() -> Generator[None]:
+    """Lets whoever is ready go first."""
+    yield
+
+
+async def at_once() -> None:
+    """A turn that comes as soon as whoever is ready has gone."""
+    await _give_way()

@@ -21,6 +21,7 @@ from hansa_control.domain.agent_session import AgentSession, SessionState
 from hansa_control.domain.agreement import ENDING
 from hansa_control.domain.disclosure import state_under
 from hansa_control.domain.model import (
+    Capacity,
     Claim,
     ClaimStatus,
     Fact,
@@ -30,6 +31,7 @@ from hansa_control.domain.model import (
     Inventory,
     NetworkLink,
     NetworkNode,
+    Origin,
     ProbeResult,
     Upkeep,
     Zone,
@@ -84,6 +86,7 @@ class World:
         self._claim_changes: dict[str, Changes] = {}
         self.offered = OfferBook(state)
         self._claims_by_name: dict[str, tuple[Claim, ...]] = {}
+        self._tallies: dict[str, ledger.Tally] = {}
         self._snapshot: Snapshot | None = None
         self._latest: Snapshot | None = None
         self._measured: Measured | None = None
@@ -107,6 +110,7 @@ class World:
         for claim in self._state.claims.values():
             self._zone_claims.setdefault(claim.zone, {})[claim_key(claim.home, claim.name)] = claim
             self._home_claims.setdefault(claim.home, {})[claim.name] = claim
+            self._tally(claim.zone).count(None, claim)
         self.offered.recover()
         for zone in self._adverts:
             self.sessions[zone] = agent_session.recovered(self._clock.monotonic_ms())
@@ -144,6 +148,7 @@ class World:
         """Keeps a claim; one that is RELEASED is forgotten."""
         key = claim_key(claim.home, claim.name)
         claims = self._zone_claims.setdefault(claim.zone, {})
+        self._tally(claim.zone).count(claims.get(key), claim)
         if ledger.holds_capacity(claim.state):
             self._state.put(Table.CLAIM, key, claim)
             claims[key] = self._home_claims.setdefault(claim.home, {})[claim.name] = claim
@@ -252,6 +257,16 @@ class World:
             known = self._claims_by_name[zone] = tuple([held[key] for key in sorted(held)])
         return known
 
+    def taken_in(self, zone: str) -> Capacity:
+        """What the claims of a zone take together."""
+        return self._tally(zone).total()
+
+    def _tally(self, zone: str) -> ledger.Tally:
+        tally = self._tallies.get(zone)
+        if tally is None:
+            tally = self._tallies[zone] = ledger.Tally()
+        return tally
+
     def claims_of(self, home: str) -> Mapping[str, Claim]:
         """What a home operator has in this operator's zones, by name."""
         return self._home_claims.get(home, {})
@@ -290,7 +305,7 @@ class World:
         seen = Zone(
             id=ZoneId(self.settings.operator, zone),
             inventory=inventory,
-            free=ledger.free(inventory.capacity, self.claims_in(zone)),
+            free=ledger.free(inventory.capacity, self.taken_in(zone)),
             facts=self._facts_of(zone),
             state=_ZONE_STATE[session.state] if session else ZoneState.LOST,
             generation=before.generation if before else 1,
@@ -318,6 +333,14 @@ class World:
                 if isinstance(stored.body, Zone)
             )
         return self._partner_zones
+
+    def partner_zone(self, zone: ZoneId) -> Zone:
+        """One of those; KeyError if there is none of this name."""
+        return self._seen_from_home(zone.operator, self.offered.zone(zone))
+
+    def origin_of(self, zone: ZoneId) -> Origin | None:
+        """Where a partner's zone comes from, if the partner does not own it."""
+        return self.offered.zone(zone).origin if self.offered.has_zone(zone) else None
 
     def _seen_from_home(self, operator: str, zone: Zone) -> Zone:
         federation = self._state.federations.get(federation_key(self.settings.operator, operator))

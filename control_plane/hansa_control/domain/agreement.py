@@ -18,6 +18,7 @@ from hashlib import sha256
 from hansa_control.domain.canonical import PREFIX, canonical
 
 EVERYWHERE = ("*",)
+ANYBODY = ("*",)
 
 
 class PlaceShown(StrEnum):
@@ -111,7 +112,21 @@ class Terms:
     notice_ms: int = 24 * 3_600_000
 
 
-ADDED = frozenset({"network", "gateways"})
+@dataclass(frozen=True, slots=True)
+class Reoffer:
+    """Which of the owner's zones the partner may offer on in its own name, and to whom; nothing and nobody by default.
+
+    ``zones`` are patterns, ``to`` names of operators, or ANYBODY.
+    """
+
+    zones: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
+
+    def permits(self, zone: str, operator: str) -> bool:
+        return names(self.zones, zone) and (self.to == ANYBODY or operator in self.to)
+
+
+ADDED = frozenset({"network", "gateways", "reoffer", "passes_on"})
 """Fields of an agreement that came later."""
 
 
@@ -119,7 +134,8 @@ ADDED = frozenset({"network", "gateways"})
 class Agreement:
     """What is agreed. ``reference`` is the operators' own name of the contract; of disclosures the first that names a
     zone counts, of quotas all that do. ``gateways`` are nodes that an abstract network shows besides those that it
-    shows anyway.
+    shows anyway. ``reoffer`` is what the partner may offer on; ``passes_on`` are patterns of other operators' zones
+    (``waldnetz/berlin-*``) that this operator offers on to the partner, as far as their owners permit.
     """
 
     reference: str = ""
@@ -130,6 +146,8 @@ class Agreement:
     terms: Terms = Terms()
     network: NetworkShown = NetworkShown.FULL
     gateways: tuple[str, ...] = ()
+    reoffer: Reoffer = Reoffer()
+    passes_on: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """The digest of what is agreed: equal for both sides exactly if they agreed on the same."""

@@ -18,6 +18,11 @@ from typing import Any
 
 PREFIX = "sha256:"
 
+LATER = {"later": True}
+"""Metadata of a field that a class got after its bytes were digested somewhere: where it has nothing to say (it is
+empty or None), it is left out, and the bytes are what they were before there was such a field.
+"""
+
 
 def canonical(value: Any) -> bytes:
     """The bytes of a value made of frozen dataclasses, tuples, sets of words, enumerations, words and numbers.
@@ -28,7 +33,7 @@ def canonical(value: Any) -> bytes:
     return text.encode()
 
 
-_READERS: dict[type, tuple[list[str], attrgetter[tuple[Any, ...]]]] = {}
+_READERS: dict[type, tuple[list[str], attrgetter[tuple[Any, ...]], tuple[str, ...]]] = {}
 
 
 def _plain(value: Any) -> Any:
@@ -39,10 +44,15 @@ def _plain(value: Any) -> Any:
     known = _READERS.get(kind)
     if known is None:
         names = sorted(field.name for field in fields(kind))
+        later = tuple(field.name for field in fields(kind) if field.metadata.get("later"))
         # A getter of several fields gives a tuple; one field named twice stays one.
-        known = _READERS[kind] = (names, attrgetter(*names, names[0]))
-    names, read = known
-    return dict(zip(names, read(value), strict=False))
+        known = _READERS[kind] = (names, attrgetter(*names, names[0]), later)
+    names, read, later = known
+    tree = dict(zip(names, read(value), strict=False))
+    for name in later:
+        if not tree[name]:
+            del tree[name]
+    return tree
 
 
 class Roll:

@@ -48,7 +48,9 @@ PARTS: tuple[frozenset[FactKind], ...] = (
 
 
 class _Claimed(NamedTuple):
-    """What is claimed of a zone by part, whoever vouches for it, for as long as the standing of every claim stays."""
+    """What is claimed of a zone by part, whoever vouches for it, for as long as the standing of every claim stays;
+    facts are those of the zone and of whoever passes it on.
+    """
 
     facts: tuple[Fact, ...]
     since_ms: int
@@ -157,9 +159,10 @@ def _grouping(zones: tuple[Zone, ...], claims: list[Claims]) -> Grouping:
 
 def _claimed(zone: Zone, now_ms: int, table: Memo) -> _Claimed:
     known: _Claimed | None = table.get(zone.id)
-    if known is None or not known.is_of(zone.facts, now_ms):
+    facts = zone.all_facts
+    if known is None or not known.is_of(facts, now_ms):
         by_part = tuple(_claims(zone.facts, kinds, now_ms) for kinds in PARTS)
-        known = _Claimed(zone.facts, *steady_between(zone.facts, now_ms), by_part)
+        known = _Claimed(facts, *steady_between(facts, now_ms), by_part)
         table.keep(zone.id, known)
     return known
 

@@ -164,6 +164,8 @@ def _stands_alike(before: Zone, after: Zone) -> bool:
     same_facts = before.facts is after.facts or before.facts == after.facts
     if before.upkeep is not after.upkeep and before.upkeep != after.upkeep:
         return False
+    if before.origin is not after.origin and before.origin != after.origin:
+        return False
     return same_facts and (before.inventory is after.inventory or before.inventory == after.inventory)
 
 

@@ -17,6 +17,7 @@ from hansa_control.domain.agreement import (
     Agreement,
     AgreementState,
     Amounts,
+    Disclosure,
     PlaceShown,
     PriceList,
     Quota,
@@ -161,10 +162,22 @@ def shown(agreement: Agreement, zone: Zone, held: Held, now_ms: int) -> Zone | N
     zone = priced(agreement, zone, now_ms)
     if disclosure.place is PlaceShown.COARSE:
         zone = replace(zone, inventory=replace(zone.inventory, title="", failure_domain=""))
+    if not is_offered:
+        zone = _in_bands(zone) if disclosure.room is RoomShown.BANDS else zone
+        return replace(zone, inventory=replace(zone.inventory, cordoned=True), free=NOTHING)
+    return _with_room(agreement, disclosure, zone, held)
+
+
+def passed_on(agreement: Agreement, zone: Zone, held: Held, now_ms: int) -> Zone:
+    """Another operator's zone as it is offered on to a partner. Where it stands is its owner's word and stays."""
+    return _with_room(agreement, agreement.disclosure(zone.id.zone), priced(agreement, zone, now_ms), held)
+
+
+def _with_room(agreement: Agreement, disclosure: Disclosure, zone: Zone, held: Held) -> Zone:
+    """A zone with no more room than disclosure and quotas leave."""
+    name = zone.id.zone
     if disclosure.room is RoomShown.BANDS:
         zone = _in_bands(zone)
-    if not is_offered:
-        return replace(zone, inventory=replace(zone.inventory, cordoned=True), free=NOTHING)
     free = zone.free
     for most in (disclosure.most, left(agreement, name, held)):
         free = _at_most(free, most)

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # scipy.optimize is loaded when it is first used: it takes long, and serving seldom needs it
-from scipy.sparse import coo_array, csr_array
+import scipy  # its parts are loaded when they are first used: that takes long, and serving seldom needs this one
 
 from hansa_control.domain.joint_problem import Floats, Ints, JointProblem
 from hansa_control.domain.repacking_problem import RepackingProblem, repacking_objective
@@ -72,7 +71,9 @@ class Rows:
     def constraint(self) -> scipy.optimize.LinearConstraint:
         """All rows."""
         row, column, value = (np.concatenate([part[at] for part in self._parts]) for at in range(3))
-        matrix = csr_array(coo_array((value, (row, column)), shape=(self.count, self.columns)))
+        matrix = scipy.sparse.csr_array(
+            scipy.sparse.coo_array((value, (row, column)), shape=(self.count, self.columns))
+        )
         return scipy.optimize.LinearConstraint(matrix, np.concatenate(self._lower), np.concatenate(self._upper))
 
 

@@ -9,15 +9,15 @@ Policies are brought into the form that ``merge`` gives, so that order and repet
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import MISSING, Field, dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from hansa_control.domain.canonical import PREFIX, canonical
 from hansa_control.domain.merging import is_stricter_or_equal, merge
-from hansa_control.domain.model import HoldGrant, ResidencyPolicy, WorkloadSpec
+from hansa_control.domain.model import Handler, HoldGrant, OnBehalf, Origin, ResidencyPolicy, WorkloadSpec
 from hansa_control.domain.seals import GRANT_FORMAT, GrantTerms, Seal
 
 DIGESTS_KEPT_MAX = 512
@@ -96,6 +96,58 @@ def mismatches(asked: Asked, seal: Seal, now_ms: int, skew_ms_max: int) -> tuple
     clock, from which the owner's may differ by skew_ms_max.
     """
     return tuple(_mismatches(asked, seal)) + tuple(_late(seal.terms, now_ms, skew_ms_max))
+
+
+def claim_behind(home: str, claim: str) -> str:
+    """The name of the claim that an operator has itself for a claim in a zone that it offers on."""
+    return "r" + sha256(f"{home}|{claim}".encode()).hexdigest()[:40]
+
+
+def asked_behind(spec: WorkloadSpec, home: str, claim: str, handler: Handler) -> WorkloadSpec:
+    """What an operator asks of the next one for a hold in a zone that it offers on, of which it judged ``spec``."""
+    said = spec.on_behalf
+    handlers = (handler, *said.handlers) if said is not None else (handler,)
+    behalf = OnBehalf(home, claim, handlers) if said is None else replace(said, handlers=handlers)
+    return replace(spec, on_behalf=behalf)
+
+
+def seals_below(grant: HoldGrant, origin: Origin) -> tuple[Seal, ...]:
+    """The seals of the grants that a grant in a zone of this origin rests on, down to the owner's; KeyError with the
+    operator of which one is missing.
+    """
+    found: list[Seal] = []
+    for handler in reversed(origin.handlers):
+        below = grant.underlying
+        if below is None or below.seal is None:
+            raise KeyError(handler.operator)
+        found.append(below.seal)
+        grant = below
+    return tuple(found)
+
+
+def asked_below(asked: Asked, seal: Seal, below: Sequence[Seal], origin: Origin) -> tuple[Asked, ...]:
+    """What must have been asked for each of the grants that a grant rests on; below has one for each handler."""
+    found: list[Asked] = []
+    handlers = list(origin.handlers)
+    for lower in below:
+        handler = handlers.pop()
+        spec = replace(asked.spec, residency=seal.policy_applied or asked.spec.residency)
+        spec = asked_behind(spec, asked.home, asked.claim, handler)
+        owner, zone = (handlers[-1].operator, asked.zone) if handlers else origin.zone
+        name = claim_behind(asked.home, asked.claim)
+        # Of their federation nobody else knows the context.
+        asked = Asked(owner, handler.operator, lower.terms.context_id, name, zone, spec, asked.lease_ms)
+        found.append(asked)
+        seal = lower
+    return tuple(found)
+
+
+def outlasts(above: Seal, below: Seal, skew_ms_max: int) -> Mismatch | None:
+    """Whether a grant promises more than the one that it rests on, by more than two clocks may differ; then how."""
+    ends_ms, bound_ms = (seal.terms.granted_at_ms + seal.terms.lease_ms for seal in (above, below))
+    if ends_ms <= bound_ms + skew_ms_max:
+        return None
+    return Mismatch("lease_ms", f"until {ends_ms}", f"beyond {bound_ms} of the grant that it rests on")
 
 
 def unfit(asked: Asked, seal: Seal) -> tuple[Mismatch, ...]:

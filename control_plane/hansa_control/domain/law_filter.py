@@ -7,6 +7,7 @@ evidence, for the zones that somebody asks about.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +21,12 @@ from hansa_control.domain.predicates import (
     Predicate,
     ZoneAttributes,
     attributes_of,
+    check_predicates,
     compile_predicate,
     evaluate,
     values_of,
 )
-from hansa_control.domain.residency import check_law, check_sources
+from hansa_control.domain.residency import LEGAL_KINDS, Finding, check_handlers, check_law, check_sources
 
 
 class Law:
@@ -34,6 +36,9 @@ class Law:
         self._question = question
         self._policy = question.spec.residency
         sources = check_sources(self._policy, question.spec.data_sources)
+        if question.spec.on_behalf is not None:
+            # Whoever asks for others is in everything that it asks for, whatever the zone.
+            sources += check_handlers(self._policy, question.spec.on_behalf.handlers, question.now_ms)
         self._sources = tuple((found.reason, found.result) for found in sources)
         self.failing: Mask = self._by_facts()
         if any(reason is not None for reason, _ in self._sources):
@@ -46,8 +51,19 @@ class Law:
             known = refused_zones(self._question)
             for predicate in self._policy.predicates:
                 known = known | ~holds(self._question, predicate)
+            known = known | self._by_handlers()
             kept.keep(self._policy, known)
         return known
+
+    def _by_handlers(self) -> Mask:
+        """By zone, whether an operator that passes it on may not have it in its hands; few zones are passed on."""
+        zones, now_ms = self._question.columns.standing.zones, self._question.now_ms
+        refused = np.zeros(len(zones), dtype=np.bool_)
+        for row, zone in enumerate(zones):
+            if zone.origin is not None:
+                found = check_handlers(self._policy, zone.handlers, now_ms)
+                refused[row] = any(one.reason is not None for one in found)
+        return refused
 
     def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
         """Every reason for which the law refuses the zones of these rows."""
@@ -79,7 +95,9 @@ class Law:
 
 
 class _Judgement(NamedTuple):
-    """What the law says of a zone, for the very facts and the span of time (half open, ms) in which that stays so."""
+    """What the law says of a zone, for the very facts and the span of time (half open, ms) in which that stays so.
+    facts are those of the zone and of whoever passes it on.
+    """
 
     facts: tuple[Fact, ...]
     zone: Zone
@@ -94,7 +112,8 @@ class _Judgement(NamedTuple):
             return False
         if self.zone is zone:
             return True
-        alike = self.facts is zone.facts or self.facts == zone.facts
+        facts = zone.all_facts
+        alike = (self.facts is facts or self.facts == facts) and self.zone.origin == zone.origin
         return alike and self.attributes == attributes_of(zone)
 
 
@@ -110,35 +129,77 @@ def holds(question: Question, predicate: str) -> Mask:
         reads = compiled.reads if isinstance(compiled, Predicate) else ()
         outcomes: dict[tuple[object, ...], bool] = {}
         found = []
-        for values in _values(question):
-            read = tuple(tuple(v) if isinstance(v := values.get(name), list) else v for name in reads)
-            if read not in outcomes:
-                outcomes[read] = evaluate(predicate, values).reason is None
-            found.append(outcomes[read])
+        for views in _values(question):
+            is_true = True
+            for values in views:
+                read = tuple(tuple(v) if isinstance(v := values.get(name), list) else v for name in reads)
+                if read not in outcomes:
+                    outcomes[read] = evaluate(predicate, values).reason is None
+                is_true = is_true and outcomes[read]
+            found.append(is_true)
         known = np.array(found, dtype=np.bool_)
         kept.keep(("predicate", predicate), known)
     return known
 
 
-def _values(question: Question) -> list[Values]:
-    """What predicates may read of each zone."""
+class _View(NamedTuple):
+    """A zone as predicates read it for one operator of its chain."""
+
+    operator: str
+    attributes: ZoneAttributes
+    facts: tuple[Fact, ...]
+
+
+def _views(zone: Zone) -> tuple[_View, ...]:
+    """A zone as predicates read it; one that is passed on is read for every operator of its chain: as its owner's own,
+    and as each handler's, with what that one says of its legal control in the place of what the owner says of its.
+    """
+    attributes = attributes_of(zone)
+    if zone.origin is None:
+        return (_View(zone.id.operator, attributes, zone.facts),)
+    owned = zone.origin.zone
+    views = [_View(owned.operator, replace(attributes, operator=owned.operator, name=owned.zone), zone.facts)]
+    of_place = tuple(fact for fact in zone.facts if fact.kind not in LEGAL_KINDS)
+    for handler in zone.handlers:
+        as_its_own = replace(attributes, operator=handler.operator)
+        views.append(_View(handler.operator, as_its_own, of_place + handler.facts))
+    return tuple(views)
+
+
+def _check_predicates(policy: ResidencyPolicy, zone: Zone, now_ms: int) -> tuple[Finding, ...]:
+    """Every predicate for every operator of the chain of a zone that is passed on, each with the operator's name."""
+    found: list[Finding] = []
+    for view in _views(zone) if policy.predicates else ():
+        for one in check_predicates(policy.predicates, view.attributes, view.facts, now_ms):
+            measured = f"of {view.operator}: {one.result.measured}"
+            found.append(one._replace(result=one.result._replace(measured=measured)))
+    return tuple(found)
+
+
+def _values(question: Question) -> list[tuple[Values, ...]]:
+    """What predicates may read of each zone, once for each operator of its chain."""
     kept = facts_memo(question)
-    known: list[Values] | None = kept.get("values")
+    known: list[tuple[Values, ...]] | None = kept.get("values")
     if known is None:
         zones, now_ms = question.columns.standing.zones, question.now_ms
-        known = [values_of(attributes_of(zone), zone.facts, now_ms) for zone in zones]
+        known = [tuple(values_of(at.attributes, at.facts, now_ms) for at in _views(zone)) for zone in zones]
         kept.keep("values", known)
     return known
 
 
 def _judge(policy: ResidencyPolicy, zone: Zone, now_ms: int) -> _Judgement:
     attributes = attributes_of(zone)
-    findings = check_law(policy, attributes, zone.facts, now_ms)
+    facts = zone.all_facts
+    if zone.origin is None:
+        findings = check_law(policy, attributes, zone.facts, now_ms)
+    else:
+        findings = check_law(replace(policy, predicates=()), attributes, zone.facts, now_ms)
+        findings += check_handlers(policy, zone.handlers, now_ms) + _check_predicates(policy, zone, now_ms)
     return _Judgement(
-        zone.facts,
+        facts,
         zone,
         attributes,
-        *steady_between(zone.facts, now_ms),
+        *steady_between(facts, now_ms),
         tuple(Rejection(zone.id, found.reason, found.result) for found in findings if found.reason),
         tuple(found.result for found in findings if found.reason is None),
     )

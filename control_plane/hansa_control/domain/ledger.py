@@ -11,7 +11,7 @@ from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from hansa_control.domain.capacity import capacity_of, count_of
+from hansa_control.domain.capacity import NOTHING, capacity_of, count_of
 from hansa_control.domain.model import Capacity, Claim, ClaimState
 from hansa_control.domain.transitions import Table
 
@@ -105,20 +105,43 @@ def holds_capacity(state: ClaimState) -> bool:
 
 def used(claims: Iterable[Claim]) -> Capacity:
     """What the claims that hold capacity take together."""
-    cpu_millis = memory_mib = 0
-    pools: dict[str, int] = {}
+    tally = Tally()
     for claim in claims:
-        if holds_capacity(claim.state):
-            cpu_millis += claim.amount.cpu_millis
-            memory_mib += claim.amount.memory_mib
-            for pool, count in claim.amount.accelerators:
-                pools[pool] = pools.get(pool, 0) + count
-    return capacity_of(cpu_millis, memory_mib, pools)
+        tally.count(None, claim)
+    return tally.total()
 
 
-def free(total: Capacity, claims: Iterable[Claim]) -> Capacity:
-    """What the claims leave of the total. No component is negative, even if the inventory shrank below its use."""
-    taken = used(claims)
+class Tally:
+    """What the claims of one zone take together, counted claim by claim as each comes, changes or goes.
+
+    A zone's claims are many and change one at a time, and what is free is asked for after each change.
+    """
+
+    def __init__(self) -> None:
+        self._cpu_millis = self._memory_mib = 0
+        self._pools: dict[str, int] = {}
+
+    def count(self, before: Claim | None, after: Claim | None) -> None:
+        """One claim was as ``before`` and is as ``after`` now; None where there is none."""
+        was, now = _taken(before), _taken(after)
+        if was == now:
+            return
+        for amount, sign in ((was, -1), (now, 1)):
+            self._cpu_millis += sign * amount.cpu_millis
+            self._memory_mib += sign * amount.memory_mib
+            for pool, count in amount.accelerators:
+                self._pools[pool] = self._pools.get(pool, 0) + sign * count
+
+    def total(self) -> Capacity:
+        return capacity_of(self._cpu_millis, self._memory_mib, self._pools)
+
+
+def _taken(claim: Claim | None) -> Capacity:
+    return claim.amount if claim is not None and holds_capacity(claim.state) else NOTHING
+
+
+def free(total: Capacity, taken: Capacity) -> Capacity:
+    """What is left of the total. No component is negative, even if the inventory shrank below its use."""
     return capacity_of(
         max(0, total.cpu_millis - taken.cpu_millis),
         max(0, total.memory_mib - taken.memory_mib),
@@ -126,12 +149,12 @@ def free(total: Capacity, claims: Iterable[Claim]) -> Capacity:
     )
 
 
-def grant(claim: Claim, total: Capacity, others: Iterable[Claim]) -> tuple[str, ...]:
-    """Names of the components that the claim asks for and the total has not beside the others; () grants it.
+def grant(claim: Claim, total: Capacity, taken: Capacity) -> tuple[str, ...]:
+    """Names of the components that the claim asks for and the total has not beside what others take; () grants it.
 
     Names are ``cpu_millis``, ``memory_mib`` and the keys of accelerator pools, in this order.
     """
-    left, asked = free(total, others), claim.amount
+    left, asked = free(total, taken), claim.amount
     components = [
         ("cpu_millis", asked.cpu_millis, left.cpu_millis),
         ("memory_mib", asked.memory_mib, left.memory_mib),

@@ -73,6 +73,9 @@ from hansa_control.domain.spec import (
     Objective as Objective,
 )
 from hansa_control.domain.spec import (
+    OnBehalf as OnBehalf,
+)
+from hansa_control.domain.spec import (
     OnPartition as OnPartition,
 )
 from hansa_control.domain.spec import (
@@ -130,6 +133,9 @@ from hansa_control.domain.zones import (
     FactKind as FactKind,
 )
 from hansa_control.domain.zones import (
+    Handler as Handler,
+)
+from hansa_control.domain.zones import (
     Intake as Intake,
 )
 from hansa_control.domain.zones import (
@@ -149,6 +155,9 @@ from hansa_control.domain.zones import (
 )
 from hansa_control.domain.zones import (
     NetworkNode as NetworkNode,
+)
+from hansa_control.domain.zones import (
+    Origin as Origin,
 )
 from hansa_control.domain.zones import (
     ProbeResult as ProbeResult,
@@ -377,13 +386,17 @@ class ClaimStatus:
 
 @dataclass(frozen=True, slots=True)
 class HoldGrant:
-    """Capacity that its owner holds; seal is what the owner has signed of it, None where nothing crosses a border."""
+    """Capacity that its owner holds; seal is what the owner has signed of it, None where nothing crosses a border.
+
+    In a zone that the one who grants offers on, underlying is the grant that it has for this one itself.
+    """
 
     claim: str
     fencing_token: int
     lease_ms: int
     pool: str
     seal: Seal | None = None
+    underlying: HoldGrant | None = None
 
 
 # --- instances: agent and owner -------------------------------------------------------------------------------------
@@ -537,6 +550,7 @@ class Federation:
 
     standing is the owner's agreement with home, as the owner keeps it or as home was told; None is unknown. prices are
     those of its versions, oldest first; they outlive the federation, as what was used is paid for after its end.
+    capabilities are what the other side said last that it can do.
     """
 
     home: str
@@ -546,4 +560,5 @@ class Federation:
     offer_ttl_ms: int
     endpoint_ca_pem: bytes = b""
     standing: Standing | None = None
+    capabilities: tuple[str, ...] = ()
     prices: tuple[PriceVersion, ...] = ()

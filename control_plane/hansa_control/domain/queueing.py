@@ -18,8 +18,8 @@ from math import ceil, exp, log
 from typing import Any
 
 import numpy as np
+import scipy  # its parts are loaded when they are first used: a start does without
 from numpy.typing import NDArray
-from scipy.special import gammaln, pdtr, xlogy
 
 _Ints = NDArray[np.int64]
 _Erlang = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
@@ -205,8 +205,8 @@ def _bisect(between: tuple[_Ints, _Ints], asked: tuple[_Ints, Station, WaitBound
 def _erlang_c_closed(load_erlangs: NDArray[np.float64], servers: NDArray[np.int64]) -> NDArray[np.float64]:
     """Erlang C from the Poisson distribution (B is its density over its distribution function): many servers at once,
     some digits less than the recursion."""
-    density = np.exp(xlogy(servers, load_erlangs) - load_erlangs - gammaln(servers + 1.0))
-    blocked = density / np.maximum(pdtr(servers, load_erlangs), 1e-300)
+    density = np.exp(scipy.special.xlogy(servers, load_erlangs) - load_erlangs - scipy.special.gammaln(servers + 1.0))
+    blocked = density / np.maximum(scipy.special.pdtr(servers, load_erlangs), 1e-300)
     use = load_erlangs / np.maximum(servers, 1)
     shares = blocked / np.maximum(1.0 - use * (1.0 - blocked), 1e-300)
     return np.where(load_erlangs < servers, shares, 1.0)

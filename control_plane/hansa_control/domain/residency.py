@@ -25,6 +25,7 @@ from hansa_control.domain.model import (
     DataSource,
     Fact,
     FactKind,
+    Handler,
     LegalRule,
     Reason,
     ResidencyPolicy,
@@ -100,6 +101,20 @@ def check_sources(policy: ResidencyPolicy, sources: Iterable[DataSource]) -> tup
     return tuple(found)
 
 
+def check_handlers(policy: ResidencyPolicy, handlers: Iterable[Handler], now_ms: int) -> tuple[Finding, ...]:
+    """Whether every operator through whose hands a zone or a claim in it goes is lawful: the same rule on legal control
+    as for the owner, read against what each has signed of itself. Of the rest of a policy a handler has nothing.
+    """
+    if policy.legal is None:
+        return ()
+    found: list[Finding] = []
+    for handler in handlers:
+        for one in _checked(check_legal, policy.legal, *_relevant(handler.facts, LEGAL_KINDS, now_ms)):
+            measured = f"{handler.operator}, which passes the zone on: {one.result.measured}"
+            found.append(one._replace(result=one.result._replace(measured=measured)))
+    return tuple(found)
+
+
 def _source_reason(source: DataSource) -> Reason:
     return Reason.SITE_COUNTRY_UNKNOWN if source.country is None else Reason.SITE_COUNTRY_DENIED
 
@@ -155,20 +170,19 @@ def _check_foreign_share(percent_max: int, facts: tuple[Fact, ...], now_ms: int)
     return tester.test(claims, lambda value: (percentage(value) or 0) <= percent_max, single=True, read=percentage)
 
 
+LEGAL_KINDS = frozenset(
+    {
+        FactKind.HEADQUARTERS_COUNTRY,
+        FactKind.ULTIMATE_PARENT_COUNTRY,
+        FactKind.FOREIGN_SHARE_PERCENT,
+        FactKind.EXTRATERRITORIAL_LAW,
+    }
+)
+"""Kinds of facts on which the rule on legal control rests."""
+
 _PARTS: tuple[tuple[str, Callable[..., tuple[Finding, ...]], frozenset[FactKind]], ...] = (
     ("site", check_site, frozenset({FactKind.SITE_COUNTRY})),
-    (
-        "legal",
-        check_legal,
-        frozenset(
-            {
-                FactKind.HEADQUARTERS_COUNTRY,
-                FactKind.ULTIMATE_PARENT_COUNTRY,
-                FactKind.FOREIGN_SHARE_PERCENT,
-                FactKind.EXTRATERRITORIAL_LAW,
-            }
-        ),
-    ),
+    ("legal", check_legal, LEGAL_KINDS),
     (
         "personnel",
         check_personnel,

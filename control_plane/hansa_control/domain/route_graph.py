@@ -19,8 +19,8 @@ from math import inf
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are loaded when they are first used: a start does without
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from hansa_control.domain.arcs import Codes
 from hansa_control.domain.lineage import Touched
@@ -67,7 +67,7 @@ class Graph:
     node_ok: NDArray[np.bool_]
     there: NDArray[np.float64]
     back: NDArray[np.float64]
-    built: dict[bool, csr_array] = field(default_factory=dict, repr=False)
+    built: dict[bool, scipy.sparse.csr_array] = field(default_factory=dict, repr=False)
 
     def ways(self, *, is_turned: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """By arc, in the direction of search: cost of leaving a node by it, and of entering the node it leaves."""

@@ -12,9 +12,8 @@ from math import inf
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are loaded when they are first used: a start does without
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 
 from hansa_control.domain.network import Network
 from hansa_control.domain.repair import Repair, arc_lists, items_of
@@ -117,10 +116,12 @@ def _search(network: Network, graph: Graph, sources: Sequence[int], *, is_turned
     if entered:
         built = graph.built.get(is_turned)
         if built is None:
-            size, arcs = len(network.nodes), network.arcs
-            built = csr_array((graph.ways(is_turned=is_turned)[0], arcs.target, arcs.start), shape=(size, size))
+            shape, arcs = (len(network.nodes),) * 2, network.arcs
+            built = scipy.sparse.csr_array((graph.ways(is_turned=is_turned)[0], arcs.target, arcs.start), shape=shape)
             graph.built[is_turned] = built
-        costs: NDArray[np.float64] = dijkstra(built, directed=True, indices=entered, limit=COST_MAX)
+        costs: NDArray[np.float64] = scipy.sparse.csgraph.dijkstra(
+            built, directed=True, indices=entered, limit=COST_MAX
+        )
         trees |= {at: Tree(epoch, at, cost) for at, cost in zip(entered, costs, strict=True)}
     return [trees[at] for at in sources]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from hansa_control.domain.canonical import LATER
 from hansa_control.domain.hashed import Hashed
 from hansa_control.domain.policy import DataClass, ResidencyPolicy
-from hansa_control.domain.zones import AcceleratorNeed, ArtefactRef, ZoneId
+from hansa_control.domain.zones import AcceleratorNeed, ArtefactRef, Handler, ZoneId
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +159,22 @@ class PartitionRule:
 
 
 @dataclass(frozen=True, slots=True)
+class OnBehalf:
+    """For whom an operator holds a zone that it re-offers: the home operator, its claim at the operator that it asked,
+    and the handlers, from the owner's partner to that operator.
+    """
+
+    home: str
+    claim: str
+    handlers: tuple[Handler, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadSpec(Hashed):
     """What an app team wants to run. Capacity figures are per replica.
 
-    replicas is the least; replicas_max the most, 0 the same.
+    replicas is the least; replicas_max the most, 0 the same. on_behalf is no wish of an app team's: an operator that
+    re-offers a zone says there for whom it asks the zone's owner.
     """
 
     artefact: ArtefactRef
@@ -183,5 +196,6 @@ class WorkloadSpec(Hashed):
     priority: int = 0
     disruption: Disruption = Disruption()
     on_partition: PartitionRule = PartitionRule()
+    on_behalf: OnBehalf | None = field(default=None, metadata=LATER)
 
     __hash__ = Hashed.__hash__

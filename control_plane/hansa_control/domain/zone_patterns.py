@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy
-from scipy.sparse import csc_array
+import scipy  # its parts are loaded when they are first used, as in exact
 
 from hansa_control.domain.repacking_problem import Bools, Floats, Ints
 
@@ -159,13 +158,15 @@ class Pool:
         missing = float(self._missing[zone >= nowhere].sum())
         return float(self._above[placed, zone[placed]].sum() + self.tables.opening[opened].sum()) + missing
 
-    def _rows(self, columns: Ints, rest: _Rest) -> tuple[Floats, csc_array, Floats]:
+    def _rows(self, columns: Ints, rest: _Rest) -> tuple[Floats, scipy.sparse.csc_array, Floats]:
         """Costs, matrix, and least of each row, one for each workload and zone; last a column for each missing one."""
         count, zones = self._above.shape
         parts = [self._rows_of[at] for at in columns.tolist()]
         ends = np.cumsum([0, *map(len, parts), *([1] * count)])
         row = np.concatenate((*parts, np.arange(count)))
-        matrix = csc_array((np.where(row < count, 1.0, -1.0), row, ends), shape=(count + zones, len(columns) + count))
+        matrix = scipy.sparse.csc_array(
+            (np.where(row < count, 1.0, -1.0), row, ends), shape=(count + zones, len(columns) + count)
+        )
         least = np.concatenate((rest.waiting.astype(np.float64), -rest.free.astype(np.float64)))
         return np.concatenate((np.array(self._costs)[columns], self._missing)), matrix, least
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from hansa_control.domain.canonical import LATER
 from hansa_control.domain.hashed import Hashed
+from hansa_control.domain.intake import OPEN
+from hansa_control.domain.intake import Intake as Intake
+from hansa_control.domain.intake import Upkeep as Upkeep
+from hansa_control.domain.intake import Window as Window
 
 
 class ZoneId(NamedTuple):
@@ -76,6 +81,28 @@ class Fact:
     evidence: Evidence
     version: str = ""
     level: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """An operator through whose hands a re-offered zone, and every claim in it, goes.
+
+    facts are on its own legal control, as it declares and signs them; those of the zone's owner are with the zone.
+    """
+
+    operator: str
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a zone comes from that the operator which offers it does not own.
+
+    zone is its owner's; handlers are from the owner's partner to the operator that offers it, at least that one.
+    """
+
+    zone: ZoneId
+    handlers: tuple[Handler, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,43 +176,12 @@ class ZoneState(StrEnum):
     AGREEMENT_UNKNOWN = "AGREEMENT_UNKNOWN"
 
 
-class Intake(StrEnum):
-    """Whether a zone takes in workloads. MAINTENANCE: nothing new, for maintenance is announced; DRAINING: nothing new,
-    and what runs there is to move away; UNSTEADY: nothing new for a while, since it has come and gone repeatedly.
-    """
-
-    OPEN = "OPEN"
-    CORDONED = "CORDONED"
-    MAINTENANCE = "MAINTENANCE"
-    DRAINING = "DRAINING"
-    UNSTEADY = "UNSTEADY"
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Maintenance, wall clock; what runs in the zone starts to move away lead_ms before."""
-
-    from_ms: int
-    until_ms: int
-    lead_ms: int
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Upkeep:
-    """What a zone's owner has decided on taking in workloads, as it is now; due_ms is by when the zone is to be empty,
-    wall clock, 0 if there is no such time. windows are announced or go on, by their begin.
-    """
-
-    intake: Intake = Intake.OPEN
-    note: str = ""
-    due_ms: int = 0
-    windows: tuple[Window, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A zone as deciding sees it: inventory, what is free after holds and allocations, facts, state, upkeep."""
+    """A zone as deciding sees it: inventory, what is free after holds and allocations, facts, state, upkeep.
+
+    origin is set where the operator that offers it does not own it; the facts are the owner's.
+    """
 
     id: ZoneId
     inventory: Inventory
@@ -194,7 +190,20 @@ class Zone:
     state: ZoneState
     generation: int
     heard_at_ms: int
-    upkeep: Upkeep = Upkeep()
+    upkeep: Upkeep = OPEN
+    origin: Origin | None = field(default=None, metadata=LATER)
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """Operators besides the owner through whose hands claims in the zone go; mostly none."""
+        return self.origin.handlers if self.origin is not None else ()
+
+    @property
+    def all_facts(self) -> tuple[Fact, ...]:
+        """The facts on the zone and its owner, and those on every handler: all that the law is read against."""
+        if self.origin is None:
+            return self.facts
+        return self.facts + tuple(fact for handler in self.origin.handlers for fact in handler.facts)
 
 
 class LatencyBasis(StrEnum):

@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 from hansa_control.adapters.agreement_file import load_agreements
 from hansa_control.adapters.agreement_source import RETRY_MS, AgreementFiles, agreements_of
-from hansa_control.domain.agreement import OPEN, Amounts, NetworkShown, PlaceShown, RoomShown, Stance, Terms, Wish
+from hansa_control.domain.agreement import (
+    ANYBODY,
+    OPEN,
+    Amounts,
+    NetworkShown,
+    PlaceShown,
+    Reoffer,
+    RoomShown,
+    Stance,
+    Terms,
+    Wish,
+)
 from structlog.testing import capture_logs
 
 from hansa.errors import HansaError
@@ -44,6 +55,8 @@ def test_the_example_says_what_it_says() -> None:
     assert agreement.prices.accelerator_milli == (("L40S", 1_200), ("nvidia/H100", 3_000))
     assert agreement.prices.cpu_core_milli == 30
     assert (agreement.network, agreement.gateways) == (NetworkShown.ABSTRACT, ("oslo",))
+    assert agreement.reoffer == Reoffer(("oslo-*",), ("skargard",))
+    assert agreement.passes_on == ("waldnetz/berlin-*",)
     assert agreement.terms == Terms(1_767_225_600_000, 1_798_761_600_000, 48 * 3_600_000)
 
 
@@ -77,6 +90,11 @@ def test_a_partner_of_whom_nothing_but_the_standing_is_said_may_use_everything(t
             "partners.fjordby.prices.accelerator_hour.L4",
             "finer than 1/1000",
         ),
+        ("{standing: in-force, reoffer: {zones: ['*']}}", "partners.fjordby.reoffer", "'to' is missing"),
+        ("{standing: in-force, reoffer: {to: any}}", "partners.fjordby.reoffer", "'zones' is missing"),
+        ("{standing: in-force, reoffer: {zones: ['*'], to: all}}", "partners.fjordby.reoffer.to", "list"),
+        ("{standing: in-force, reoffer: {zones: ['*'], to: ['*']}}", "partners.fjordby.reoffer.to[0]", "to: any"),
+        ("{standing: in-force, passes_on: ['berlin-*']}", "partners.fjordby.passes_on[0]", "waldnetz/berlin-*"),
         ("{standing: in-force, terms: {notice: 2 weeks}}", "partners.fjordby.terms.notice", "for example 48h"),
         ("{standing: in-force, terms: {notice: 9999d}}", "partners.fjordby.terms.notice", "nearest valid: 3650d"),
         ("{standing: in-force, terms: {valid_until: 2026}}", "partners.fjordby.terms.valid_until", "no moment"),
@@ -93,6 +111,13 @@ def test_what_is_not_understood_is_refused_by_name(tmp_path: Path, agreed: str, 
     assert (error.reason, error.field) == ("INVALID_FIELD", field)
     assert message in error.message
     assert "agreements.yaml:3" in error.message
+
+
+def test_anybody_is_written_as_one_word(tmp_path: Path) -> None:
+    text = PLAIN.replace("in-force}", "in-force, reoffer: {zones: [a], to: any}}")
+    agreed = load_agreements(written(tmp_path, text), PARTNERS)["fjordby"].agreement
+    assert agreed.reoffer == Reoffer(("a",), ANYBODY)
+    assert (agreed.reoffer.permits("a", "havnby"), agreed.reoffer.permits("b", "havnby")) == (True, False)
 
 
 def test_a_partner_that_is_not_in_the_configuration_is_refused_with_the_nearest(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_the_example_shows_every_key() -> None:
     text = EXAMPLE.read_text()
     config = read_config(EXAMPLE)
     parts = (config, config.store, config.listen, config.tls, config.partners[0], config.timings, config.limits)
+    parts += (config.known_operators[0], config.legal_facts[0])
     for part in parts:
         for key in type(part).model_fields:
             assert f"{key}:" in text, key
@@ -122,6 +123,11 @@ def test_an_error_has_its_line_its_field_and_the_nearest_key(
 
 def test_a_key_that_is_near_nothing_gets_the_known_ones(tmp_path: Path) -> None:
     assert "known are agents, api, metrics, partners" in error_of(tmp_path, GOOD.replace("  api:", "  zzzzzz:"))
+
+
+def test_an_operator_is_either_a_partner_or_merely_known(tmp_path: Path) -> None:
+    twice = GOOD + "known_operators:\n  - {operator: fjordby, ca: x.pem}\n"
+    assert "'fjordby' is named twice among the operator, its partners and known operators" in error_of(tmp_path, twice)
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "just text"])

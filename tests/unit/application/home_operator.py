@@ -10,6 +10,7 @@ from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import HoldRequest, Refused, StoredOffer
 from hansa_control.application.settings import Settings
 from hansa_control.domain.agreement import AgreementState
+from hansa_control.domain.capabilities import OURS
 from hansa_control.domain.model import (
     AccessDemand,
     ArtefactRef,
@@ -110,7 +111,9 @@ async def home_operator(owner: HandOwner, store: MemoryStore | None = None) -> C
     surroundings = Surroundings(store or MemoryStore(), HandClock(), CountedIds(), {OWNER: owner})
     plane = ControlPlane(Settings(HOME, partners=frozenset({OWNER})), (nodes, ()), surroundings)
     await plane.start()
-    federation = Federation(HOME, OWNER, "context-1", FederationState.ACTIVE, 6_000, standing=IN_FORCE)
+    federation = Federation(
+        HOME, OWNER, "context-1", FederationState.ACTIVE, 6_000, standing=IN_FORCE, capabilities=OURS
+    )
     await plane.partners.federated(federation)
     await plane.partners.offered(OWNER, [StoredOffer(OWNER, "zones/oslo-9", "e1", offered_zone())], [])
     return plane

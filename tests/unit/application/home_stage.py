@@ -18,6 +18,7 @@ from hansa_control.application.ports import (
     StoredOffer,
 )
 from hansa_control.application.settings import Settings
+from hansa_control.domain.capabilities import OURS
 from hansa_control.domain.model import (
     Capacity,
     ClaimState,
@@ -248,7 +249,7 @@ class Stage:
 
     @property
     def decision(self) -> Decision:
-        return self.plane.state.decisions[KEY].decision
+        return self.plane.state.recent_decisions[KEY].decision
 
     def condition(self, kind: str) -> Condition:
         return next(one for one in self.workload.conditions if one.type == kind)
@@ -299,7 +300,7 @@ async def home_stage(**changes: Any) -> Stage:
     await plane.start()
     for name in owners:
         context = (f"context-{name}", FederationState.ACTIVE, OFFER_TTL_MS, name.encode())
-        federation = Federation(HOME, name, *context, IN_FORCE)
+        federation = Federation(HOME, name, *context, IN_FORCE, OURS)
         await plane.partners.federated(federation)
     return Stage(plane, clock, ids, store, fuse, owners)
 

@@ -14,6 +14,7 @@ from hansa_control.adapters.store_memory import MemoryStore
 from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import AdvertBody, HoldRequest, OfferBody, Refused, StoredAdvert, StoredOffer
 from hansa_control.application.settings import Settings
+from hansa_control.domain.capabilities import OURS
 from hansa_control.domain.model import (
     AcceleratorNeed,
     AcceleratorPool,
@@ -220,7 +221,7 @@ class OwnZones:
     async def federate(self, *offers: tuple[str, OfferBody]) -> None:
         """The partner accepts this operator as home and offers these, by name."""
         ttl_ms = SETTINGS.offer_ttl_ms
-        federation = Federation(OPERATOR, PARTNER, "context-1", FederationState.ACTIVE, ttl_ms, b"", IN_FORCE)
+        federation = Federation(OPERATOR, PARTNER, "context-1", FederationState.ACTIVE, ttl_ms, b"", IN_FORCE, OURS)
         await self.plane.partners.federated(federation)
         stored = [StoredOffer(PARTNER, name, "e1", body) for name, body in offers]
         assert await self.plane.partners.offered(PARTNER, stored, []) == ()

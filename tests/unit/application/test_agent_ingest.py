@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hansa_control.application.measurements import WRITTEN_EVERY_MS
 from hansa_control.application.ports import AdvertBody, StoreFailed
 from hansa_control.application.settings import Settings
 from hansa_control.domain.model import FactKind, HoldGrant, InstanceState, ZoneId
@@ -51,6 +52,55 @@ async def test_every_kind_of_advert_is_taken_over_and_survives_a_crash() -> None
         assert world.own_zones()[0].facts == (SITE,)
         assert world.probes() == (GOOD[f"probes/{OTHER}"],)
         assert world.instances[OSLO] == {"c1-7-0": instance(GRANT)}
+
+
+async def measured(operator: OwnZones, rtt_us: int) -> int:
+    """How many changes of records a measurement of oslo's agent takes."""
+    before = operator.plane.state.put_count
+    seen = advert(OSLO, f"probes/{OTHER}", probe(MINE, OTHER, rtt_us), etag=f"e{rtt_us}")
+    assert await operator.plane.agents.adverts(OSLO, [seen], []) == ()
+    return operator.plane.state.put_count - before
+
+
+async def test_of_measurements_one_a_minute_is_written_and_the_last_is_believed() -> None:
+    operator = await with_oslo()
+    assert [await measured(operator, 4_000 + at) for at in range(5)] == [1, 0, 0, 0, 0]
+    assert operator.plane.world.probes() == (probe(MINE, OTHER, 4_004),)
+    operator.clock.now_ms += WRITTEN_EVERY_MS - 1
+    assert await measured(operator, 4_500) == 0
+    operator.clock.now_ms += 1
+    assert [await measured(operator, 4_501), await measured(operator, 4_502)] == [1, 0]
+
+
+async def test_a_measurement_that_was_not_written_is_heard_again_after_a_crash() -> None:
+    operator = await with_oslo()
+    for rtt_us in (4_000, 4_001):
+        await measured(operator, rtt_us)
+    name, wall_ms = f"probes/{OTHER}", operator.clock.wall_ms()
+    assert operator.plane.agents.welcome(OSLO, "boot-1", wall_ms)[name] == "e4001"
+    again = await operator.crash_and_restart()
+    assert again.plane.world.probes() == (probe(MINE, OTHER, 4_000),)
+    # The agent holds another one, by its etag, so its first delta has it.
+    assert again.plane.agents.welcome(OSLO, "boot-1", wall_ms)[name] == "e4000"
+    assert await measured(again, 4_001) == 1
+
+
+async def test_a_round_trip_that_is_shorter_survives_a_crash_at_once() -> None:
+    """It may prove that a zone is not where it is said to be."""
+    operator = await with_oslo()
+    assert [await measured(operator, rtt_us) for rtt_us in (4_000, 3_999, 4_000, 3_999)] == [1, 1, 0, 0]
+    again = await operator.crash_and_restart()
+    assert again.plane.world.probes() == (probe(MINE, OTHER, 3_999),)
+
+
+async def test_a_measurement_that_was_only_in_memory_is_gone_when_it_is_removed() -> None:
+    operator = await with_oslo()
+    for rtt_us in (4_000, 4_001):
+        await measured(operator, rtt_us)
+    assert await said(operator, removed=(f"probes/{OTHER}",)) == ()
+    again = await operator.crash_and_restart()
+    assert (operator.plane.world.probes(), again.plane.world.probes()) == ((), ())
+    assert await measured(again, 4_001) == 1
 
 
 async def test_adverts_that_cannot_be_kept_are_not_acknowledged() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from hansa_control.domain.agreement import AgreementState
+from hansa_control.domain.capabilities import OURS
 from hansa_control.domain.model import ClaimState, Federation, FederationState, Reason, Standing, ZoneState
 from home_operator import IN_FORCE, OWNER
 from home_stage import OFFER_TTL_MS, OTHER, Stage, home_stage, placed_stage, stage_with_a_spare
@@ -105,7 +106,7 @@ async def test_an_end_that_is_taken_back_leaves_what_runs_where_it_is() -> None:
 async def over(stage: Stage) -> None:
     standing = Standing(S.TERMINATED, 2, IN_FORCE.digest)
     context = (f"context-{OWNER}", FederationState.ACTIVE, OFFER_TTL_MS, b"")
-    await stage.plane.partners.federated(Federation(stage.plane.settings.operator, OWNER, *context, standing))
+    await stage.plane.partners.federated(Federation(stage.plane.settings.operator, OWNER, *context, standing, OURS))
 
 
 async def test_an_agreement_that_is_over_takes_its_offers_with_it_and_what_ran_is_placed_anew() -> None:

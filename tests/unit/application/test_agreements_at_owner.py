@@ -14,6 +14,7 @@ from hansa_control.domain.agreement import (
     Agreement,
     AgreementState,
     Amounts,
+    NetworkShown,
     PriceList,
     Quota,
     Stance,
@@ -310,6 +311,27 @@ async def test_a_partner_that_is_lost_from_the_file_goes_on_seeing_where_its_cla
     await stage.plane.owner.release(HOME, "c1", Reason.WORKLOAD_MOVED)
     stage.plane.agents.order_acked(ZONE, set())
     assert {name for name in stage.plane.partners.offers(HOME) if name.startswith("zones/")} == set()
+
+
+async def test_a_partner_that_does_not_know_virtual_links_is_shown_none_until_it_says_that_it_does() -> None:
+    stage = await owner(replace(HOUR_NOTICE, network=NetworkShown.ABSTRACT))
+    before = set(stage.plane.partners.offers(HOME))
+    await stage.plane.partners.propose(HOME, stage.clock.wall_ms(), ("signed-grants", "of-a-later-release"))
+    offered = set(stage.plane.partners.offers(HOME))
+    assert before - offered == {name for name in before if name.startswith(("nodes/", "links/"))} != set()
+    (using,) = [one for one in stage.plane.partnerships.all() if one.partner == HOME and one.uses_ours]
+    assert using.lacks == ("virtual-links",)
+    stage = await stage.restart()
+    assert set(stage.plane.partners.offers(HOME)) == offered
+    await stage.propose()
+    assert set(stage.plane.partners.offers(HOME)) == before
+
+
+async def test_a_partner_that_is_shown_the_network_as_it_is_needs_to_know_no_virtual_links() -> None:
+    stage = await owner()
+    before = set(stage.plane.partners.offers(HOME))
+    await stage.plane.partners.propose(HOME, stage.clock.wall_ms(), ())
+    assert set(stage.plane.partners.offers(HOME)) == before
 
 
 async def test_whoever_follows_offers_is_woken_when_the_standing_changes() -> None:

@@ -178,7 +178,9 @@ async def test_mishaps_are_warnings() -> None:
     await stage.tell(ClaimState.LOST, "the zone is not heard")
     await stage.offer(OWNER, "oslo-9", cordoned=True)
     await stage.look()
-    assert (await story(stage))[3:] == ["W ZoneLost", "N Placed", "W Retrying"]
+    await stage.tell(ClaimState.SERVING, at=1)
+    await stage.look()
+    assert (await story(stage))[3:] == ["W ZoneLost", "N Placed", "N Ready", "W Retrying"]
     assert stage.event("ZoneLost") == f"{OWNER}/oslo-9 is lost: the zone is not heard"
 
 

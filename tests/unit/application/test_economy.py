@@ -27,7 +27,7 @@ async def test_many_looks_that_change_nothing_let_others_go_on_between_them() ->
         await asyncio.sleep(0)
         seen.append(len(looked))
     running.cancel()
-    assert max(after - before for before, after in pairwise(seen)) <= plane.settings.reconcilers
+    assert max(after - before for before, after in pairwise(seen)) <= plane.settings.looks_begun_at_once
     assert sorted(looked) == sorted(f"w{number}" for number in range(60))
 
 
@@ -41,7 +41,7 @@ async def test_a_kept_decision_has_every_choice_and_the_evidence_of_the_best() -
     made, _ = await plane.workloads.plan(YARD, spec())
     await plane.workloads.submit("team", "r1", YARD, spec(), "d1")
     await plane.reconciler.look(str(YARD))
-    kept = plane.state.decisions[str(YARD)].decision
+    kept = plane.state.recent_decisions[str(YARD)].decision
     assert [choice.zone for choice in kept.choices] == [choice.zone for choice in made.choices]
     assert [choice.latencies for choice in kept.choices] == [choice.latencies for choice in made.choices]
     full = plane.settings.choices_evidenced_max

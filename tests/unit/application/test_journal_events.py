@@ -193,5 +193,5 @@ async def test_a_forgotten_workload_leaves_no_record_and_no_decision_but_its_eve
     at.journal.normal(YARD, "Deleted", "")
     at.journal.forget(YARD)
     assert list(at.state.workloads) == [str(QUAY)]
-    assert at.state.decisions == {}
+    assert at.state.recent_decisions == {}
     assert at.sequences() == [1]

@@ -64,4 +64,4 @@ async def test_a_whole_batch_goes_before_where_there_is_room_for_one() -> None:
     await stage.withdraw(FIRST.split("/")[0], f"zones/{FIRST.split('/')[1]}")
     await offers(stage, {SECOND: 110})
     await stage.look()
-    assert sorted(stage.placed) == [f"{SECOND} READY", f"{SECOND} STARTING", f"{SPARE} STARTING"]
+    assert sorted(stage.placed) == [f"{SECOND} READY", f"{SECOND} STARTING", f"{SPARE} STARTING", f"{FIRST} LOST"]

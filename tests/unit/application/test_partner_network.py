@@ -6,6 +6,7 @@ from hansa_control.adapters.store_memory import MemoryStore
 from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import StoredOffer
 from hansa_control.application.settings import Settings
+from hansa_control.domain.capabilities import OURS
 from hansa_control.domain.model import (
     Federation,
     FederationState,
@@ -35,7 +36,7 @@ async def home() -> ControlPlane:
     await plane.start()
     for owner in (FIRST, SECOND):
         await plane.partners.federated(
-            Federation(HOME, owner, "context-1", FederationState.ACTIVE, 6_000, b"", IN_FORCE)
+            Federation(HOME, owner, "context-1", FederationState.ACTIVE, 6_000, b"", IN_FORCE, OURS)
         )
     return plane
 

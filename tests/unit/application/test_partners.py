@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hansa_control.application.ports import HoldRequest, RefusalError, StoredOffer
 from hansa_control.application.settings import Settings
+from hansa_control.domain.capabilities import OURS
 from hansa_control.domain.model import (
     ClaimState,
     ClaimStatus,
@@ -152,10 +153,23 @@ async def test_an_owner_cannot_offer_another_operators_claims_as_its_own() -> No
 async def test_a_new_context_of_the_owner_replaces_the_old() -> None:
     plane = await home_operator(HandOwner())
     mine = plane.settings.operator
-    await plane.partners.federated(Federation(mine, OWNER, "context-2", FederationState.ACTIVE, TTL_MS))
+    await plane.partners.federated(
+        Federation(mine, OWNER, "context-2", FederationState.ACTIVE, TTL_MS, capabilities=OURS)
+    )
     held = plane.partners.context(OWNER)
     assert held is not None
     assert held.context_id == "context-2"
+
+
+async def test_an_owner_that_does_not_sign_its_grants_is_not_used_and_what_it_granted_stays() -> None:
+    plane = await home_operator(HandOwner())
+    before = plane.partners.context(OWNER)
+    unsigned = Federation(plane.settings.operator, OWNER, "context-2", FederationState.ACTIVE, TTL_MS)
+    with pytest.raises(RefusalError) as refused:
+        await plane.partners.federated(unsigned)
+    assert (refused.value.reason, refused.value.field) == (Reason.CAPABILITY_MISSING, "capabilities")
+    assert "signed-grants" in str(refused.value)
+    assert plane.partners.context(OWNER) == before
 
 
 async def test_a_hold_request_carries_no_manifest() -> None:

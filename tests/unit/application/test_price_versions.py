@@ -15,6 +15,7 @@ from hansa_control.application.settings import Settings
 from hansa_control.application.usage_ports import UsageCall
 from hansa_control.application.world import federation_key
 from hansa_control.domain.agreement import Agreement, PriceList, PriceVersion, Stance, Wish
+from hansa_control.domain.capabilities import OURS
 from hansa_control.domain.federation import propose
 from hansa_control.domain.model import Federation
 from home_operator import HOME, OWNER, CountedIds, HandClock
@@ -82,11 +83,15 @@ async def test_prices_outlive_the_federation_for_what_was_used_before_its_end() 
     assert after[-1].digest != after[0].digest
 
 
+def told_by_owner() -> Federation:
+    return replace(propose(HOME, OWNER, "c1", 5_000), capabilities=OURS)
+
+
 async def test_a_home_operator_keeps_the_prices_it_was_told_when_it_is_federated_anew() -> None:
     settings = Settings(HOME, partners=frozenset({OWNER}))
     plane = ControlPlane(settings, ((), ()), Surroundings(MemoryStore(), HandClock(), CountedIds(), {}))
     await plane.start()
-    told = propose(HOME, OWNER, "c1", 5_000)
+    told = told_by_owner()
     plane.state.put(Table.FEDERATION, KEY, replace(told, prices=VERSIONS))
     await plane.partners.federated(replace(told, context_id="c2"))
     held = plane.state.federations[KEY]
@@ -96,7 +101,7 @@ async def test_a_home_operator_keeps_the_prices_it_was_told_when_it_is_federated
 async def test_prices_are_taken_over_with_lines_and_only_those_that_are_not_known() -> None:
     home, owner = await two_sides()
     for side, known in ((home, VERSIONS[:1]), (owner, VERSIONS)):
-        federation = replace(propose(HOME, OWNER, "c1", 5_000), prices=known)
+        federation = replace(told_by_owner(), prices=known)
         side.state.put(Table.FEDERATION, KEY, federation)
         await side.state.commit()
     await home.settlement.take_over(OWNER)
@@ -113,7 +118,7 @@ def test_prices_come_in_as_they_went_out_on_the_wire_and_on_disk() -> None:
     bounded = PriceVersion(5, DIGESTS[1], 30, replace(EUR, valid_from_ms=7, valid_until_ms=9))
     versions = (*VERSIONS, unpriced, bounded)
     assert prices_in(prices_out(versions), "prices") == versions
-    federation = replace(propose(HOME, OWNER, "c1", 5_000), prices=versions)
+    federation = replace(told_by_owner(), prices=versions)
     assert decode(Table.FEDERATION, encode(Table.FEDERATION, federation)) == federation
 
 

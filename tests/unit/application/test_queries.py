@@ -56,7 +56,7 @@ async def test_an_unknown_workload_is_not_found() -> None:
 async def test_a_workload_is_explained_by_the_decision_that_placed_it_and_by_one_of_now() -> None:
     side = await owner_side()
     await own_workload(side)
-    explained = side.plane.queries.explain(YARD, None)
+    explained = await side.plane.queries.explain(YARD, None)
     assert explained.current.zone == f"{ME}/{ZONE}"
     assert [str(choice.zone) for choice in explained.decision.choices] == [f"{ME}/{ZONE}"]
     assert [str(choice.zone) for choice in explained.now.choices] == [f"{ME}/{ZONE}"]
@@ -67,7 +67,7 @@ async def test_what_a_workload_occupies_counts_as_free_for_itself() -> None:
     await side.plane.workloads.submit("team", "r1", YARD, spec(4_000), "d1")
     await side.plane.reconciler.look(KEY)
     assert side.free_cpu_millis() == 0
-    assert side.plane.queries.explain(YARD, None).now.choices
+    assert (await side.plane.queries.explain(YARD, None)).now.choices
     decision, current = await side.plane.workloads.plan(YARD, spec(4_000))
     assert decision.choices
     assert current.zone == f"{ME}/{ZONE}"
@@ -79,7 +79,7 @@ async def test_before_the_first_decision_there_is_nothing_to_explain() -> None:
     side = await owner_side()
     await side.plane.workloads.submit("team", "r1", YARD, spec(), "d1")
     with pytest.raises(RefusalError) as refused:
-        side.plane.queries.explain(YARD, None)
+        await side.plane.queries.explain(YARD, None)
     assert refused.value.reason is Reason.UNAVAILABLE
 
 
@@ -87,7 +87,7 @@ async def test_asking_why_not_for_a_zone_that_is_not_seen_is_not_found() -> None
     side = await owner_side()
     await own_workload(side)
     with pytest.raises(RefusalError) as refused:
-        side.plane.queries.explain(YARD, ZoneId("nobody", "nowhere"))
+        await side.plane.queries.explain(YARD, ZoneId("nobody", "nowhere"))
     assert refused.value.reason is Reason.NOT_FOUND
 
 

@@ -69,10 +69,10 @@ async def test_what_is_being_deleted_has_no_endpoint() -> None:
 
 async def test_then_and_now_are_two_answers() -> None:
     stage = await stage_with_a_spare()
-    decided_at_ms = stage.plane.queries.explain(YARD, None).decided_at_ms
+    decided_at_ms = (await stage.plane.queries.explain(YARD, None)).decided_at_ms
     await stage.offer(OWNER, "oslo-9", cordoned=True)
     stage.clock.now_ms += 1_000
-    explained = stage.plane.queries.explain(YARD, None)
+    explained = await stage.plane.queries.explain(YARD, None)
     assert [choice.zone for choice in explained.decision.choices] == [ZONE]
     assert [choice.zone for choice in explained.now.choices] == [SPARE]
     assert [(one.zone, one.reason) for one in explained.now.rejections] == [(ZONE, Reason.ZONE_CORDONED)]
@@ -82,25 +82,25 @@ async def test_then_and_now_are_two_answers() -> None:
 async def test_an_explanation_can_be_of_one_zone_only() -> None:
     stage = await stage_with_a_spare()
     await stage.offer(OTHER, "oslo-5", cordoned=True)
-    explained = stage.plane.queries.explain(YARD, SPARE)
+    explained = await stage.plane.queries.explain(YARD, SPARE)
     assert (explained.decision.choices, explained.decision.rejections) == ((), ())
     assert explained.now.choices == ()
     assert [(one.zone, one.reason) for one in explained.now.rejections] == [(SPARE, Reason.ZONE_CORDONED)]
-    assert [choice.zone for choice in stage.plane.queries.explain(YARD, ZONE).now.choices] == [ZONE]
+    assert [choice.zone for choice in (await stage.plane.queries.explain(YARD, ZONE)).now.choices] == [ZONE]
 
 
 async def test_explaining_changes_nothing() -> None:
     stage = await stage_with_a_spare()
-    before, kept = stage.workload, stage.plane.state.decisions[str(YARD)]
-    stage.plane.queries.explain(YARD, None)
+    before, kept = stage.workload, stage.plane.state.recent_decisions[str(YARD)]
+    await stage.plane.queries.explain(YARD, None)
     assert stage.workload == before
-    assert stage.plane.state.decisions[str(YARD)] == kept
+    assert stage.plane.state.recent_decisions[str(YARD)] == kept
 
 
 async def test_a_decision_is_explained_after_a_restart_too() -> None:
     stage = await placed_stage()
     again = await stage.restart()
-    assert [choice.zone for choice in again.plane.queries.explain(YARD, None).decision.choices] == [ZONE]
+    assert [choice.zone for choice in (await again.plane.queries.explain(YARD, None)).decision.choices] == [ZONE]
 
 
 async def test_a_workload_that_runs_nowhere_is_explained_by_its_refusals() -> None:
@@ -109,7 +109,7 @@ async def test_a_workload_that_runs_nowhere_is_explained_by_its_refusals() -> No
     stage.owners[OWNER].refuse("oslo-9")
     await stage.submit()
     await stage.look()
-    explained = stage.plane.queries.explain(YARD, None)
+    explained = await stage.plane.queries.explain(YARD, None)
     assert explained.current.zone == ""
     assert [one.reason for one in explained.decision.rejections] == [Reason.OWNER_REFUSED]
 

@@ -67,12 +67,16 @@ async def lost(stage: Stage) -> None:
     await stage.tell(ClaimState.LOST, "the zone is not heard")
 
 
-async def test_a_lost_placement_moves_and_its_claim_is_given_back() -> None:
+async def test_a_lost_placement_moves_and_its_claim_is_given_back_once_the_other_answers() -> None:
     stage = await stage_with_a_spare()
     claim = stage.workload.placements[0].claim
     await lost(stage)
     await stage.look()
-    assert stage.placed == [f"{SPARE} STARTING"]
+    assert stage.placed == [f"{ZONE} LOST", f"{SPARE} STARTING"]
+    assert stage.owners[OWNER].released == []
+    await stage.tell(ClaimState.SERVING, at=1)
+    await stage.look()
+    assert stage.placed == [f"{SPARE} READY"]
     assert stage.owners[OWNER].released == [(claim, Reason.WORKLOAD_MOVED)]
 
 
@@ -81,22 +85,37 @@ async def test_the_claim_on_a_lost_zone_is_given_back_when_its_owner_answers_aga
     stage.owners[OWNER].silent = {"release"}
     await lost(stage)
     await stage.look()
-    assert stage.placed == [f"{ZONE} RELEASING", f"{SPARE} STARTING"]
+    await stage.tell(ClaimState.SERVING, at=1)
+    await stage.look()
+    assert stage.placed == [f"{ZONE} RELEASING", f"{SPARE} READY"]
     stage.owners[OWNER].silent = set()
     await stage.after(stage.plane.settings.retry_ms_max)
-    assert stage.placed == [f"{SPARE} STARTING"]
+    assert stage.placed == [f"{SPARE} READY"]
     assert stage.owners[OWNER].taken == set()
 
 
-async def test_a_moved_workload_does_not_go_back_when_its_lost_zone_returns() -> None:
+async def test_what_comes_back_before_another_answers_serves_until_that_one_does() -> None:
     stage = await stage_with_a_spare()
-    stage.owners[OWNER].silent = {"release"}
     await lost(stage)
     await stage.look()
     await stage.tell(ClaimState.SERVING, at=0)
     await stage.look()
-    assert stage.placed == [f"{ZONE} RELEASING", f"{SPARE} STARTING"]
-    assert stage.workload.state is WorkloadState.STARTING
+    assert stage.placed == [f"{ZONE} READY", f"{SPARE} STARTING"]
+    assert stage.workload.state is WorkloadState.RUNNING
+    assert stage.plane.queries.endpoint(YARD).urls == (URL,)
+    await stage.tell(ClaimState.SERVING, at=1)
+    await stage.after(stage.plane.settings.linger_ms)
+    assert stage.placed == [f"{SPARE} READY"]
+
+
+async def test_what_comes_back_is_kept_where_its_replacement_fails() -> None:
+    stage = await stage_with_a_spare()
+    await lost(stage)
+    await stage.look()
+    await stage.tell(ClaimState.FAILED, "exit code 1", at=1)
+    await stage.tell(ClaimState.SERVING, at=0)
+    await stage.look()
+    assert stage.placed == [f"{ZONE} READY"]
 
 
 async def test_what_is_lost_and_fits_nowhere_else_waits_and_comes_back() -> None:
@@ -118,7 +137,7 @@ async def test_a_stranded_workload_takes_the_next_zone_that_appears() -> None:
     await stage.rest()
     await stage.offer(OTHER, "oslo-5")
     await stage.rest()
-    assert stage.placed == [f"{SPARE} STARTING"]
+    assert stage.placed == [f"{ZONE} LOST", f"{SPARE} STARTING"]
     assert stage.conditions()["Stranded"] == "FALSE"
 
 
@@ -149,7 +168,7 @@ async def test_a_zone_that_is_left_alone_is_counted_and_says_why() -> None:
     stage = await placed_stage()
     await stage.tell(ClaimState.FAILED, "exit code 1")
     await stage.look()
-    decision = stage.plane.state.decisions[str(stage.workload.id)].decision
+    decision = stage.plane.state.recent_decisions[str(stage.workload.id)].decision
     assert [(str(r.zone), r.reason) for r in decision.rejections] == [(ZONE, Reason.INSTANCE_FAILED)]
     assert decision.zones_evaluated == 1
     assert "60 s left" in decision.rejections[0].result.measured

@@ -140,7 +140,7 @@ async def test_a_refused_hold_tries_the_next_choice() -> None:
     side = await home()
     side.owner.refusing = {NEAR.zone}
     assert places(await side.look()) == [(FAR, PlacementState.STARTING)]
-    kept = side.plane.state.decisions[KEY].decision
+    kept = side.plane.state.recent_decisions[KEY].decision
     assert (NEAR, Reason.CPU_EXHAUSTED) in [(r.zone, r.reason) for r in kept.rejections]
     assert side.owner.released == []
 
@@ -211,12 +211,16 @@ async def test_a_failed_instance_pauses_its_zone_for_this_workload() -> None:
     assert places(await side.look()) == [(NEAR, PlacementState.STARTING)]
 
 
-async def test_a_lost_zone_is_left_once_another_has_granted() -> None:
+async def test_a_lost_zone_is_left_once_another_answers() -> None:
     side = await home()
     claim = await side.running()
     await side.tell(claim, ClaimState.LOST)
     await side.offer(lambda zone: replace(zone, free=replace(zone.free, cpu_millis=0)), NEAR)
-    assert places(await side.look()) == [(FAR, PlacementState.STARTING)]
+    moving = await side.look()
+    assert places(moving) == [(NEAR, PlacementState.LOST), (FAR, PlacementState.STARTING)]
+    assert side.owner.released == []
+    await side.tell(moving.placements[1].claim, ClaimState.SERVING, "https://localhost:18000")
+    assert places(await side.look()) == [(FAR, PlacementState.READY)]
     assert side.owner.released == [claim]
 
 

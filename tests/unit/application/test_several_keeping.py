@@ -35,7 +35,7 @@ async def test_a_lost_zone_is_replaced_by_a_whole_batch_while_the_other_part_ans
     await stage.look()
     assert endpoints(stage) == [SECOND]
     assert stage.condition("Ready").reason == "PartlyReady"
-    assert sorted(stage.placed) == [f"{SECOND} READY", f"{SECOND} STARTING", f"{SPARE} STARTING"]
+    assert sorted(stage.placed) == [f"{SECOND} READY", f"{SECOND} STARTING", f"{SPARE} STARTING", f"{FIRST} LOST"]
     await until_ready(stage, SECOND, SPARE)
     assert endpoints(stage) == [SECOND, SPARE]
     assert stage.placed == [f"{SECOND} READY", f"{SPARE} READY"]
@@ -246,4 +246,5 @@ async def test_keeping_and_alerting_replaces_a_lost_part_without_the_unlawful_zo
     await stage.offer(OTHER, "oslo-5", cordoned=True)
     await stage.look()
     assert endpoints(stage) == [FIRST]
-    assert sorted(stage.placed) == [f"{OTHER}/oslo-3 STARTING", f"{SPARE} STARTING", f"{FIRST} READY"]
+    moved = [f"{OTHER}/oslo-3 STARTING", f"{SECOND} LOST", f"{SPARE} STARTING", f"{FIRST} READY"]
+    assert sorted(stage.placed) == moved

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 from hansa_control.adapters.store_memory import MemoryStore
-from hansa_control.application.ports import Change, Counter, Record, StoreFailed, Table
-from hansa_control.application.state import State
+from hansa_control.application.ports import Change, Counter, Record, StoredDecision, StoreFailed, Table
+from hansa_control.application.state import RECENT_MAX, State
+from hansa_control.domain.model import Decision
 
 
 class SlowStore:
@@ -115,6 +116,48 @@ async def test_deleting_what_is_not_there_writes_nothing() -> None:
     state = State(MemoryStore())
     state.delete(Table.COUNTER, "nothing")
     assert state.put_count == 0
+
+
+def decided(generation: int) -> StoredDecision:
+    return StoredDecision(Decision((), (), 1, generation), generation)
+
+
+async def test_a_decision_is_found_in_memory_or_in_the_store_and_none_that_was_deleted() -> None:
+    store = MemoryStore()
+    state = State(store)
+    await state.load()
+    count = RECENT_MAX + 5
+    for number in range(count):
+        state.put(Table.DECISION, f"w{number}", decided(number))
+    assert list(state.recent_decisions) == [f"w{number}" for number in range(5, count)]
+    # Nobody has committed yet: what was pushed out is found nevertheless.
+    assert [await state.decision(f"w{number}") for number in range(count)] == [decided(at) for at in range(count)]
+    state.delete(Table.DECISION, "w0")
+    state.delete(Table.DECISION, "w9")
+    assert [await state.decision(name) for name in ("w0", "w9", "other")] == [None] * 3
+    again = State(store.reopen())
+    await again.load()
+    assert [await again.decision(name) for name in ("w0", "w1", "w9")] == [None, decided(1), None]
+    assert again.recent_decisions == {}
+
+
+async def test_a_decision_that_is_put_again_is_the_last_to_be_pushed_out() -> None:
+    state = State(MemoryStore())
+    for number in range(RECENT_MAX):
+        state.put(Table.DECISION, f"w{number}", decided(number))
+    state.put(Table.DECISION, "w0", decided(1_000))
+    state.put(Table.DECISION, "new", decided(1_001))
+    assert list(state.recent_decisions)[-2:] == ["w0", "new"]
+    assert len(state.recent_decisions) == RECENT_MAX
+    assert await state.decision("w0") == decided(1_000)
+
+
+async def test_a_decision_cannot_be_told_from_none_while_the_store_has_failed() -> None:
+    store = MemoryStore()
+    state = State(store)
+    store.fail("the disk is gone")
+    with pytest.raises(StoreFailed, match="the disk is gone"):
+        await state.decision("w0")
 
 
 async def test_a_counter_goes_on_where_it_was_after_a_restart() -> None:

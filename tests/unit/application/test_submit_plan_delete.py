@@ -197,10 +197,10 @@ async def test_a_name_that_is_being_deleted_is_taken_until_it_is_gone() -> None:
 async def test_planning_changes_nothing() -> None:
     stage = await home_stage()
     await stage.offer(OWNER, "oslo-9")
-    before = dict(stage.plane.state.claims), dict(stage.plane.state.workloads), dict(stage.plane.state.decisions)
+    before = dict(stage.plane.state.claims), dict(stage.plane.state.workloads), dict(stage.plane.state.recent_decisions)
     decision, (zone, _) = await stage.plane.workloads.plan(YARD, spec())
     assert ([str(choice.zone) for choice in decision.choices], zone) == ([f"{OWNER}/oslo-9"], "")
-    after = dict(stage.plane.state.claims), dict(stage.plane.state.workloads), dict(stage.plane.state.decisions)
+    after = dict(stage.plane.state.claims), dict(stage.plane.state.workloads), dict(stage.plane.state.recent_decisions)
     assert after == before
     assert stage.owners[OWNER].held == []
 
@@ -258,7 +258,7 @@ async def test_deleting_marks_and_is_done_when_the_owner_has_taken_note() -> Non
     await stage.look()
     assert stage.owners[OWNER].released == [(claim, Reason.WORKLOAD_DELETED)]
     assert KEY not in stage.plane.state.workloads
-    assert KEY not in stage.plane.state.decisions
+    assert KEY not in stage.plane.state.recent_decisions
 
 
 async def test_deleting_wakes_the_reconciler() -> None:

@@ -100,7 +100,7 @@ async def test_a_record_of_a_supposed_world_says_so_and_verifies() -> None:
 async def test_the_decision_that_placed_a_workload_verifies_though_the_world_went_on() -> None:
     stage = await placed_stage(zones=("oslo-9", "oslo-8", "oslo-7", "oslo-6", "oslo-5"))
     await stage.offer(OTHER, "cheap-1", price_millieur_per_hour=1)
-    record = stage.plane.queries.record(YARD)
+    record = await stage.plane.queries.record(YARD)
     assert len(record.inputs.snapshot.zones) == 5
     assert record.evidenced == stage.plane.settings.choices_evidenced_max
     assert record.digest == stage.decision.digest
@@ -115,7 +115,7 @@ async def test_what_an_owner_refused_is_in_the_record() -> None:
     await stage.submit()
     await stage.look()
     assert stage.placed == [f"{OTHER}/oslo-5 STARTING"]
-    record = stage.plane.queries.record(YARD)
+    record = await stage.plane.queries.record(YARD)
     assert [str(rejection.zone) for rejection in record.afterwards] == [str(OSLO_9)]
     assert verify(record) == ()
 
@@ -125,7 +125,7 @@ async def test_a_zone_that_failed_and_was_left_out_is_in_the_record() -> None:
     await stage.offer(OTHER, "oslo-5", price_millieur_per_hour=5_000)
     await stage.tell(ClaimState.FAILED, "out of memory")
     await stage.look(2)
-    record = stage.plane.queries.record(YARD)
+    record = await stage.plane.queries.record(YARD)
     assert record.inputs.request.exclude == {OSLO_9}
     assert record.left_out == 1
     assert verify(record) == ()
@@ -135,9 +135,10 @@ async def test_after_a_restart_only_the_digest_is_left() -> None:
     stage = await placed_stage()
     digest = stage.decision.digest
     again = await stage.restart()
-    assert again.decision.digest == digest
+    kept = await again.plane.state.decision(str(YARD))
+    assert kept is not None and kept.decision.digest == digest
     with pytest.raises(RefusalError, match=f"only its digest can be compared: {digest}") as caught:
-        again.plane.queries.record(YARD)
+        await again.plane.queries.record(YARD)
     assert caught.value.reason is Reason.UNAVAILABLE
 
 
@@ -147,7 +148,7 @@ async def test_plans_do_not_crowd_out_the_decisions_that_placed_workloads(monkey
     first, _ = await stage.plane.workloads.plan(YARD, spec(1_001))
     for cpu_millis in (1_002, 1_003):
         await stage.plane.workloads.plan(YARD, spec(cpu_millis))
-    assert verify(stage.plane.queries.record(YARD)) == ()
+    assert verify(await stage.plane.queries.record(YARD)) == ()
     with pytest.raises(RefusalError, match="not kept any more"):
         stage.plane.workloads.record(first)
 
@@ -176,4 +177,4 @@ async def test_a_workload_without_a_decision_has_no_record() -> None:
     stage = await home_stage()
     await stage.submit()
     with pytest.raises(RefusalError, match="has not been decided yet"):
-        stage.plane.queries.record(YARD)
+        await stage.plane.queries.record(YARD)

@@ -104,7 +104,7 @@ async def test_why_goes_on_to_say_why_it_is_where_it_stays() -> None:
     laws.pass_law(nation=denying("NO"))
     await stage.look()
     assert stage.conditions()["Stranded"] == "TRUE"
-    found = stage.plane.queries.explain(stage.workload.id, None)
+    found = await stage.plane.queries.explain(stage.workload.id, None)
     assert (found.decision, found.now.choices) == (before, ())
 
 

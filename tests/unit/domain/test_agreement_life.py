@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 from hansa_control.domain.agreement import (
+    ANYBODY,
     OPEN,
     Agreement,
     AgreementState,
     Amounts,
     NetworkShown,
     Quota,
+    Reoffer,
     Stance,
     Standing,
     Terms,
@@ -151,3 +153,5 @@ def test_an_agreement_of_before_networks_could_be_abstract_keeps_its_digest() ->
     assert former.digest() == "sha256:e5c13b928260360baed7ba51b2eb50dcd87dd4dea3da7b598af90d7a8a6ff337"
     assert replace(former, network=NetworkShown.ABSTRACT).digest() != former.digest()
     assert replace(former, gateways=("oslo",)).digest() != former.digest()
+    assert replace(former, reoffer=Reoffer(("oslo-*",), ANYBODY)).digest() != former.digest()
+    assert replace(former, passes_on=("waldnetz/*",)).digest() != former.digest()

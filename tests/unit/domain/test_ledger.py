@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hansa_control.domain.ledger import CLAIM_MOVES, ClaimEvent, advance, free, grant, holds_capacity, used
+from hansa_control.domain.ledger import CLAIM_MOVES, ClaimEvent, Tally, advance, free, grant, holds_capacity, used
 from hansa_control.domain.model import (
     ArtefactRef,
     Capacity,
@@ -133,25 +133,36 @@ def test_no_claims_use_nothing() -> None:
     assert used([]) == Capacity()
 
 
+def test_a_tally_follows_a_claim_that_changes_and_one_that_goes() -> None:
+    tally, amount = Tally(), Capacity(300, 40, ((L4, 1),))
+    tally.count(None, claim(amount=amount))
+    tally.count(claim(amount=amount), claim(ClaimState.SERVING, replace(amount, cpu_millis=500)))
+    assert tally.total() == Capacity(500, 40, ((L4, 1),))
+    tally.count(claim(ClaimState.SERVING, replace(amount, cpu_millis=500)), claim(ClaimState.RELEASED, amount))
+    assert tally.total() == Capacity()
+    tally.count(claim(ClaimState.RELEASED, amount), None)
+    assert tally.total() == Capacity()
+
+
 def test_free_is_what_is_left() -> None:
     total = Capacity(1000, 100, ((H100, 2), (L4, 4)))
-    assert free(total, [claim(amount=Capacity(300, 40, ((L4, 1),)))]) == Capacity(700, 60, ((H100, 2), (L4, 3)))
+    assert free(total, used([claim(amount=Capacity(300, 40, ((L4, 1),)))])) == Capacity(700, 60, ((H100, 2), (L4, 3)))
 
 
 def test_a_pool_that_is_used_up_leaves_the_sum() -> None:
     total = Capacity(1000, 100, ((H100, 2), (L4, 4)))
-    assert free(total, [claim(amount=Capacity(0, 0, ((L4, 4),)))]).accelerators == ((H100, 2),)
+    assert free(total, used([claim(amount=Capacity(0, 0, ((L4, 4),)))])).accelerators == ((H100, 2),)
 
 
 def test_an_inventory_that_shrank_below_its_use_leaves_nothing_and_no_debt() -> None:
     shrunken = Capacity(100, 1000, ((L4, 1),))
-    assert free(shrunken, [claim(amount=Capacity(500, 300, ((H100, 1), (L4, 2))))]) == Capacity(0, 700, ())
+    assert free(shrunken, used([claim(amount=Capacity(500, 300, ((H100, 1), (L4, 2))))])) == Capacity(0, 700, ())
 
 
 def test_a_claim_that_fits_exactly_is_granted() -> None:
     total = Capacity(3000, 4096, ((L4, 2),))
     held = claim(amount=Capacity(1000, 2048, ((L4, 1),)))
-    assert grant(replace(held, name="c-2", amount=Capacity(2000, 2048, ((L4, 1),))), total, [held]) == ()
+    assert grant(replace(held, name="c-2", amount=Capacity(2000, 2048, ((L4, 1),))), total, used([held])) == ()
 
 
 @pytest.mark.parametrize(
@@ -167,9 +178,9 @@ def test_a_claim_that_fits_exactly_is_granted() -> None:
 def test_every_component_that_does_not_fit_is_named(amount: Capacity, short: tuple[str, ...]) -> None:
     total = Capacity(3000, 4096, ((L4, 2),))
     others = [claim(ClaimState.LOST, Capacity(1000, 2047, ((L4, 1),)))]
-    assert grant(claim(amount=amount), total, others) == short
+    assert grant(claim(amount=amount), total, used(others)) == short
 
 
 def test_what_was_released_does_not_stand_in_the_way() -> None:
     total = Capacity(1000, 2048)
-    assert grant(claim(), total, [claim(ClaimState.RELEASED), claim(ClaimState.RELEASED)]) == ()
+    assert grant(claim(), total, used([claim(ClaimState.RELEASED), claim(ClaimState.RELEASED)])) == ()

@@ -4,8 +4,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+import scipy.sparse.csgraph
 from deciding_world import LINKS, NODES, NOW_MS, link, node, zone
-from hansa_control.domain import lineage, route_tree
+from hansa_control.domain import lineage
 from hansa_control.domain.model import LatencyBasis, NetworkLink, NetworkNode, Reason, TransitRule
 from hansa_control.domain.network import NetworkChange
 from hansa_control.domain.route_reasons import bandwidth_along, explain_no_route, find_bottleneck
@@ -226,9 +227,11 @@ def test_costs_are_those_of_the_paths_and_no_path_is_above_every_budget() -> Non
 
 def test_costs_of_many_access_points_take_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
     searches: list[object] = []
-    original = route_tree.dijkstra
+    original = scipy.sparse.csgraph.dijkstra
     monkeypatch.setattr(
-        route_tree, "dijkstra", lambda *args, **more: searches.append(more["indices"]) or original(*args, **more)
+        scipy.sparse.csgraph,
+        "dijkstra",
+        lambda *args, **more: searches.append(more["indices"]) or original(*args, **more),
     )
     net = network()
     costs_for(net, [key(NORDIC), key(NORDIC, start="umea"), key(NORDIC, start="oslo")])
