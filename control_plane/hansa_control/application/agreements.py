@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from hansa_control.application.ports import Clock, Table, Worker
+from hansa_control.application.priced_versions import prices_noted
 from hansa_control.application.settings import Settings
 from hansa_control.application.shown_network import NOTHING_AGREED, NOTHING_DRAWN, Drawn, Hidden, ShownNetworks
 from hansa_control.application.state import State
@@ -22,14 +23,12 @@ from hansa_control.domain.agreement import (
     Agreement,
     AgreementState,
     NetworkShown,
-    PriceVersion,
     Stance,
     Standing,
     Wish,
 )
 from hansa_control.domain.agreement_life import AgreementEvent, Seen, follow
 from hansa_control.domain.capabilities import Capability, lacking
-from hansa_control.domain.charges import noted
 from hansa_control.domain.federation import FederationEvent
 from hansa_control.domain.model import (
     Capacity,
@@ -137,7 +136,7 @@ class AgreementDesk:
         seen = Seen(self.stance(held.home), self._clock.wall_ms(), is_used=self._is_used(held))
         standing, events = follow(held.standing or Standing(), seen)
         is_over = standing.state is AgreementState.TERMINATED
-        prices = _prices(held, standing, seen)
+        prices = prices_noted(held, standing, seen)
         if standing != held.standing or prices is not held.prices:
             held = replace(held, standing=standing, prices=prices)
             held = federation.advance(held, FederationEvent.TERMINATE) if is_over else held
@@ -292,17 +291,6 @@ class AgreementDesk:
         for claim in self._world.claims_of(home).values():
             held.setdefault(claim.zone, []).append(claim.amount)
         return disclosure.Held(held)
-
-
-def _prices(held: Federation, standing: Standing, seen: Seen) -> tuple[PriceVersion, ...]:
-    """The prices of every version that was in force, with those of the one that is now."""
-    last = held.prices[-1] if held.prices else None
-    is_new = last is None or (last.version, last.digest) != (standing.version, standing.digest)
-    if seen.stance is None or not standing.digest or not is_new:
-        return held.prices
-    return noted(
-        held.prices, PriceVersion(standing.version, standing.digest, seen.now_ms, seen.stance.agreement.prices)
-    )
 
 
 def _evidence(home: str, standing: Standing) -> str:
