@@ -5,6 +5,9 @@ it holds and in which version (etag), the sender sends what differs and what is 
 the receiver acknowledges it or refuses single resources of it. One delta is in flight at a time; whatever changes
 meanwhile travels in the next one, so a slow receiver is sent the newest state and never a backlog.
 
+Resources may mean something only together, as the links and nodes of a network do. A change of these that does not fit
+into one delta is marked in all but the last: the receiver takes it over when all of it is there.
+
 Both classes are pure: names, etags and nonces in, names and nonces out. Who sends bytes is somebody else's matter.
 """
 
@@ -26,36 +29,49 @@ def etag_of(content: Message) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What to send: names whose content follows, names that are gone."""
+    """What to send: names whose content follows, names that are gone, and whether this is no whole without the next."""
 
     updated: tuple[str, ...]
     removed: tuple[str, ...]
     nonce: str
+    more: bool = False
 
 
 def _unweighed(name: str) -> int:
     return 0
 
 
+def _apart(name: str) -> bool:
+    return False
+
+
 class DeltaSender:
     """Knows what the receiver holds and says what to send next.
 
     ``limit`` bounds the resources of one delta and ``bytes_max`` their sizes where these are told, so that a message
-    stays under the size limit; the rest follows after the acknowledgement.
+    stays under the size limit; the rest follows after the acknowledgement. ``is_part`` tells of names that mean
+    something only together; they come first.
     """
 
-    def __init__(self, limit: int = 256, bytes_max: int = 2 * 1024 * 1024) -> None:
+    def __init__(
+        self, limit: int = 256, bytes_max: int = 2 * 1024 * 1024, is_part: Callable[[str], bool] = _apart
+    ) -> None:
         self._limit = limit
         self._bytes_max = bytes_max
+        self._is_part = is_part
+        # What was acknowledged of a change that is not whole yet; None is a name that is gone.
+        self._partly: dict[str, str | None] = {}
         self._held: dict[str, str] = {}
         self._refused: dict[str, str] = {}
-        self._in_flight: tuple[str, dict[str, str], tuple[str, ...]] | None = None
+        self._in_flight: Delta | None = None
+        self._told: dict[str, str] = {}
         self._counter = 0
 
     def start(self, held: Mapping[str, str]) -> None:
         """Begins a stream: ``held`` maps names to etags that the receiver says it has."""
         self._held = dict(held)
         self._refused = {}
+        self._partly = {}
         self._in_flight = None
         self._counter = 0
 
@@ -66,8 +82,8 @@ class DeltaSender:
     @property
     def held_or_in_flight(self) -> frozenset[str]:
         """Names that the receiver holds, or may hold because they are on their way or not yet taken back."""
-        on_their_way = self._in_flight[1] if self._in_flight is not None else {}
-        return frozenset(self._held).union(on_their_way)
+        on_their_way = self._told if self._in_flight is not None else {}
+        return frozenset(self._held).union(on_their_way, self._partly)
 
     def next_delta(
         self,
@@ -82,25 +98,32 @@ class DeltaSender:
         """
         if self._in_flight is not None:
             return None
-        names = self.differing(current, {*current, *self._held} if among is None else among)
+        names = self.differing(current, {*current, *self._held, *self._partly} if among is None else among)
         differing = [name for name in names if name in current]
         changed = self._that_fit(differing[: self._limit], bytes_of)
-        removed = tuple(name for name in names if name not in current)[: self._limit]
-        if not changed and not removed:
+        gone = [name for name in names if name not in current]
+        removed = gone[: self._limit]
+        # An empty delta ends a change of which the rest has come to be as it was.
+        if not changed and not removed and not self._partly:
             return None
+        more = any(map(self._is_part, (*differing[len(changed) :], *gone[len(removed) :])))
         self._counter += 1
-        nonce = str(self._counter)
-        self._in_flight = (nonce, {name: current[name] for name in changed}, removed)
-        return Delta(tuple(changed), removed, nonce)
+        self._told = {name: current[name] for name in changed}
+        self._in_flight = Delta(tuple(changed), tuple(removed), str(self._counter), more)
+        return self._in_flight
 
     def differing(self, current: Mapping[str, str], among: Collection[str]) -> list[str]:
-        """Those of some names, sorted, that the receiver holds otherwise than in ``current`` and has not refused so."""
-        held, refused = self._held, self._refused
-        return sorted(
+        """Those of some names, in the order in which they are sent, that the receiver holds otherwise than in
+        ``current`` and has not refused so.
+        """
+        held, partly, refused = self._held, self._partly, self._refused
+        found = [
             name
             for name in among
-            if (etag := current.get(name)) != held.get(name) and (etag is None or refused.get(name) != etag)
-        )
+            if (etag := current.get(name)) != (partly[name] if name in partly else held.get(name))
+            and (etag is None or refused.get(name) != etag)
+        ]
+        return sorted(found, key=lambda name: (not self._is_part(name), name))
 
     def _that_fit(self, names: list[str], bytes_of: Callable[[str], int]) -> list[str]:
         total_bytes = 0
@@ -111,25 +134,35 @@ class DeltaSender:
         return names
 
     def on_ack(self, nonce: str, refused_names: Iterable[str] = ()) -> tuple[str, ...]:
-        """Takes the receiver's answer; returns the names it refused, which are not sent again until they change."""
-        if self._in_flight is None or self._in_flight[0] != nonce:
+        """Takes the receiver's answer; returns the names it refused, which are not sent again until they change.
+
+        With the last delta of a change it may refuse what came with those before.
+        """
+        delta = self._in_flight
+        if delta is None or delta.nonce != nonce:
             raise ProtocolViolation(f"acknowledges nonce {nonce!r}, which is not in flight")
-        _, updated, removed = self._in_flight
-        self._in_flight = None
+        answered: dict[str, str | None] = {**self._partly, **self._told, **dict.fromkeys(delta.removed)}
         refused = tuple(sorted(set(refused_names)))
-        strangers = [name for name in refused if name not in updated]
+        strangers = [name for name in refused if answered.get(name) is None]
         if strangers:
             raise ProtocolViolation(f"refuses {strangers[0]!r}, which was not sent")
-        for name in removed:
+        self._in_flight, self._partly = None, {}
+        for name, etag in answered.items():
+            self._answered(name, etag, is_refused=name in refused, is_part=delta.more and self._is_part(name))
+        return refused
+
+    def _answered(self, name: str, etag: str | None, *, is_refused: bool, is_part: bool) -> None:
+        """The receiver holds a resource so from now on, unless it refuses it or waits for the rest."""
+        if etag is None and not is_part:
             self._held.pop(name, None)
             self._refused.pop(name, None)
-        for name, etag in updated.items():
-            if name in refused:
-                self._refused[name] = etag
-            else:
-                self._held[name] = etag
-                self._refused.pop(name, None)
-        return refused
+        elif is_refused and etag is not None:
+            self._refused[name] = etag
+        elif is_part:
+            self._partly[name] = etag
+        elif etag is not None:
+            self._held[name] = etag
+            self._refused.pop(name, None)
 
 
 class DeltaReceiver:

@@ -371,8 +371,13 @@ class OfferDelta(_message.Message):
     UPDATED_FIELD_NUMBER: _builtins.int
     REMOVED_NAMES_FIELD_NUMBER: _builtins.int
     NONCE_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     nonce: _builtins.str
     """Unique within the stream."""
+    more: _builtins.bool
+    """Whether nodes, links and zones of this delta are no whole without those of the next: they are taken over with the
+    last one, whose acknowledgement may refuse any of them. Claims are taken over at once.
+    """
     @_builtins.property
     def updated(self) -> _containers.RepeatedCompositeFieldContainer[Global___Offer]:
         """Added or changed."""
@@ -387,10 +392,11 @@ class OfferDelta(_message.Message):
         updated: _abc.Iterable[Global___Offer] | None = ...,
         removed_names: _abc.Iterable[_builtins.str] | None = ...,
         nonce: _builtins.str = ...,
+        more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["nonce", b"nonce", "removed_names", b"removed_names", "updated", b"updated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["more", b"more", "nonce", b"nonce", "removed_names", b"removed_names", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

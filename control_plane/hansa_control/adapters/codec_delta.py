@@ -26,12 +26,15 @@ WireT = TypeVar("WireT")
 
 @dataclass(frozen=True, slots=True)
 class ResourceDelta(Generic[ResourceT]):
-    """A delta as it came in: what can be taken, what is gone, what could not be understood."""
+    """A delta as it came in: what can be taken, what is gone, what could not be understood, and whether what it says
+    of the network is no whole without the next.
+    """
 
     nonce: str
     updated: tuple[ResourceT, ...]
     removed: tuple[str, ...]
     refusals: tuple[Refusal, ...]
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,13 @@ def held_in(wires: Sequence[agent_pb2.NamedEtag], path: str) -> Mapping[str, str
 
 def held_out(held: Mapping[str, str]) -> list[agent_pb2.NamedEtag]:
     return [agent_pb2.NamedEtag(name=name, etag=etag) for name, etag in sorted(held.items())]
+
+
+def is_part_of_map(name: str) -> bool:
+    """Whether an offer is of the network or of a zone in it: of these a path is made, and they are taken over together.
+    Claims are each for itself.
+    """
+    return not name.startswith("claims/")
 
 
 def removed_in(names: Sequence[str], path: str) -> tuple[str, ...]:

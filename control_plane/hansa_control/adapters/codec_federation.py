@@ -118,7 +118,7 @@ def _offer_delta_in(wire: federation_pb2.OfferDelta, owner: str) -> ResourceDelt
 
     updated, refusals = updated_in(wire.updated, "delta.updated", read, lambda offer: offer.name)
     removed = removed_in(wire.removed_names, "delta.removed_names")
-    return ResourceDelta(fields.token_in(wire.nonce, "delta.nonce"), updated, removed, refusals)
+    return ResourceDelta(fields.token_in(wire.nonce, "delta.nonce"), updated, removed, refusals, wire.more)
 
 
 def _offer_body_in(wire: federation_pb2.Offer, owner: str) -> OfferBody:
@@ -163,7 +163,7 @@ def offer_out(name: str, body: ShownBody) -> federation_pb2.Offer:
 
 def offer_delta_out(delta: Delta, offers: Mapping[str, federation_pb2.Offer]) -> federation_pb2.OffersResponse:
     updated = [offers[name] for name in delta.updated]
-    wire = federation_pb2.OfferDelta(updated=updated, removed_names=delta.removed, nonce=delta.nonce)
+    wire = federation_pb2.OfferDelta(updated=updated, removed_names=delta.removed, nonce=delta.nonce, more=delta.more)
     return federation_pb2.OffersResponse(delta=wire)
 
 

@@ -13,6 +13,7 @@ from hansa_control.adapters import codec_fields as fields
 from hansa_control.adapters.codec_decision import decision_out, event_out, workload_out
 from hansa_control.adapters.codec_network import link_out, node_out, probe_out, round_trip_out
 from hansa_control.adapters.codec_overlay import overlay_in
+from hansa_control.adapters.codec_paths import path_out
 from hansa_control.adapters.codec_workload import spec_in
 from hansa_control.adapters.codec_zone import zone_out
 from hansa_control.application.queries import Endpoint, Explanation, ZoneEndpoint
@@ -32,7 +33,6 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.overlay import Overlay
 from hansa_control.domain.preempting import Candidate
-from hansa_control.domain.segments import Segment, UsedPath
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
@@ -258,27 +258,7 @@ def explain_out(found: Explanation) -> service_pb2.ExplainWorkloadResponse:
         decided_at_ms=found.decided_at_ms,
         now=decision_out(found.now),
         current_zones=found.current.zones,
-        paths=[_path_out(path) for path in found.paths],
-    )
-
-
-def _path_out(path: UsedPath) -> service_pb2.UsedPath:
-    return service_pb2.UsedPath(
-        zone=str(path.zone),
-        access_point=path.access_point,
-        segments=[_segment_out(segment) for segment in path.there],
-        return_segments=[_segment_out(segment) for segment in path.back],
-    )
-
-
-def _segment_out(segment: Segment) -> service_pb2.PathSegment:
-    return service_pb2.PathSegment(
-        from_node=segment.start,
-        to_node=segment.end,
-        link=segment.link,
-        carrier=segment.carrier,
-        countries=segment.countries,
-        countries_unknown=not segment.is_known,
+        paths=[path_out(path) for path in found.paths],
     )
 
 

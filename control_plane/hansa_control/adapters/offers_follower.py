@@ -9,7 +9,7 @@ import structlog
 
 from hansa.v1.federation_service_pb2 import OffersRequest, OffersResponse
 from hansa_control.adapters.codec_agreement import StandingTold
-from hansa_control.adapters.codec_delta import Ack, Heartbeat, Refusal
+from hansa_control.adapters.codec_delta import HELD_COUNT_MAX, Ack, Heartbeat, Refusal, ResourceDelta, is_part_of_map
 from hansa_control.adapters.codec_federation import (
     OffersHello,
     home_heartbeat_out,
@@ -17,9 +17,9 @@ from hansa_control.adapters.codec_federation import (
     offers_hello_out,
     offers_response_in,
 )
-from hansa_control.application.ports import Clock, StoredOffer
+from hansa_control.application.ports import Clock, RefusalError, StoredOffer
 from hansa_control.application.strays import Stray
-from hansa_control.domain.model import Standing
+from hansa_control.domain.model import Reason, Standing
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +56,8 @@ class OffersFollower:
         self._clock = clock
         self._owner = owner
         self.on_refused: Callable[[int], None] = lambda count: None
+        # What has come of a change that is not whole; None is a name that is gone.
+        self._partly: dict[str, StoredOffer | None] = {}
 
     def hello(self, context_id: str) -> OffersRequest:
         """Opens the stream with what is held already, so that only differences come."""
@@ -69,10 +71,23 @@ class OffersFollower:
             await self._ingest.told(self._owner, said.standing)
         if isinstance(said, Heartbeat | StandingTold):
             return (home_heartbeat_out(self._clock.wall_ms()),)
-        late = await self._ingest.offered(self._owner, said.updated, said.removed)
+        late = await self._ingest.offered(self._owner, *self._whole(said))
         refusals = (*said.refusals, *late)
         if refusals:
             name, field, reason = refusals[0]
             log.warning("offers_refused", owner=self._owner, count=len(refusals), name=name, field=field, reason=reason)
             self.on_refused(len(refusals))
         return (offers_ack_out(Ack(said.nonce, refusals)),)
+
+    def _whole(self, said: ResourceDelta[StoredOffer]) -> tuple[list[StoredOffer], list[str]]:
+        """What may be taken over now. Half of a change of the network may allow a path that neither the former nor the
+        new one allows, as where a link no longer crosses a country and a node of it comes to stand in another.
+        """
+        came: dict[str, StoredOffer | None] = {**dict.fromkeys(said.removed), **{one.name: one for one in said.updated}}
+        self._partly.update(came)
+        if len(self._partly) > HELD_COUNT_MAX:
+            raise RefusalError(Reason.LIMIT_EXCEEDED, f"a change of more than {HELD_COUNT_MAX} offers", "delta.more")
+        ready = {name: body for name, body in self._partly.items() if not (said.more and is_part_of_map(name))}
+        for name in ready:
+            del self._partly[name]
+        return [body for body in ready.values() if body is not None], [name for name in ready if ready[name] is None]

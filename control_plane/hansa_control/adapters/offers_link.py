@@ -10,7 +10,7 @@ import structlog
 from hansa.delta import DeltaSender
 from hansa.v1.federation_service_pb2 import Offer, OffersRequest, OffersResponse
 from hansa_control.adapters.codec_agreement import StandingTold
-from hansa_control.adapters.codec_delta import Ack, Refusal
+from hansa_control.adapters.codec_delta import Ack, Refusal, is_part_of_map
 from hansa_control.adapters.codec_federation import (
     OffersHello,
     offer_delta_out,
@@ -50,7 +50,7 @@ class OffersLink:
         self._clock = clock
         self._home = home
         self._context_id = ""
-        self._sender = DeltaSender(OFFERS_PER_DELTA)
+        self._sender = DeltaSender(OFFERS_PER_DELTA, is_part=is_part_of_map)
         self._wires: dict[str, Offer] = {}
         self._etags: dict[str, str] = {}
         self._version = -1

@@ -11,26 +11,24 @@ from dataclasses import replace
 from typing import Protocol
 
 from hansa_control.application.ports import Clock, Table, Worker
+from hansa_control.application.priced_versions import prices_noted
 from hansa_control.application.settings import Settings
 from hansa_control.application.shown_network import NOTHING_AGREED, NOTHING_DRAWN, Drawn, Hidden, ShownNetworks
-from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
 from hansa_control.application.world import World, federation_key
-from hansa_control.domain import disclosure, federation
+from hansa_control.domain import disclosure, federation, masking
 from hansa_control.domain.agreement import (
     ENDING,
     OPEN,
     Agreement,
     AgreementState,
     NetworkShown,
-    PriceVersion,
     Stance,
     Standing,
     Wish,
 )
 from hansa_control.domain.agreement_life import AgreementEvent, Seen, follow
 from hansa_control.domain.capabilities import Capability, lacking
-from hansa_control.domain.charges import noted
 from hansa_control.domain.federation import FederationEvent
 from hansa_control.domain.model import (
     Capacity,
@@ -79,9 +77,8 @@ class AgreementDesk:
         self._settings = settings
         self._state, self._world = records
         self._source = source or EverythingOffered(settings.partners)
-        self._clock, self._worker = workers
-        self._shown_networks = ShownNetworks(settings.operator, is_searched_apart=self._worker is not None)
-        self._search_wanted = Signal()
+        self._clock, worker = workers
+        self._shown_networks = ShownNetworks(settings.operator, worker)
         self._agreed_last: dict[str, Agreement] = {}
         self.on_event: Callable[[str, AgreementEvent, Standing], None] = lambda home, event, standing: None
         self.on_ended: Callable[[str], None] = lambda home: None
@@ -90,17 +87,7 @@ class AgreementDesk:
 
     async def run(self) -> None:
         """Has the worker search for paths as they are wanted, until cancelled; nothing to do where there is none."""
-        seen = 0
-        while self._worker is not None:
-            seen = await self._search_wanted.wait(seen)
-            if not self._shown_networks.wants_search:
-                continue
-            try:
-                await self._shown_networks.search(self._worker)
-            except Exception as defect:  # Whoever asks for the network again has it tried again.
-                self.on_defect(defect)
-            else:
-                self.on_changed()
+        await self._shown_networks.run(lambda: self.on_changed(), lambda defect: self.on_defect(defect))
 
     def stance(self, home: str) -> Stance | None:
         """What is agreed with a partner and wanted now; None if nothing is."""
@@ -149,7 +136,7 @@ class AgreementDesk:
         seen = Seen(self.stance(held.home), self._clock.wall_ms(), is_used=self._is_used(held))
         standing, events = follow(held.standing or Standing(), seen)
         is_over = standing.state is AgreementState.TERMINATED
-        prices = _prices(held, standing, seen)
+        prices = prices_noted(held, standing, seen)
         if standing != held.standing or prices is not held.prices:
             held = replace(held, standing=standing, prices=prices)
             held = federation.advance(held, FederationEvent.TERMINATE) if is_over else held
@@ -256,10 +243,7 @@ class AgreementDesk:
         if agreement.network is NetworkShown.ABSTRACT:
             held = frozenset(claim.zone for claim in self._world.claims_of(home).values())
         own = Drawn(self._world.own_nodes, self._world.own_links)
-        shown = self._shown_networks.of(home, agreement, own, self._world.own_zones(), held)
-        if shown is None:
-            self._search_wanted.notify()
-        return shown
+        return self._shown_networks.of(home, agreement, own, self._world.own_zones(), held)
 
     def told(self, home: str, rejections: tuple[Rejection, ...]) -> tuple[Rejection, ...]:
         """Refusals as a partner is told them: without names of what it is not shown of the network."""
@@ -268,16 +252,16 @@ class AgreementDesk:
             return rejections
         return tuple(disclosure.without_names(one, hidden.names) for one in rejections)
 
-    def masked(self, home: str, spec: WorkloadSpec) -> disclosure.Masked:
+    def masked(self, home: str, spec: WorkloadSpec) -> masking.Masked:
         """What a partner asks, with every access point that it is not shown under a name that nobody has: what is
         hidden from it and what is not there are judged alike.
         """
         hidden = self._hidden(home)
         if hidden is None:
-            return disclosure.Masked(spec)
+            return masking.Masked(spec)
         known = self._world.snapshot().network.node_index
         unknown = [one.access_point for one in spec.access if one.access_point not in known]
-        return disclosure.masked(spec, hidden.nodes.union(unknown), hidden.access_points)
+        return masking.masked(spec, hidden.nodes.union(unknown), hidden.access_points)
 
     def _hidden(self, home: str) -> Hidden | None:
         agreement = self._agreement(home)
@@ -307,17 +291,6 @@ class AgreementDesk:
         for claim in self._world.claims_of(home).values():
             held.setdefault(claim.zone, []).append(claim.amount)
         return disclosure.Held(held)
-
-
-def _prices(held: Federation, standing: Standing, seen: Seen) -> tuple[PriceVersion, ...]:
-    """The prices of every version that was in force, with those of the one that is now."""
-    last = held.prices[-1] if held.prices else None
-    is_new = last is None or (last.version, last.digest) != (standing.version, standing.digest)
-    if seen.stance is None or not standing.digest or not is_new:
-        return held.prices
-    return noted(
-        held.prices, PriceVersion(standing.version, standing.digest, seen.now_ms, seen.stance.agreement.prices)
-    )
 
 
 def _evidence(home: str, standing: Standing) -> str:

@@ -9,10 +9,11 @@ be more than is agreed now, and a network without its links would tell a partner
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from hansa_control.application.ports import Worker
+from hansa_control.application.signals import Signal
 from hansa_control.domain.abstraction import Inside, gateways, leaving
 from hansa_control.domain.agreement import Agreement, NetworkShown
 from hansa_control.domain.disclosure import shown_node
@@ -74,21 +75,30 @@ class _Searched(NamedTuple):
 class ShownNetworks:
     """The network of an operator as its partners see it, by home operator.
 
-    is_searched_apart: somebody calls ``search``, and until that was done for what is to be shown there is no answer.
+    With a worker, ``run`` has it search, and until that was done for what is to be shown there is no answer.
     """
 
-    def __init__(self, operator: str, *, is_searched_apart: bool = False) -> None:
-        self._operator, self._is_searched_apart = operator, is_searched_apart
+    def __init__(self, operator: str, worker: Worker | None = None) -> None:
+        self._operator, self._worker = operator, worker
+        self._search_wanted = Signal()
         self._kept: dict[str, _Kept] = {}
         self._searched: _Searched | None = None
         self._wanted: dict[frozenset[str], Drawn] = {}
         self._gateways: tuple[Drawn, frozenset[str]] | None = None
         self._hidden: dict[str, _HiddenOf] = {}
 
-    @property
-    def wants_search(self) -> bool:
-        """Whether somebody waits for a search."""
-        return bool(self._wanted)
+    async def run(self, on_found: Callable[[], None], on_defect: Callable[[Exception], None]) -> None:
+        """Has the worker search for paths as they are wanted, until cancelled; nothing to do where there is none."""
+        seen = 0
+        while self._worker is not None:
+            seen = await self._search_wanted.wait(seen)
+            try:
+                found = await self._search_apart(self._worker)
+            except Exception as defect:  # Whoever asks for the network again has it tried again.
+                on_defect(defect)
+            else:
+                if found:
+                    on_found()
 
     def of(
         self, home: str, agreement: Agreement, own: Drawn, zones: Sequence[Zone], held: frozenset[str]
@@ -149,17 +159,20 @@ class ShownNetworks:
         if self._searched is not None and _is_same(self._searched.own, own) and names in self._searched.links:
             return self._searched.links[names]
         self._wanted[names] = own
-        if self._is_searched_apart:
+        if self._worker is not None:
+            self._search_wanted.notify()
             return None
         self._found(_search(self._operator, self._searched, own, [*self._wanted]))
         return None if self._searched is None else self._searched.links[names]
 
-    async def search(self, worker: Worker) -> None:
-        """Has what is waited for searched by the worker; one search at a time. Whoever waits is to ask again then."""
+    async def _search_apart(self, worker: Worker) -> bool:
+        """Has what is waited for searched by the worker. Whether anything was: whoever waits is to ask again then."""
         own = next(reversed(self._wanted.values()), None)
-        if own is not None:
-            former, names = self._searched, [each for each, of in self._wanted.items() if _is_same(of, own)]
-            self._found(await worker.run(lambda: _search(self._operator, former, own, names)))
+        if own is None:
+            return False
+        former, names = self._searched, [each for each, of in self._wanted.items() if _is_same(of, own)]
+        self._found(await worker.run(lambda: _search(self._operator, former, own, names)))
+        return True
 
     def _found(self, searched: _Searched) -> None:
         """Keeps what was searched last, and what is shown now."""

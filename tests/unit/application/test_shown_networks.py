@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hansa_control.adapters.codec_federation import hold_response_out
 from hansa_control.adapters.store_memory import MemoryStore
-from hansa_control.application.control_plane import ControlPlane, Surroundings
+from hansa_control.application.control_plane import ControlPlane, InPlace, Surroundings
 from hansa_control.application.ports import HoldRequest, OfferBody, Refused, StoredAdvert
 from hansa_control.application.settings import Settings
 from hansa_control.domain.agreement import (
@@ -225,7 +225,7 @@ async def test_a_misspelt_name_is_told_the_nearest_that_is_shown_and_no_other() 
 
 async def test_an_access_point_is_hidden_also_while_virtual_links_are_not_searched_yet() -> None:
     stage = await owner()
-    stage.plane.agreements._shown_networks._is_searched_apart = True
+    stage.plane.agreements._shown_networks._worker = InPlace()
     stage.agree(Agreement(network=NetworkShown.ABSTRACT, gateways=("hamar",)))
     assert stage.plane.partners.offers(HOME) is None
     assert "karlstad" in _words(await stage.hold(entering("karlstad")))
