@@ -20,6 +20,7 @@ class OfferBook:
         self._state = state
         self._by_operator: dict[str, dict[str, StoredOffer]] = {}
         self._zones: dict[str, StoredOffer] = {}
+        self._chained: dict[str, dict[str, StoredOffer]] = {}
 
     def recover(self) -> None:
         """After loading."""
@@ -33,6 +34,10 @@ class OfferBook:
     def zones(self) -> Collection[StoredOffer]:
         """Those that offer a zone, of all partners."""
         return self._zones.values()
+
+    def chained(self, operator: str) -> Mapping[str, StoredOffer]:
+        """Of what a partner has offered that which has a chain of origin, by offer name."""
+        return self._chained.get(operator, {})
 
     def has_zone(self, zone: ZoneId) -> bool:
         return offer_key(zone.operator, f"zones/{zone.zone}") in self._zones
@@ -55,8 +60,13 @@ class OfferBook:
         self._state.delete(Table.OFFER, key)
         self._by_operator.get(operator, {}).pop(name, None)
         self._zones.pop(key, None)
+        self._chained.get(operator, {}).pop(name, None)
 
     def _index(self, offer: StoredOffer) -> None:
         self._by_operator.setdefault(offer.operator, {})[offer.name] = offer
+        if offer.chain:
+            self._chained.setdefault(offer.operator, {})[offer.name] = offer
+        else:
+            self._chained.get(offer.operator, {}).pop(offer.name, None)
         if isinstance(offer.body, Zone):
             self._zones[offer_key(offer.operator, offer.name)] = offer

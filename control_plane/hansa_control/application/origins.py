@@ -53,6 +53,9 @@ from hansa_control.domain.origin import (
 
 ZONES = "zones/"
 
+_SHOWN = frozenset(AgreementState) - {AgreementState.PROPOSED, AgreementState.TERMINATED}
+"""States of an agreement in which something may run under it. In all but one nothing new is held, whatever is shown."""
+
 
 class _MadeOf(NamedTuple):
     """What a link is about: as long as it is of the very same, what it says need not be worked out again."""
@@ -113,9 +116,9 @@ class OriginDesk:
                 paths |= {(stored.operator, operator) for operator in operators_of(stored.chain)}
         paths |= self._networks_for(agreement)
         for partner, owner in sorted(paths):
-            for name, stored in sorted(self._world.offered.of(partner).items()):
+            for name, stored in sorted(self._world.offered.chained(partner).items()):
                 body, chain = stored.body, stored.chain
-                is_network = chain and not isinstance(body, Zone | ClaimStatus)
+                is_network = not isinstance(body, Zone | ClaimStatus)
                 if is_network and owned_by(chain) == owner and self._may_go(chain, home) and name not in found:
                     link = self._link(self.seals, home, name, body, chain)  # type: ignore[arg-type]
                     found[name] = Chained(body, (*chain, link))  # type: ignore[arg-type]
@@ -130,8 +133,7 @@ class OriginDesk:
         shown = {
             (partner, owned_by(stored.chain))
             for partner in partners
-            for stored in self._world.offered.of(partner).values()
-            if stored.chain
+            for stored in self._world.offered.chained(partner).values()
         }
         return {(partner, owner) for partner, owner in shown if names(wanted, owner)}
 
@@ -147,6 +149,11 @@ class OriginDesk:
                 return stored, self._shown_zone(home, stored, alias)
         return None
 
+    def passes_anything_on(self) -> bool:
+        """Whether any partner is to be offered zones of others."""
+        agreements = map(self._agreement, sorted(self._settings.partners))
+        return any(agreement is not None and bool(agreement.passes_on) for agreement in agreements)
+
     def is_due(self) -> bool:
         """Whether anything that was signed is to be signed anew by now; it is forgotten, and signed if it is shown."""
         now_ms = self._clock.wall_ms()
@@ -157,8 +164,10 @@ class OriginDesk:
 
     def _zones_for(self, home: str, agreement: Agreement) -> Iterator[tuple[StoredOffer, str]]:
         """Partners' zones that may be offered on to a partner, with the names under which they are; by name."""
-        for stored in sorted(self._world.offered.zones(), key=lambda offer: (offer.operator, offer.name)):
-            if not stored.chain or stored.operator == home or not self._may_go(stored.chain, home):
+        partners = sorted(self._settings.partners - {home})
+        offers = (sorted(self._world.offered.chained(partner).items()) for partner in partners)
+        for stored in [stored for of_partner in offers for _, stored in of_partner]:
+            if not isinstance(stored.body, Zone) or not self._may_go(stored.chain, home):
                 continue
             owned = zone_owned(stored.chain)
             alias = alias_of(owned)
@@ -187,7 +196,7 @@ class OriginDesk:
     def _onward(self, home: str, name: str) -> tuple[str, ...]:
         """To whom a partner may offer on what it is shown under this name."""
         agreement, standing = self._agreement(home), self._agreements.standing(home)
-        if agreement is None or standing is None or standing.state is not AgreementState.IN_FORCE:
+        if agreement is None or standing is None or standing.state not in _SHOWN:
             return ()
         reoffer = agreement.reoffer
         zone = name.removeprefix(ZONES)
@@ -198,8 +207,10 @@ class OriginDesk:
         """This operator's link to a partner: the one that was signed before, as long as it says the same and half of
         its life is not over.
         """
-        now_ms, agreement = self._clock.wall_ms(), self._agreement(home)
+        now_ms, agreement, standing = self._clock.wall_ms(), self._agreement(home), self._agreements.standing(home)
         until_ms = agreement.terms.valid_until_ms if agreement else 0
+        if standing is not None and standing.deadline_ms:
+            until_ms = standing.deadline_ms
         made_of = _MadeOf(body, before, self._onward(home, name), until_ms)
         known = self._links.get((home, name))
         is_young = known is not None and _half_ms(known.link) > now_ms
