@@ -295,7 +295,5 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
 def canonical_reason(text: str) -> str:
     """A reason as people type it (latency-exceeded, LatencyExceeded) in the registry's form (LATENCY_EXCEEDED)."""
     words = "".join(f"_{letter}" if letter.isupper() and text != text.upper() else letter for letter in text)
-    folded = words.replace("-", "_").strip("_").upper().removeprefix("REASON_")
-    while "__" in folded:
-        folded = folded.replace("__", "_")
-    return folded
+    parts = words.upper().replace("-", "_").split("_")
+    return "_".join(part for part in parts if part).removeprefix("REASON_")
