@@ -26,7 +26,7 @@ def zone_table(zones: Iterable[zone_pb2.Zone], now_ms: int, *, wide: bool) -> Do
     if not rows:
         return [line("no zones")]
     headers = ("ZONE", "STATE", "SITE", "CONTROL", "ACCELERATORS FREE", "CPU FREE", "MEMORY FREE", "PRICE", "HEARD")
-    more = ("ORIGIN", "NODE", "FAILS WITH", "DEVICE POWER", "SOURCE", "ARTEFACTS", "GENERATION", "FACTS")
+    more = ("NODE", "FAILS WITH", "DEVICE POWER", "SOURCE", "ARTEFACTS", "GENERATION", "FACTS", "ORIGIN")
     right, fixed = frozenset({5, 6, 7, 8}), frozenset({0, 1, 2})
     return [Table((*headers, *more) if wide else headers, rows, right=right, fixed=fixed, spare=(7, 6, 5))]
 
@@ -55,17 +55,8 @@ def _zone_row(zone: zone_pb2.Zone, now_ms: int, *, wide: bool) -> tuple[Cell, ..
     facts = "; ".join(_fact(fact) for fact in zone.facts) or "-"
     fails_with = inventory.failure_domain or inventory.node
     watts = power(inventory.device_watts) if inventory.device_watts else "unknown"
-    return (
-        *row,
-        origin_of(zone),
-        inventory.node,
-        fails_with,
-        watts,
-        inventory.source,
-        artefacts,
-        str(zone.generation),
-        facts,
-    )
+    stands = (inventory.node, fails_with, watts, inventory.source, artefacts)
+    return (*row, *stands, str(zone.generation), facts, origin_of(zone))
 
 
 def origin_of(zone: zone_pb2.Zone) -> str:

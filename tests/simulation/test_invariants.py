@@ -59,7 +59,7 @@ def test_capacity_freed_while_something_runs_is_seen(monkeypatch: pytest.MonkeyP
     def settle_at_once(self: OwnerService, zone: str) -> None:
         for claim in self._world.claims_in(zone):
             if claim.state is ClaimState.RELEASING:
-                self._put(ledger.advance(claim, ClaimEvent.STOPPED))
+                self.put(ledger.advance(claim, ClaimEvent.STOPPED))
 
     monkeypatch.setattr(OwnerService, "_settle", settle_at_once)
     assert any("whose claim was freed" in what for what in outcome_of(come_and_go).broken)
@@ -68,7 +68,7 @@ def test_capacity_freed_while_something_runs_is_seen(monkeypatch: pytest.MonkeyP
 def test_an_order_that_outruns_its_confirmation_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OwnerService, "_is_kept", lambda self, claim: True)
     monkeypatch.setattr(
-        OwnerService, "_put", _ordering_at_once(OwnerService._put)
+        OwnerService, "put", _ordering_at_once(OwnerService.put)
     )  # as it was: the agent is told with the change, not with its commit
 
     def crashing(number: int):  # type: ignore[no-untyped-def]

@@ -74,6 +74,14 @@ def test_wide_shows_what_fails_together_and_the_power_of_a_device(capsys: Capsys
     assert cells(shown(capsys, zone_table([found], NOW_MS, wide=True))[1])[10:12] == ["hall-2", "350 W"]
 
 
+def test_wide_shows_through_whose_hands_a_zone_goes(capsys: Capsys) -> None:
+    found = zone("skargard/waldnetz--berlin-1")
+    found.origin.zone = "waldnetz/berlin-1"
+    found.origin.handlers.add(operator="skargard")
+    rows = shown(capsys, zone_table([zone(), found], NOW_MS, wide=True))
+    assert [cells(row)[-1] for row in rows] == ["ORIGIN", "-", "waldnetz/berlin-1 > skargard"]
+
+
 @pytest.mark.parametrize(
     ("columns", "missing"),
     [(80, {"PRICE", "MEMORY FREE", "CPU FREE"}), (100, {"PRICE", "MEMORY FREE", "CPU FREE"}), (140, set())],
