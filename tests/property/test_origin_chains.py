@@ -134,6 +134,12 @@ def offered(claimed: Zone, chain: Chain) -> tuple[str, Zone]:
 @given(chains(), zones)
 @example(honest(ISSUED[0]), TRUE_ZONE)
 @example(honest(ISSUED[1]), TRUE_ZONE)
+@example(honest(ISSUED[2]), TRUE_ZONE)
+@example(honest(ISSUED[3]), TRUE_ZONE)
+@example(honest(ISSUED[4]), TRUE_ZONE)
+@example(honest(ISSUED[5]), TRUE_ZONE)
+@example(honest(ISSUED[6]), TRUE_ZONE)
+@example(honest(ISSUED[7]), zone(OWNER, "berlin-2", "NO"))
 def test_what_is_believed_of_another_is_what_its_owner_has_signed_for_us_by_this_partner(
     chain: Chain, claimed: Zone
 ) -> None:
@@ -149,6 +155,13 @@ def test_what_is_believed_of_another_is_what_its_owner_has_signed_for_us_by_this
     if first.by == OWNER:
         assert (first.to, first.onward, claimed) == (BETWEEN, (OWN,), TRUE_ZONE)
         assert first.signed_at_ms <= NOW_MS < first.valid_until_ms <= NOW_MS + LIFE_MS_MAX
+
+
+def test_a_permission_for_others_is_refused_by_whom_it_permits() -> None:
+    for first, allowed in ((ISSUED[2], OTHER), (ISSUED[3], "nobody")):
+        chain = honest(first)
+        fault = fault_of(chain, *offered(TRUE_ZONE, chain), AT)
+        assert fault == ("chain[0].onward", f"{OWNER} permits {allowed} to be offered it, not {OWN}")
 
 
 def test_the_honest_chain_is_believed() -> None:

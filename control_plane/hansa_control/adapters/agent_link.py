@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import structlog
@@ -27,7 +28,7 @@ from hansa_control.adapters.codec_agent import (
     session_request_in,
     welcome_out,
 )
-from hansa_control.adapters.codec_delta import Ack, Heartbeat, Memo, Refusal, ResourceDelta, etags_of
+from hansa_control.adapters.codec_delta import Ack, EtagMemo, Heartbeat, Refusal, ResourceDelta
 from hansa_control.adapters.codec_zone import FACT_COUNT_MAX
 from hansa_control.adapters.rates import TokenBucket
 from hansa_control.application.ports import Clock, RefusalError, StoredAdvert
@@ -119,7 +120,7 @@ class AgentLink:
         self._rate = TokenBucket(links.clock, links.limits.messages_per_s, links.limits.messages_burst)
         self._adverts = DeltaReceiver()
         self._orders = DeltaSender()
-        self._memo = Memo(order_out)
+        self._etags: EtagMemo[OrderBody] = EtagMemo()
         self._nonces: deque[str] = deque(maxlen=NONCES_REMEMBERED)
 
     @property
@@ -145,12 +146,14 @@ class AgentLink:
         """The next delta of orders; None before the greeting, while one is in flight, or when nothing differs."""
         if not self._links.is_live(self) or self._orders.waits_for_ack:
             return None
-        wires = self._memo.of(self._ingest.orders(self.zone.zone))
-        delta = self._orders.next_delta(etags_of(wires), lambda name: wires[name].ByteSize())
+        orders = self._ingest.orders(self.zone.zone)
+        written = cache(lambda name: order_out(name, orders[name]))
+        etags = self._etags.of(orders, lambda name: written(name).etag)
+        delta = self._orders.next_delta(etags, lambda name: written(name).ByteSize())
         if delta is None:
             return None
         self._tell_held()
-        return orders_out(delta, wires)
+        return orders_out(delta, {name: written(name) for name in delta.updated})
 
     def close(self) -> None:
         """The stream ended, for whatever reason. Idempotent."""

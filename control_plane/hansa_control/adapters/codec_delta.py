@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from hansa.v1 import agent_service_pb2 as agent_pb2
 from hansa_control.adapters import codec_fields as fields
@@ -125,30 +125,24 @@ def heartbeat_in(wire: agent_pb2.Heartbeat) -> Heartbeat:
     return Heartbeat(fields.time_ms_in(wire.wall_clock_ms, "heartbeat.wall_clock_ms"))
 
 
-class _Versioned(Protocol):
-    @property
-    def etag(self) -> str: ...
+class EtagMemo(Generic[ResourceT]):
+    """Remembers the etag of a resource while it does not change, since writing and digesting it is the costly part.
 
+    What was written is not kept: a message of the wire takes more memory than what it is made of.
+    """
 
-def etags_of(resources: Mapping[str, _Versioned]) -> Mapping[str, str]:
-    """Name to etag, as a sender of deltas wants it."""
-    return {name: resource.etag for name, resource in resources.items()}
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[ResourceT, str]] = {}
 
+    def of(self, resources: Mapping[str, ResourceT], etag_of: Callable[[str], str]) -> Mapping[str, str]:
+        """Name to etag, as a sender of deltas wants it, asking for the etags of what has changed; forgets what is
+        gone.
+        """
+        self._known = {name: self._one(name, body, etag_of) for name, body in resources.items()}
+        return {name: etag for name, (_, etag) in self._known.items()}
 
-class Memo(Generic[WireT, ResourceT]):
-    """Remembers how a resource looked on the wire while it does not change, since digesting it is the costly part."""
-
-    def __init__(self, write: Callable[[str, ResourceT], WireT]) -> None:
-        self._write = write
-        self._known: dict[str, tuple[ResourceT, WireT]] = {}
-
-    def of(self, resources: Mapping[str, ResourceT]) -> Mapping[str, WireT]:
-        """The resources on the wire, by name; forgets those that are gone."""
-        self._known = {name: self._one(name, body) for name, body in resources.items()}
-        return {name: wire for name, (_, wire) in self._known.items()}
-
-    def _one(self, name: str, body: ResourceT) -> tuple[ResourceT, WireT]:
+    def _one(self, name: str, body: ResourceT, etag_of: Callable[[str], str]) -> tuple[ResourceT, str]:
         known = self._known.get(name)
         if known is not None and (known[0] is body or known[0] == body):
             return known
-        return body, self._write(name, body)
+        return body, etag_of(name)

@@ -102,10 +102,8 @@ def _wrong(grant: StoredGrant, trusted: Sequence[TrustedDomain]) -> tuple[str, .
     found = _wrong_seal(asked, grant.seal, trusted)
     count = len(grant.origin.handlers) if grant.origin is not None else 0
     if len(grant.underlying) != count:
-        return (
-            *found,
-            f"it rests on {plural(len(grant.underlying), 'grant')}, and the zone goes through {count} hands",
-        )
+        rests_on = plural(len(grant.underlying), "grant")
+        return (*found, f"it rests on {rests_on}, and the zone goes through {plural(count, 'hand')}")
     if grant.origin is not None:
         for below, seal in zip(
             asked_below(asked, grant.seal, grant.underlying, grant.origin), grant.underlying, strict=True

@@ -231,6 +231,8 @@ class ControlPlane:
         self.reconciler.wake_waiting()
         if self.world.is_to_be_left(owner):
             self.reconciler.wake_all()
+        if self.owner.origins.passes_anything_on():
+            self.owner.changed.notify()
         self.agents.notify_all_orders()
 
     async def start(self) -> None:

@@ -20,6 +20,8 @@ class OfferBook:
         self._state = state
         self._by_operator: dict[str, dict[str, StoredOffer]] = {}
         self._zones: dict[str, StoredOffer] = {}
+        self._chained: dict[str, dict[str, StoredOffer]] = {}
+        self.chained_count = 0
 
     def recover(self) -> None:
         """After loading."""
@@ -33,6 +35,10 @@ class OfferBook:
     def zones(self) -> Collection[StoredOffer]:
         """Those that offer a zone, of all partners."""
         return self._zones.values()
+
+    def chained(self, operator: str) -> Mapping[str, StoredOffer]:
+        """Of what a partner has offered that which has a chain of origin, by offer name."""
+        return self._chained.get(operator, {})
 
     def has_zone(self, zone: ZoneId) -> bool:
         return offer_key(zone.operator, f"zones/{zone.zone}") in self._zones
@@ -55,8 +61,19 @@ class OfferBook:
         self._state.delete(Table.OFFER, key)
         self._by_operator.get(operator, {}).pop(name, None)
         self._zones.pop(key, None)
+        self._note_chained(operator, name, None)
 
     def _index(self, offer: StoredOffer) -> None:
         self._by_operator.setdefault(offer.operator, {})[offer.name] = offer
+        self._note_chained(offer.operator, offer.name, offer if offer.chain else None)
         if isinstance(offer.body, Zone):
             self._zones[offer_key(offer.operator, offer.name)] = offer
+
+    def _note_chained(self, operator: str, name: str, offer: StoredOffer | None) -> None:
+        """Of what has a chain of origin every change is counted in chained_count."""
+        held = self._chained.setdefault(operator, {})
+        if offer is not None:
+            held[name] = offer
+            self.chained_count += 1
+        elif held.pop(name, None) is not None:
+            self.chained_count += 1

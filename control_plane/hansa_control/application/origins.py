@@ -39,11 +39,13 @@ from hansa_control.domain.origin import (
     OPERATORS_MAX,
     Chain,
     Chained,
+    Claimed,
     LinkTerms,
     Offered,
     OriginLink,
     alias_of,
-    content_of,
+    claimed_of,
+    digest_of_claimed,
     digest_of_link,
     ends_ms,
     may_go_to,
@@ -54,17 +56,17 @@ from hansa_control.domain.origin import (
 
 ZONES = "zones/"
 
+_SHOWN = frozenset(AgreementState) - {AgreementState.PROPOSED, AgreementState.TERMINATED}
+"""States of an agreement in which something may run under it. In all but one nothing new is held, whatever is shown."""
+
 
 class _MadeOf(NamedTuple):
-    """What a link is about: as long as it is of the very same, what it says need not be worked out again."""
+    """What a link is about: as long as it is of the same, what it says need not be worked out again."""
 
-    body: Offered
+    claimed: Claimed
     before: Chain
     onward: tuple[str, ...]
     agreed_until_ms: int
-
-    def is_same(self, other: _MadeOf) -> bool:
-        return self.body is other.body and self[1:] == other[1:]
 
 
 class _Signed(NamedTuple):
@@ -84,8 +86,15 @@ class OriginDesk:
         self._agreements = agreements
         self._clock = clock
         self._links: dict[tuple[str, str], _Signed] = {}
+        self._renewals = 0
+        self._networks_passed_on: dict[str, tuple[object, dict[str, Chained]]] = {}
 
     # --- what is shown to a partner ---
+
+    def terms(self, home: str) -> object:
+        """Equal as long as what is signed to a partner need not be looked at for the agreement's or for time's sake."""
+        standing = self._agreements.standing(home)
+        return self._agreement(home), standing, self._renewals
 
     def lets_go_on(self, home: str) -> bool:
         """Whether a partner may offer anything of this operator's on."""
@@ -115,12 +124,24 @@ class OriginDesk:
                 found[name] = Chained(zone, chain)
                 paths |= {(stored.operator, operator) for operator in operators_of(stored.chain)}
         paths |= self._networks_for(agreement)
+        return found | self._networks(self.seals, home, frozenset(paths))
+
+    def _networks(self, seals: Seals, home: str, paths: frozenset[tuple[str, str]]) -> dict[str, Chained]:
+        """What is passed on of others' networks; kept, since offers are looked at whenever any claim changes."""
+        key = (self.terms(home), self._world.offered.chained_count, paths)
+        known = self._networks_passed_on.get(home)
+        if known is None or known[0] != key:
+            known = self._networks_passed_on[home] = key, self._networks_now(seals, home, paths)
+        return known[1]
+
+    def _networks_now(self, seals: Seals, home: str, paths: frozenset[tuple[str, str]]) -> dict[str, Chained]:
+        found: dict[str, Chained] = {}
         for partner, owner in sorted(paths):
-            for name, stored in sorted(self._world.offered.of(partner).items()):
+            for name, stored in sorted(self._world.offered.chained(partner).items()):
                 body, chain = stored.body, stored.chain
-                is_network = chain and not isinstance(body, Zone | ClaimStatus)
+                is_network = not isinstance(body, Zone | ClaimStatus)
                 if is_network and owned_by(chain) == owner and self._may_go(chain, home) and name not in found:
-                    link = self._link(self.seals, home, name, body, chain)  # type: ignore[arg-type]
+                    link = self._link(seals, home, name, body, chain)  # type: ignore[arg-type]
                     found[name] = Chained(body, (*chain, link))  # type: ignore[arg-type]
         return found
 
@@ -133,8 +154,7 @@ class OriginDesk:
         shown = {
             (partner, owned_by(stored.chain))
             for partner in partners
-            for stored in self._world.offered.of(partner).values()
-            if stored.chain
+            for stored in self._world.offered.chained(partner).values()
         }
         return {(partner, owner) for partner, owner in shown if names(wanted, owner)}
 
@@ -150,18 +170,26 @@ class OriginDesk:
                 return stored, self._shown_zone(home, stored, alias)
         return None
 
+    def passes_anything_on(self) -> bool:
+        """Whether any partner is to be offered zones of others."""
+        agreements = map(self._agreement, sorted(self._settings.partners))
+        return any(agreement is not None and bool(agreement.passes_on) for agreement in agreements)
+
     def is_due(self) -> bool:
         """Whether anything that was signed is to be signed anew by now; it is forgotten, and signed if it is shown."""
         now_ms = self._clock.wall_ms()
         over = [key for key, signed in self._links.items() if _half_ms(signed.link) <= now_ms]
         for key in over:
             del self._links[key]
+        self._renewals += bool(over)
         return bool(over)
 
     def _zones_for(self, home: str, agreement: Agreement) -> Iterator[tuple[StoredOffer, str]]:
         """Partners' zones that may be offered on to a partner, with the names under which they are; by name."""
-        for stored in sorted(self._world.offered.zones(), key=lambda offer: (offer.operator, offer.name)):
-            if not stored.chain or stored.operator == home or not self._may_go(stored.chain, home):
+        partners = sorted(self._settings.partners - {home})
+        offers = (sorted(self._world.offered.chained(partner).items()) for partner in partners)
+        for stored in [stored for of_partner in offers for _, stored in of_partner]:
+            if not isinstance(stored.body, Zone) or not self._may_go(stored.chain, home):
                 continue
             owned = zone_owned(stored.chain)
             alias = alias_of(owned)
@@ -190,7 +218,7 @@ class OriginDesk:
     def _onward(self, home: str, name: str) -> tuple[str, ...]:
         """To whom a partner may offer on what it is shown under this name."""
         agreement, standing = self._agreement(home), self._agreements.standing(home)
-        if agreement is None or standing is None or standing.state is not AgreementState.IN_FORCE:
+        if agreement is None or standing is None or standing.state not in _SHOWN:
             return ()
         reoffer = agreement.reoffer
         zone = name.removeprefix(ZONES)
@@ -201,12 +229,14 @@ class OriginDesk:
         """This operator's link to a partner: the one that was signed before, as long as it says the same and half of
         its life is not over.
         """
-        now_ms, agreement = self._clock.wall_ms(), self._agreement(home)
+        now_ms, agreement, standing = self._clock.wall_ms(), self._agreement(home), self._agreements.standing(home)
         until_ms = agreement.terms.valid_until_ms if agreement else 0
-        made_of = _MadeOf(body, before, self._onward(home, name), until_ms)
+        if standing is not None and standing.deadline_ms:
+            until_ms = standing.deadline_ms
+        made_of = _MadeOf(claimed_of(body), before, self._onward(home, name), until_ms)
         known = self._links.get((home, name))
         is_young = known is not None and _half_ms(known.link) > now_ms
-        if known is not None and is_young and known.made_of.is_same(made_of):
+        if known is not None and is_young and known.made_of == made_of:
             return known.link
         terms = self._terms(home, name, made_of, now_ms)
         is_said = known is not None and is_young and _same(known.link.terms, terms)
@@ -215,7 +245,7 @@ class OriginDesk:
         return link
 
     def _terms(self, home: str, name: str, made_of: _MadeOf, now_ms: int) -> LinkTerms:
-        body, before, onward, until_ms = made_of
+        claimed, before, onward, until_ms = made_of
         ends = [now_ms + self._settings.origin_life_ms]
         ends += [until_ms] if until_ms else []
         ends += [ends_ms(before)] if before else []
@@ -224,7 +254,7 @@ class OriginDesk:
             to=home,
             onward=onward,
             name=before[0].terms.name if before else name,
-            content_digest=content_of(body),
+            content_digest=digest_of_claimed(claimed),
             previous_digest=digest_of_link(before[-1].terms) if before else "",
             facts=self._settings.legal_facts if before else (),
             signed_at_ms=now_ms,

@@ -25,6 +25,7 @@ class ShownOffers:
         self._agreements, self._origins = rules
         self._bodies: dict[str, ShownBody] = {}
         self._network: Drawn | None = None
+        self._terms: object = None
         self._network_drawn: Mapping[str, ShownBody] = {}
         self._zones_drawn: Mapping[str, ShownBody] = {}
         self._passed_on: Mapping[str, ShownBody] = {}
@@ -36,8 +37,9 @@ class ShownOffers:
         network = self._agreements.shown_network(self._home)
         if network is None:
             return None
-        if network is not self._network or self._origins.lets_go_on(self._home):
-            self._network = network
+        terms = self._origins.terms(self._home)
+        if network is not self._network or terms != self._terms:
+            self._network, self._terms = network, terms
             nodes, links = network
             drawn: dict[str, Offered] = {f"nodes/{node.name}": node for node in nodes}
             drawn |= {f"links/{link.name}": link for link in links}
@@ -52,6 +54,8 @@ class ShownOffers:
 
     def _permitted(self, drawn: Mapping[str, Offered]) -> dict[str, ShownBody]:
         """This operator's own, with the permission to offer it on where that is agreed."""
+        if not self._origins.lets_go_on(self._home):
+            return dict(drawn)
         return {name: self._origins.permitted(self._home, name, body) for name, body in drawn.items()}
 
     def changed(self, version: int) -> tuple[int, list[str] | None]:

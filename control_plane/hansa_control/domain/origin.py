@@ -98,7 +98,7 @@ class Fault(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _ZoneClaims:
+class ZoneClaimed:
     """What an owner claims of a zone and answers for; capacity, price and state change, and are not of it."""
 
     zone: str
@@ -106,6 +106,9 @@ class _ZoneClaims:
     failure_domain: str
     device_watts: int
     facts: tuple[Fact, ...]
+
+
+Claimed = ZoneClaimed | NetworkNode | NetworkLink
 
 
 def signed_bytes(terms: LinkTerms) -> bytes:
@@ -118,17 +121,27 @@ def digest_of_link(terms: LinkTerms) -> str:
     return PREFIX + sha256(signed_bytes(terms)).hexdigest()
 
 
-def content_of(body: Offered) -> str:
-    """The digest of what the owner claims of a zone, a node or a link of the network."""
-    claimed: object = body
+def claimed_of(body: Offered) -> Claimed:
+    """What the owner claims of a zone, a node or a link of the network, in the form in which it crosses the wire."""
     if isinstance(body, Zone):
         owned = body.origin.zone if body.origin is not None else body.id
         inventory = body.inventory
-        claimed = _ZoneClaims(str(owned), inventory.node, inventory.failure_domain, inventory.device_watts, body.facts)
-    elif isinstance(body, NetworkLink) and body.countries is not None:
-        # In the form in which they cross the wire.
-        claimed = replace(body, countries=tuple(sorted(set(body.countries))))
+        stands = (inventory.node, inventory.failure_domain, inventory.device_watts)
+        return ZoneClaimed(str(owned), *stands, body.facts)
+    if isinstance(body, NetworkLink) and body.countries is not None:
+        countries = tuple(sorted(set(body.countries)))
+        return body if countries == body.countries else replace(body, countries=countries)
+    return body
+
+
+def digest_of_claimed(claimed: Claimed) -> str:
+    """The digest of what is claimed, "sha256:<hex>"."""
     return PREFIX + sha256(canonical(claimed)).hexdigest()
+
+
+def content_of(body: Offered) -> str:
+    """The digest of what the owner claims of a zone, a node or a link of the network."""
+    return digest_of_claimed(claimed_of(body))
 
 
 def alias_of(zone: ZoneId) -> str | None:

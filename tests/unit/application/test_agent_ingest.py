@@ -66,6 +66,7 @@ async def test_of_measurements_one_a_minute_is_written_and_the_last_is_believed(
     operator = await with_oslo()
     assert [await measured(operator, 4_000 + at) for at in range(5)] == [1, 0, 0, 0, 0]
     assert operator.plane.world.probes() == (probe(MINE, OTHER, 4_004),)
+    assert operator.plane.state.adverts[f"{OSLO}|probes/{OTHER}"].body == probe(MINE, OTHER, 4_004)
     operator.clock.now_ms += WRITTEN_EVERY_MS - 1
     assert await measured(operator, 4_500) == 0
     operator.clock.now_ms += 1

@@ -6,16 +6,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hansa_control.domain.agreement import ANYBODY, Agreement, Reoffer, Stance
+from hansa_control.application.ports import HoldRequest
+from hansa_control.domain.agreement import ANYBODY, Agreement, Reoffer, Stance, Wish
 from hansa_control.domain.model import (
+    AccessDemand,
     FactKind,
+    Intake,
     LegalRule,
     Reason,
     ResidencyPolicy,
     SiteRule,
     TransitRule,
+    WorkloadSpec,
     Zone,
     ZoneId,
+    ZoneState,
 )
 from hansa_control.domain.origin import operators_of, signed_bytes
 from home_operator import spec
@@ -127,6 +132,25 @@ async def test_a_permission_does_not_outlive_the_agreement_that_it_rests_on() ->
     three.tick()
     await passed(three)
     assert [one.terms.valid_until_ms for one in offer_at_home(three, NAME).chain] == [end_ms, end_ms]
+
+
+async def test_notice_to_the_one_between_is_passed_on_as_a_zone_that_is_to_be_left() -> None:
+    three = await three_operators()
+    await passed(three)
+    agreement = three.owner.agreements.agreed[BETWEEN].agreement
+    three.owner.agreements.agreed[BETWEEN] = Stance(agreement, Wish.TERMINATED)
+    await three.owner.plane.owner.hold(BETWEEN, HoldRequest("c9", ZONE, spec_at_the_owner(), 10_000))
+    three.tick()
+    standing = three.owner.plane.partners.standing(BETWEEN)
+    assert standing is not None
+    await three.between.plane.partners.told(OWNER, standing)
+    zone = await passed(three)
+    assert (zone.state, zone.upkeep.intake) == (ZoneState.AGREEMENT_ENDING, Intake.DRAINING)
+    assert offer_at_home(three, NAME).chain[0].terms.valid_until_ms <= standing.deadline_ms
+
+
+def spec_at_the_owner() -> WorkloadSpec:
+    return replace(spec(), access=(AccessDemand("rostock", 1_000),))
 
 
 async def test_a_zone_that_its_owner_itself_offers_wins_over_the_one_passed_on() -> None:
