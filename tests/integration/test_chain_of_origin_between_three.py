@@ -114,10 +114,10 @@ async def test_a_permission_that_is_taken_back_moves_it_away_with_the_new_place_
 async def test_why_not_names_the_operator_of_the_chain_that_breaks_the_law(three: Three) -> None:
     await three.submit(residency=controlled_from("DE"))
     key = str(YARD)
-    await until(lambda: key in three.plane(HOME).state.decisions)
+    await until(lambda: key in three.plane(HOME).state.recent_decisions)
     told = {
         one.result.measured
-        for one in three.plane(HOME).state.decisions[key].decision.rejections
+        for one in three.plane(HOME).state.recent_decisions[key].decision.rejections
         if one.reason is Reason.LEGAL_CONTROL_DENIED
     }
     assert told == {

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from hansa_control.application.agreements import AgreementDesk, AgreementSource
 from hansa_control.application.books import Books
 from hansa_control.application.deciding import Decider
 from hansa_control.application.grants import GrantDesk
 from hansa_control.application.holding import Holder
+from hansa_control.application.in_place import InPlace as InPlace
 from hansa_control.application.ingest import AgentIngest
 from hansa_control.application.journal import Journal
 from hansa_control.application.law_watch import LawWatch
@@ -51,8 +51,6 @@ from hansa_control.domain.agreement import AgreementState
 from hansa_control.domain.model import ClaimStatus, HoldGrant, Manifest, NetworkLink, NetworkNode, Reason, ZoneId
 from hansa_control.domain.reputation import Breach
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -70,13 +68,6 @@ class Surroundings:
     books: Mapping[str, UsageSource] = field(default_factory=dict)
     agreements: AgreementSource | None = None
     seals: Seals | None = None
-
-
-class InPlace:
-    """Does work at once, while others wait: for virtual time and for tests."""
-
-    async def run(self, job: Callable[[], T]) -> T:
-        return job()
 
 
 class LocalOwner:

@@ -24,6 +24,7 @@ class OpenClaims:
         self._unmetered: dict[str, set[str]] = {}
         self._settled: dict[str, set[str]] = {}
         state.watch(Table.WORKLOAD, self._workload_changed)
+        state.watch(Table.RELAY, self._relay_changed)
 
     def recover(self) -> None:
         """After loading: everything is due."""
@@ -81,6 +82,12 @@ class OpenClaims:
     def _workload_changed(self, workload: str) -> None:
         for key in self._of_workload.get(workload, ()):
             self._touched.setdefault(self._state.asked[key].owner, set()).add(key)
+
+    def _relay_changed(self, key: str) -> None:
+        """A claim behind a partner's has the same key; no workload of ours tells of its end."""
+        asked = self._state.asked.get(key)
+        if asked is not None:
+            self._touched.setdefault(asked.owner, set()).add(key)
 
 
 def asked_key(owner: str, claim: str) -> str:

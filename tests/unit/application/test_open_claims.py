@@ -119,3 +119,16 @@ def test_what_is_due_is_what_a_walk_through_everything_finds(steps: list[tuple[s
         assert list(claims.unmetered(OWNER)) == walked
         assert claims.has_any(OWNER) == bool(state.asked)
         assert claims.settled(OWNER) == []
+
+
+async def test_a_claim_behind_a_partners_is_given_back_when_its_record_goes_and_no_workload_tells_of_it() -> None:
+    home, _ = await two_sides()
+    kept = {"c1"}
+    home.settlement.is_relayed = lambda owner, name: name in kept
+    home.settlement.asked_for("tenants/harbour/workloads/elsewhere", "c1", ZONE, SPEC)
+    await home.settlement.take_over(OWNER)
+    assert len(home.state.asked) == 1
+    kept.clear()
+    home.state._watchers[Table.RELAY](f"{OWNER}|c1")
+    await home.settlement.take_over(OWNER)
+    assert home.state.asked == {}
