@@ -110,6 +110,6 @@ async def test_workloads_that_share_a_decision_keep_the_same_record() -> None:
     for name in names:
         await plane.workloads.submit("team", f"r-{name.workload}", name, spec(), name.workload)
         await plane.reconciler.look(str(name))
-    one, other = (plane.state.decisions[str(name)] for name in names)
+    one, other = (plane.state.recent_decisions[str(name)] for name in names)
     assert one is other
     assert one.decision.choices[0].zone == BEST.id
