@@ -38,6 +38,8 @@ class _Counters:
 
     def __init__(self, definitions: Mapping[str, Schema]) -> None:
         self._definitions = definitions
+        self._made: dict[str, Count] = {}
+        self._begun: set[str] = set()
 
     def of(self, schema: Schema) -> Count | None:
         kind = schema["type"]
@@ -51,7 +53,15 @@ class _Counters:
         return count
 
     def _definition_ref(self, schema: Schema) -> Count | None:
-        return self.of(self._definitions[schema["schema_ref"]])
+        name = schema["schema_ref"]
+        if (
+            name not in self._made and name in self._begun
+        ):  # it is within itself: its counter is looked up when counting
+            return lambda value: self._made[name](value)
+        if name not in self._made:
+            self._begun.add(name)
+            self._made[name] = self.of(self._definitions[name]) or _none
+        return None if self._made[name] is _none else self._made[name]
 
     def _nullable(self, schema: Schema) -> Count | None:
         _only(schema, _PLAIN | {"schema"})
@@ -90,10 +100,10 @@ class _Counters:
     def _union(self, schema: Schema) -> Count | None:
         """Of dataclasses, each of which is known by its class; KeyError, when counting, on what is none of them."""
         _only(schema, _PLAIN | {"choices"})
-        choices = [self._definitions.get(one.get("schema_ref", ""), one) for one in schema["choices"]]
-        if any(one["type"] != "dataclass" for one in choices):
+        choices = [(self._definitions.get(one.get("schema_ref", ""), one), one) for one in schema["choices"]]
+        if any(meant["type"] != "dataclass" for meant, _ in choices):
             raise Unknown("a union of other than dataclasses")
-        by_class = {one["cls"]: self.of(one) or _none for one in choices}
+        by_class = {meant["cls"]: self.of(one) or _none for meant, one in choices}
         return lambda value: by_class[type(value)](value)
 
 
