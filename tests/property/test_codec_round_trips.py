@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from hansa_control.adapters import codec_agent, codec_delta, codec_federation, codec_network, codec_workload, codec_zone
 from hansa_control.application.ports import Refused, StoredAdvert, StoredOffer
 from hansa_control.domain import model as m
+from hansa_control.domain.capabilities import OURS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -100,7 +102,7 @@ def test_a_release_comes_back_as_it_went(context_id: str, claim: str, reason: An
 @given(values.federations)
 def test_a_federation_comes_back_as_it_went(federation: Any) -> None:
     wire = over_the_wire(codec_federation.propose_response_out(federation))
-    assert codec_federation.propose_response_in(wire, federation.home) == federation
+    assert codec_federation.propose_response_in(wire, federation.home) == replace(federation, capabilities=OURS)
 
 
 @few

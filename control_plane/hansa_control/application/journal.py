@@ -47,6 +47,10 @@ class Journal:
         self.put(merged)
         return merged
 
+    def newest(self, seen: Workload) -> Workload:
+        """The workload as it is kept now, after something was awaited at a look that found nothing out."""
+        return self._state.workloads.get(str(seen.id), seen)
+
     def forget(self, workload: WorkloadId) -> None:
         self._state.delete(Table.WORKLOAD, str(workload))
         self._state.delete(Table.DECISION, str(workload))

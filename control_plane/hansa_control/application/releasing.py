@@ -34,6 +34,6 @@ class Releaser:
             if self._wakes.retry_later(str(workload.id)) in {0, 4, 8}:
                 why = f"release of {placement.claim} in {placement.zone}: {failure}"
                 self._journal.warning(workload.id, "Retrying", why)
-            return workload
+            return self._journal.newest(workload)
         self._observer.forget_claim(placement.claim)
         return workload

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hansa_control.application.ports import OwnerUnreachable
 from hansa_control.domain.model import (
     ClaimState,
+    ClaimStatus,
     LatencyBudget,
     PlacementState,
     Reason,
@@ -139,6 +141,22 @@ async def test_a_stranded_workload_takes_the_next_zone_that_appears() -> None:
     await stage.rest()
     assert stage.placed == [f"{ZONE} LOST", f"{SPARE} STARTING"]
     assert stage.conditions()["Stranded"] == "FALSE"
+
+
+async def test_a_spec_that_changes_while_an_owner_is_asked_in_vain_is_what_the_look_goes_on_with() -> None:
+    stage = await stage_with_a_spare()
+    stage.owners[OWNER].silent = {"release"}
+    await stage.tell(ClaimState.FAILED, "exit code 1")
+    await stage.look()
+    assert stage.placed == [f"{ZONE} RELEASING", f"{SPARE} STARTING"]
+
+    async def asked_in_vain(claim: str, reason: Reason) -> ClaimStatus:
+        await stage.submit(spec(2_000))
+        raise OwnerUnreachable("no answer")
+
+    stage.owners[OWNER].release = asked_in_vain  # type: ignore[method-assign]
+    seen = await stage.plane.reconciler._releaser.release_given_up(stage.workload)
+    assert (seen.generation, seen.spec) == (2, spec(2_000))
 
 
 # --- failed ---
