@@ -36,7 +36,8 @@ type: $(VENV)/.installed-dev ## Check types, strictly
 	$(BIN)/mypy
 	MYPYPATH=tools $(BIN)/mypy $(filter-out tools/make_topology_tables.py tools/topology_corrections.py,$(wildcard tools/*.py))
 
-# Tests that only compute share the processors; those that start servers and processes have the machine to themselves.
+# Tests that only compute share the processors, then those with sockets, a worker each; those that kill processes and
+# wait for leases have the machine to themselves.
 COMPUTING = architecture contract oracle property simulation stateful unit
 
 pytest: $(VENV)/.installed-dev ## Run the tests alone; ARGS="tests/unit -k ledger" runs some of them
@@ -44,7 +45,8 @@ ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(addprefix tests/,$(COMPUTING))
-	$(BIN)/python -m pytest $(addprefix --ignore=tests/,$(COMPUTING))
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile tests/integration
+	$(BIN)/python -m pytest $(addprefix --ignore=tests/,$(COMPUTING) integration)
 endif
 
 needs:
