@@ -204,8 +204,12 @@ class ControlPlaneProcess:
         await asyncio.to_thread(_load_for_deciding)
         try:
             await self.application.run()
-        except* StoreFailed as group:
-            raise _first_of(group) from None
+        except ExceptionGroup as group:
+            # Not "except*": Python 3.11.2, which Debian 12 has, would put what is raised there into another group.
+            failures = group.subgroup(StoreFailed)
+            if failures is None:
+                raise
+            raise _first_of(failures) from None
 
     async def _until(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -306,9 +310,9 @@ def settings_of(config: Config, credentials: Credentials) -> Settings:
     )
 
 
-def _first_of(group: BaseExceptionGroup[StoreFailed]) -> BaseException:
-    first: BaseException = group.exceptions[0]
-    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
+def _first_of(group: ExceptionGroup[StoreFailed]) -> StoreFailed:
+    first = group.exceptions[0]
+    return _first_of(first) if isinstance(first, ExceptionGroup) else first
 
 
 # --- command line ---------------------------------------------------------------------------------------------------
