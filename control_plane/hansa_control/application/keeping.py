@@ -17,7 +17,7 @@ from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
 from hansa_control.application.waking import Wakes
 from hansa_control.application.world import World
-from hansa_control.domain.batches import LIVE, batches_of
+from hansa_control.domain.batches import LIVE, Batch, batches_of
 from hansa_control.domain.explain import histogram
 from hansa_control.domain.lifecycle import WorkloadEvent
 from hansa_control.domain.model import (
@@ -69,22 +69,25 @@ class Keeper:
             workload, broken = await self._terminate(workload, broken), {}
         batches = batches_of(workload.placements, LIVE)
         live = [part for batch in batches for part in batch.live]
+        if broken or len(batches) > 1:
+            workload = self._tell_law(workload, broken)
         if not batches:
             return await self._place(workload, live, ())
         if len(batches) > 1:
             return workload
-        must_leave = bool(broken) and self._on_change(workload) is not OnChange.KEEP_AND_ALERT
+        is_broken = any(part.claim in broken for part in live)
+        must_leave = is_broken and self._on_change(workload) is not OnChange.KEEP_AND_ALERT
         changed = any(part.generation != workload.generation for part in live)
         if changed and not must_leave:
             return await self._place(workload, live, ())
-        workload = self._tell_law(workload, live, broken)
+        workload = self._tell_law(workload, broken)
         if yielding := [part for part in live if self._preempter.gives_way(part)]:
             return await self._give_way(workload, live, yielding)
         leaving = self._leaving(workload, live)
         if batches[0].is_torn or must_leave or leaving:
             workload = await self._place(workload, live, tuple(part.zone for part in live if part.claim in broken))
             return workload if must_leave or leaving else await self._mend(workload)
-        if broken:
+        if is_broken:
             return workload
         return await self._fail_back(self._well_placed(workload, zones_of(live)), live)
 
@@ -114,35 +117,44 @@ class Keeper:
         return bool(zones)
 
     def _without_failed_moves(self, workload: Workload) -> Workload:
-        """A batch that loses a part, or the law, before it has taken over is given up; what users have then decides
-        whether there is to be another one.
+        """A batch that loses a part, or the law, before it has taken over, or is of a spec that is not asked for any
+        more, is given up; what users have then decides whether there is to be another one.
         """
         batches = batches_of(workload.placements, LIVE)
-        keeps = self._on_change(workload) is OnChange.KEEP_AND_ALERT
         while len(batches) > 1:
             newest = batches.pop()
-            if not newest.is_torn and (keeps or not any(self._decider.unlawful(workload, p) for p in newest.live)):
+            if not newest.is_torn and self._is_wanted(workload, newest):
                 break
             workload = self._notes.changed(workload, with_state(workload, newest.parts, PlacementState.RELEASING))
         return workload
+
+    def _is_wanted(self, workload: Workload, batch: Batch) -> bool:
+        """Whether what is starting is of the spec that is asked for, may be where it is, and may stay there."""
+        if any(part.generation != workload.generation for part in batch.live):
+            return False
+        if any(part.zone in self._world.drained_zones() for part in batch.live):
+            return False
+        keeps = self._on_change(workload) is OnChange.KEEP_AND_ALERT
+        return keeps or not any(self._decider.unlawful(workload, part) for part in batch.live)
 
     def _on_change(self, workload: Workload) -> OnChange:
         return self._decider.laws.enforced(workload.spec, workload.id.tenant).residency.on_change
 
     def _broken_laws(self, workload: Workload) -> dict[str, tuple[Rejection, ...]]:
-        """What each live placement fails of the policy, by claim; those that fail nothing are not in it."""
-        live = [placement for placement in workload.placements if placement.state in LIVE]
-        return {p.claim: found for p in live if (found := self._decider.unlawful(workload, p))}
+        """What each placement that may run fails of the policy, by claim; those that fail nothing are not in it.
 
-    def _tell_law(
-        self, workload: Workload, live: list[Placement], broken: Mapping[str, tuple[Rejection, ...]]
-    ) -> Workload:
+        What is lost may run on, and answer again as soon as it is heard.
+        """
+        return {p.claim: found for p in _may_run(workload) if (found := self._decider.unlawful(workload, p))}
+
+    def _tell_law(self, workload: Workload, broken: Mapping[str, tuple[Rejection, ...]]) -> Workload:
         if not broken:
+            live = [placement for placement in workload.placements if placement.state in LIVE]
             return self._notes.condition(workload, "Lawful", ConditionStatus.TRUE, "PolicyHolds", zones_of(live))
-        what = "; ".join(self._law_told(workload, placement, broken) for placement in live if placement.claim in broken)
+        unlawful = [placement for placement in workload.placements if placement.claim in broken]
+        what = "; ".join(self._law_told(workload, placement, broken) for placement in unlawful)
         if status_of(workload, "Lawful") is not ConditionStatus.FALSE:
-            zones = zones_of([placement for placement in live if placement.claim in broken])
-            self._journal.warning(workload.id, "PolicyBroken", f"{zones}: {what}")
+            self._journal.warning(workload.id, "PolicyBroken", f"{zones_of(unlawful)}: {what}")
         return self._notes.condition(workload, "Lawful", ConditionStatus.FALSE, "PolicyBroken", what)
 
     def _law_told(self, workload: Workload, placement: Placement, broken: Mapping[str, tuple[Rejection, ...]]) -> str:
@@ -157,7 +169,7 @@ class Keeper:
     async def _terminate(self, workload: Workload, broken: Mapping[str, tuple[Rejection, ...]]) -> Workload:
         """Stops at once where the law is broken; what that leaves of a batch goes on until it is replaced."""
         unlawful = [placement for placement in workload.placements if placement.claim in broken]
-        workload = self._tell_law(workload, unlawful, broken)
+        workload = self._tell_law(workload, broken)
         stopped = with_state(workload, unlawful, PlacementState.RELEASING)
         workload = self._notes.changed(workload, self._notes.after(stopped, event_of(stopped.placements)))
         return await self._releaser.release_given_up(workload)
@@ -297,6 +309,10 @@ class Keeper:
         workload = self._notes.changed(workload, self._notes.after(now, WorkloadEvent.NOTHING_FITS))
         self._wakes.retry_later(str(workload.id))
         return workload
+
+
+def _may_run(workload: Workload) -> list[Placement]:
+    return [one for one in workload.placements if one.state in LIVE or one.state is PlacementState.LOST]
 
 
 def _yielded(zones: Collection[ZoneId]) -> dict[ZoneId, Rejection]:
