@@ -14,9 +14,10 @@ from hansa_control.application.ports import OwnerUnreachable, RefusalError, Tabl
 from hansa_control.application.settings import Settings
 from hansa_control.application.settlement import PAGE_LINES, PAGES_MAX, Settlement
 from hansa_control.application.state import State
-from hansa_control.application.usage_ports import UsageCall, UsagePage
+from hansa_control.application.usage_ports import Enter, UsageCall, UsagePage
 from hansa_control.application.world import federation_key
 from hansa_control.domain.agreement import PriceList, PriceVersion
+from hansa_control.domain.charges import amounts
 from hansa_control.domain.model import Federation, FederationState
 from hansa_control.domain.usage import Period, UsageLine
 from home_operator import HOME, OWNER, HandClock
@@ -83,6 +84,18 @@ def line(number: int, sequence: int, *, owner: str = OWNER, home: str = HOME, un
     return UsageLine(owner, home, f"c{number}", 1, 1, *where, sequence)
 
 
+def told(
+    lines: tuple[UsageLine, ...], prices: tuple[PriceVersion, ...], owner: str = HOME
+) -> Callable[[UsageCall], UsagePage]:
+    """These lines of an owner's book, beyond what is known, and nothing of the other's."""
+
+    def answer(call: UsageCall) -> UsagePage:
+        beyond = tuple(one for one in lines if one.sequence > call.after)
+        return UsagePage(beyond, False, len(lines), prices) if call.owner == owner else NOTHING
+
+    return answer
+
+
 # --- prices ---
 
 
@@ -100,6 +113,22 @@ async def test_a_price_of_the_past_that_is_told_months_later_is_refused_with_a_w
     assert home.versions == [1]
     (objection,) = home.objections
     assert objection.startswith(f"{OWNER} 2: it is told after prices until")
+
+
+async def test_settling_shows_a_price_that_is_not_taken_over_as_another_amount() -> None:
+    home = await Home().start()
+    first = version(1, home.clock.wall_ms())
+    home.liar.prices(first)
+    await home.settlement.take_over(OWNER)
+    used = replace(line(1, 1, until_ms=first.since_ms + 3_600_000), from_ms=first.since_ms)
+    home.state.write(Enter(used))
+    home.clock.now_ms += DAY_MS
+    await home.settlement.take_over(OWNER)
+    for prices, is_alike in (((first,), True), ((first, version(2, first.since_ms + 1, DEARER)), False)):
+        home.liar.answer = told((used,), prices, owner=OWNER)
+        (settled, _) = await home.books.settle(OWNER, Period(0, 2**60))
+        assert (settled.is_alike, settled.differences) == (is_alike, ())
+        assert amounts(settled.home_charges) == {"EUR": 600}
 
 
 async def test_a_price_is_taken_over_that_came_into_force_since_the_owner_was_heard_last() -> None:
@@ -183,11 +212,6 @@ async def test_settling_with_a_partner_that_tells_open_lines_for_ever_ends_with_
 
 
 # --- bills ---
-
-
-def told(lines: tuple[UsageLine, ...], prices: tuple[PriceVersion, ...]) -> Callable[[UsageCall], UsagePage]:
-    """The home's line of the book, of which the partner is the home operator; nothing of its own."""
-    return lambda call: NOTHING if call.owner == OWNER else UsagePage(lines, False, 2**62, prices)
 
 
 async def test_a_bill_of_more_lines_than_anybody_reads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
