@@ -28,7 +28,7 @@ from hansa_control.adapters.grpc_listeners import ApiServicers, agents_listener,
 from hansa_control.adapters.grpc_partners import FederationServicer
 from hansa_control.adapters.grpc_partnerships import PartnerServicer
 from hansa_control.adapters.grpc_server import GrpcServer, Listener, tell_health
-from hansa_control.adapters.grpc_usage import UsageServicer, tell_objection
+from hansa_control.adapters.grpc_usage import UsageServicer, tell_objection, tell_price_objection
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
 from hansa_control.adapters.grpc_zones import ZoneServicer
 from hansa_control.adapters.identity import PeerVerifier, TrustedDomain
@@ -152,6 +152,7 @@ class ControlPlaneProcess:
         self.application.strays.on_defect = lambda owner, defect: tell.tell(defect, duty="strays", owner=owner)
         self.application.agreements.on_defect = lambda defect: tell.tell(defect, duty="virtual links")
         self.application.settlement.on_objection = tell_objection
+        self.application.settlement.on_price_objection = tell_price_objection
         self.application.strays.on_seen = tell_strays
         self.application.strays.on_given_back = tell_stray_given_back
         self.application.reconciler.turn = self._guard.precedence.turn

@@ -110,7 +110,7 @@ def test_both_sides_charge_the_same_however_pages_and_news_came(
     by_owner = charge({}, lines, versions, PERIOD)
     known: tuple[PriceVersion, ...] = ()
     for upto in range(len(versions) + 1):
-        known = learnt(known, versions[:upto])
+        known = learnt(known, versions[:upto]).versions
     shuffled = sorted(lines, key=lambda line: chance.random())  # type: ignore[attr-defined]
     by_home = charge(charge({}, shuffled[:2], known, PERIOD), shuffled[2:], known, PERIOD)
     assert by_home == by_owner

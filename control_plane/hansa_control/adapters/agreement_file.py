@@ -198,7 +198,9 @@ def _prices(value: YamlValue) -> PriceList:
     currency = parts["currency"].text()
     if not _CURRENCY.fullmatch(currency):
         raise parts["currency"].error(f"{currency!r} is no currency of ISO 4217, for example EUR")
-    listed = parts["accelerator_hour"].named() if "accelerator_hour" in parts else ()
+    listed = tuple(parts["accelerator_hour"].named()) if "accelerator_hour" in parts else ()
+    if len(listed) > _LISTED_MAX:
+        raise parts["accelerator_hour"].error(f"has {len(listed)} elements; at most {_LISTED_MAX} are taken")
     valid_from_ms, valid_until_ms = _validity(parts)
     return PriceList(
         currency=currency,

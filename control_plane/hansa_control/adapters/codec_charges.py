@@ -8,12 +8,17 @@ from itertools import pairwise
 
 from hansa.v1 import usage_pb2
 from hansa_control.adapters import codec_fields as fields
+from hansa_control.application.ports import RefusalError
 from hansa_control.domain.agreement import PRICE_VERSIONS_MAX, PriceList, PriceVersion
 from hansa_control.domain.charges import ChargeKey, Charges, Unit, amounts
+from hansa_control.domain.model import Reason
 
-MODELS_MAX = 1_000
-MILLI_MAX = 2**53 - 1
+MODELS_MAX = 100
+MODEL_LENGTH_MAX = 127
+MILLI_MAX = 10**9
+"""As the owner's own agreements file has it: a million units of the currency an hour."""
 VERSION_MAX = 2**31 - 1
+NUMBER_MAX = 2**63 - 1
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
@@ -45,7 +50,7 @@ def _list_in(wire: usage_pb2.UsagePrices, path: str) -> PriceList:
     fields.bounded(wire.accelerators, MODELS_MAX, f"{path}.accelerators")
     listed = [
         (
-            fields.required_text_in(one.model, f"{path}.accelerators[{at}].model"),
+            _model_in(one.model, f"{path}.accelerators[{at}].model"),
             fields.range_in(one.milli_per_hour, (0, MILLI_MAX), f"{path}.accelerators[{at}].milli_per_hour"),
         )
         for at, one in enumerate(wire.accelerators)
@@ -58,6 +63,12 @@ def _list_in(wire: usage_pb2.UsagePrices, path: str) -> PriceList:
         valid_from_ms=fields.time_ms_in(wire.valid_from_ms, f"{path}.valid_from_ms"),
         valid_until_ms=fields.time_ms_in(wire.valid_until_ms, f"{path}.valid_until_ms"),
     )
+
+
+def _model_in(value: str, path: str) -> str:
+    if len(value) > MODEL_LENGTH_MAX:
+        raise fields.refused(path, f"has {len(value)} characters; at most {MODEL_LENGTH_MAX} are taken")
+    return fields.required_text_in(value, path)
 
 
 def _currency_in(value: str, path: str) -> str:
@@ -85,27 +96,40 @@ def _version_out(version: PriceVersion) -> usage_pb2.UsagePrices:
     return wire
 
 
-def charges_out(charges: Charges) -> list[usage_pb2.UsageCharge]:
-    return [_charge_out(key, used) for key, used in sorted(charges.items())]
+def charges_out(charges: Charges, path: str) -> list[usage_pb2.UsageCharge]:
+    """Lines of the bill; refused with its name if one is of a number that the wire does not have."""
+    return [_charge_out(key, used, f"{path}[{at}]") for at, (key, used) in enumerate(sorted(charges.items()))]
 
 
-def _charge_out(key: ChargeKey, used: int) -> usage_pb2.UsageCharge:
+def _charge_out(key: ChargeKey, used: int, path: str) -> usage_pb2.UsageCharge:
+    line = f"{key.tenant}, {key.zone}, {key.pool} by version {key.version}"
     return usage_pb2.UsageCharge(
         tenant=key.tenant,
         zone=key.zone,
         pool=key.pool,
         unit=UNITS.out(key.unit),
-        used=used,
+        used=told(used, f"{path}.used", line),
         agreement_version=key.version,
         agreement_digest=key.digest,
         in_force_since_ms=key.in_force_since_ms,
         unpriced=not key.is_priced,
         currency=key.currency,
         price_milli_per_hour=key.price_milli_per_hour,
-        amount_milli=key.amount_milli(used) if key.is_priced else None,
+        amount_milli=told(key.amount_milli(used), f"{path}.amount_milli", line) if key.is_priced else None,
     )
 
 
-def amounts_out(charges: Charges) -> list[usage_pb2.UsageAmount]:
+def amounts_out(charges: Charges, path: str) -> list[usage_pb2.UsageAmount]:
+    """By currency the sum of the bill; refused with the currency if the wire does not have the number."""
     sums = sorted(amounts(charges).items())
-    return [usage_pb2.UsageAmount(currency=currency, amount_milli=milli) for currency, milli in sums]
+    return [
+        usage_pb2.UsageAmount(currency=currency, amount_milli=told(milli, f"{path}[{at}].amount_milli", currency))
+        for at, (currency, milli) in enumerate(sums)
+    ]
+
+
+def told(number: int, path: str, line: str) -> int:
+    """A number of 64 bits. What a partner tells may add up to more: that is refused with what it is a number of."""
+    if abs(number) > NUMBER_MAX:
+        raise RefusalError(Reason.UNAVAILABLE, f"{line}: {number} is beyond {NUMBER_MAX}; take a shorter period", path)
+    return number

@@ -8,7 +8,7 @@ from itertools import islice
 from hansa.v1 import usage_pb2
 from hansa.v1 import usage_service_pb2 as service_pb2
 from hansa_control.adapters import codec_fields as fields
-from hansa_control.adapters.codec_charges import amounts_out, charges_out, prices_in, prices_out
+from hansa_control.adapters.codec_charges import amounts_out, charges_out, prices_in, prices_out, told
 from hansa_control.application.books import Settled, Totals
 from hansa_control.application.usage_ports import UsageCall, UsagePage
 from hansa_control.domain.two_books import Difference, DifferenceKind
@@ -133,24 +133,24 @@ def settled_out(settled: Iterable[Settled], partners: Iterable[str]) -> service_
 
 
 def _settlement_out(settled: Settled) -> usage_pb2.UsageSettlement:
-    told = islice(settled.differences, DIFFERENCES_TOLD_MAX)
+    shown = islice(settled.differences, DIFFERENCES_TOLD_MAX)
     return usage_pb2.UsageSettlement(
         owner_operator=settled.owner,
         home_operator=settled.home,
         since_ms=settled.period.since_ms,
         until_ms=settled.period.until_ms,
-        home_totals=_totals_out(settled.home_totals),
-        owner_totals=_totals_out(settled.owner_totals),
-        differences=[_difference_out(one, settled.period) for one in told],
+        home_totals=_totals_out(settled.home_totals, "home_totals"),
+        owner_totals=_totals_out(settled.owner_totals, "owner_totals"),
+        differences=[_difference_out(one, settled.period) for one in shown],
         difference_count=len(settled.differences),
-        home_charges=charges_out(settled.home_charges),
-        owner_charges=charges_out(settled.owner_charges),
-        home_amounts=amounts_out(settled.home_charges),
-        owner_amounts=amounts_out(settled.owner_charges),
+        home_charges=charges_out(settled.home_charges, "home_charges"),
+        owner_charges=charges_out(settled.owner_charges, "owner_charges"),
+        home_amounts=amounts_out(settled.home_charges, "home_amounts"),
+        owner_amounts=amounts_out(settled.owner_charges, "owner_amounts"),
     )
 
 
-def _totals_out(totals: Totals) -> list[usage_pb2.UsageTotal]:
+def _totals_out(totals: Totals, path: str = "totals") -> list[usage_pb2.UsageTotal]:
     return [
         usage_pb2.UsageTotal(
             owner_operator=key.owner,
@@ -158,11 +158,11 @@ def _totals_out(totals: Totals) -> list[usage_pb2.UsageTotal]:
             tenant=key.tenant,
             pool=key.pool,
             lines=total.lines,
-            accelerator_ms=total.accelerator_ms,
-            cpu_milli_ms=total.cpu_milli_ms,
-            memory_mib_ms=total.memory_mib_ms,
+            accelerator_ms=told(total.accelerator_ms, f"{path}[{at}].accelerator_ms", f"{key.tenant}, {key.pool}"),
+            cpu_milli_ms=told(total.cpu_milli_ms, f"{path}[{at}].cpu_milli_ms", f"{key.tenant}, {key.pool}"),
+            memory_mib_ms=told(total.memory_mib_ms, f"{path}[{at}].memory_mib_ms", f"{key.tenant}, {key.pool}"),
         )
-        for key, total in sorted(totals.items())
+        for at, (key, total) in enumerate(sorted(totals.items()))
     ]
 
 
@@ -178,9 +178,9 @@ def _difference_out(difference: Difference, period: Period) -> usage_pb2.UsageDi
         kind=KINDS.out(difference.kind),
         home=line_out(home) if home is not None else None,
         owner=line_out(owner) if owner is not None else None,
-        accelerator_ms=accelerator_ms,
-        cpu_milli_ms=cpu_milli_ms,
-        memory_mib_ms=memory_mib_ms,
+        accelerator_ms=told(accelerator_ms, "differences.accelerator_ms", difference.key.claim),
+        cpu_milli_ms=told(cpu_milli_ms, "differences.cpu_milli_ms", difference.key.claim),
+        memory_mib_ms=told(memory_mib_ms, "differences.memory_mib_ms", difference.key.claim),
     )
 
 

@@ -14,6 +14,7 @@ from hansa_control.adapters.identity import PeerVerifier
 from hansa_control.adapters.task_scope import to_the_end
 from hansa_control.application.control_plane import ControlPlane
 from hansa_control.application.ports import Clock, OwnerUnreachable, RefusalError
+from hansa_control.domain.agreement import PriceVersion
 from hansa_control.domain.model import Reason
 from hansa_control.domain.usage import Period, UsageLine
 
@@ -23,6 +24,18 @@ log = structlog.get_logger(__name__)
 def tell_objection(line: UsageLine, why: str) -> None:
     """A partner told a line that is not taken over: ``hansa settle`` will show it."""
     log.warning("usage_not_taken_over", owner=line.owner, claim=line.claim, span=line.span, reason=why)
+
+
+def tell_price_objection(owner: str, version: PriceVersion, why: str) -> None:
+    """A partner told prices that are not taken over: by ``hansa settle`` both books' amounts differ."""
+    log.warning(
+        "prices_not_taken_over",
+        owner=owner,
+        agreement_version=version.version,
+        agreement_digest=version.digest,
+        in_force_since_ms=version.since_ms,
+        reason=why,
+    )
 
 
 class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):

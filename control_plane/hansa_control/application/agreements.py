@@ -136,7 +136,7 @@ class AgreementDesk:
         seen = Seen(self.stance(held.home), self._clock.wall_ms(), is_used=self._is_used(held))
         standing, events = follow(held.standing or Standing(), seen)
         is_over = standing.state is AgreementState.TERMINATED
-        prices = prices_noted(held, standing, seen)
+        prices = prices_noted(held, standing, seen, self._settings.usage_kept_ms)
         if standing != held.standing or prices is not held.prices:
             held = replace(held, standing=standing, prices=prices)
             held = federation.advance(held, FederationEvent.TERMINATE) if is_over else held

@@ -15,7 +15,7 @@ from hansa_control.application.settlement import PAGE_LINES, Settlement
 from hansa_control.application.state import State
 from hansa_control.application.usage_ports import LineQuery, UsageCall, UsageSource
 from hansa_control.domain.agreement import PriceVersion
-from hansa_control.domain.charges import ChargeKey, Charges, charge
+from hansa_control.domain.charges import ChargeKey, Charges, Tariff
 from hansa_control.domain.model import Reason
 from hansa_control.domain.two_books import Difference, differences
 from hansa_control.domain.usage import LineKey, Period, Total, TotalKey, UsageLine, add_up
@@ -25,6 +25,12 @@ LOOKS_MAX = 3
 
 ONE_SIDED_MAX = 20_000
 """Lines that only one side has; beyond that, books are not compared but exchanged."""
+
+CHARGES_MAX = 50_000
+"""Lines of a bill; a bill has one for every tenant, zone, pool and price."""
+
+LINES_AT_ONCE = 10
+"""Lines that are charged for without letting anybody else have a turn: each may touch every price that there was."""
 
 Totals = Mapping[TotalKey, Total]
 Pages = Callable[[int], Awaitable[tuple[Sequence[UsageLine], bool]]]
@@ -75,7 +81,7 @@ class Books:
         totals: dict[TotalKey, Total] = {}
         home = self._operator if tenant else ""
         for owner in (self._operator, *self.partners):
-            side = _Side(period)
+            side = _Side(period, self._clock)
             query = LineQuery(owner, home, limit=PAGE_LINES, period=period, tenant=tenant)
             side.pages = self._own(query)
             while not side.is_read:
@@ -111,21 +117,20 @@ class Books:
         owner, home = sides
         if owner == partner:
             await self._settlement.take_over(owner)
-        ours, theirs = _Side(period), _Side(period)
-        ours.prices = self._settlement.prices(owner, home)
+        ours, theirs = _Side(period, self._clock), _Side(period, self._clock)
+        ours.price(self._settlement.prices(owner, home))
         ours.pages = self._own(LineQuery(owner, home, limit=PAGE_LINES, period=period))
         theirs.pages = self._partners(partner, owner, theirs)
         by_home, by_owner = (ours, theirs) if home == self._operator else (theirs, ours)
         while not (ours.is_read and theirs.is_read):
             await _behind(ours, theirs).read()
             _drop_alike(by_home.final, by_owner.final, self._settings.clock_skew_ms_max)
-            if max(len(ours.final), len(theirs.final)) > ONE_SIDED_MAX:
-                message = f"more than {ONE_SIDED_MAX} lines are in one book only; take a shorter period"
-                raise RefusalError(Reason.UNAVAILABLE, message)
+            _check_bounds(ours, theirs)
         found = differences(by_home.known(), by_owner.known(), self._settings.clock_skew_ms_max)
         totals = (by_home.total(), by_owner.total())
         count = sum(total.lines for total in totals[1].values())
-        return Settled(owner, home, period, *totals, found, count, by_home.charged(), by_owner.charged())
+        bills = (await by_home.charged(), await by_owner.charged())
+        return Settled(owner, home, period, *totals, found, count, *bills)
 
     def _own(self, query: LineQuery) -> Pages:
         async def read(after: int) -> tuple[Sequence[UsageLine], bool]:
@@ -140,7 +145,7 @@ class Books:
             call = UsageCall(owner, after, 0, PAGE_LINES, side.period, prices_after_ms=0 if is_first else None)
             page = await self._sources[partner].usage(call)
             if is_first:
-                side.prices = page.prices
+                side.price(page.prices)
             home = self._operator if owner == partner else partner
             if any((line.owner, line.home) != (owner, home) or line.sequence <= after for line in page.lines):
                 raise OwnerUnreachable(f"{partner} told lines out of order or of others")
@@ -154,20 +159,27 @@ class _Side:
     to be charged for, prices are known when the first page is.
     """
 
-    def __init__(self, period: Period) -> None:
+    def __init__(self, period: Period, clock: Clock) -> None:
+        self._clock = clock
         self.pages: Pages
         self.final: dict[LineKey, UsageLine] = {}
         self.is_read = False
         self.at = 0
         self.period = period
-        self.prices: tuple[PriceVersion, ...] | None = None
+        self.line_count = 0
         self._open: dict[LineKey, UsageLine] = {}
         self._totals: dict[TotalKey, Total] = {}
+        self._tariff: Tariff | None = None
         self._charges: dict[ChargeKey, int] = {}
+
+    def price(self, versions: Sequence[PriceVersion]) -> None:
+        """What is read from now on is charged for at these prices."""
+        self._tariff = Tariff(versions, self.period)
 
     async def read(self) -> None:
         """Reads the next page. A line that changes while the book is read comes again, later; the later one counts."""
         lines, more = await self.pages(self.at)
+        self.line_count += len(lines)
         for line in lines:
             self.at = max(self.at, line.sequence)
             self._open.pop(line.key, None)
@@ -177,7 +189,7 @@ class _Side:
                 self._open[line.key] = line
         final = [line for line in lines if line.is_final]
         self._totals = add_up(self._totals, final, self.period)
-        self._charges = self._charged(final)
+        await self._charge(self._charges, final)
         self.is_read = not more or not lines
 
     def known(self) -> dict[LineKey, UsageLine]:
@@ -186,12 +198,33 @@ class _Side:
     def total(self) -> dict[TotalKey, Total]:
         return add_up(self._totals, self._open.values(), self.period)
 
-    def charged(self) -> dict[ChargeKey, int]:
-        return self._charged(self._open.values())
+    async def charged(self) -> dict[ChargeKey, int]:
+        charges = dict(self._charges)
+        await self._charge(charges, self._open.values())
+        return charges
 
-    def _charged(self, lines: Iterable[UsageLine]) -> dict[ChargeKey, int]:
-        """What is charged for with more lines; nothing where nobody asked for prices."""
-        return self._charges if self.prices is None else charge(self._charges, lines, self.prices, self.period)
+    async def _charge(self, charges: dict[ChargeKey, int], lines: Iterable[UsageLine]) -> None:
+        """Adds what lines cost; nothing where nobody asked for prices. Others have their turn in between."""
+        if self._tariff is None:
+            return
+        for at, line in enumerate(lines, start=1):
+            self._tariff.add(charges, line)
+            if at % LINES_AT_ONCE == 0:
+                await self._clock.sleep_ms(0)
+            if len(charges) > CHARGES_MAX:
+                message = f"the bill has more than {CHARGES_MAX} lines; take a shorter period"
+                raise RefusalError(Reason.UNAVAILABLE, message)
+
+
+def _check_bounds(one: _Side, other: _Side) -> None:
+    """Refuses books that are not alike by far: a partner may tell lines, of meters that run too, for ever.
+
+    As both are read in step, one that is so many lines ahead has lines that the other lacks, or repeats itself.
+    """
+    ahead = abs(one.line_count - other.line_count) - PAGE_LINES
+    if max(len(one.final), len(other.final), ahead) > ONE_SIDED_MAX:
+        message = f"more than {ONE_SIDED_MAX} lines are in one book only; take a shorter period"
+        raise RefusalError(Reason.UNAVAILABLE, message)
 
 
 def _behind(one: _Side, other: _Side) -> _Side:

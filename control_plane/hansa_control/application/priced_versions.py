@@ -8,12 +8,14 @@ from hansa_control.domain.charges import noted
 from hansa_control.domain.model import Federation
 
 
-def prices_noted(held: Federation, standing: Standing, seen: Seen) -> tuple[PriceVersion, ...]:
-    """The prices of every version that was in force, with those of the one that is now."""
+def prices_noted(held: Federation, standing: Standing, seen: Seen, kept_ms: int) -> tuple[PriceVersion, ...]:
+    """The prices of every version that was in force, with those of the one that is now.
+
+    kept_ms: for how long usage is kept after it ended.
+    """
     last = held.prices[-1] if held.prices else None
     is_new = last is None or (last.version, last.digest) != (standing.version, standing.digest)
     if seen.stance is None or not standing.digest or not is_new:
         return held.prices
-    return noted(
-        held.prices, PriceVersion(standing.version, standing.digest, seen.now_ms, seen.stance.agreement.prices)
-    )
+    now = PriceVersion(standing.version, standing.digest, seen.now_ms, seen.stance.agreement.prices)
+    return noted(held.prices, now, seen.now_ms - kept_ms)

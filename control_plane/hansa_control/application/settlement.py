@@ -29,6 +29,12 @@ from hansa_control.domain.usage import UsageLine
 ANY_SEQUENCE = 2**63 - 1
 PAGE_LINES = 500
 
+PAGES_MAX = 200
+"""How many pages of an owner's book are taken over at one go; what is beyond is for the next."""
+
+HEARD_STEP_MS = 60_000
+"""How exactly is kept when an owner was heard last: not every question is worth a row on the disk."""
+
 
 class Settlement:
     """The books between this operator and its partners, both ways."""
@@ -46,6 +52,8 @@ class Settlement:
         self._next_strike_ms = 0
         self.is_relayed: Callable[[str, str], bool] = lambda owner, claim: False
         self.on_objection: Callable[[UsageLine, str], None] = lambda line, why: None
+        self.on_price_objection: Callable[[str, PriceVersion, str], None] = lambda owner, version, why: None
+        self.price_objections: dict[str, tuple[tuple[PriceVersion, str], ...]] = {}
 
     # --- what is asked for ---
 
@@ -134,21 +142,33 @@ class Settlement:
         async with self._turns[owner]:
             unmetered = self._sweep(owner)
             after = self._state.count(_known(owner))
-            while True:
-                known = self.prices(owner, self._operator)
-                priced_ms = known[-1].since_ms if known else 0
-                page = await source.usage(UsageCall(owner, after, after, PAGE_LINES, prices_after_ms=priced_ms))
-                self._take_prices(owner, page.prices)
+            page = await self._ask(source, owner, after)
+            if page.last_sequence < after:
+                # The owner was set back to an older copy of its records: everything is heard again.
+                after = 0
+                page = await self._ask(source, owner, after)
+            for _ in range(PAGES_MAX):
                 if page.last_sequence < after:
-                    # The owner was set back to an older copy of its records: everything is heard again.
-                    after = 0
-                    continue
+                    raise OwnerUnreachable(f"{owner} was set back to {page.last_sequence} while it told its book")
                 after = self._take_page(owner, after, page)
                 await self._state.commit()
                 if not page.more:
                     break
+                page = await self._ask(source, owner, after)
+            else:
+                at_most = PAGES_MAX * PAGE_LINES
+                raise OwnerUnreachable(f"{owner} tells more than {at_most} lines; ask again for the rest")
             self._forget(owner, unmetered)
             await self._state.commit()
+
+    async def _ask(self, source: UsageSource, owner: str, after: int) -> UsagePage:
+        """The next page of an owner's book; the prices that it told with it are taken over."""
+        known = self.prices(owner, self._operator)
+        priced_ms = known[-1].since_ms if known else 0
+        asked_ms = self._clock.wall_ms()
+        page = await source.usage(UsageCall(owner, after, after, PAGE_LINES, prices_after_ms=priced_ms))
+        self._take_prices(owner, page.prices, asked_ms)
+        return page
 
     def _take_page(self, owner: str, after: int, page: UsagePage) -> int:
         """Takes lines over, with how far that got, in one transaction; the sequence up to which all is known now."""
@@ -180,11 +200,33 @@ class Settlement:
         held = self._state.federations.get(federation_key(home, owner))
         return held.prices if held else ()
 
-    def _take_prices(self, owner: str, told: Sequence[PriceVersion]) -> None:
+    def _take_prices(self, owner: str, told: Sequence[PriceVersion], asked_ms: int) -> None:
+        """Takes over prices that came into force since the owner was heard last, as far as two clocks may differ.
+
+        Whoever was never heard may tell any: nothing is known that they could contradict.
+        """
         key = federation_key(self._operator, owner)
         held = self._state.federations.get(key)
-        if held is not None and (prices := learnt(held.prices, told)) != held.prices:
-            self._state.put(Table.FEDERATION, key, replace(held, prices=prices))
+        if held is None:
+            return
+        heard_ms = self._state.count(_heard(owner))
+        least_ms = min(heard_ms, asked_ms) - self._settings.clock_skew_ms_max
+        found = learnt(
+            held.prices, told, least_ms=least_ms, kept_since_ms=self._clock.wall_ms() - self._settings.usage_kept_ms
+        )
+        if found.versions != held.prices:
+            self._state.put(Table.FEDERATION, key, replace(held, prices=found.versions))
+        if not 0 <= asked_ms - heard_ms < HEARD_STEP_MS:
+            self._state.put(Table.COUNTER, _heard(owner), Counter(asked_ms))
+        self._object(owner, found.refused)
+
+    def _object(self, owner: str, refused: tuple[tuple[PriceVersion, str], ...]) -> None:
+        """Tells of prices that are not taken over; once, as the owner tells them at every question."""
+        before = {version for version, _ in self.price_objections.get(owner, ())}
+        self.price_objections[owner] = refused
+        for version, why in refused:
+            if version not in before:
+                self.on_price_objection(owner, version, why)
 
     def _sweep(self, owner: str) -> tuple[str, ...]:
         """Finds what no placement names any more. Answers what of that the owner has not metered so far: if it tells
@@ -264,6 +306,11 @@ class Settlement:
 def _known(owner: str) -> str:
     """The counter of how far an owner's book is taken over."""
     return f"usage-known|{owner}"
+
+
+def _heard(owner: str) -> str:
+    """The counter of when an owner was asked last of those times that it answered, by this operator's wall clock."""
+    return f"usage-heard|{owner}"
 
 
 def _kept(home: str) -> str:

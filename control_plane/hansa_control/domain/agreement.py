@@ -102,6 +102,9 @@ class PriceVersion:
 PRICE_VERSIONS_MAX = 256
 """How many versions of its prices a federation keeps: two amendments a day for four months."""
 
+PRICES_MAX = 8_192
+"""How many prices of accelerators all those versions have together: a federation's record is written as a whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:

@@ -11,13 +11,14 @@ Use without a valid price is said to be unpriced and has no amount, which is not
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
 
-from hansa_control.domain.agreement import PRICE_VERSIONS_MAX, PriceList, PriceVersion
+from hansa_control.domain.agreement import PRICE_VERSIONS_MAX, PRICES_MAX, PriceList, PriceVersion
 from hansa_control.domain.usage import Period, UsageLine, counted_ms
 
 HOUR_MS = 3_600_000
@@ -62,13 +63,12 @@ Charges = Mapping[ChargeKey, int]
 
 
 class _Span(NamedTuple):
-    """A time with the same prices throughout; prices None where none are valid."""
+    """A time with the same prices throughout; prices None where none are valid. listed are those of accelerators."""
 
     period: Period
-    in_force_since_ms: int
-    version: int
-    digest: str
+    of: PriceVersion
     prices: PriceList | None
+    listed: Mapping[str, int]
 
 
 def half_even(dividend: int, divisor: int) -> int:
@@ -77,20 +77,35 @@ def half_even(dividend: int, divisor: int) -> int:
     return quotient + (2 * rest > divisor or (2 * rest == divisor and quotient % 2 == 1))
 
 
+class Tariff:
+    """The prices of a period, cut where they change; versions are oldest first. Made once, as there may be many."""
+
+    def __init__(self, versions: Sequence[PriceVersion], period: Period) -> None:
+        self._spans = list(_spans(versions, period))
+        self._ends_ms = [span.period.until_ms for span in self._spans]
+        self._period = period
+
+    def add(self, charges: dict[ChargeKey, int], line: UsageLine) -> None:
+        """Adds what a line used in the period to lines of the bill."""
+        for span in self._spans[bisect_right(self._ends_ms, line.from_ms) :]:
+            # As long as the meter runs nobody knows its end: it is counted to the end of the period, in each span.
+            if line.until_ms and span.period.since_ms >= line.until_ms:
+                break
+            counted = counted_ms(line, span.period)
+            if counted:
+                for unit, amount in _amounts(line, span.prices):
+                    key = _key(line, unit, span)
+                    charges[key] = charges.get(key, 0) + amount * counted
+
+
 def charge(
     used: Charges, lines: Iterable[UsageLine], versions: Sequence[PriceVersion], period: Period
 ) -> dict[ChargeKey, int]:
     """What was used by line of the bill, with more lines of a book in a period; versions are oldest first."""
     summed = dict(used)
-    spans = list(_spans(versions, period))
+    tariff = Tariff(versions, period)
     for line in lines:
-        for span in spans:
-            # As long as the meter runs nobody knows its end: it is counted to the end of the period, in each span.
-            counted = counted_ms(line, span.period)
-            if counted:
-                for unit, amount in _amounts(line, span.prices):
-                    key = _key(line, unit, span)
-                    summed[key] = summed.get(key, 0) + amount * counted
+        tariff.add(summed, line)
     return summed
 
 
@@ -103,36 +118,81 @@ def amounts(charges: Charges) -> dict[str, int]:
     return sums
 
 
-def noted(known: tuple[PriceVersion, ...], now: PriceVersion) -> tuple[PriceVersion, ...]:
-    """The owner's versions with the one that holds from now on, unless it held before. Time does not go back."""
+def noted(known: tuple[PriceVersion, ...], now: PriceVersion, kept_since_ms: int = 0) -> tuple[PriceVersion, ...]:
+    """The owner's versions with the one that holds from now on, unless it held before. Time does not go back.
+
+    One beyond what can be kept is not noted, as no home operator would take it: the price before it goes on.
+    """
     if known and (known[-1].version, known[-1].digest) == (now.version, now.digest):
         return known
     since_ms = max(now.since_ms, known[-1].since_ms + 1) if known else now.since_ms
-    return (*known, replace(now, since_ms=since_ms))[-PRICE_VERSIONS_MAX:]
+    return _kept((*known, replace(now, since_ms=since_ms)), kept_since_ms) or known
 
 
-def learnt(known: tuple[PriceVersion, ...], told: Sequence[PriceVersion]) -> tuple[PriceVersion, ...]:
-    """A home operator's versions with those that the owner tells: what it said once it cannot take back."""
-    last_ms = known[-1].since_ms if known else 0
-    later = sorted((one for one in told if one.since_ms > last_ms), key=lambda one: one.since_ms)
-    return (*known, *later)[-PRICE_VERSIONS_MAX:]
+class Learnt(NamedTuple):
+    """A home operator's versions after it was told some, and which of those it does not take, each with the reason."""
+
+    versions: tuple[PriceVersion, ...]
+    refused: tuple[tuple[PriceVersion, str], ...] = ()
+
+
+def learnt(
+    known: tuple[PriceVersion, ...], told: Sequence[PriceVersion], *, least_ms: int = 0, kept_since_ms: int = 0
+) -> Learnt:
+    """A home operator's versions with those that the owner tells: what it said once it cannot take back.
+
+    least_ms: what came into force earlier would have been told before, and is refused: no price changes afterwards.
+    kept_since_ms: from when on use is kept in the book.
+    """
+    versions = known
+    refused = []
+    for one in sorted((one for one in told if one not in known), key=lambda one: one.since_ms):
+        why = _objection(versions, one, least_ms)
+        if not why:
+            grown = _kept((*versions, one), kept_since_ms)
+            why = "" if grown else f"more than {PRICE_VERSIONS_MAX} versions or {PRICES_MAX} prices, all of them in use"
+            versions = grown or versions
+        if why:
+            refused.append((one, why))
+    return Learnt(versions, tuple(refused))
+
+
+def _objection(known: tuple[PriceVersion, ...], one: PriceVersion, least_ms: int) -> str:
+    if known and one.since_ms <= known[-1].since_ms:
+        return f"it is not after version {known[-1].version}, which was told before it"
+    if one.since_ms < least_ms:
+        return f"it is told after prices until {least_ms} were: it would change those of use that is over"
+    return ""
+
+
+def _kept(versions: tuple[PriceVersion, ...], kept_since_ms: int) -> tuple[PriceVersion, ...]:
+    """As many of the versions as are kept; none if that would be too many. The oldest go, and only if all use under
+    them ended before the book begins."""
+    while len(versions) > PRICE_VERSIONS_MAX or sum(map(_size, versions)) > PRICES_MAX:
+        if len(versions) < 2 or versions[1].since_ms > kept_since_ms:
+            return ()
+        versions = versions[1:]
+    return versions
+
+
+def _size(version: PriceVersion) -> int:
+    return len(version.prices.accelerator_milli) if version.prices is not None else 0
 
 
 def _spans(versions: Sequence[PriceVersion], period: Period) -> Iterator[_Span]:
     """The period cut where prices change; without gaps."""
-    edges = sorted({period.since_ms, period.until_ms, *_changes(versions)})
-    for since_ms, until_ms in pairwise(edges):
-        if period.since_ms <= since_ms < period.until_ms:
-            one = next((one for one in reversed(versions) if one.since_ms <= since_ms), BEFORE)
-            prices = one.prices if one.prices is not None and one.prices.is_valid(since_ms) else None
-            yield _Span(Period(since_ms, until_ms), one.since_ms, one.version, one.digest, prices)
+    ends_ms = [one.since_ms for one in versions]
+    for one, until_ms in zip((BEFORE, *versions), (*ends_ms, period.until_ms), strict=True):
+        held = Period(max(one.since_ms, period.since_ms), min(until_ms, period.until_ms))
+        inside = (at_ms for at_ms in _validity(one.prices) if held.since_ms < at_ms < held.until_ms)
+        listed = dict(one.prices.accelerator_milli) if one.prices is not None else {}
+        for since_ms, ends in pairwise(sorted({*held, *inside}) if held.since_ms < held.until_ms else ()):
+            is_valid = one.prices is not None and one.prices.is_valid(since_ms)
+            yield _Span(Period(since_ms, ends), one, one.prices if is_valid else None, listed)
 
 
-def _changes(versions: Sequence[PriceVersion]) -> Iterator[int]:
-    for one in versions:
-        yield one.since_ms
-        if one.prices is not None:
-            yield from (one.prices.valid_from_ms, one.prices.valid_until_ms)
+def _validity(prices: PriceList | None) -> tuple[int, ...]:
+    return (prices.valid_from_ms, prices.valid_until_ms) if prices is not None else ()
 
 
 def _amounts(line: UsageLine, prices: PriceList | None) -> Iterator[tuple[Unit, int]]:
@@ -145,17 +205,16 @@ def _amounts(line: UsageLine, prices: PriceList | None) -> Iterator[tuple[Unit, 
 
 
 def _key(line: UsageLine, unit: Unit, span: _Span) -> ChargeKey:
-    price_milli = _price_milli(line.pool, unit, span.prices)
+    price_milli = _price_milli(line.pool, unit, span)
     currency = span.prices.currency if span.prices is not None and price_milli is not None else ""
     where = (line.tenant, line.zone, line.pool, unit)
-    return ChargeKey(*where, span.in_force_since_ms, span.version, span.digest, currency, price_milli or 0)
+    return ChargeKey(*where, span.of.since_ms, span.of.version, span.of.digest, currency, price_milli or 0)
 
 
-def _price_milli(pool: str, unit: Unit, prices: PriceList | None) -> int | None:
+def _price_milli(pool: str, unit: Unit, span: _Span) -> int | None:
     """The price of an hour; None if the list has none. A pool's own comes before its model's."""
-    if prices is None:
+    if span.prices is None:
         return None
     if unit is Unit.CORE:
-        return prices.cpu_core_milli or None
-    listed = dict(prices.accelerator_milli)
-    return listed.get(pool, listed.get(pool.rpartition("/")[2]))
+        return span.prices.cpu_core_milli or None
+    return span.listed.get(pool, span.listed.get(pool.rpartition("/")[2]))

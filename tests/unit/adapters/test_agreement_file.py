@@ -90,6 +90,13 @@ def test_a_partner_of_whom_nothing_but_the_standing_is_said_may_use_everything(t
             "partners.fjordby.prices.accelerator_hour.L4",
             "finer than 1/1000",
         ),
+        (
+            "{standing: in-force, prices: {currency: EUR, accelerator_hour: {"
+            + ", ".join(f"m{n}: 1" for n in range(101))
+            + "}}}",
+            "partners.fjordby.prices.accelerator_hour",
+            "at most 100",
+        ),
         ("{standing: in-force, reoffer: {zones: ['*']}}", "partners.fjordby.reoffer", "'to' is missing"),
         ("{standing: in-force, reoffer: {to: any}}", "partners.fjordby.reoffer", "'zones' is missing"),
         ("{standing: in-force, reoffer: {zones: ['*'], to: all}}", "partners.fjordby.reoffer.to", "list"),

@@ -56,7 +56,9 @@ class HandClock:
         return self.now_ms * 1_000
 
     async def sleep_ms(self, duration_ms: int) -> None:
-        await asyncio.Event().wait()
+        if duration_ms:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
 
 
 class CountedIds:

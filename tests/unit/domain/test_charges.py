@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hansa_control.domain.agreement import PRICE_VERSIONS_MAX, PriceList, PriceVersion
-from hansa_control.domain.charges import ChargeKey, Unit, amounts, charge, half_even, learnt, noted
-from hansa_control.domain.usage import Period, UsageLine
+from hansa_control.domain import charges
+from hansa_control.domain.agreement import PRICE_VERSIONS_MAX, PRICES_MAX, PriceList, PriceVersion
+from hansa_control.domain.charges import ChargeKey, Learnt, Unit, amounts, charge, half_even, learnt, noted
+from hansa_control.domain.usage import Period, UsageLine, counted_ms
 
 HOUR_MS = 3_600_000
 T0 = 1_000 * HOUR_MS
@@ -28,8 +29,8 @@ def line(hours: float, after: float = 0, **changes: object) -> UsageLine:
 
 
 def bill(*lines: UsageLine, versions: tuple[PriceVersion, ...] = (FIRST, SECOND), period: Period = EVER) -> list[str]:
-    charges = charge({}, lines, versions, period)
-    return [_told(key, used) for key, used in sorted(charges.items())]
+    charged = charge({}, lines, versions, period)
+    return [_told(key, used) for key, used in sorted(charged.items())]
 
 
 def _told(key: ChargeKey, used: int) -> str:
@@ -101,8 +102,8 @@ def test_halves_go_to_the_even_neighbour() -> None:
 
 def test_totals_are_by_currency() -> None:
     other = replace(SECOND, prices=replace(DEARER, currency="SEK"))
-    charges = charge({}, [line(3, cpu_millis=0)], (FIRST, other), EVER)
-    assert amounts(charges) == {"EUR": 4_800, "SEK": 3_000}
+    charged = charge({}, [line(3, cpu_millis=0)], (FIRST, other), EVER)
+    assert amounts(charged) == {"EUR": 4_800, "SEK": 3_000}
 
 
 def test_charges_are_by_tenant_and_zone() -> None:
@@ -119,12 +120,55 @@ def test_an_owner_notes_a_version_once_and_its_time_does_not_go_back() -> None:
     many = known
     for version in range(2, PRICE_VERSIONS_MAX + 9):
         many = noted(many, PriceVersion(version, "sha256:x", T0 + version))
-    assert (len(many), many[-1].version) == (PRICE_VERSIONS_MAX, PRICE_VERSIONS_MAX + 8)
+    assert (many[0], many[-1].version) == (FIRST, PRICE_VERSIONS_MAX), "all of them may be in use"
 
 
 def test_a_home_operator_keeps_what_it_was_told_first() -> None:
     known = learnt((), [SECOND, FIRST])
-    assert known == (FIRST, SECOND)
+    assert known == Learnt((FIRST, SECOND))
     changed = replace(SECOND, prices=EUR)
     late = replace(SECOND, version=3, since_ms=SECOND.since_ms - 1)
-    assert learnt(known, [changed, late]) == known
+    again = learnt(known.versions, [changed, late, SECOND])
+    assert again.versions == known.versions
+    assert [version for version, _ in again.refused] == [late, changed]
+
+
+def test_a_price_that_came_into_force_before_prices_were_told_last_is_refused_with_why() -> None:
+    found = learnt((FIRST,), [SECOND], least_ms=SECOND.since_ms + 1)
+    assert found.versions == (FIRST,)
+    ((version, why),) = found.refused
+    assert version == SECOND and "use that is over" in why
+    assert learnt((FIRST,), [SECOND], least_ms=SECOND.since_ms).versions == (FIRST, SECOND)
+    assert learnt((), [FIRST], least_ms=FIRST.since_ms + 1).versions == (), "no price for use that had none"
+
+
+def flood(count: int, prices: PriceList) -> list[PriceVersion]:
+    return [PriceVersion(number, f"sha256:{number}", T0 + number, prices) for number in range(2, 2 + count)]
+
+
+def test_no_flood_of_versions_pushes_out_one_under_which_use_is_kept() -> None:
+    found = learnt((FIRST,), flood(PRICE_VERSIONS_MAX, EUR), kept_since_ms=T0)
+    assert (found.versions[0], len(found.versions), len(found.refused)) == (FIRST, PRICE_VERSIONS_MAX, 1)
+    later = learnt((FIRST,), flood(PRICE_VERSIONS_MAX, EUR), kept_since_ms=T0 + 2)
+    assert (later.versions[0].version, len(later.versions), later.refused) == (2, PRICE_VERSIONS_MAX, ())
+
+
+def test_all_versions_together_have_a_bounded_number_of_prices() -> None:
+    long = replace(EUR, accelerator_milli=tuple((f"m{number:03d}", 1) for number in range(100)))
+    found = learnt((FIRST,), flood(PRICE_VERSIONS_MAX - 1, long))
+    listed = [len(one.prices.accelerator_milli) for one in found.versions if one.prices is not None]
+    assert sum(listed) <= PRICES_MAX < sum(listed) + 100
+    assert found.versions[0] == FIRST and found.refused
+
+
+def test_what_a_line_costs_is_looked_up_only_in_the_times_that_it_touches(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Period] = []
+
+    def counted(one: UsageLine, period: Period) -> int:
+        asked.append(period)
+        return counted_ms(one, period)
+
+    monkeypatch.setattr(charges, "counted_ms", counted)
+    versions = [PriceVersion(at, "sha256:1", T0 + at * HOUR_MS, EUR) for at in range(1, 90)]
+    charged = charge({}, [line(1, after=3.5, cpu_millis=0)], versions, EVER)
+    assert sorted(key.version for key in charged) == [3, 4] and len(asked) == 2
