@@ -81,6 +81,10 @@ class RelayHolder:
             return True
         return self._world.own_zone(zone) is None and self._owner.origins.zone_for(home, zone) is not None
 
+    def is_behind(self, home: str, claim: str) -> bool:
+        """Whether a partner's claim here has, or had, one behind it: what it orders runs there."""
+        return self._book.key_of(home, claim) is not None
+
     async def hold(self, home: str, request: HoldRequest) -> HoldGrant | Refused:
         """Judges the zone as this operator sees it, then holds it behind, and grants what that comes to.
 
