@@ -118,7 +118,7 @@ class RelayHolder:
             return outcome
         if relay is None or relay.grant is None:
             return Refused((self._rejection(request.zone, Reason.PARTNER_UNREACHABLE, "is being asked for behind"),))
-        return replace(self._owner.sealed(home, request, outcome), underlying=relay.grant)
+        return self._owner.sealed(home, request, replace(outcome, underlying=relay.grant))
 
     def _judged(self, home: str, request: HoldRequest, zone: Zone) -> Claim | Refused:
         """The claim as it is held here, or every reason against it on this operator's view of the zone."""
@@ -171,7 +171,7 @@ class RelayHolder:
         self._book.put(replace(relay, grant=grant))
         await self._state.commit()
         plain = HoldGrant(held.name, held.fencing_token, max(0, until_ms - self._clock.monotonic_ms()), held.pool)
-        return replace(self._owner.sealed(relay.home, request, plain), underlying=grant)
+        return self._owner.sealed(relay.home, request, replace(plain, underlying=grant))
 
     async def _ask(self, relay: Relay, zone: Zone) -> tuple[tuple[Rejection, ...], HoldGrant | None]:
         """The grant of the operator behind, verified, or why there is none."""
