@@ -49,6 +49,7 @@ from hansa_control.application.ports import RefusalError, Store, StoreFailed
 from hansa_control.application.settings import Settings
 from hansa_control.config import Config, read_config
 from hansa_control.domain.model import NetworkNode
+from hansa_control.domain.origin import JOINT
 
 STATE_FILE = "state.db"
 DAY_MS = 86_400_000
@@ -177,6 +178,7 @@ class ControlPlaneProcess:
             self.ports = await self._listen()
             self.ready.set()
             log.info("ready", ports=self.ports)
+            warn_of_names(self.application.settings)
             tell = tell_health(self._servers, self._guard.trouble, self._clock, self._config.timings.tick_ms)
             work = (tell, *(link.run() for link in self.links.values()))
             await first_to_end(self._pass_time(), self._until(stop), *work)
@@ -322,6 +324,14 @@ app = typer.Typer(no_args_is_help=True, help="An operator's control plane.")
 app.add_typer(ca_commands.app, name="ca")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration, a YAML file.")]
+
+
+def warn_of_names(settings: Settings) -> None:
+    """Says whose zones nobody offers on, for what their operator is called; see ``domain.origin.alias_of``."""
+    for operator in sorted({settings.operator} | settings.partners | settings.known_operators):
+        if JOINT in operator:
+            why = f"its name has {JOINT} in it, so that a zone that is offered on could be of another operator"
+            log.warning("zones_not_offered_on", operator=operator, reason=why)
 
 
 @app.command("check-config")

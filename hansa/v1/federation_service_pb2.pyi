@@ -757,6 +757,7 @@ class GrantSeal(_message.Message):
     ALGORITHM_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
+    UNDERLYING_DIGEST_FIELD_NUMBER: _builtins.int
     format: _builtins.int
     """Format of what is signed; 1."""
     owner_operator: _builtins.str
@@ -781,6 +782,8 @@ class GrantSeal(_message.Message):
     """The signature: DER for ECDSA, 64 bytes for Ed25519."""
     certificate_pem: _builtins.bytes
     """Certificate of the key that signed, PEM; it must be that of the owner's control plane."""
+    underlying_digest: _builtins.str
+    """Digest of what was signed of the grant that this one rests on, "sha256:<hex>"; empty in a zone of the owner's own."""
     @_builtins.property
     def policy_applied(self) -> _residency_pb2.ResidencyPolicy:
         """That policy, where it is not the one that was asked for."""
@@ -801,10 +804,11 @@ class GrantSeal(_message.Message):
         algorithm: _builtins.str = ...,
         signature: _builtins.bytes = ...,
         certificate_pem: _builtins.bytes = ...,
+        underlying_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy_applied", b"policy_applied"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "certificate_pem", b"certificate_pem", "context_id", b"context_id", "format", b"format", "granted_at_ms", b"granted_at_ms", "home_operator", b"home_operator", "owner_operator", b"owner_operator", "policy_applied", b"policy_applied", "policy_applied_digest", b"policy_applied_digest", "policy_asked_digest", b"policy_asked_digest", "signature", b"signature", "spec_digest", b"spec_digest", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "certificate_pem", b"certificate_pem", "context_id", b"context_id", "format", b"format", "granted_at_ms", b"granted_at_ms", "home_operator", b"home_operator", "owner_operator", b"owner_operator", "policy_applied", b"policy_applied", "policy_applied_digest", b"policy_applied_digest", "policy_asked_digest", b"policy_asked_digest", "signature", b"signature", "spec_digest", b"spec_digest", "underlying_digest", b"underlying_digest", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

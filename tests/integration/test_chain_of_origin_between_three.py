@@ -141,6 +141,9 @@ async def test_an_auditor_verifies_both_grants_with_the_authorities_of_both(thre
     assert (code, wrong[0]) == (1, f"grant of {OWNER} to {BETWEEN}: zone is berlin-2, not berlin-1")
     document["underlying"] = []
     assert audited(tmp_path, document, both) == (1, ["it rests on 0 grants, and the zone goes through 1 hand"])
+    document["origin"] = None
+    digest = document["seal"]["terms"]["underlying_digest"]
+    assert audited(tmp_path, document, both) == (1, [f"underlying_digest is {digest}, not empty"])
 
 
 def audited(folder: Path, document: dict[str, Any], authorities: list[str]) -> tuple[int, list[str]]:

@@ -337,6 +337,7 @@ def sealed_grants(draw: st.DrawFn) -> m.HoldGrant:
         policy_applied_digest=draw(digests),
         granted_at_ms=draw(st.integers(1, 2**40)),
         format=draw(st.integers(1, 3)),
+        underlying_digest=draw(st.just("") | digests),
     )
     signed = Signed(draw(st.sampled_from(("ES256", "EdDSA"))), draw(st.binary(max_size=80)), PEM)
     return replace(grant, seal=Seal(terms, signed, draw(st.none() | policies)))

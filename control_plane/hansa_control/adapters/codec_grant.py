@@ -40,6 +40,7 @@ def grant_in(wire: federation_pb2.HoldGrant, path: str, depth_left: int = OPERAT
 
 def _seal_in(wire: federation_pb2.GrantSeal, grant: HoldGrant, path: str) -> Seal:
     """The seal of a grant. The terms are the grant's own fields and the seal's, so that no field is there twice."""
+    below = wire.underlying_digest
     terms = GrantTerms(
         owner=fields.name_in(wire.owner_operator, f"{path}.owner_operator"),
         home=fields.name_in(wire.home_operator, f"{path}.home_operator"),
@@ -54,6 +55,7 @@ def _seal_in(wire: federation_pb2.GrantSeal, grant: HoldGrant, path: str) -> Sea
         policy_applied_digest=fields.digest_in(wire.policy_applied_digest, f"{path}.policy_applied_digest"),
         granted_at_ms=fields.time_ms_in(wire.granted_at_ms, f"{path}.granted_at_ms"),
         format=fields.range_in(wire.format, (1, FORMAT_MAX), f"{path}.format"),
+        underlying_digest=below and fields.digest_in(below, f"{path}.underlying_digest"),
     )
     applied = policy_in(wire.policy_applied, f"{path}.policy_applied") if wire.HasField("policy_applied") else None
     return Seal(terms, _signed_in(wire, path), applied)
@@ -95,6 +97,7 @@ def _seal_out(seal: Seal) -> federation_pb2.GrantSeal:
         algorithm=seal.signed.algorithm,
         signature=seal.signed.signature,
         certificate_pem=seal.signed.certificate_pem,
+        underlying_digest=terms.underlying_digest,
     )
 
 

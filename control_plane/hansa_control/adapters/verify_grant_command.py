@@ -24,7 +24,7 @@ from hansa_control.adapters.record_codec import RecordInvalid, decode
 from hansa_control.adapters.seals import SealVerifier
 from hansa_control.application.ports import SealBroken, StoredGrant
 from hansa_control.application.ports import Table as RecordTable
-from hansa_control.domain.grants import Asked, asked_below, signed_bytes, unfit
+from hansa_control.domain.grants import Asked, asked_below, signed_bytes, unfit, unfounded
 from hansa_control.domain.seals import Seal
 
 EXIT_VERIFIED, EXIT_WRONG, EXIT_UNREADABLE = 0, 1, 255
@@ -105,11 +105,10 @@ def _wrong(grant: StoredGrant, trusted: Sequence[TrustedDomain]) -> tuple[str, .
         rests_on = plural(len(grant.underlying), "grant")
         return (*found, f"it rests on {rests_on}, and the zone goes through {plural(count, 'hand')}")
     if grant.origin is not None:
-        for below, seal in zip(
-            asked_below(asked, grant.seal, grant.underlying, grant.origin), grant.underlying, strict=True
-        ):
+        asked_of_others = asked_below(asked, grant.seal, grant.underlying, grant.origin)
+        for below, seal in zip(asked_of_others, grant.underlying, strict=True):
             found += [f"grant of {below.owner} to {below.home}: {one}" for one in _wrong_seal(below, seal, trusted)]
-    return tuple(found)
+    return (*found, *map(str, unfounded((grant.seal, *grant.underlying))))
 
 
 def _wrong_seal(asked: Asked, seal: Seal, trusted: Sequence[TrustedDomain]) -> list[str]:

@@ -10,6 +10,7 @@ from hansa_control.application.state import State
 from hansa_control.application.world import World
 from hansa_control.domain.model import ClaimStatus, Zone
 from hansa_control.domain.origin import (
+    LIFE_MS_MAX,
     Chain,
     Receiver,
     alias_of,
@@ -92,6 +93,17 @@ class ChainChecks:
         if self._state.count(_newest(offer)) < signed_at_ms:
             self._state.put(Table.COUNTER, _newest(offer), Counter(signed_at_ms))
 
+    def is_still_signed(self, offer: StoredOffer, owner: str, node: str | None) -> bool:
+        """Whether an owner has signed what a partner offers under a name within the longest time that a permission may
+        hold; where the name is that of a node, also for as long as the partner passes on anything of the owner's there.
+        """
+        signed_at_ms = self._state.count(_key(offer, owner))
+        if not signed_at_ms:
+            return False
+        there = self._world.offered.passed_on_at(node) if node else ()
+        is_there = any(one.operator == offer.operator and owned_by(one.chain) == owner for one in there)
+        return is_there or self._clock.wall_ms() < signed_at_ms + LIFE_MS_MAX
+
     def overtaken(self, offer: StoredOffer) -> list[StoredOffer]:
         """What partners have passed on of that which its owner itself offers now: it gives way."""
         if is_passed_on(offer.chain) or isinstance(offer.body, ClaimStatus):
@@ -119,4 +131,8 @@ def _is_from(chain: Chain, owner: str) -> bool:
 
 def _newest(offer: StoredOffer) -> str:
     """The counter of when an owner last signed what a partner offers under a name, wall clock."""
-    return f"origin|{offer.operator}|{owned_by(offer.chain)}|{offer.name}"
+    return _key(offer, owned_by(offer.chain))
+
+
+def _key(offer: StoredOffer, owner: str) -> str:
+    return f"origin|{offer.operator}|{owner}|{offer.name}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 from hansa_control.application.ports import Clock, HoldRequest, SealBroken, Seals, StoredGrant, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.state import State
-from hansa_control.domain.grants import Asked, asked_below, mismatches, outlasts, seals_below, signed_bytes
+from hansa_control.domain.grants import Asked, asked_below, mismatches, outlasts, seals_below, signed_bytes, unfounded
 from hansa_control.domain.model import HoldGrant, Origin, Workload, ZoneId
 from hansa_control.domain.seals import Seal
 
@@ -54,10 +55,11 @@ class GrantDesk:
         """
         if self._seals is None:
             return ()
-        seal = self._verified(self._seals, asked, grant.seal)
+        seal = first = self._verified(self._seals, asked, grant.seal)
         if origin is None:
             if grant.underlying is not None:
                 raise GrantInvalid("it rests on another grant, and the zone was offered as the partner's own")
+            self._check_founded([seal])
             return ()
         try:
             below = seals_below(grant, origin)
@@ -68,7 +70,13 @@ class GrantDesk:
             if wrong := outlasts(seal, lower, self._settings.clock_skew_ms_max):
                 raise GrantInvalid(str(wrong))
             seal = lower
+        self._check_founded([first, *below])
         return below
+
+    @staticmethod
+    def _check_founded(seals: Sequence[Seal]) -> None:
+        if wrong := unfounded(seals):
+            raise GrantInvalid("; ".join(map(str, wrong)))
 
     def _verified(self, seals: Seals, asked: Asked, seal: Seal | None) -> Seal:
         if seal is None:

@@ -28,6 +28,7 @@ from hansa_control.domain.model import (
     ZoneId,
     ZoneState,
 )
+from hansa_control.domain.origin import aliased
 
 Refusals = tuple[tuple[str, str, str], ...]
 _KIND_OF_PREFIX: Mapping[str, type] = {
@@ -66,7 +67,10 @@ class AgentIngest:
     # --- the stream ---
 
     def welcome(self, zone: str, boot_id: str, wall_clock_ms: int) -> Mapping[str, str]:
-        """An agent opened a stream; answers with the etags of its adverts that are held."""
+        """An agent opened a stream; answers with the etags of its adverts that are held. RefusalError where its clock
+        or the name of its zone cannot be used.
+        """
+        self._check_name(zone)
         skew_ms = abs(wall_clock_ms - self._clock.wall_ms())
         if skew_ms > self._settings.clock_skew_ms_max:
             limit_ms = self._settings.clock_skew_ms_max
@@ -82,6 +86,13 @@ class AgentIngest:
             self._greeted.add(zone)
             self._zone_back(zone, before)
         return dict(self._etags.get(zone, {}))
+
+    def _check_name(self, zone: str) -> None:
+        """An own zone is not named like one of another operator that is offered on: whose claims are they?"""
+        other = aliased(zone, self._settings.partners | self._settings.known_operators)
+        if other is not None:
+            why = f"{zone} is the name under which a zone of {other} is offered on; name an own zone without {other}--"
+            raise RefusalError(Reason.INVALID_FIELD, why, "hello.zone")
 
     def heard(self, zone: str) -> None:
         """Any message of the agent's but its greeting.

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 
 from hansa_control.application.ports import StoredOffer, Table
 from hansa_control.application.state import State
-from hansa_control.domain.model import Zone, ZoneId
+from hansa_control.domain.model import NetworkLink, Zone, ZoneId
+from hansa_control.domain.origin import is_passed_on
 
 
 def offer_key(operator: str, name: str) -> str:
@@ -22,6 +23,8 @@ class OfferBook:
         self._zones: dict[str, StoredOffer] = {}
         self._chained: dict[str, dict[str, StoredOffer]] = {}
         self.chained_count = 0
+        self._passed_on_at: dict[str, dict[str, StoredOffer]] = {}
+        self._places: dict[str, tuple[str, ...]] = {}
 
     def recover(self) -> None:
         """After loading."""
@@ -39,6 +42,10 @@ class OfferBook:
     def chained(self, operator: str) -> Mapping[str, StoredOffer]:
         """Of what a partner has offered that which has a chain of origin, by offer name."""
         return self._chained.get(operator, {})
+
+    def passed_on_at(self, node: str) -> Collection[StoredOffer]:
+        """Zones that stand at a node and links that end there, of those that partners offer and do not own."""
+        return self._passed_on_at.get(node, {}).values()
 
     def has_zone(self, zone: ZoneId) -> bool:
         return offer_key(zone.operator, f"zones/{zone.zone}") in self._zones
@@ -71,9 +78,31 @@ class OfferBook:
 
     def _note_chained(self, operator: str, name: str, offer: StoredOffer | None) -> None:
         """Of what has a chain of origin every change is counted in chained_count."""
+        self._note_places(offer_key(operator, name), offer)
         held = self._chained.setdefault(operator, {})
         if offer is not None:
             held[name] = offer
             self.chained_count += 1
         elif held.pop(name, None) is not None:
             self.chained_count += 1
+
+    def _note_places(self, key: str, offer: StoredOffer | None) -> None:
+        """What is passed on is found by the nodes where it is."""
+        for node in self._places.pop(key, ()):
+            at_node = self._passed_on_at[node]
+            del at_node[key]
+            if not at_node:
+                del self._passed_on_at[node]
+        if offer is not None and is_passed_on(offer.chain):
+            self._places[key] = _places(offer)
+            for node in self._places[key]:
+                self._passed_on_at.setdefault(node, {})[key] = offer
+
+
+def _places(offer: StoredOffer) -> tuple[str, ...]:
+    body = offer.body
+    if isinstance(body, Zone):
+        return (body.inventory.node,)
+    if isinstance(body, NetworkLink):
+        return tuple(sorted({body.node_a, body.node_b}))
+    return ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hansa_control.application.chain_checks import ChainChecks
+from hansa_control.application.offer_owners import of_another, owner_of
 from hansa_control.application.ports import StoredOffer
 from hansa_control.application.settings import Settings
 from hansa_control.application.world import World
@@ -34,6 +35,8 @@ def wrong_offer(
         return offer.name, "claim.claim", f"{body.claim} is not {rest}"
     if (fault := chains.fault(offer)) is not None:
         return offer.name, *fault
+    if not isinstance(body, ClaimStatus) and (mistaken := of_another(offer, settings, seen)) is not None:
+        return offer.name, *mistaken
     if isinstance(body, NetworkNode | NetworkLink) and (wrong := _wrong_network(offer, body, settings, world)):
         return offer.name, *wrong
     held = world.offered.of(owner)
@@ -50,10 +53,10 @@ def _wrong_network(
     Otherwise one partner could move another's node into a country that a policy allows. What is passed on is its
     owner's, who has signed it, and gives way to the same from its owner itself.
     """
-    owner, name = owned_by(offer.chain) if offer.chain else offer.operator, offer.name
+    owner, name = owner_of(offer), offer.name
     if body.name != name.partition("/")[2]:
         return "name", f"does not name {body.name}"
-    others = settings.partners - {owner}
+    others = (settings.partners | settings.known_operators) - {owner}
     if world.owns(name):
         return "name", f"{body.name} is of {settings.operator}'s own network"
     former = {other: world.offered.of(other).get(name) for other in sorted(settings.partners - {offer.operator})}

@@ -41,6 +41,7 @@ from hansa_control.domain.model import (
     Rejection,
     ZoneId,
 )
+from hansa_control.domain.origin import JOINT
 from hansa_control.domain.seals import Seal
 
 _ORDERED = frozenset({ClaimState.ALLOCATED, ClaimState.SERVING, ClaimState.LOST, ClaimState.FAILED})
@@ -50,6 +51,8 @@ class Behind(Protocol):
     """Holds and confirms in zones that this operator offers on; see ``application.relays``."""
 
     def is_for(self, home: str, zone: str, claim: str) -> bool: ...
+
+    def is_behind(self, home: str, claim: str) -> bool: ...
 
     async def hold(self, home: str, request: HoldRequest) -> HoldGrant | Refused: ...
 
@@ -233,7 +236,7 @@ class OwnerService:
     def on_instances(self, zone: str) -> None:
         """An agent of ours reported instances: claims become ready, not ready, failed or free."""
         running = self._running(zone)
-        for claim in self._world.claims_in(zone):
+        for claim in self._run_in(zone):
             if claim.state in {ClaimState.ALLOCATED, ClaimState.SERVING}:
                 self._observe(claim, running.get((claim.name, claim.fencing_token), []))
         self._settle(zone)
@@ -260,8 +263,20 @@ class OwnerService:
         if seen is not claim and seen != claim:
             self.put(seen)
 
+    def _run_in(self, zone: str) -> Iterable[Claim]:
+        """The claims of a zone that its agent runs."""
+        claims = self._world.claims_in(zone)
+        return filter(self._is_run_here, claims) if JOINT in zone else claims
+
+    def _is_run_here(self, claim: Claim) -> bool:
+        """Whether an own agent runs a claim, and not the operator behind. Zones that are offered on have ``--`` in
+        their names; an own zone may be named like one of them.
+        """
+        is_relayed = JOINT in claim.zone and self.behind is not None and self.behind.is_behind(claim.home, claim.name)
+        return not is_relayed
+
     def on_order_refused(self, zone: str, instance: str, message: str) -> None:
-        for claim in self._world.claims_in(zone):
+        for claim in self._run_in(zone):
             if instance in instance_names(claim) and claim.state in {ClaimState.ALLOCATED, ClaimState.SERVING}:
                 self.put(replace(ledger.advance(claim, ClaimEvent.FAIL), message=message))
 
@@ -280,7 +295,9 @@ class OwnerService:
         if orders is None:
             return
         unordered = [
-            claim for claim in releasing if not any(f"instances/{name}" in orders for name in instance_names(claim))
+            claim
+            for claim in releasing
+            if self._is_run_here(claim) and not any(f"instances/{name}" in orders for name in instance_names(claim))
         ]
         running = self._running(zone) if unordered else {}
         for claim in unordered:
@@ -289,13 +306,13 @@ class OwnerService:
 
     def on_zone_lost(self, zone: str) -> None:
         # The orders that the agent holds stay known: if its stream lives on, nobody will tell them again.
-        for claim in self._world.claims_in(zone):
+        for claim in self._run_in(zone):
             lost = ledger.advance(claim, ClaimEvent.ZONE_LOST)
             if lost != claim:
                 self.put(replace(lost, replicas_ready=0, endpoint_urls=(), message="the zone is not heard"))
 
     def on_zone_back(self, zone: str) -> None:
-        for claim in self._world.claims_in(zone):
+        for claim in self._run_in(zone):
             if claim.state is ClaimState.LOST:
                 self.put(replace(ledger.advance(claim, ClaimEvent.ZONE_BACK), message="the zone is heard again"))
 
@@ -338,7 +355,7 @@ class OwnerService:
         """What is to run in the zone; everything else is to be stopped."""
         return tuple(
             instance
-            for claim in self._world.claims_in(zone)
+            for claim in self._run_in(zone)
             if claim.state in _ORDERED and claim.manifest is not None and self._is_kept(claim)
             for instance in self._instances(claim, claim.manifest)
         )

@@ -81,6 +81,10 @@ class RelayHolder:
             return True
         return self._world.own_zone(zone) is None and self._owner.origins.zone_for(home, zone) is not None
 
+    def is_behind(self, home: str, claim: str) -> bool:
+        """Whether a partner's claim here has, or had, one behind it: what it orders runs there."""
+        return self._book.key_of(home, claim) is not None
+
     async def hold(self, home: str, request: HoldRequest) -> HoldGrant | Refused:
         """Judges the zone as this operator sees it, then holds it behind, and grants what that comes to.
 
@@ -114,7 +118,7 @@ class RelayHolder:
             return outcome
         if relay is None or relay.grant is None:
             return Refused((self._rejection(request.zone, Reason.PARTNER_UNREACHABLE, "is being asked for behind"),))
-        return replace(self._owner.sealed(home, request, outcome), underlying=relay.grant)
+        return self._owner.sealed(home, request, replace(outcome, underlying=relay.grant))
 
     def _judged(self, home: str, request: HoldRequest, zone: Zone) -> Claim | Refused:
         """The claim as it is held here, or every reason against it on this operator's view of the zone."""
@@ -167,7 +171,7 @@ class RelayHolder:
         self._book.put(replace(relay, grant=grant))
         await self._state.commit()
         plain = HoldGrant(held.name, held.fencing_token, max(0, until_ms - self._clock.monotonic_ms()), held.pool)
-        return replace(self._owner.sealed(relay.home, request, plain), underlying=grant)
+        return self._owner.sealed(relay.home, request, replace(plain, underlying=grant))
 
     async def _ask(self, relay: Relay, zone: Zone) -> tuple[tuple[Rejection, ...], HoldGrant | None]:
         """The grant of the operator behind, verified, or why there is none."""

@@ -81,12 +81,18 @@ def terms_of(asked: Asked, grant: HoldGrant, applied: ResidencyPolicy, granted_a
         policy_asked_digest=asked_digest,
         policy_applied_digest=asked_digest if same else policy_digest(applied),
         granted_at_ms=granted_at_ms,
+        underlying_digest=digest_of_terms(grant.underlying.seal if grant.underlying is not None else None),
     )
 
 
 def signed_bytes(terms: GrantTerms) -> bytes:
     """What the signature covers: the canonical bytes of all terms, format included."""
     return canonical(terms)
+
+
+def digest_of_terms(seal: Seal | None) -> str:
+    """The digest by which a grant names the one that it rests on, "sha256:<hex>"; empty where there is none."""
+    return "" if seal is None else PREFIX + sha256(signed_bytes(seal.terms)).hexdigest()
 
 
 def mismatches(asked: Asked, seal: Seal, now_ms: int, skew_ms_max: int) -> tuple[Mismatch, ...]:
@@ -140,6 +146,17 @@ def asked_below(asked: Asked, seal: Seal, below: Sequence[Seal], origin: Origin)
         found.append(asked)
         seal = lower
     return tuple(found)
+
+
+def unfounded(seals: Sequence[Seal]) -> tuple[Mismatch, ...]:
+    """Of grants each of which rests on the next, those that were not signed so, and the last if it was signed as
+    resting on another one; () if each was.
+    """
+    said = [seal.terms.underlying_digest for seal in seals]
+    expected = [digest_of_terms(lower) for lower in (*seals[1:], None)]
+    return tuple(
+        Mismatch("underlying_digest", *pair) for pair in zip(said, expected, strict=True) if len(set(pair)) > 1
+    )
 
 
 def outlasts(above: Seal, below: Seal, skew_ms_max: int) -> Mismatch | None:

@@ -11,7 +11,7 @@ those of the operators is another question, which this does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import NamedTuple
@@ -145,9 +145,19 @@ def content_of(body: Offered) -> str:
 
 
 def alias_of(zone: ZoneId) -> str | None:
-    """The name under which another operator offers a zone of this owner; None where that would be too long for one."""
+    """The name under which another operator offers a zone of this owner; None where it would be too long, or where the
+    owner's own name has ``--`` in it, so that the alias could be of a zone of somebody else.
+    """
+    if JOINT in zone.operator:
+        return None
     name = f"{zone.operator}{JOINT}{zone.zone}"
     return name if len(name) <= NAME_LENGTH_MAX else None
+
+
+def aliased(name: str, operators: Collection[str]) -> str | None:
+    """The operator of these under whose zones' aliases a name falls; None if it is nobody's."""
+    operator, joint, _ = name.partition(JOINT)
+    return operator if joint and operator in operators else None
 
 
 def is_passed_on(chain: Chain) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from hansa_control.domain.canonical import LATER
 from hansa_control.domain.policy import ResidencyPolicy
 
 GRANT_FORMAT = 1
@@ -17,6 +18,7 @@ class GrantTerms:
 
     lease_ms runs from granted_at_ms, the owner's wall clock. The digests are of what was asked for (spec_digest, and
     policy_asked_digest of its policy alone) and of the policy that the owner's filters ran on; see ``domain.grants``.
+    underlying_digest is of the terms of the grant that this one rests on; empty where the owner promises its own zone.
     """
 
     owner: str
@@ -32,6 +34,7 @@ class GrantTerms:
     policy_applied_digest: str
     granted_at_ms: int
     format: int = GRANT_FORMAT
+    underlying_digest: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

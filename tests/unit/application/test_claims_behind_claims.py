@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hansa_control.application.grants import GrantInvalid
 from hansa_control.application.ports import HoldRequest, Refused
 from hansa_control.domain.agreement import Agreement, Reoffer, Stance
-from hansa_control.domain.grants import claim_behind
+from hansa_control.domain.grants import Asked, claim_behind, signed_bytes
 from hansa_control.domain.model import (
     AccessDemand,
     ClaimState,
@@ -24,7 +25,7 @@ from hansa_control.domain.model import (
     WorkloadState,
 )
 from home_operator import spec
-from three_operators import ALIAS, BETWEEN, HOME, OWNER, YARD, ZONE, Three, control, three_operators
+from three_operators import ALIAS, BETWEEN, HOME, OWNER, YARD, ZONE, Three, control, seals_of, three_operators
 
 # An access point that all three know: the owner's own.
 USERS = (AccessDemand("rostock", 1_000),)
@@ -328,6 +329,8 @@ async def test_the_claim_behind_is_no_stray() -> None:
         (lambda grant: _terms(grant, home="havnby"), "home is havnby, not skargard"),
         (lambda grant: _terms(grant, lease_ms=9_000), "signature"),
         (lambda grant: _terms(grant, spec_digest="sha256:" + "0" * 64), "spec_digest"),
+        (lambda grant: _signed_as_resting_on(grant, ""), "underlying_digest is empty, not sha256:"),
+        (lambda grant: _signed_as_resting_on(grant, "sha256:" + "0" * 64), "underlying_digest is sha256:000"),
     ],
 )
 async def test_a_grant_that_does_not_rest_on_the_owners_is_refused_at_home(forge: Any, why: str) -> None:
@@ -355,6 +358,23 @@ def _terms(grant: HoldGrant, **changes: Any) -> HoldGrant:
     assert below is not None and below.seal is not None
     seal = replace(below.seal, terms=replace(below.seal.terms, **changes))
     return replace(grant, underlying=replace(below, seal=seal))
+
+
+def _signed_as_resting_on(grant: HoldGrant, digest: str) -> HoldGrant:
+    """The grant as the one between signs it if it does not say, or lies on, what it rests on."""
+    assert grant.seal is not None
+    terms = replace(grant.seal.terms, underlying_digest=digest)
+    return replace(grant, seal=replace(grant.seal, terms=terms, signed=seals_of(BETWEEN, ()).sign(signed_bytes(terms))))
+
+
+async def test_a_grant_that_rests_on_another_is_none_of_a_zone_of_the_signers_own() -> None:
+    three = await serving()
+    (kept,) = three.home.plane.state.grants.values()
+    terms = kept.seal.terms
+    asked = Asked(BETWEEN, HOME, terms.context_id, terms.claim, ALIAS, kept.spec, kept.lease_asked_ms)
+    cut_out = HoldGrant(terms.claim, terms.fencing_token, terms.lease_ms, terms.pool, kept.seal)
+    with pytest.raises(GrantInvalid, match=r"underlying_digest is sha256:[0-9a-f]{64}, not empty"):
+        three.home.plane.grants.verify(asked, cut_out)
 
 
 async def test_the_owner_is_not_asked_in_the_home_operators_absence() -> None:

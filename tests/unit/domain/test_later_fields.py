@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from hansa_control.domain.canonical import canonical
-from hansa_control.domain.grants import outlasts
+from hansa_control.domain.grants import digest_of_terms, outlasts, unfounded
 from hansa_control.domain.model import (
     ArtefactRef,
     Capacity,
@@ -43,6 +43,24 @@ def test_who_asks_for_himself_says_nothing_of_others() -> None:
 def _seal(granted_at_ms: int, lease_ms: int) -> Seal:
     terms = GrantTerms("o", "h", "x", "c", "z", "", 1, lease_ms, "", "", "", granted_at_ms)
     return Seal(terms, Signed("ES256", b"", b""))
+
+
+def test_a_grant_of_an_own_zone_says_nothing_of_another_beneath() -> None:
+    terms = _seal(1, 1).terms
+    assert "underlying_digest" not in json.loads(canonical(terms))
+    assert json.loads(canonical(replace(terms, underlying_digest="sha256:0")))["underlying_digest"] == "sha256:0"
+
+
+def test_each_grant_was_signed_as_resting_on_the_next_and_the_last_on_none() -> None:
+    lower, other = _seal(1, 1), _seal(1, 2)
+    upper = replace(other, terms=replace(other.terms, underlying_digest=digest_of_terms(lower)))
+    assert unfounded((upper, lower)) == unfounded((lower,)) == ()
+    assert [len(unfounded(seals)) for seals in ((upper,), (upper, other), (other, lower), (lower, upper))] == [
+        1,
+        1,
+        1,
+        2,
+    ]
 
 
 def test_a_grant_may_outlast_the_one_beneath_by_what_clocks_may_differ_and_no_more() -> None:
