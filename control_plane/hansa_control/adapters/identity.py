@@ -24,7 +24,7 @@ CACHE_COUNT_MAX = 10_000
 UNREADABLE = (
     ValueError,
     TypeError,
-    NotImplementedError,
+    RuntimeError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.InvalidVersion,

@@ -158,7 +158,7 @@ class PartnerLink:
         return federation
 
     async def _follow(self, federation: Federation) -> None:
-        follower = OffersFollower(self._bound, self._clock, self._partner.operator)
+        follower = OffersFollower(self._bound, self._clock, self._partner.operator, federation.offer_ttl_ms)
         follower.on_refused = self._count_refused
         call = self._stub().Offers()
         try:
