@@ -6,7 +6,9 @@ the receiver acknowledges it or refuses single resources of it. One delta is in 
 meanwhile travels in the next one, so a slow receiver is sent the newest state and never a backlog.
 
 Resources may mean something only together, as the links and nodes of a network do. A change of these that does not fit
-into one delta is marked in all but the last: the receiver takes it over when all of it is there.
+into one delta is marked in all but the last: the receiver takes it over when all of it is there. What such a change
+consists of is settled when it begins, names and versions; what changes meanwhile belongs to the next one. Otherwise a
+sender whose resources change faster than they can be sent would never come to an end of it.
 
 Both classes are pure: names, etags and nonces in, names and nonces out. Who sends bytes is somebody else's matter.
 """
@@ -59,8 +61,10 @@ class DeltaSender:
         self._limit = limit
         self._bytes_max = bytes_max
         self._is_part = is_part
-        # What was acknowledged of a change that is not whole yet; None is a name that is gone.
+        # What was acknowledged of a change that is not whole yet, and what of it was not sent yet; None is a name that
+        # is gone.
         self._partly: dict[str, str | None] = {}
+        self._rest: dict[str, str | None] = {}
         self._held: dict[str, str] = {}
         self._refused: dict[str, str] = {}
         self._in_flight: Delta | None = None
@@ -72,8 +76,16 @@ class DeltaSender:
         self._held = dict(held)
         self._refused = {}
         self._partly = {}
+        self._rest = {}
         self._in_flight = None
         self._counter = 0
+
+    @property
+    def rest(self) -> Mapping[str, str | None]:
+        """What is still to be sent of the change that has begun, names and the versions that they had then; None is a
+        name that was gone. ``next_delta`` asks for their sizes as of then, and the caller sends what they were.
+        """
+        return self._rest
 
     @property
     def waits_for_ack(self) -> bool:
@@ -99,28 +111,31 @@ class DeltaSender:
         if self._in_flight is not None:
             return None
         names = self.differing(current, {*current, *self._held, *self._partly} if among is None else among)
-        differing = [name for name in names if name in current]
+        if not self._rest:
+            self._rest = {name: current.get(name) for name in names if self._is_part(name)}
+        due = {**self._rest, **{name: current.get(name) for name in names if not self._is_part(name)}}
+        differing = [name for name, etag in due.items() if etag is not None]
         changed = self._that_fit(differing[: self._limit], bytes_of)
-        gone = [name for name in names if name not in current]
-        removed = gone[: self._limit]
-        # An empty delta ends a change of which the rest has come to be as it was.
-        if not changed and not removed and not self._partly:
+        removed = [name for name, etag in due.items() if etag is None][: self._limit]
+        if not changed and not removed:
             return None
-        more = any(map(self._is_part, (*differing[len(changed) :], *gone[len(removed) :])))
+        for name in (*changed, *removed):
+            self._rest.pop(name, None)
         self._counter += 1
-        self._told = {name: current[name] for name in changed}
-        self._in_flight = Delta(tuple(changed), tuple(removed), str(self._counter), more)
+        self._told = {name: etag for name in changed if (etag := due[name]) is not None}
+        self._in_flight = Delta(tuple(changed), tuple(removed), str(self._counter), bool(self._rest))
         return self._in_flight
 
     def differing(self, current: Mapping[str, str], among: Collection[str]) -> list[str]:
         """Those of some names, in the order in which they are sent, that the receiver holds otherwise than in
-        ``current`` and has not refused so.
+        ``current``, or will when the change that has begun is whole, and has not refused so.
         """
-        held, partly, refused = self._held, self._partly, self._refused
+        held, refused = self._held, self._refused
+        begun = {**self._partly, **self._rest}
         found = [
             name
             for name in among
-            if (etag := current.get(name)) != (partly[name] if name in partly else held.get(name))
+            if (etag := current.get(name)) != (begun[name] if name in begun else held.get(name))
             and (etag is None or refused.get(name) != etag)
         ]
         return sorted(found, key=lambda name: (not self._is_part(name), name))

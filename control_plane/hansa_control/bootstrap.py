@@ -150,6 +150,7 @@ class ControlPlaneProcess:
         self.application.agreements.on_event = tell_agreement
         self._defects = tell = _Defects()
         self.application.reconciler.on_defect = lambda workload, defect: tell.tell(defect, workload=workload)
+        self.application.relays.on_defect = lambda claim, defect: tell.tell(defect, duty="relays", claim=claim)
         self.application.strays.on_defect = lambda owner, defect: tell.tell(defect, duty="strays", owner=owner)
         self.application.agreements.on_defect = lambda defect: tell.tell(defect, duty="virtual links")
         self.application.settlement.on_objection = tell_objection
@@ -159,6 +160,7 @@ class ControlPlaneProcess:
         self.application.reconciler.turn = self._guard.precedence.turn
         for link in self.links.values():
             link.bind(self.application.partners)
+            link.on_defect = lambda owner, defect: tell.tell(defect, duty="offers", owner=owner)
         limits = config.limits
         rates = PartnerRates(self._clock, limits.partner_calls_per_s, limits.partner_calls_burst)
         self._federation = FederationServicer(self.application, credentials.partners, self._clock, rates)

@@ -149,7 +149,7 @@ class PartnerWay:
         return federation
 
     async def _follow(self, end: End, federation: Federation) -> None:
-        follower = OffersFollower(self._bound.partners, self._clock, self._owner)
+        follower = OffersFollower(self._bound.partners, self._clock, self._owner, federation.offer_ttl_ms)
         end.send(follower.hello(federation.context_id))
         while True:
             async with asyncio.timeout(federation.offer_ttl_ms / 1_000):

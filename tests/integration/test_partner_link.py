@@ -16,9 +16,10 @@ from hansa_control.adapters import partner_link
 from hansa_control.adapters.authority import KeyPair, Role
 from hansa_control.adapters.codec_workload import spec_in
 from hansa_control.adapters.partner_link import PartnerLink
-from hansa_control.application.ports import HoldRequest, OwnerUnreachable, RefusalError
+from hansa_control.application.partners import PartnerIngest
+from hansa_control.application.ports import HoldRequest, OwnerUnreachable, RefusalError, StoreFailed
 from hansa_control.domain.capabilities import OURS
-from hansa_control.domain.model import Manifest, Reason
+from hansa_control.domain.model import Federation, Manifest, Reason
 from structlog.testing import capture_logs
 
 from hansa.errors import HansaError, to_status
@@ -241,3 +242,36 @@ async def test_a_partner_that_is_lost_is_logged_once_and_tried_again(tmp_path: P
                 while meeting.owner.proposals < 3:
                     await asyncio.sleep(0.01)
     assert len([line for line in lines if line["event"] == "partner_lost"]) == 1
+
+
+# --- defects ---
+
+
+async def test_a_defect_that_a_partner_meets_is_told_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PartnerIngest, "federated", raising(ZeroDivisionError("by a defect")))
+    with capture_logs() as lines:
+        async for meeting in Stage(tmp_path).play(OwnerByHand()):
+            async with asyncio.timeout(10):
+                while meeting.owner.proposals < 3:
+                    await asyncio.sleep(0.01)
+    defects = [line for line in lines if line["event"] == "defect"]
+    assert len(defects) >= 2
+    assert {(line["duty"], line["owner"]) for line in defects} == {("offers", "nordfjord")}
+
+
+async def test_a_store_that_fails_while_a_partner_is_followed_is_no_matter_of_the_partner(
+    meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PartnerIngest, "federated", raising(StoreFailed("disk full")))
+    with pytest.raises(StoreFailed, match="disk full"):
+        async with asyncio.timeout(10):
+            await meeting.link.run()
+
+
+def raising(error: Exception) -> Any:
+    async def federated(self: PartnerIngest, federation: Federation) -> None:
+        raise error
+
+    return federated

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from hansa_control.adapters.authority import Role, uris_of
 from hansa_control.adapters.codec_fields import NAME
@@ -20,6 +20,16 @@ from hansa_control.application.ports import RefusalError
 from hansa_control.domain.model import Reason
 
 CACHE_COUNT_MAX = 10_000
+# What reading a certificate may raise where it is odd: half of it shares no base class with the other half.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    RuntimeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class PeerVerifier:
         try:
             leaf = x509.load_pem_x509_certificate(cert_pem)
             uris = uris_of(leaf)
-        except ValueError as error:
+        except UNREADABLE as error:
             raise RefusalError(Reason.IDENTITY_MISMATCH, "the caller's certificate cannot be read") from error
         if len(uris) != 1:
             raise RefusalError(Reason.IDENTITY_MISMATCH, f"the certificate names {len(uris)} identities, not one")
@@ -102,7 +112,7 @@ class PeerVerifier:
 def _issued_by(leaf: x509.Certificate, authority: x509.Certificate) -> bool:
     try:
         leaf.verify_directly_issued_by(authority)
-    except (InvalidSignature, ValueError, TypeError):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
 

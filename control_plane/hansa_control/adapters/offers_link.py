@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -52,6 +53,8 @@ class OffersLink:
         self._context_id = ""
         self._sender = DeltaSender(OFFERS_PER_DELTA, is_part=is_part_of_map)
         self._wires: dict[str, Offer] = {}
+        # What was shown when the change began that is being sent, where it is otherwise by now.
+        self._former: dict[str, Offer] = {}
         self._etags: dict[str, str] = {}
         self._version = -1
         self._unsettled: set[str] = set()
@@ -86,8 +89,14 @@ class OffersLink:
             return owner_standing_out(StandingTold(standing))
         if self._sender.waits_for_ack or not self._look_again():
             return None
-        delta = self._sender.next_delta(self._etags, lambda name: self._wires[name].ByteSize(), self._unsettled)
-        return None if delta is None else offer_delta_out(delta, self._wires)
+        wires = ChainMap(self._former, self._wires)
+        delta = self._sender.next_delta(self._etags, lambda name: wires[name].ByteSize(), self._unsettled)
+        if delta is None:
+            return None
+        message = offer_delta_out(delta, wires)
+        for name in delta.updated:
+            self._former.pop(name, None)
+        return message
 
     def _look_again(self) -> bool:
         """Writes what changed, and notes what the partner may hold otherwise: the cost is that of the change. Whether
@@ -99,6 +108,8 @@ class OffersLink:
         self._version, names = self._source.offers_changed(self._home, self._version)
         for name in [*offers, *(self._wires.keys() - offers.keys())] if names is None else names:
             body = offers.get(name)
+            if self._sender.rest.get(name) is not None and name in self._wires:
+                self._former.setdefault(name, self._wires[name])
             if body is None:
                 self._wires.pop(name, None)
                 self._etags.pop(name, None)
@@ -120,6 +131,7 @@ class OffersLink:
         self._source.check_context(self._home, hello.context_id)
         self._context_id = hello.context_id
         self._sender.start(hello.offer_etags)
+        self._former = {}
         self._unsettled = {*hello.offer_etags, *self._etags}
         log.info("partner_connected", home=self._home, offers_held=len(hello.offer_etags))
         return self._next() or (self.heartbeat(),)

@@ -27,7 +27,15 @@ from hansa_control.adapters.codec_fields import MESSAGE_LENGTH_MAX
 from hansa_control.adapters.grpc_options import REQUEST_ID_KEY, channel_options
 from hansa_control.adapters.offers_follower import OfferIngest, OffersFollower
 from hansa_control.adapters.task_scope import to_the_end
-from hansa_control.application.ports import Clock, HoldRequest, IdSource, OwnerUnreachable, RefusalError, Refused
+from hansa_control.application.ports import (
+    Clock,
+    HoldRequest,
+    IdSource,
+    OwnerUnreachable,
+    RefusalError,
+    Refused,
+    StoreFailed,
+)
 from hansa_control.application.usage_ports import UsageCall, UsagePage
 from hansa_control.domain.model import ClaimStatus, Federation, HoldGrant, Manifest, Reason
 
@@ -91,6 +99,7 @@ class PartnerLink:
         limits = circuit or CircuitLimits()
         self._circuit = Circuit(clock, partner.operator, limits.failures_max, limits.pause_ms)
         self._offers_refused = 0
+        self.on_defect: Callable[[str, Exception], None] = lambda owner, defect: None
         self._ingest: PartnerIngest | None = None
         self._channel: grpc.aio.Channel | None = None
         self._known_stub: federation_service_pb2_grpc.FederationServiceAsyncStub | None = None
@@ -114,7 +123,9 @@ class PartnerLink:
     # --- offers ---
 
     async def run(self) -> None:
-        """Follows the partner's offers until cancelled."""
+        """Follows the partner's offers until cancelled; StoreFailed. Nothing that a partner says ends more than its
+        stream: a defect that it meets is told to ``on_defect``, and the partner is tried again as after a failure.
+        """
         while True:
             try:
                 await self._follow(await self._propose())
@@ -123,6 +134,11 @@ class PartnerLink:
                 self._failed(_told(error))
             except (RefusalError, HansaError, TimeoutError) as error:
                 self._failed(str(error) or type(error).__name__)
+            except StoreFailed:
+                raise
+            except Exception as defect:
+                self.on_defect(self._partner.operator, defect)
+                self._failed(f"a defect of this operator: {type(defect).__name__}")
             self._bound.disconnected(self._partner.operator)
             await self._clock.sleep_ms(self._next_backoff_ms())
 
@@ -142,7 +158,7 @@ class PartnerLink:
         return federation
 
     async def _follow(self, federation: Federation) -> None:
-        follower = OffersFollower(self._bound, self._clock, self._partner.operator)
+        follower = OffersFollower(self._bound, self._clock, self._partner.operator, federation.offer_ttl_ms)
         follower.on_refused = self._count_refused
         call = self._stub().Offers()
         try:

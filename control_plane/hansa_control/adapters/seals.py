@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from hansa_control.adapters.authority import KeyPair, Role
-from hansa_control.adapters.identity import PeerVerifier
+from hansa_control.adapters.identity import UNREADABLE, PeerVerifier
 from hansa_control.application.ports import RefusalError, SealBroken
 from hansa_control.domain.seals import Signed
 
@@ -51,13 +51,17 @@ class SealVerifier:
         """SealBroken, with what is wrong, unless the operator's control plane signed these bytes with a certificate
         that is valid at ``at_ms``.
         """
-        certificate = self._certificate_of(operator, signed.certificate_pem)
-        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        try:
+            certificate = self._certificate_of(operator, signed.certificate_pem)
+            begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+            key = certificate.public_key()
+        except UNREADABLE as error:
+            raise SealBroken("the signing certificate cannot be read") from error
         if not begin <= datetime.fromtimestamp(at_ms / 1000, UTC) <= end:
             raise SealBroken(
                 f"the signing certificate is valid from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
             )
-        _check_signature(certificate.public_key(), payload, signed)
+        _check_signature(key, payload, signed)
 
     def _certificate_of(self, operator: str, cert_pem: bytes) -> x509.Certificate:
         try:
@@ -107,6 +111,6 @@ def _check_signature(key: object, payload: bytes, signed: Signed) -> None:
             if signed.algorithm == name:
                 key.verify(signed.signature, payload, ec.ECDSA(digest))
                 return
-    except InvalidSignature as error:
+    except (InvalidSignature, *UNREADABLE) as error:
         raise SealBroken("the signature is not that of the certificate's key over these terms") from error
     raise SealBroken(f"the certificate's key is not for {signed.algorithm or 'no algorithm'}; known are {_ALGORITHMS}")

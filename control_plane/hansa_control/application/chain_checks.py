@@ -46,7 +46,7 @@ class ChainChecks:
             self.took(stored)
 
     def fault(self, offer: StoredOffer) -> Fault | None:
-        """Why a partner's offer is not believed to come from where it says; None if it is."""
+        """Why a partner's offer is not believed to come from where it says, whatever else is offered; None if it is."""
         if not offer.chain:
             is_of_another = isinstance(offer.body, Zone) and offer.body.origin is not None
             return Fault("zone.origin", "is set, and there is no chain of origin") if is_of_another else None
@@ -56,7 +56,7 @@ class ChainChecks:
         at = Receiver(own, offer.operator, self._clock.wall_ms(), skew_ms)
         if (found := fault_of(offer.chain, offer.name, offer.body, at)) is not None:
             return Fault(*found)
-        return self._stranger(offer.chain) or self._superseded(offer) or self._broken(offer.chain, at.now_ms)
+        return self._stranger(offer.chain) or self._broken(offer.chain, at.now_ms)
 
     def _stranger(self, chain: Chain) -> Fault | None:
         known = self._settings.partners | self._settings.known_operators
@@ -65,7 +65,10 @@ class ChainChecks:
                 return Fault(f"chain[{index}].by", f"{operator} is not known here; name it under known_operators")
         return None
 
-    def _superseded(self, offer: StoredOffer) -> Fault | None:
+    def superseded(self, offer: StoredOffer) -> Fault | None:
+        """Why an offer that is believed is not taken beside what is held already; None if it is."""
+        if not offer.chain:
+            return None
         first = offer.chain[0].terms
         if is_passed_on(offer.chain) and first.name in self._world.offered.of(first.by):
             return Fault("name", f"{first.by} itself offers {first.name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from hansa_control.application.chain_checks import ChainChecks
 from hansa_control.application.offer_owners import of_another, owner_of
@@ -20,11 +21,14 @@ KIND_OF_PREFIX: Mapping[str, type] = {
 }
 
 
-def wrong_offer(
-    offer: StoredOffer, settings: Settings, seen: tuple[World, ChainChecks], leaving_count: int
-) -> tuple[str, str, str] | None:
-    """What is wrong with an offer: its name, a field, and why; None if nothing. So many of the former are going."""
-    world, chains = seen
+Wrong: TypeAlias = tuple[str, str, str]
+"""The name of an offer, a field of it, and what is wrong with it."""
+
+
+def wrong_offer(offer: StoredOffer, settings: Settings, chains: ChainChecks) -> Wrong | None:
+    """What is wrong with an offer by itself, whatever else is offered: the costly part, with signatures; None if
+    nothing.
+    """
     owner, body = offer.operator, offer.body
     prefix, _, rest = offer.name.partition("/")
     if KIND_OF_PREFIX.get(prefix) is not type(body):
@@ -34,6 +38,22 @@ def wrong_offer(
     if isinstance(body, ClaimStatus) and body.claim != rest:
         return offer.name, "claim.claim", f"{body.claim} is not {rest}"
     if (fault := chains.fault(offer)) is not None:
+        return offer.name, *fault
+    if isinstance(body, NetworkNode) and settings.places_checked and _is_nowhere(body):
+        why = "0, 0 is no place, so that nothing measured could refute it; say where it is"
+        return offer.name, "node.latitude_deg", why
+    return None
+
+
+def wrong_beside(
+    offer: StoredOffer, settings: Settings, seen: tuple[World, ChainChecks], leaving_count: int
+) -> Wrong | None:
+    """What is wrong with an offer beside all that is held now, of which so many of its partner are going; None if
+    nothing.
+    """
+    world, chains = seen
+    owner, body = offer.operator, offer.body
+    if (fault := chains.superseded(offer)) is not None:
         return offer.name, *fault
     if not isinstance(body, ClaimStatus) and (mistaken := of_another(offer, settings, seen)) is not None:
         return offer.name, *mistaken
@@ -63,8 +83,6 @@ def _wrong_network(
     for other, held in former.items():
         if held is not None and not (_is_passed_on_from(held, owner) and not is_passed_on(offer.chain)):
             return "name", f"{body.name} is offered by {other}"
-    if isinstance(body, NetworkNode) and settings.places_checked and _is_nowhere(body):
-        return "node.latitude_deg", "0, 0 is no place, so that nothing measured could refute it; say where it is"
     if isinstance(body, NetworkLink) and body.carrier in {settings.operator, *others}:
         return "link.carrier", f"{owner} cannot offer what {body.carrier} carries"
     return None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hansa_control.application.ingest import Refusals
 from hansa_control.application.offer_book import offer_key
-from hansa_control.application.offer_checks import wrong_offer
+from hansa_control.application.offer_checks import wrong_beside, wrong_offer
 from hansa_control.application.owner import OwnerService
 from hansa_control.application.ports import (
     Clock,
@@ -21,6 +21,7 @@ from hansa_control.application.settings import Settings
 from hansa_control.application.shown_offers import ShownOffers
 from hansa_control.application.signals import Signal
 from hansa_control.application.state import State
+from hansa_control.application.waking import at_once
 from hansa_control.application.world import World, federation_key
 from hansa_control.domain import federation as machine
 from hansa_control.domain.agreement import AgreementState
@@ -33,6 +34,8 @@ from hansa_control.domain.model import (
     Reason,
     Standing,
 )
+
+VETTED_AT_ONCE = 16
 
 
 class PartnerIngest:
@@ -178,11 +181,29 @@ class PartnerIngest:
         return {name: stored.etag for name, stored in self._world.offered.of(owner).items()}
 
     async def offered(self, owner: str, updated: Sequence[StoredOffer], removed: Sequence[str]) -> Refusals:
-        """Takes over a delta of offers; durable on return."""
+        """Vets offers and takes over those that are right; durable on return."""
+        wrong = await self.vet(owner, updated)
+        names = {name for name, _, _ in wrong}
+        return *wrong, *await self.take_over(owner, [one for one in updated if one.name not in names], removed)
+
+    async def vet(self, owner: str, offers: Sequence[StoredOffer]) -> Refusals:
+        """What is wrong with offers by themselves. Signatures take their time: others get their turn in between."""
+        refusals = []
+        for index, offer in enumerate(offers, start=1):
+            if (wrong := wrong_offer(offer, self._settings, self._owner.chains)) is not None:
+                refusals.append(wrong)
+            if index % VETTED_AT_ONCE == 0:
+                await at_once()
+        return tuple(refusals)
+
+    async def take_over(self, owner: str, updated: Sequence[StoredOffer], removed: Sequence[str]) -> Refusals:
+        """Takes over, in one go, offers that ``vet`` found right, as far as they are right beside what is held; durable
+        on return.
+        """
         refusals, accepted = [], []
         leaving = self._world.offered.of(owner).keys() & set(removed)
         for offer in updated:
-            refusal = wrong_offer(offer, self._settings, (self._world, self._owner.chains), len(leaving))
+            refusal = wrong_beside(offer, self._settings, (self._world, self._owner.chains), len(leaving))
             if refusal is not None:
                 refusals.append(refusal)
                 continue

@@ -80,6 +80,8 @@ class RememberingPartners:
         self.changes = Changes()
         self.taken: dict[str, StoredOffer] = {}
         self.refuse: set[str] = set()
+        self.disbelieve: set[str] = set()
+        self.vetted: list[str] = []
         self.heard_count = 0
         self.standing_now: Standing | None = None
         self.standing_told: list[Standing | None] = []
@@ -108,7 +110,13 @@ class RememberingPartners:
     def held_offers(self, owner: str) -> Mapping[str, str]:
         return {name: offer.etag for name, offer in self.taken.items()}
 
-    async def offered(self, owner: str, updated: Sequence[StoredOffer], removed: Sequence[str]) -> tuple[Refusal, ...]:
+    async def vet(self, owner: str, offers: Sequence[StoredOffer]) -> tuple[Refusal, ...]:
+        self.vetted += [offer.name for offer in offers]
+        return tuple((offer.name, "chain", "no") for offer in offers if offer.name in self.disbelieve)
+
+    async def take_over(
+        self, owner: str, updated: Sequence[StoredOffer], removed: Sequence[str]
+    ) -> tuple[Refusal, ...]:
         for offer in updated:
             if offer.name not in self.refuse:
                 self.taken[offer.name] = offer

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 from adapter_doubles import ClockByHand, RememberingPartners
+from hansa_control.adapters import offers_follower
 from hansa_control.adapters.grpc_options import MESSAGE_BYTES_MAX
-from hansa_control.adapters.offers_follower import OffersFollower
+from hansa_control.adapters.offers_follower import MS_PER_OFFER, OFFER_TTL_MS, OffersFollower
 from hansa_control.adapters.offers_link import MESSAGES_BURST, OFFERS_PER_DELTA, OffersLink
-from hansa_control.application.ports import RefusalError
+from hansa_control.application.ports import OfferBody, RefusalError
 from hansa_control.domain.model import ArtefactRef, Capacity, Inventory, NetworkNode, Reason, Zone, ZoneId, ZoneState
 from structlog.testing import capture_logs
 
@@ -178,3 +179,114 @@ async def test_a_message_that_cannot_be_read_ends_the_stream() -> None:
     with pytest.raises(RefusalError) as refusal:
         await both.follower.receive(federation_pb2.OffersResponse())
     assert refusal.value.field == "body"
+
+
+# --- changes that take several deltas ---
+
+
+def nodes(count: int, title: str = "") -> dict[str, OfferBody]:
+    names = [f"n{at:05}" for at in range(count)]
+    return {f"nodes/{name}": NetworkNode(name, title, "NO", 60.0, 10.0, access_point=False) for name in names}
+
+
+def titles(both: Federated) -> set[str]:
+    """Of the nodes that the home operator has taken over."""
+    return {offer.body.title for offer in both.home.taken.values() if isinstance(offer.body, NetworkNode)}
+
+
+async def half_told(both: Federated) -> federation_pb2.OffersResponse:
+    """The owner has told the first delta of a change that takes two; the second one."""
+    both.owner.offers_now = nodes(OFFERS_PER_DELTA + 1)
+    (first,) = both.link.receive(both.follower.hello("ctx"))
+    (ack,) = await both.follower.receive(first)
+    (second,) = both.link.receive(ack)
+    assert (first.delta.more, second.delta.more) == (True, False)
+    return second
+
+
+async def test_a_network_that_changes_faster_than_it_is_sent_arrives_as_it_was_at_one_moment() -> None:
+    both = Federated()
+    both.owner.offers_now = nodes(OFFERS_PER_DELTA + 1, "0")
+    waiting = both.link.receive(both.follower.hello("ctx"))
+    arrived = []
+    for moment in range(1, 9):
+        both.owner.offers_now = nodes(OFFERS_PER_DELTA + 1, str(moment))
+        (ack,) = await both.follower.receive(waiting[0])
+        arrived.append(titles(both))
+        waiting = both.link.receive(ack)
+    assert arrived == [set(), {"0"}, {"0"}, {"2"}, {"2"}, {"4"}, {"4"}, {"6"}]
+
+
+async def test_what_has_gone_since_a_change_began_goes_with_the_next() -> None:
+    both = Federated()
+    both.owner.offers_now = nodes(OFFERS_PER_DELTA + 2)
+    (first,) = both.link.receive(both.follower.hello("ctx"))
+    both.owner.offers_now = nodes(OFFERS_PER_DELTA)
+    (ack,) = await both.follower.receive(first)
+    (second,) = both.link.receive(ack)
+    assert [offer.name for offer in second.delta.updated] == [f"nodes/n{OFFERS_PER_DELTA + at:05}" for at in (0, 1)]
+    await both.exchange((second,))
+    assert len(both.home.taken) == OFFERS_PER_DELTA
+
+
+async def test_offers_are_vetted_when_they_come_not_when_their_change_is_whole() -> None:
+    both = Federated()
+    both.home.disbelieve = {"nodes/n00001"}
+    both.owner.offers_now = nodes(OFFERS_PER_DELTA + 1)
+    (first,) = both.link.receive(both.follower.hello("ctx"))
+    (ack,) = await both.follower.receive(first)
+    assert [refusal.name for refusal in ack.ack.refusals] == ["nodes/n00001"]
+    assert len(both.home.vetted) == OFFERS_PER_DELTA
+    await both.exchange(both.link.receive(ack))
+    assert both.home.vetted == sorted(both.owner.offers_now)
+    assert len(both.home.taken) == OFFERS_PER_DELTA
+    assert both.link.next_delta() is None
+
+
+async def test_a_change_of_too_many_bytes_is_refused_and_what_is_held_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = Federated()
+    await both.connect()
+    both.owner.offers_now |= nodes(OFFERS_PER_DELTA * 2)
+    delta = both.link.next_delta()
+    assert delta is not None
+    monkeypatch.setattr(offers_follower, "ASIDE_BYTES_MAX", delta.ByteSize() + 100)
+    (ack,) = await both.follower.receive(delta)
+    (second,) = both.link.receive(ack)
+    with pytest.raises(RefusalError, match="bytes") as refusal:
+        await both.follower.receive(second)
+    assert (refusal.value.reason, refusal.value.field) == (Reason.LIMIT_EXCEEDED, "delta.more")
+    assert set(both.home.taken) == {"zones/sto-1"}
+
+
+async def test_changes_that_are_whole_take_nothing_of_the_limit_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = Federated()
+    await both.connect()
+    for country in ("NO", "SE", "FI", "DK"):
+        both.owner.offers_now |= nodes(OFFERS_PER_DELTA // 2, country)
+        delta = both.link.next_delta()
+        assert delta is not None
+        monkeypatch.setattr(offers_follower, "ASIDE_BYTES_MAX", delta.ByteSize())
+        await both.exchange((delta,))
+
+
+async def test_a_change_that_does_not_come_to_its_end_is_refused() -> None:
+    both = Federated()
+    second = await half_told(both)
+    both.clock.now_ms += OFFER_TTL_MS + MS_PER_OFFER * OFFERS_PER_DELTA
+    await both.follower.receive(both.link.heartbeat())
+    both.clock.now_ms += 1
+    with pytest.raises(RefusalError, match="512 offers") as refusal:
+        await both.follower.receive(second)
+    assert (refusal.value.reason, refusal.value.field) == (Reason.LIMIT_EXCEEDED, "delta.more")
+    assert both.home.taken == {}
+
+
+async def test_after_a_change_is_whole_the_next_has_its_own_time() -> None:
+    both = Federated()
+    await both.exchange((await half_told(both),))
+    both.clock.now_ms += 1_000_000
+    both.owner.offers_now = nodes(OFFERS_PER_DELTA + 1, "SE")
+    delta = both.link.next_delta()
+    assert delta is not None
+    await both.exchange((delta,))
+    assert titles(both) == {"SE"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hansa_control.adapters.authority import KeyPair, Role, Subject, Validity, issue, new_authority
 from hansa_control.adapters.identity import PeerVerifier, TrustedDomain
 from hansa_control.adapters.seals import CertificateSeals, CertificateSigner
-from hansa_control.application.ports import SealBroken
+from hansa_control.application.ports import RefusalError, SealBroken
+from hansa_control.domain.model import Reason
 
 NOW_MS = 1_800_000_000_000
 DAY_MS = 86_400_000
@@ -84,6 +86,34 @@ def test_a_signature_that_is_no_signature_is_refused() -> None:
     for nothing in (b"", b"\x00", b"\x30\x06\x02\x01\x00\x02\x01\x00"):
         with pytest.raises(SealBroken):
             SEALS.check("skargard", PAYLOAD, replace(SEALS.sign(PAYLOAD), signature=nothing), NOW_MS)
+
+
+def odd_certificates() -> dict[str, bytes]:
+    """The own certificate, written oddly where its reader raises something else than ValueError each time."""
+    good = x509.load_pem_x509_certificate(OWN.cert_pem).public_bytes(serialization.Encoding.DER)
+    changes = {
+        "version 6": ("a003020102", "a003020105"),
+        "an extension twice": ("0603551d23", "0603551d0f"),
+        "a general name of no known kind": ("82096c6f63616c686f7374", "a309300780056c6f63616c"),
+        "an unknown signature": ("2a8648ce3d040302", "2a8648ce3d040309"),
+        "an unknown curve": ("2a8648ce3d030107", "2a8648ce3d030106"),
+    }
+    ders = {what: good.replace(bytes.fromhex(old), bytes.fromhex(new)) for what, (old, new) in changes.items()}
+    return {
+        what: b"-----BEGIN CERTIFICATE-----\n" + b64encode(der) + b"\n-----END CERTIFICATE-----\n"
+        for what, der in ders.items()
+    }
+
+
+@pytest.mark.parametrize("what", sorted(odd_certificates()))
+def test_an_odd_certificate_proves_nothing_and_raises_nothing_else(what: str) -> None:
+    odd = odd_certificates()[what]
+    assert odd != OWN.cert_pem
+    with pytest.raises(SealBroken, match="certificate"):
+        SEALS.check("skargard", PAYLOAD, replace(SEALS.sign(PAYLOAD), certificate_pem=odd), NOW_MS)
+    with pytest.raises(RefusalError) as refused:
+        PEERS.identity_of(odd)
+    assert refused.value.reason is Reason.IDENTITY_MISMATCH
 
 
 def test_a_key_that_partners_cannot_check_is_refused_at_the_start() -> None:

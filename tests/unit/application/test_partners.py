@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
+from hansa_control.application.partners import VETTED_AT_ONCE
 from hansa_control.application.ports import HoldRequest, RefusalError, StoredOffer
 from hansa_control.application.settings import Settings
 from hansa_control.domain.capabilities import OURS
@@ -134,6 +136,22 @@ async def test_a_refused_offer_does_not_hinder_the_others_of_its_delta() -> None
     refused = await plane.partners.offered(OWNER, [bad, good], [])
     assert [name for name, _, _ in refused] == ["nodes/osl"]
     assert plane.partners.held_offers(OWNER)["nodes/brg"] == "e"
+
+
+async def test_while_many_offers_are_vetted_others_have_their_turn() -> None:
+    plane = await home_operator(HandOwner())
+    vetting = asyncio.create_task(plane.partners.vet(OWNER, many_nodes(VETTED_AT_ONCE * 10)))
+    turns = 0
+    while not vetting.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert vetting.result() == ()
+    assert turns >= 10
+
+
+def many_nodes(count: int) -> list[StoredOffer]:
+    bodies = [NetworkNode(f"n{at}", "", "NO", 60, 5, access_point=True) for at in range(count)]
+    return [StoredOffer(OWNER, f"nodes/{body.name}", "e", body) for body in bodies]
 
 
 async def test_a_withdrawn_zone_is_not_seen_any_more() -> None:

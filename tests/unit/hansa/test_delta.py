@@ -130,3 +130,38 @@ def test_what_is_in_flight_may_be_held_already() -> None:
     assert sender.held_or_in_flight == {"a", "b"}
     sender.on_ack("1", refused_names=["b"])
     assert sender.held_or_in_flight == frozenset()
+
+
+def test_a_change_is_sent_as_it_was_when_it_began_and_what_changes_meanwhile_follows() -> None:
+    sender = DeltaSender(1, is_part=lambda name: True)
+    sender.start({"a": "1", "b": "1", "c": "1"})
+    assert sender.next_delta({"a": "2", "b": "2", "c": "1"}) == Delta(("a",), (), "1", more=True)
+    sender.on_ack("1")
+    after = {"a": "3", "b": "3"}
+    assert sender.rest == {"b": "2"}
+    assert sender.next_delta(after) == Delta(("b",), (), "2", more=False)
+    sender.on_ack("2")
+    assert sender.next_delta(after) == Delta(("a",), ("c",), "3", more=True)
+
+
+def test_what_changes_faster_than_it_can_be_sent_comes_whole_again_and_again() -> None:
+    sender = DeltaSender(2, is_part=lambda name: True)
+    sender.start({})
+    wholes = 0
+    for version in range(30):
+        delta = sender.next_delta(dict.fromkeys("abcde", str(version)))
+        assert delta is not None
+        wholes += not delta.more
+        sender.on_ack(delta.nonce)
+    assert wholes == 10
+
+
+def test_what_is_again_as_it_was_after_its_change_began_is_sent_again_after_it() -> None:
+    sender = DeltaSender(1, is_part=lambda name: True)
+    sender.start({"a": "1", "b": "1"})
+    sender.next_delta({"a": "2", "b": "2"})
+    sender.on_ack("1")
+    assert sender.differing({"a": "2", "b": "1"}, {"a", "b"}) == ["b"]
+    sender.next_delta({"a": "2", "b": "1"})
+    sender.on_ack("2")
+    assert sender.next_delta({"a": "2", "b": "1"}) == Delta(("b",), (), "3")
