@@ -131,7 +131,8 @@ class DeltaSender:
         ``current``, or will when the change that has begun is whole, and has not refused so.
         """
         held, refused = self._held, self._refused
-        begun = {**self._partly, **self._rest}
+        flying = {**self._told, **dict.fromkeys(self._in_flight.removed)} if self._in_flight is not None else {}
+        begun = {**self._partly, **flying, **self._rest}
         found = [
             name
             for name in among

@@ -301,6 +301,31 @@ def test_a_flipped_digit_is_refused(filled: Path) -> None:
     assert "counter record 'n33' is corrupt: it does not match its checksum" in asyncio.run(refusal(filled))
 
 
+def test_a_body_that_has_become_text_is_refused(filled: Path) -> None:
+    change(filled, "UPDATE hansa_record SET body = CAST(body AS TEXT) WHERE key = 'n33'")
+    assert "counter record 'n33' is corrupt: its body is a str, not bytes" in asyncio.run(refusal(filled))
+
+
+async def test_a_decision_that_has_become_text_is_the_stores_failure(path: Path) -> None:
+    await decide(path, 2)
+    change(path, "UPDATE hansa_record SET body = '{}' WHERE key = 'd001'")
+    store = SqliteStore(path)
+    await store.load()
+    with pytest.raises(StoreFailed, match="decision record 'd001' is corrupt: its body is a str"):
+        await store.read(Table.DECISION, "d001")
+    await store.close()
+    assert "decision record 'd001' is corrupt: its body is a str" in await found_by_looking_through(path)
+
+
+async def found_by_looking_through(path: Path) -> str:
+    store = SqliteStore(path)
+    await store.load()
+    with pytest.raises(StoreFailed) as failed:
+        await store.look_through()
+    await store.close()
+    return str(failed.value)
+
+
 def test_a_record_under_a_wrong_key_is_refused(filled: Path) -> None:
     change(filled, "UPDATE hansa_record SET key = 'n99' WHERE key = 'n33'")
     assert "counter record 'n99' is corrupt" in asyncio.run(refusal(filled))

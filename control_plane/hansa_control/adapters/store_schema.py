@@ -136,7 +136,7 @@ def read_all(connection: Connection) -> Mapping[Table, Mapping[str, Record]]:
         found = connection.execute(select(*_COLUMNS).where(kinds), execution_options=_IN_PARTS)
         for part in found.partitions():
             for kind, rows in groupby(part, key=itemgetter(0)):
-                _read(records, kind, [(key, bytes(body), stated) for _, key, body, stated in rows], reader)
+                _read(records, kind, [(key, _body(kind, key, body), stated) for _, key, body, stated in rows], reader)
     return {table: dict(sorted(of.items())) for table, of in records.items()}
 
 
@@ -145,8 +145,9 @@ def read_one(connection: Connection, table: Table, key: str) -> Record | None:
     row = connection.execute(_READ, {"of_kind": table.value, "of_key": key}).one_or_none()
     if row is None:
         return None
-    _check(table, [(key, row.body, row.checksum)])
-    return _decoded(table, key, bytes(row.body))
+    body = _body(table.value, key, row.body)
+    _check(table, [(key, body, row.checksum)])
+    return _decoded(table, key, body)
 
 
 def check_after(connection: Connection, table: Table, after: str | None) -> str | None:
@@ -156,7 +157,7 @@ def check_after(connection: Connection, table: Table, after: str | None) -> str 
     """
     wanted = select(*_COLUMNS).where(RECORDS.c.kind == table.value).order_by(RECORDS.c.key).limit(CHECKED_AT_ONCE)
     found = connection.execute(wanted if after is None else wanted.where(RECORDS.c.key > after)).all()
-    _check(table, [(key, body, stated) for _, key, body, stated in found])
+    _check(table, [(key, _body(table.value, key, body), stated) for _, key, body, stated in found])
     return found[-1].key if found else None
 
 
@@ -170,6 +171,13 @@ def _between_those_read_one_by_one() -> list[ColumnElement[bool]]:
 
 Found = tuple[str, bytes, int]
 """Key, body and checksum of a row."""
+
+
+def _body(kind: str, key: str, found: object) -> bytes:
+    """A body as a database hands it out; StoreFailed if it is none: SQLite keeps the type with every value."""
+    if not isinstance(found, bytes | memoryview):
+        raise StoreFailed(f"{kind} record {key!r} is corrupt: its body is a {type(found).__name__}, not bytes")
+    return bytes(found)
 
 
 def _read(

@@ -22,6 +22,8 @@ from hansa_control.domain.origin import (
     signed_bytes,
 )
 
+_NEWEST = "origin|"
+
 
 class Fault(NamedTuple):
     """Why an offer is not taken: the field, and what is wrong with it."""
@@ -39,6 +41,7 @@ class ChainChecks:
         self._state, self._world = records
         self._clock = clock
         self._ends: dict[tuple[str, str], int] = {}
+        self._sweep_at_ms = 0
 
     def recover(self) -> None:
         """After loading: until when what partners pass on holds."""
@@ -118,6 +121,17 @@ class ChainChecks:
         held = (self._world.offered.of(other).get(name) for other in others)
         return [one for one in held if one is not None and _is_from(one.chain, offer.operator)]
 
+    def sweep(self) -> None:
+        """Forgets how new the chains of old were, once in a while: what is older still has ended by itself."""
+        now_ms = self._clock.monotonic_ms()
+        if now_ms < self._sweep_at_ms:
+            return
+        self._sweep_at_ms = now_ms + self._settings.sweep_interval_ms
+        over_ms = self._clock.wall_ms() - self._settings.clock_skew_ms_max - LIFE_MS_MAX
+        for name, signed_at_ms in self._state.counts(_NEWEST):
+            if signed_at_ms < over_ms:
+                self._state.delete(Table.COUNTER, name)
+
     def ended(self) -> list[StoredOffer]:
         """Offers that are passed on and whose chain has ended: nobody vouches for them any more."""
         now_ms = self._clock.wall_ms()
@@ -138,4 +152,4 @@ def _newest(offer: StoredOffer) -> str:
 
 
 def _key(offer: StoredOffer, owner: str) -> str:
-    return f"origin|{offer.operator}|{owner}|{offer.name}"
+    return f"{_NEWEST}{offer.operator}|{owner}|{offer.name}"

@@ -9,14 +9,7 @@ from hansa_control.application.ingest import Refusals
 from hansa_control.application.offer_book import offer_key
 from hansa_control.application.offer_checks import wrong_beside, wrong_offer
 from hansa_control.application.owner import OwnerService
-from hansa_control.application.ports import (
-    Clock,
-    IdSource,
-    RefusalError,
-    ShownBody,
-    StoredOffer,
-    Table,
-)
+from hansa_control.application.ports import Clock, IdSource, RefusalError, ShownBody, StoredOffer, Table
 from hansa_control.application.settings import Settings
 from hansa_control.application.shown_offers import ShownOffers
 from hansa_control.application.signals import Signal
@@ -27,13 +20,7 @@ from hansa_control.domain import federation as machine
 from hansa_control.domain.agreement import AgreementState
 from hansa_control.domain.capabilities import NEEDED_OF_OWNERS, OURS, lacking
 from hansa_control.domain.federation import FederationEvent
-from hansa_control.domain.model import (
-    ClaimStatus,
-    Federation,
-    FederationState,
-    Reason,
-    Standing,
-)
+from hansa_control.domain.model import ClaimStatus, Federation, FederationState, Reason, Standing
 
 VETTED_AT_ONCE = 16
 
@@ -282,6 +269,7 @@ class PartnerIngest:
     def tick(self) -> None:
         """Finds partners that have not been heard for longer than their offers live, and chains that have ended."""
         self._give_way(self._owner.chains.ended())
+        self._owner.chains.sweep()
         if self._owner.origins.is_due():
             self._owner.changed.notify()
         now_ms = self._clock.monotonic_ms()

@@ -189,6 +189,11 @@ class State:
         held = self._typed(Table.COUNTER, Counter).get(name)
         return held.value if held else 0
 
+    def counts(self, prefix: str) -> list[tuple[str, int]]:
+        """The counters whose names begin so, and where they stand."""
+        held = self._typed(Table.COUNTER, Counter)
+        return [(name, counter.value) for name, counter in held.items() if name.startswith(prefix)]
+
     @property
     def put_count(self) -> int:
         """How many changes there were so far; a mark for ``is_durable``."""

@@ -22,7 +22,7 @@ from hansa_control.domain.model import (
     ZoneId,
     ZoneState,
 )
-from hansa_control.domain.origin import operators_of, signed_bytes
+from hansa_control.domain.origin import LIFE_MS_MAX, operators_of, signed_bytes
 from home_operator import spec
 from three_operators import (
     ALIAS,
@@ -253,6 +253,26 @@ async def test_an_older_permission_is_not_taken_again() -> None:
     await three.home.start()
     await three.federate()
     assert (await refusal(three, chain=old.chain)).startswith("chain[0].signed_at_ms")
+
+
+async def test_how_new_a_chain_was_is_forgotten_when_whatever_is_older_has_ended_by_itself() -> None:
+    three = await three_operators()
+    await passed(three)
+    old, home = offer_at_home(three, NAME), three.home.plane
+    signed = home.state.counts("origin|")
+    assert any(name.endswith(NAME) for name, _ in signed)
+    newest_ms = max(at_ms for _, at_ms in signed)
+    three.clock.now_ms += newest_ms + LIFE_MS_MAX - three.clock.wall_ms()
+    home.partners.tick()
+    assert home.state.counts("origin|") == signed
+    three.clock.now_ms += home.settings.clock_skew_ms_max + 1
+    home.partners.tick()
+    assert home.state.counts("origin|") == []
+    await home.state.commit()
+    await three.home.start()
+    assert three.home.plane.state.counts("origin|") == []
+    three.home.plane.world.offered.put(old)
+    assert (await refusal(three, chain=old.chain)).startswith("chain[0].valid_until_ms: expired")
 
 
 # --- the law --------------------------------------------------------------------------------------------------------
