@@ -11,12 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from hansa_control.application.agreements import AgreementDesk
-from hansa_control.application.ports import (
-    Clock,
-    Seals,
-    ShownBody,
-    StoredOffer,
-)
+from hansa_control.application.ports import Clock, Seals, ShownBody, StoredOffer
 from hansa_control.application.settings import Settings
 from hansa_control.application.world import World
 from hansa_control.domain.agreement import Agreement, AgreementState, names
