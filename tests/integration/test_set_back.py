@@ -34,6 +34,8 @@ async def test_what_was_placed_since_is_stopped_by_its_owner_and_what_is_still_k
         with capture_logs() as logs:
             await pair.restart_home_on(older)
             await until(lambda: set(pair.owner_plane.world.claims_of("nordfjord")) == known)
+            # Home says so when it has heard that the owner took note.
+            await until(lambda: "unknown_claim_given_back" in [line["event"] for line in logs])
         await pair.runs_in("fjordby/sto-1")
         assert [line["count"] for line in logs if line["event"] == "claims_unknown"] == [1]
         (given_back,) = [line["claim"] for line in logs if line["event"] == "unknown_claim_given_back"]
