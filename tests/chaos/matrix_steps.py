@@ -86,6 +86,9 @@ class Scene:
         self.acts.append(asyncio.create_task(done()))
 
 
+Begin = Callable[[Scene], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """``begin`` brings a step about from a world in which nothing is under way; it returns when the step is reached.
@@ -205,29 +208,29 @@ async def _move(scene: Scene) -> None:
     await scene.history.submit(scene.client, scene.name, spec_in("DE"), generation=2)
 
 
-async def _new_held(scene: Scene) -> None:
-    await _move(scene)
-    await granted(scene)
-
-
 async def starts_abroad(scene: Scene) -> None:
     """An instance of the subject was started at the partner's since the last mark."""
     await scene.seen("started", lambda: scene.starts_in(PARTNER))
 
 
-async def _new_started(scene: Scene) -> None:
-    await _move(scene)
-    await starts_abroad(scene)
-
-
-async def _new_ready(scene: Scene) -> None:
-    await _new_started(scene)
+async def new_answers(scene: Scene) -> None:
+    """The instance that was started is ready, whoever knows of it."""
     await scene.seen("ready", lambda: scene.world.is_ready(scene.new_zone, scene.claims))
 
 
-async def _old_released(scene: Scene) -> None:
-    await _new_started(scene)
+async def old_is_ended(scene: Scene) -> None:
+    """The agent of the zone that is left was told to end what ran there."""
     await scene.seen("stopping", lambda: scene.said(scene.old_zone, "instance told to end", instance=scene.claims))
+
+
+def then(begin: Begin, *reached: Begin) -> Begin:
+    """A step that is reached after another beginning, one thing seen after the other."""
+
+    async def begun(scene: Scene) -> None:
+        for each in (begin, *reached):
+            await each(scene)
+
+    return begun
 
 
 # --- delete ---------------------------------------------------------------------------------------------------------
@@ -325,13 +328,17 @@ STEPS: tuple[Step, ...] = (
     Step("submit-at-home", "started", "the instance was started, its operator does not know", _at_home(_started),
          ("home", "agent", "instance"), ("agent",)),
     Step("submit-at-home", "ready", "it answers", _at_home(_ready), ("home", "agent", "instance"), ("agent",)),
-    Step("move", "new-held", "the new owner has granted, home does not know", _new_held, _ALL, ("partner",),
+    Step("move", "new-held", "the new owner has granted, home does not know",
+         then(_move, granted), _ALL, ("partner",),
          keeps_alive=True),
-    Step("move", "new-started", "the new instance was started, its operator does not know", _new_started, _ALL,
+    Step("move", "new-started", "the new instance was started, its operator does not know",
+         then(_move, starts_abroad), _ALL,
          ("partner", "agent"), keeps_alive=True),
-    Step("move", "new-ready", "the new instance answers, only its agent may know", _new_ready, _ALL, ("agent",),
+    Step("move", "new-ready", "the new instance answers, only its agent may know",
+         then(_move, starts_abroad, new_answers), _ALL, ("agent",),
          keeps_alive=True),
-    Step("move", "old-released", "the old instance is told to end", _old_released, _ALL, ("agent",), keeps_alive=True),
+    Step("move", "old-released", "the old instance is told to end",
+         then(_move, starts_abroad, old_is_ended), _ALL, ("agent",), keeps_alive=True),
     Step("delete", "asked", "durable at home, the client has no answer yet", _asked, _ALL, ("client", "partner")),
     Step("delete", "taken-back", "the owner has taken note, home does not know", _taken_back, _ALL[:3],
          ("partner", "agent")),

@@ -237,10 +237,10 @@ class Keeper:
         self._observer.know(workload)
         if not is_mended:
             return workload
-        for part in batch.parts:  # its shares are another zone's now
-            if part.state is PlacementState.LOST:
-                workload = self._notes.set_state(workload, part, PlacementState.RELEASING)
-        return self._after_grant(workload)
+        replaced = [part for part in batch.parts if part.state is PlacementState.LOST]  # its shares are another's now
+        return self._after_grant(
+            self._notes.changed(workload, with_state(workload, replaced, PlacementState.RELEASING))
+        )
 
     def _preempt(self, workload: Workload) -> None:
         """Nobody has room: those of lower priorities are asked to make some, once, and looked at."""

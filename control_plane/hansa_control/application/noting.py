@@ -40,10 +40,6 @@ class Notes:
         self._journal = journal
         self._clock = clock
 
-    def set_state(self, workload: Workload, placement: Placement, state: PlacementState) -> Workload:
-        """A placement is in another state."""
-        return self.changed(workload, with_state(workload, [placement], state))
-
     def advance(self, workload: Workload, event: WorkloadEvent) -> Workload:
         """The workload after an event of its life, with its condition Ready."""
         return self.changed(workload, self.after(workload, event))
