@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from hansa_agent import instance_life
+from hansa_agent.instance_life import Happening, Phase
 from hansa_agent.session import TRANSITIONS, State
 from hansa_control.domain.agent_session import SESSION_TABLE
 from hansa_control.domain.agreement_life import AGREEMENT_TABLE
@@ -27,7 +29,9 @@ Everything that lives long is a machine whose transitions are a table in the cod
 tables. An event that a state does not list breaks the protocol: it is refused and changes nothing.
 """
 AGENT_TABLE = Table("session", State.DISCONNECTED, {(row.state, row.event): row.target for row in TRANSITIONS})
-
+INSTANCE_TABLE: Table[Phase, Happening] = Table(
+    "instance", Phase.PENDING, {(row.phase, row.happening): row.target for row in instance_life.TRANSITIONS}
+)
 
 DOMAIN = "control_plane/hansa_control/domain"
 
@@ -55,6 +59,13 @@ def _sections() -> Iterator[str]:
         AGENT_TABLE,
     )
     yield _actions()
+    yield _section(
+        "Instance, at its agent",
+        "agents/hansa_agent/instance_life.py",
+        "One instance, whatever it runs on. Where two targets are possible, the table below says when.",
+        INSTANCE_TABLE,
+    )
+    yield _instance_acts()
 
 
 def _section(title: str, file: str, what: str, table: Table[StateT, EventT]) -> str:
@@ -64,6 +75,15 @@ def _section(title: str, file: str, what: str, table: Table[StateT, EventT]) -> 
 def _actions() -> str:
     rows = [f"| {row.state} | {row.event} | {row.target} | {row.action} |" for row in TRANSITIONS]
     return "\n".join(["| in | upon | go to | and |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def _instance_acts() -> str:
+    rows = [
+        f"| {row.phase} | {row.happening} | {row.target}{f' or {row.otherwise}' if row.otherwise else ''} "
+        f"| {row.act or '-'} | {row.meaning} |"
+        for row in instance_life.TRANSITIONS
+    ]
+    return "\n".join(["| in | upon | go to | do | because |", "|---|---|---|---|---|", *rows]) + "\n"
 
 
 def main() -> None:

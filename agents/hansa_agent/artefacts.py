@@ -17,13 +17,18 @@ class ArtefactUnreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """An allowed artefact: the digest of ``files`` must be ``digest`` whenever ``command`` is started with ``env``."""
+    """An allowed artefact: the digest of ``files`` must be ``digest`` whenever ``command`` is started with ``env``.
+
+    Where ``image`` is set, "repository@sha256:<64 hex digits>", it is a container image, its digest is the image's own
+    and there are no files; ``command`` may be empty then, which leaves the image's own.
+    """
 
     name: str
     files: tuple[Path, ...]
     command: tuple[str, ...]
     digest: str
     env: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
 
 
 def artefact_digest(files: Sequence[Path]) -> str:

@@ -3,225 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from hansa.v1.common_pb2 import EvidenceKind, FactKind
 from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
+from hansa_agent.config_sections import (
+    ArtefactSection,
+    FactSection,
+    InstanceSection,
+    InventorySection,
+    OperatorSection,
+    ProbeSection,
+    Section,
+)
 from hansa_agent.config_yaml import ConfigError, load_yaml
-from hansa_agent.fact_values import problem_of
-from hansa_agent.launch import ENVIRONMENT
 from hansa_agent.reconciliation import RestartPolicy
 from hansa_agent.runtime_process import InstanceSettings
 
-_DETAIL = r"^([A-Za-z0-9][A-Za-z0-9 ._:/-]{0,62})?$"
-_FACT_PREFIX, _EVIDENCE_PREFIX = "FACT_KIND_", "EVIDENCE_KIND_"
 
-
-def _host_and_port(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not int(port) < 65_536:
-        raise ValueError("an address is host:port")
-    return text
-
-
-def _one_of_enum(prefix: str, names: list[str]) -> AfterValidator:
-    allowed = [name.removeprefix(prefix) for name in names if not name.endswith("_UNSPECIFIED")]
-
-    def check(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"one of {', '.join(allowed)}")
-        return text
-
-    return AfterValidator(check)
-
-
-Address = Annotated[str, AfterValidator(_host_and_port)]
-FactKindName = Annotated[str, _one_of_enum(_FACT_PREFIX, list(FactKind.keys()))]
-EvidenceKindName = Annotated[str, _one_of_enum(_EVIDENCE_PREFIX, list(EvidenceKind.keys()))]
-Port = Annotated[int, Field(ge=1, le=65_535)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TlsFiles(_Section):
-    """Certificate authority, certificate chain and private key, PEM files."""
-
-    ca: Path
-    cert: Path
-    key: Path
-
-
-class OperatorSection(_Section):
-    """The own operator: addresses tried in turn, and the name in its certificate if it is not the host's."""
-
-    endpoints: list[Address] = Field(min_length=1)
-    server_name: str = ""
-    tls: TlsFiles
-
-
-class CapacitySection(_Section):
-    """What the zone has beside accelerators."""
-
-    cpu_millis: int = Field(ge=0)
-    memory_mib: int = Field(ge=0)
-
-
-class PoolSection(_Section):
-    """Accelerators of one kind."""
-
-    vendor: str = "nvidia"
-    model: str = Field(min_length=1)
-    memory_mib: int = Field(ge=0)
-    count: int = Field(ge=1)
-    mig_profile: str = ""
-
-
-class InventorySection(_Section):
-    """What the zone has: said here (``file``) or looked up on the machine (``machine``)."""
-
-    source: Literal["file", "machine"] = "file"
-    node: str = Field(min_length=1)
-    title: str = ""
-    capacity: CapacitySection | None = None
-    pools: list[PoolSection] = []
-    price_millieur_per_hour: int = Field(default=0, ge=0)
-    cordoned: bool = False
-    failure_domain: str = Field(default="", pattern=r"^([a-z0-9]([a-z0-9-]{0,126}[a-z0-9])?)?$")
-    device_watts: int = Field(default=0, ge=0, le=100_000)
-
-    @model_validator(mode="after")
-    def _matches_source(self) -> Self:
-        if self.source == "file" and self.capacity is None:
-            raise ValueError("source 'file' needs a capacity")
-        if self.source == "machine" and (self.capacity is not None or self.pools):
-            raise ValueError("source 'machine' finds capacity and pools itself")
-        return self
-
-
-class EvidenceSection(_Section):
-    """The proof of a fact; times with their offset from UTC."""
-
-    kind: EvidenceKindName = "DECLARATION"
-    issuer: str = Field(min_length=1)
-    scheme: str = Field(min_length=1)
-    valid_from: AwareDatetime
-    valid_until: AwareDatetime
-    digest: str = ""
-
-
-class FactSection(_Section):
-    """A claim about the zone or its owner. ``version`` and ``level`` are a certification's; its value is the scheme."""
-
-    kind: FactKindName
-    value: str = Field(min_length=1)
-    version: str = Field(default="", pattern=_DETAIL)
-    level: str = Field(default="", pattern=_DETAIL)
-    evidence: EvidenceSection
-
-    @field_validator("value", "version", "level", mode="before")
-    @classmethod
-    def _as_written(cls, value: object) -> object:
-        if isinstance(value, bool):
-            raise ValueError('YAML reads this as true or false; write it in quotes, for example "NO"')
-        return str(value) if isinstance(value, int | float) else value
-
-    @model_validator(mode="after")
-    def _fits_its_kind(self) -> Self:
-        if problem := problem_of(self.kind, self.value):
-            raise ValueError(f"{self.kind}: {problem}")
-        if self.kind != "CERTIFICATION" and (self.version or self.level):
-            raise ValueError(f"{self.kind} has no version and no level; only CERTIFICATION has")
-        return self
-
-
-class ArtefactSection(_Section):
-    """Something that may run here."""
-
-    name: str = Field(min_length=1)
-    files: list[Path] = Field(min_length=1)
-    command: list[str] = Field(min_length=1)
-    env: dict[str, str] = {}
-    digest: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
-
-    @field_validator("env")
-    @classmethod
-    def _leaves_ours_alone(cls, env: dict[str, str]) -> dict[str, str]:
-        for name in env:
-            if name in ENVIRONMENT:
-                raise ValueError(f"{name} is set by the agent")
-        return env
-
-
-class ProbeSection(_Section):
-    """Round-trip probes: the reflector's address, how other zones reach it, and how often and how much is sent."""
-
-    listen: Address | None = None
-    advertise: Address | None = None
-    interval_s: float = Field(default=5.0, gt=0)
-    count: int = Field(default=10, ge=1, le=1_000)
-    spacing_ms: int = Field(default=20, ge=1)
-    timeout_ms: int = Field(default=1_000, ge=1)
-    window_count: int = Field(default=240, ge=1, le=10_000)
-    reflected_per_second_max: int = Field(default=200, ge=1)
-
-
-class InstanceTls(_Section):
-    """The certificate chain and key that instances serve with, PEM files."""
-
-    cert: Path
-    key: Path
-
-
-class PortRange(_Section):
-    """First and last port for instances."""
-
-    first: Port
-    last: Port
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.last < self.first:
-            raise ValueError("last is below first")
-        return self
-
-
-class RestartSection(_Section):
-    """How patiently instances are treated; see ``RestartPolicy``."""
-
-    backoff_ms_min: int = Field(default=250, ge=1)
-    backoff_ms_max: int = Field(default=30_000, ge=1)
-    quick_ms: int = Field(default=10_000, ge=0)
-    quick_failures_max: int = Field(default=5, ge=1)
-
-
-class InstanceSection(_Section):
-    """Where and how instances run."""
-
-    listen_host: str = "127.0.0.1"
-    advertise_host: str = ""
-    port_range: PortRange
-    tls: InstanceTls | None = None
-    stop_grace_s: float = Field(default=10.0, ge=0)
-    ready_timeout_s: float = Field(default=120.0, ge=0)
-    log_bytes_max: int = Field(default=10 << 20, ge=4_096)
-    restart: RestartSection = RestartSection()
-
-
-class AgentConfig(_Section):
+class AgentConfig(Section):
     """Everything. ``zone`` is "operator/zone" and must be what the agent's certificate says."""
 
     zone: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*$")
     operator: OperatorSection
     state_dir: Path
     inventory: InventorySection
-    facts: list[FactSection] = []
-    artefacts: list[ArtefactSection] = []
+    facts: list[FactSection] = Field(default_factory=list)
+    artefacts: list[ArtefactSection] = Field(default_factory=list)
     probe: ProbeSection = ProbeSection()
     instance: InstanceSection
+    runtime: Literal["process"] = "process"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("artefacts")
@@ -231,6 +43,14 @@ class AgentConfig(_Section):
         if len(set(names)) != len(names):
             raise ValueError("an artefact is named twice")
         return artefacts
+
+    @model_validator(mode="after")
+    def _artefacts_fit_the_runtime(self) -> Self:
+        for index, artefact in enumerate(self.artefacts):
+            if bool(artefact.image) == (self.runtime == "process"):
+                needed = "files" if self.runtime == "process" else "an image"
+                raise ValueError(f"artefacts.{index}: the runtime {self.runtime!r} needs {needed}")
+        return self
 
 
 class LoadedConfig:
@@ -271,6 +91,8 @@ class LoadedConfig:
         )
 
     def _artefact(self, section: ArtefactSection) -> Artefact:
+        if section.image:
+            return self._image(section)
         files = tuple(self.base / file for file in section.files)
         try:
             found = artefact_digest(files)
@@ -281,3 +103,9 @@ class LoadedConfig:
         program = section.command[0]
         absolute = str(self.base / program) if "/" in program else program
         return Artefact(section.name, files, (absolute, *section.command[1:]), found, section.env)
+
+    def _image(self, section: ArtefactSection) -> Artefact:
+        digest = section.image.rpartition("@")[2]
+        if section.digest not in ("", digest):
+            raise ConfigError([f"{self.path}: artefact {section.name} has digest {digest}, not {section.digest}"])
+        return Artefact(section.name, (), tuple(section.command), digest, section.env, section.image)

@@ -39,7 +39,10 @@ class ProcessMark:
 
 @dataclass(frozen=True, slots=True)
 class InstanceRecord:
-    """One instance. ``ordered`` is False once the order was withdrawn and the process is yet to end."""
+    """One instance. ``ordered`` is False once the order was withdrawn and the process is yet to end.
+
+    ``handle`` is what a platform calls it, for example the id of its server; empty until it is known.
+    """
 
     instance: str
     order: bytes = b""
@@ -49,6 +52,7 @@ class InstanceRecord:
     failures: int = 0
     started_at_ms: int = 0
     process: ProcessMark = ProcessMark()
+    handle: str = ""
 
     def parsed_order(self) -> Order:
         """The order that it runs under, as it came."""
@@ -86,6 +90,11 @@ class InstanceStore:
         """Writes down which process runs and where it listens."""
         record = self._records.get(instance, InstanceRecord(instance))
         self.put(replace(record, process=mark, port=port))
+
+    def set_handle(self, instance: str, handle: str) -> None:
+        """Writes down what the platform calls it."""
+        record = self._records.get(instance, InstanceRecord(instance))
+        self.put(replace(record, handle=handle))
 
     def remove(self, instance: str) -> None:
         """Forgets an instance; its log is kept among the last ``RETIRED_LOGS_MAX`` under ``logs/``."""
@@ -162,4 +171,5 @@ def _from_json(plain: dict[str, Any]) -> InstanceRecord:
         failures=int(plain["failures"]),
         started_at_ms=int(plain["started_at_ms"]),
         process=ProcessMark(int(plain["pid"]), int(plain["start_ticks"]), str(plain["boot_id"])),
+        handle=str(plain.get("handle", "")),
     )

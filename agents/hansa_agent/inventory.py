@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 
 from hansa.v1.common_pb2 import (
     AcceleratorPool,
@@ -15,9 +16,9 @@ from hansa.v1.common_pb2 import (
     PoolAmount,
 )
 from hansa.v1.zone_pb2 import Inventory
-from hansa_agent.config import AgentConfig, FactSection, InventorySection
-from hansa_agent.inventory_machine import MachineSource
-from hansa_agent.ports import InventorySource, Machine
+from hansa_agent.config import AgentConfig
+from hansa_agent.config_sections import FactSection, InventorySection
+from hansa_agent.ports import Machine
 
 
 class FileSource:
@@ -26,7 +27,11 @@ class FileSource:
     def __init__(self, section: InventorySection) -> None:
         self._section = section
 
-    def read(self) -> Machine:
+    async def read(self) -> Machine:
+        return self.look()
+
+    def look(self) -> Machine:
+        """What is written down."""
         capacity = Capacity()
         if self._section.capacity is not None:
             capacity.cpu_millis = self._section.capacity.cpu_millis
@@ -34,10 +39,9 @@ class FileSource:
         pools = tuple(AcceleratorPool(**pool.model_dump()) for pool in self._section.pools)
         return Machine(capacity, pools, "file")
 
-
-def source_of(section: InventorySection) -> InventorySource:
-    """The source that the configuration asks for."""
-    return MachineSource() if section.source == "machine" else FileSource(section)
+    async def watch(self, found: Callable[[Machine], None]) -> None:
+        """What is written down changes with the configuration alone."""
+        await asyncio.get_running_loop().create_future()
 
 
 def pool_key(pool: AcceleratorPool) -> str:
@@ -68,7 +72,8 @@ def inventory_of(config: AgentConfig, machine: Machine, digests: Mapping[str, st
         probe_address=probe_address,
         price_millieur_per_hour=section.price_millieur_per_hour,
         source=machine.source,
-        cordoned=section.cordoned,
+        cordoned=section.cordoned or machine.unsound,
+        trouble=machine.trouble,
         failure_domain=section.failure_domain,
         device_watts=section.device_watts,
     )

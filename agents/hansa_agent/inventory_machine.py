@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from hansa.v1.common_pb2 import Capacity
@@ -20,7 +22,15 @@ class MachineSource:
         self._meminfo = meminfo
         self._cgroup = cgroup
 
-    def read(self) -> Machine:
+    async def read(self) -> Machine:
+        return await asyncio.to_thread(self.look)
+
+    async def watch(self, found: Callable[[Machine], None]) -> None:
+        """A machine is looked at when its agent starts, and when it is told to read its configuration again."""
+        await asyncio.get_running_loop().create_future()
+
+    def look(self) -> Machine:
+        """What there is now."""
         pools = nvml_pools()
         capacity = Capacity(cpu_millis=self._cpu_millis(), memory_mib=self._memory_mib())
         return Machine(capacity, pools, "nvml" if pools else "machine")

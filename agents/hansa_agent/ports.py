@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,18 +51,28 @@ class Random(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a source found: capacity without accelerators, the accelerators by pool, and where it comes from."""
+    """What a source found: capacity without accelerators, the accelerators by pool, and where it comes from.
+
+    What instances of this agent use counts as capacity, because the operator subtracts it; what others use does not.
+    ``trouble`` says for a person why the source cannot vouch for the rest at present, or what of the zone it had to
+    leave out; a zone in trouble that is ``unsound`` takes nothing new.
+    """
 
     capacity: Capacity
     pools: tuple[AcceleratorPool, ...]
     source: str
+    trouble: str = ""
+    unsound: bool = False
 
 
 class InventorySource(Protocol):
-    """Says what the zone has."""
+    """Says what the zone has, and when that changes."""
 
-    def read(self) -> Machine:
-        """Everything there is, used or not."""
+    async def read(self) -> Machine:
+        """What there is now. Never raises for a platform that does not answer: that is a ``Machine`` in trouble."""
+
+    async def watch(self, found: Callable[[Machine], None]) -> None:
+        """Tells ``found`` whenever what there is has changed, until it is cancelled."""
 
 
 class StartRefused(Exception):
@@ -77,37 +87,59 @@ class StartRefused(Exception):
 class Running(Protocol):
     """A started instance."""
 
-    async def exited(self) -> int | None:
-        """Waits for its end; the exit status (negative: the signal), or None where the parent was another process."""
+    async def exited(self) -> str:
+        """Waits until nothing of it is left; how it ended, for a person. A platform that is silent has not ended it."""
 
     async def ready(self) -> bool:
-        """Whether it says that it is ready and takes connections."""
+        """Whether it says that it is ready and takes connections; False where that cannot be found out."""
 
-    def terminate(self) -> None:
-        """Asks it, and everything it started, to end."""
+    async def unready(self) -> str:
+        """Waits until it has ceased to be ready; why, for a person. For ever where only its end is known."""
 
-    def kill(self) -> None:
-        """Ends it, and everything it started."""
+    async def terminate(self) -> None:
+        """Asks it, and everything it started, to end; returns once it is asked. Raises ``PlatformSilent``."""
+
+    async def kill(self) -> None:
+        """Ends it, and everything it started, without asking; raises ``PlatformSilent``."""
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from being ready, in the platform's words; empty if nothing is known."""
 
     @property
     def endpoint_url(self) -> str:
-        """Base URL of its endpoint."""
+        """Base URL of its endpoint; empty until it is known."""
+
+
+class PlatformSilent(Exception):
+    """The platform did not answer, or not in time: nobody knows whether it did what it was told. Told again later."""
 
 
 class Runtime(Protocol):
-    """Starts instances and finds those that a former agent process started."""
+    """Starts instances and finds those that a former agent process started.
+
+    Every call may be repeated: a start that is already done, or was begun by a former agent process, is found again
+    and not done twice. Everything that a runtime makes on a platform bears the names of zone and instance, so that
+    what nobody wants any more can be told from what is not the agent's.
+    """
 
     async def start(self, order: DesiredInstance) -> Running:
-        """Starts an instance; raises ``StartRefused``."""
+        """Starts an instance, or finds the one that was started for the same order; raises ``StartRefused``."""
 
-    def adopt(self) -> Mapping[str, Running]:
-        """Instances that still run, by name."""
+    async def adopt(self) -> Mapping[str, Running]:
+        """Instances that a former agent process started and that are not known to have ended, by name.
 
-    def forget(self, instance: str) -> None:
-        """Clears what an ended and no longer wanted instance left."""
+        A platform that does not answer has ended nothing: what was written down as started is taken over.
+        """
 
-    def housekeep(self) -> None:
-        """Keeps logs within their bounds; called every now and then."""
+    async def forget(self, instance: str) -> None:
+        """Clears what an ended and no longer wanted instance left; what cannot be cleared now is cleared later."""
+
+    async def housekeep(self) -> None:
+        """Clears what was left over and keeps logs within their bounds; called every now and then."""
+
+    async def run(self) -> None:
+        """Follows what happens on the platform, until it is cancelled."""
 
 
 class Connection(Protocol):

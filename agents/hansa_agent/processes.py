@@ -31,6 +31,13 @@ def lives(mark: ProcessMark) -> bool:
     return mark.pid > 0 and mark_of(mark.pid) == mark
 
 
+def how_it_ended(status: int | None) -> str:
+    """An exit status, negative for a signal, for a person."""
+    if status is None:
+        return "ended; its status is not known"
+    return f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
+
+
 class ProcessGroup:
     """A process that leads its own group, a child or not. Learns of its end through a pidfd (pidfd_open(2)).
 

@@ -1,15 +1,14 @@
 """What to start and what to stop: orders are level-triggered, the set of them is what must run.
 
 Pure. ``Reconciliation`` takes the orders and what happened to the instances and answers with actions; a real and a
-simulated runtime carry out the same ones. ``TRANSITIONS`` is the life of one instance as data; what it does not list
-is ignored, because a report may arrive after the decision that made it pointless. Times are monotonic milliseconds.
+simulated runtime carry out the same ones. ``hansa_agent.instance_life`` has the life of one instance as data. Times are
+monotonic milliseconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from hansa.v1.instance_pb2 import (
     INSTANCE_STATE_FAILED,
@@ -20,75 +19,9 @@ from hansa.v1.instance_pb2 import (
     InstanceState,
     InstanceStatus,
 )
+from hansa_agent.instance_life import TRANSITIONS, Act, Happening, Phase, Transition
 from hansa_agent.ports import Instant, Random
 
-
-class Phase(StrEnum):
-    """Where an instance is in its life. PENDING waits to be started, again or for the first time."""
-
-    PENDING = "PENDING"
-    STARTING = "STARTING"
-    READY = "READY"
-    STOPPING = "STOPPING"
-    FAILED = "FAILED"
-    GONE = "GONE"
-
-
-class Happening(StrEnum):
-    """What may happen to an instance. DUE: the moment it waited for has come."""
-
-    DUE = "DUE"
-    BECAME_READY = "BECAME_READY"
-    EXITED = "EXITED"
-    START_REFUSED = "START_REFUSED"
-    WITHDRAWN = "WITHDRAWN"
-    CHANGED = "CHANGED"
-
-
-class Act(StrEnum):
-    """What a runtime is asked to do. STOP asks the process group to end, KILL ends it, FORGET clears what it left."""
-
-    START = "START"
-    STOP = "STOP"
-    KILL = "KILL"
-    FORGET = "FORGET"
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """One row of an instance's life; ``otherwise`` is the other target, where ``meaning`` says when it is taken."""
-
-    phase: Phase
-    happening: Happening
-    target: Phase
-    act: Act | None
-    meaning: str
-    otherwise: Phase | None = None
-
-
-TRANSITIONS: tuple[Transition, ...] = (
-    Transition(Phase.PENDING, Happening.DUE, Phase.STARTING, Act.START, "its turn has come"),
-    Transition(Phase.PENDING, Happening.WITHDRAWN, Phase.GONE, Act.FORGET, "nothing runs, nothing is to stop"),
-    Transition(Phase.PENDING, Happening.CHANGED, Phase.PENDING, None, "starts at once, failures are forgotten"),
-    Transition(Phase.STARTING, Happening.BECAME_READY, Phase.READY, None, "it answers"),
-    Transition(Phase.STARTING, Happening.DUE, Phase.STARTING, Act.KILL, "not ready in time counts as a failure"),
-    Transition(Phase.STARTING, Happening.EXITED, Phase.PENDING, None, "back-off; else too many in a row", Phase.FAILED),
-    Transition(
-        Phase.STARTING, Happening.START_REFUSED, Phase.PENDING, None, "back-off; else it cannot help", Phase.FAILED
-    ),
-    Transition(Phase.STARTING, Happening.WITHDRAWN, Phase.STOPPING, Act.STOP, "no longer ordered"),
-    Transition(Phase.STARTING, Happening.CHANGED, Phase.STOPPING, Act.STOP, "starts anew once it has ended"),
-    Transition(Phase.READY, Happening.EXITED, Phase.PENDING, None, "back-off; else too many in a row", Phase.FAILED),
-    Transition(Phase.READY, Happening.WITHDRAWN, Phase.STOPPING, Act.STOP, "no longer ordered"),
-    Transition(Phase.READY, Happening.CHANGED, Phase.STOPPING, Act.STOP, "starts anew once it has ended"),
-    Transition(Phase.STOPPING, Happening.DUE, Phase.STOPPING, Act.KILL, "the grace has passed"),
-    Transition(Phase.STOPPING, Happening.EXITED, Phase.GONE, Act.FORGET, "ended; else ordered again", Phase.PENDING),
-    Transition(
-        Phase.STOPPING, Happening.START_REFUSED, Phase.GONE, Act.FORGET, "ended; else ordered again", Phase.PENDING
-    ),
-    Transition(Phase.FAILED, Happening.WITHDRAWN, Phase.GONE, Act.FORGET, "nothing runs, nothing is to stop"),
-    Transition(Phase.FAILED, Happening.CHANGED, Phase.PENDING, None, "another order, another chance"),
-)
 _ROWS: Mapping[tuple[Phase, Happening], Transition] = {(row.phase, row.happening): row for row in TRANSITIONS}
 _WIRE: Mapping[Phase, InstanceState.ValueType] = {
     Phase.PENDING: INSTANCE_STATE_STARTING,
@@ -184,6 +117,18 @@ class Reconciliation:
         """It says that it is ready and takes connections."""
         return self._happen(instance, Happening.BECAME_READY, now)
 
+    def on_unready(self, instance: str, message: str, now: Instant) -> tuple[Action, ...]:
+        """It was ready and is not any more; ``message`` says why, for a person."""
+        return self._happen(instance, Happening.CEASED_TO_BE_READY, now, message)
+
+    def on_trouble(self, instance: str, message: str) -> bool:
+        """What keeps it from being ready, for a person; whether that is news."""
+        life = self._lives.get(instance)
+        if life is None or life.phase is not Phase.STARTING or not message or life.message == message:
+            return False
+        self._lives[instance] = replace(life, message=message)
+        return True
+
     def on_exited(self, instance: str, message: str, now: Instant) -> tuple[Action, ...]:
         """It ended; ``message`` says how, for a person."""
         return self._happen(instance, Happening.EXITED, now, message)
@@ -233,8 +178,10 @@ class Reconciliation:
             return self._after_failure(life, now)
         if row.act is Act.START:
             return self._begun(life, now)
+        if row.happening is Happening.CEASED_TO_BE_READY:
+            return replace(life, phase=Phase.STARTING, due_ms=self._ready_due_ms(now))
         if row.act is Act.KILL:
-            why = life.message if row.phase is Phase.STOPPING else "not ready in time"
+            why = life.message if row.phase is Phase.STOPPING else _not_in_time(life.message)
             return replace(life, message=why, due_ms=now.monotonic_ms + self._policy.stop_grace_ms)
         if row.target is Phase.STOPPING:
             return replace(life, phase=Phase.STOPPING, message="", due_ms=now.monotonic_ms + self._policy.stop_grace_ms)
@@ -243,10 +190,12 @@ class Reconciliation:
         return replace(life, phase=row.target, due_ms=None, message="")
 
     def _begun(self, life: Life, now: Instant) -> Life:
-        timeout_ms = self._policy.ready_timeout_ms
-        due_ms = now.monotonic_ms + timeout_ms if timeout_ms else None
-        began = replace(life, phase=Phase.STARTING, due_ms=due_ms, started_ms=now.monotonic_ms)
+        began = replace(life, phase=Phase.STARTING, due_ms=self._ready_due_ms(now), started_ms=now.monotonic_ms)
         return replace(began, started_at_ms=now.wall_ms, message="")
+
+    def _ready_due_ms(self, now: Instant) -> int | None:
+        timeout_ms = self._policy.ready_timeout_ms
+        return now.monotonic_ms + timeout_ms if timeout_ms else None
 
     def _after_failure(self, life: Life, now: Instant) -> Life:
         quick = now.monotonic_ms - life.started_ms < self._policy.quick_ms or life.phase is Phase.STARTING
@@ -274,6 +223,13 @@ def _same_process(one: DesiredInstance, other: DesiredInstance) -> bool:
         order.fencing_token = 0
         order.workload = ""
     return left == right
+
+
+def _not_in_time(trouble: str) -> str:
+    told = "not ready in time"
+    if trouble.startswith(told):
+        return trouble
+    return f"{told}: {trouble}" if trouble else told
 
 
 def _status(life: Life, endpoint_url: str) -> InstanceStatus:

@@ -12,18 +12,19 @@ from pathlib import Path
 import structlog
 
 from hansa.v1.agent_service_pb2 import Order
+from hansa.v1.common_pb2 import Capacity
 from hansa_agent.admission import Grounds, OrderAdmission
 from hansa_agent.artefacts import digests_of
 from hansa_agent.config import LoadedConfig
 from hansa_agent.config_yaml import ConfigError
 from hansa_agent.instance_store import InstanceStore
-from hansa_agent.inventory import facts_of, full_capacity, inventory_of, source_of
+from hansa_agent.inventory import facts_of, full_capacity, inventory_of
 from hansa_agent.link import SessionLink
-from hansa_agent.ports import Clock, IdSource, Random
+from hansa_agent.platforms import runtime_of, source_of
+from hansa_agent.ports import Clock, IdSource, Machine, Random
 from hansa_agent.probe_stamp import Sender, open_reflector
 from hansa_agent.probe_statistics import RateLimit
 from hansa_agent.prober import Prober, ProbeSettings
-from hansa_agent.runtime_process import ProcessRuntime
 from hansa_agent.session import AdvertBody, AgentSession, Identity
 from hansa_agent.supervisor import Supervisor
 from hansa_agent.uplink_grpc import GrpcUplink, TlsContent
@@ -51,12 +52,14 @@ class Agent:
     def __init__(self, loaded: LoadedConfig, outside: Outside) -> None:
         self._loaded = loaded
         self._outside = outside
-        self._machine = source_of(loaded.config.inventory).read()
+        self._machine = Machine(Capacity(), (), "", "the inventory is not read yet", unsound=True)
+        self._source = source_of(loaded)
+        self._reloaded = asyncio.Event()
         self._probe_address = ""
         loaded.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _taken(loaded.state_dir / "agent.lock")
         store = InstanceStore(loaded.state_dir)
-        self._runtime = ProcessRuntime(loaded.artefacts, loaded.instance_settings(), store)
+        self._runtime = runtime_of(loaded, store)
         self._supervisor = Supervisor(self._runtime, store, outside.clock, self._advertise)
         self._prober = self._new_prober()
         self._link: SessionLink | None = None
@@ -78,13 +81,13 @@ class Agent:
         except ConfigError as error:
             _log.error("configuration not reloaded", problems=error.problems)
             return
-        self._machine = source_of(self._loaded.config.inventory).read()
         self._runtime.artefacts = self._loaded.artefacts
-        _log.info("configuration reloaded")
-        self._advertise()
+        self._source = source_of(self._loaded)
+        self._reloaded.set()
 
     async def _run(self, stop: asyncio.Event, *, stop_instances: bool) -> None:
         outside = self._outside
+        self._machine = await self._source.read()
         held = await self._supervisor.adopt(self._loaded.restart_policy(), outside.random)
         self._link = SessionLink(self._new_session(held), self._new_uplink(), outside.clock, self._on_orders)
         await self._reflect()
@@ -92,6 +95,7 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._supervisor.run()),
+                group.create_task(self._follow_inventory()),
                 group.create_task(self._prober.run(outside.clock, outside.random)),
                 group.create_task(self._link.run(outside.random)),
             ]
@@ -102,6 +106,23 @@ class Agent:
             for task in tasks:
                 task.cancel()
         _log.info("agent stopped", instances_left_running=not stop_instances)
+
+    async def _follow_inventory(self) -> None:
+        """Follows the source that the configuration asks for, and another one once it is read again."""
+        while True:
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(self._source.watch(self._found))
+                await self._reloaded.wait()
+                self._reloaded.clear()
+                watching.cancel()
+            self._found(await self._source.read())
+            _log.info("configuration reloaded")
+
+    def _found(self, machine: Machine) -> None:
+        if machine.trouble and machine.trouble != self._machine.trouble:
+            _log.warning("inventory in trouble", message=machine.trouble, cordoned=machine.unsound)
+        self._machine = machine
+        self._advertise()
 
     async def _reflect(self) -> None:
         probe = self._loaded.config.probe

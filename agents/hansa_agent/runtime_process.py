@@ -29,7 +29,7 @@ from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
 from hansa_agent.instance_store import InstanceRecord, InstanceStore, ProcessMark, write_atomically
 from hansa_agent.launch import NICENESS, Place, chosen_cpus, environment, resource_limits
 from hansa_agent.ports import StartRefused
-from hansa_agent.processes import ProcessGroup, lives, mark_of
+from hansa_agent.processes import ProcessGroup, how_it_ended, lives, mark_of
 
 _log = structlog.get_logger(__name__)
 _CONNECT_TIMEOUT_S = 1.0
@@ -67,8 +67,16 @@ class RunningProcess:
     def endpoint_url(self) -> str:
         return self._endpoint_url
 
-    async def exited(self) -> int | None:
-        return await self._group.exited()
+    @property
+    def trouble(self) -> str:
+        return ""
+
+    async def exited(self) -> str:
+        return how_it_ended(await self._group.exited())
+
+    async def unready(self) -> str:
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
 
     async def ready(self) -> bool:
         if not self._place.ready_file.exists():
@@ -84,10 +92,10 @@ class RunningProcess:
             await writer.wait_closed()
         return True
 
-    def terminate(self) -> None:
+    async def terminate(self) -> None:
         self._group.signal(signal.SIGTERM)
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         self._group.signal(signal.SIGKILL)
 
 
@@ -110,7 +118,7 @@ class ProcessRuntime:
         except OSError as error:
             raise StartRefused(f"not started: {error.strerror}", permanent=False) from error
 
-    def adopt(self) -> dict[str, RunningProcess]:
+    async def adopt(self) -> dict[str, RunningProcess]:
         self._end_strays()
         found: dict[str, RunningProcess] = {}
         for instance, record in list(self._store.records.items()):
@@ -133,10 +141,16 @@ class ProcessRuntime:
                     os.killpg(mark.pid, signal.SIGKILL)
             self._store.remove(name)
 
-    def forget(self, instance: str) -> None:
+    async def forget(self, instance: str) -> None:
         self._store.remove(instance)
 
-    def housekeep(self) -> None:
+    async def run(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def housekeep(self) -> None:
+        await asyncio.to_thread(self._bound_logs)
+
+    def _bound_logs(self) -> None:
         for instance in list(self._store.records):
             log = self._place(instance, 0).log
             with contextlib.suppress(FileNotFoundError):

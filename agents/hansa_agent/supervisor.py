@@ -17,9 +17,10 @@ import structlog
 from hansa.v1.agent_service_pb2 import Order
 from hansa.v1.instance_pb2 import DesiredInstance, InstanceStatus
 from hansa_agent.admission import INSTANCE_PREFIX
+from hansa_agent.instance_life import Act, Phase
 from hansa_agent.instance_store import InstanceRecord, InstanceStore
-from hansa_agent.ports import Clock, Random, Running, Runtime, StartRefused
-from hansa_agent.reconciliation import Act, Action, Life, Phase, Reconciliation, RestartPolicy
+from hansa_agent.ports import Clock, PlatformSilent, Random, Running, Runtime, StartRefused
+from hansa_agent.reconciliation import Action, Life, Reconciliation, RestartPolicy
 
 _log = structlog.get_logger(__name__)
 READY_POLL_S = 0.1
@@ -46,7 +47,7 @@ class Supervisor:
 
         Readiness is looked at here, so that an undisturbed instance is reported exactly as it was before.
         """
-        self._running = dict(self._runtime.adopt())
+        self._running = dict(await self._runtime.adopt())
         now = self._clock.now()
         records = self._store.records
         lives = {name: _life(record, now.monotonic_ms, runs=name in self._running) for name, record in records.items()}
@@ -75,6 +76,7 @@ class Supervisor:
     async def run(self) -> None:
         """Supervises until it is cancelled; what runs then goes on running."""
         async with self._group:
+            self._group.create_task(self._runtime.run())
             self._group.create_task(self._housekeep())
             for name, running in self._running.items():
                 self._watch(name, running)
@@ -115,6 +117,7 @@ class Supervisor:
             failures=life.failures,
             started_at_ms=life.started_at_ms,
             process=former.process,
+            handle=former.handle,
         )
 
     def _queue_of(self, instance: str) -> asyncio.Queue[Action]:
@@ -129,14 +132,13 @@ class Supervisor:
             if action.act is Act.START:
                 await self._start(instance, action.order)
             elif action.act is Act.FORGET:
-                self._forget(instance)
+                await self._forget(instance)
                 if queue.empty():
                     del self._queues[instance]
                     self._idle.set()
                     return
             elif instance in self._running:
-                _log.info("instance told to end", instance=instance, act=action.act)
-                _signal(self._running[instance], action.act)
+                await self._tell_to_end(instance, action.act)
 
     async def _start(self, instance: str, order: DesiredInstance) -> None:
         try:
@@ -152,30 +154,49 @@ class Supervisor:
         self._running[instance] = running
         self._watch(instance, running)
 
-    def _forget(self, instance: str) -> None:
+    async def _tell_to_end(self, instance: str, act: Act) -> None:
+        _log.info("instance told to end", instance=instance, act=act)
+        running = self._running[instance]
+        try:
+            await (running.kill() if act is Act.KILL else running.terminate())
+        except PlatformSilent as silent:
+            # The grace passes, and it is told again.
+            _log.warning("platform silent", instance=instance, act=act, message=str(silent))
+
+    async def _forget(self, instance: str) -> None:
         if instance not in self._reconciliation.lives:
-            self._runtime.forget(instance)
+            await self._runtime.forget(instance)
 
     def _watch(self, instance: str, running: Running) -> None:
         self._group.create_task(self._await_end(instance, running))
 
     async def _await_end(self, instance: str, running: Running) -> None:
-        async with _background(self._await_ready(instance, running)):
-            status = await running.exited()
+        async with _background(self._follow_readiness(instance, running)):
+            message = await running.exited()
         self._running.pop(instance, None)
-        message = _how_it_ended(status)
         _log.info("instance ended", instance=instance, message=message)
         self._follow(self._reconciliation.on_exited(instance, message, self._clock.now()))
 
-    async def _await_ready(self, instance: str, running: Running) -> None:
-        while not await self._find_ready(instance, running):
-            await self._clock.sleep(READY_POLL_S)
+    async def _follow_readiness(self, instance: str, running: Running) -> None:
+        while True:
+            while not await self._find_ready(instance, running):
+                await self._clock.sleep(READY_POLL_S)
+            why = await running.unready()
+            _log.warning("instance not ready any more", instance=instance, message=why)
+            self._follow(self._reconciliation.on_unready(instance, why, self._clock.now()))
+            if instance not in self._starting():
+                return
+
+    def _starting(self) -> set[str]:
+        return {name for name, life in self._reconciliation.lives.items() if life.phase is Phase.STARTING}
 
     async def _find_ready(self, instance: str, running: Running) -> bool:
         life = self._reconciliation.lives.get(instance)
         if life is None or life.phase is not Phase.STARTING:
             return True
         if not await running.ready():
+            if self._reconciliation.on_trouble(instance, running.trouble):
+                self._on_change()
             return False
         self._follow(self._reconciliation.on_ready(instance, self._clock.now()))
         return True
@@ -183,7 +204,7 @@ class Supervisor:
     async def _housekeep(self) -> None:
         while True:
             await self._clock.sleep(HOUSEKEEPING_S)
-            await asyncio.to_thread(self._runtime.housekeep)
+            await self._runtime.housekeep()
 
 
 @contextlib.asynccontextmanager
@@ -208,16 +229,3 @@ def _life(record: InstanceRecord, now_ms: int, *, runs: bool) -> Life:
         started_at_ms=record.started_at_ms,
     )
     return life if runs else replace(life, restarts=record.restarts + 1, message="ended while no agent watched")
-
-
-def _signal(running: Running, act: Act) -> None:
-    if act is Act.KILL:
-        running.kill()
-    else:
-        running.terminate()
-
-
-def _how_it_ended(status: int | None) -> str:
-    if status is None:
-        return "ended; its status is not known"
-    return f"ended by signal {-status}" if status < 0 else f"ended with status {status}"

@@ -55,7 +55,8 @@ def _zone_row(zone: zone_pb2.Zone, now_ms: int, *, wide: bool) -> tuple[Cell, ..
     facts = "; ".join(_fact(fact) for fact in zone.facts) or "-"
     fails_with = inventory.failure_domain or inventory.node
     watts = power(inventory.device_watts) if inventory.device_watts else "unknown"
-    stands = (inventory.node, fails_with, watts, inventory.source, artefacts)
+    source = f"{inventory.source}, in trouble: {inventory.trouble}" if inventory.trouble else inventory.source
+    stands = (inventory.node, fails_with, watts, source, artefacts)
     return (*row, *stands, str(zone.generation), facts, origin_of(zone))
 
 

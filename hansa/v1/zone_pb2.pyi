@@ -117,6 +117,7 @@ class Inventory(_message.Message):
     CORDONED_FIELD_NUMBER: _builtins.int
     FAILURE_DOMAIN_FIELD_NUMBER: _builtins.int
     DEVICE_WATTS_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     """Network node at which the zone stands."""
     title: _builtins.str
@@ -126,13 +127,15 @@ class Inventory(_message.Message):
     price_millieur_per_hour: _builtins.int
     """Price of one accelerator device (or, without one, of the replica) for an hour, thousandths of a euro."""
     source: _builtins.str
-    """Where the inventory comes from: "file", "machine", "nvml"."""
+    """Where the inventory comes from: "file", "machine", "nvml", "kubernetes", "openstack"."""
     cordoned: _builtins.bool
     """Whether the zone takes no new workloads."""
     failure_domain: _builtins.str
     """What fails together with it, for example a building or a power feed; empty means its network node."""
     device_watts: _builtins.int
     """Power that one accelerator device draws under load, watts; 0 is unknown."""
+    trouble: _builtins.str
+    """What its agent cannot vouch for at present, or had to leave out, for a person; empty if nothing."""
     @_builtins.property
     def capacity(self) -> _common_pb2.Capacity:
         """Everything the zone has, used or not."""
@@ -159,10 +162,11 @@ class Inventory(_message.Message):
         cordoned: _builtins.bool = ...,
         failure_domain: _builtins.str = ...,
         device_watts: _builtins.int = ...,
+        trouble: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefacts", b"artefacts", "capacity", b"capacity", "cordoned", b"cordoned", "device_watts", b"device_watts", "failure_domain", b"failure_domain", "node", b"node", "pools", b"pools", "price_millieur_per_hour", b"price_millieur_per_hour", "probe_address", b"probe_address", "source", b"source", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefacts", b"artefacts", "capacity", b"capacity", "cordoned", b"cordoned", "device_watts", b"device_watts", "failure_domain", b"failure_domain", "node", b"node", "pools", b"pools", "price_millieur_per_hour", b"price_millieur_per_hour", "probe_address", b"probe_address", "source", b"source", "title", b"title", "trouble", b"trouble"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

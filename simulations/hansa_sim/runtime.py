@@ -12,6 +12,7 @@ from typing import Any
 
 from hansa_agent.instance_store import InstanceRecord, InstanceStore, ProcessMark
 from hansa_agent.ports import Running
+from hansa_agent.processes import how_it_ended
 from hansa_control.adapters import codec_zone
 
 from hansa_sim.kernel import Process, VirtualLoop
@@ -130,17 +131,25 @@ class MachineProcess:
         self._machine = machine
         self._instance = instance
 
-    async def exited(self) -> int | None:
+    async def exited(self) -> str:
         await self._instance.ended.wait()
-        return self._instance.status
+        return how_it_ended(self._instance.status)
+
+    async def unready(self) -> str:
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
+
+    @property
+    def trouble(self) -> str:
+        return ""
 
     async def ready(self) -> bool:
         return self._instance.is_ready
 
-    def terminate(self) -> None:
+    async def terminate(self) -> None:
         self._machine.ask_to_end(self._instance)
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         self._machine.end(self._instance, -9)
 
     @property
@@ -164,17 +173,20 @@ class MachineRuntime:
         self._store.set_process(order.instance, ProcessMark(len(self._machine.started), 1, "boot"), 1)
         return MachineProcess(self._machine, instance)
 
-    def adopt(self) -> Mapping[str, Running]:
+    async def adopt(self) -> Mapping[str, Running]:
         return {
             instance.order.instance: MachineProcess(self._machine, instance)
             for instance in self._machine.running()
             if instance.order.instance in self._store.records
         }
 
-    def forget(self, instance: str) -> None:
+    async def forget(self, instance: str) -> None:
         self._store.remove(instance)
 
-    def housekeep(self) -> None:
+    async def run(self) -> None:
+        """There is no platform to follow."""
+
+    async def housekeep(self) -> None:
         """There are no logs to keep within bounds."""
 
 

@@ -104,7 +104,7 @@ async def test_ready_needs_the_file_and_a_port_that_accepts(bench: Bench) -> Non
 async def test_command_that_does_not_exist_ends_with_a_line_in_the_log(bench: Bench) -> None:
     bench.artefacts["echo"] = Artefact("echo", (SCRIPT,), ("/no/such/program",), DIGEST)
     running = await bench.start()
-    assert await running.exited() == 126
+    assert await running.exited() == "ended with status 126"
     assert "not started" in (bench.world.state_dir / "instances/c1-0/log").read_text()
 
 
@@ -123,10 +123,10 @@ async def test_second_process_of_an_instance_cannot_run(bench: Bench) -> None:
     await until_executed(first)
     (bench.world.state_dir / "instances/c1-0/process").unlink()
     second = await bench.start()
-    assert await second.exited() == 75
+    assert await second.exited() == "ended with status 75"
     assert alive(first.pid)
     assert "still runs" in (bench.world.state_dir / "instances/c1-0/log").read_text()
-    first.kill()
+    await first.kill()
 
 
 async def test_leftover_that_names_itself_is_ended_before_the_next_start(bench: Bench) -> None:
@@ -142,7 +142,7 @@ async def test_process_without_a_record_is_ended_at_the_next_start_of_the_agent(
     await until_executed(running)
     (bench.world.state_dir / "instances/c1-0/instance.json").write_text("{")
     bench.reopen()
-    assert bench.runtime.adopt() == {}
+    assert await bench.runtime.adopt() == {}
     await gone(running.pid)
     assert not (bench.world.state_dir / "instances/c1-0").exists()
 
@@ -158,11 +158,11 @@ async def test_log_over_its_size_is_copied_and_cut_while_it_is_written(bench: Be
         while not (home / "up").exists():
             await asyncio.sleep(0.01)
     log = bench.world.state_dir / "instances/c1-0/log"
-    bench.runtime.housekeep()
+    await bench.runtime.housekeep()
     assert log.read_text() == "begin\n", "under the bound nothing happens"
     with log.open("a") as writer:
         writer.write("x" * 2_000)
-    bench.runtime.housekeep()
+    await bench.runtime.housekeep()
     assert log.read_text() == "" and log.with_name("log.1").stat().st_size == 2_006
     await asyncio.to_thread((home / "go").write_text, "go\n")
     await until_executed(running)
@@ -179,11 +179,11 @@ async def test_adopted_process_is_watched_and_ended_like_an_own_one(bench: Bench
     os.killpg(own_pid, signal.SIGKILL)
     bench.store.set_process("c1-0", mark_of(pid), bench.first_port)
     bench.reopen()
-    adopted = bench.runtime.adopt()["c1-0"]
+    adopted = (await bench.runtime.adopt())["c1-0"]
     assert adopted.pid == pid
-    adopted.terminate()
+    await adopted.terminate()
     async with asyncio.timeout(30):
-        assert await adopted.exited() is None
+        assert await adopted.exited() == "ended; its status is not known"
     assert not alive(pid)
 
 

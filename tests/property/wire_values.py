@@ -81,6 +81,7 @@ def inventories(draw: st.DrawFn) -> m.Inventory:
         source=draw(texts),
         cordoned=draw(st.booleans()),
         failure_domain=draw(st.just("") | names),
+        trouble=draw(st.just("") | st.just("1 node is not ready")),
         device_watts=draw(st.integers(0, 100_000)),
     )
 

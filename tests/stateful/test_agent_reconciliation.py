@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
+from hansa_agent.instance_life import Act, Phase
 from hansa_agent.ports import Instant
-from hansa_agent.reconciliation import Act, Action, Phase, Reconciliation, RestartPolicy
+from hansa_agent.reconciliation import Action, Reconciliation, RestartPolicy
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -87,6 +88,12 @@ class MachineRoom(RuleBasedStateMachine):
     def process_is_ready(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(self.running)))
         self._do(self.reconciliation.on_ready(name, self._now()))
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def process_ceases_to_be_ready(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.running)))
+        self._do(self.reconciliation.on_unready(name, "does not answer", self._now()))
 
     @precondition(lambda self: self.exited)
     @rule()

@@ -216,6 +216,7 @@ def inventory_in(wire: zone_pb2.Inventory, path: str) -> Inventory:
         cordoned=wire.cordoned,
         failure_domain=wire.failure_domain and fields.network_name_in(wire.failure_domain, f"{path}.failure_domain"),
         device_watts=fields.range_in(wire.device_watts, (0, DEVICE_WATTS_MAX), f"{path}.device_watts"),
+        trouble=fields.text_in(wire.trouble, f"{path}.trouble"),
     )
 
 
@@ -241,6 +242,7 @@ def inventory_out(inventory: Inventory) -> zone_pb2.Inventory:
         cordoned=inventory.cordoned,
         failure_domain=inventory.failure_domain,
         device_watts=inventory.device_watts,
+        trouble=inventory.trouble,
     )
 
 

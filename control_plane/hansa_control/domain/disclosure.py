@@ -159,6 +159,7 @@ def shown(agreement: Agreement, zone: Zone, held: Held, now_ms: int) -> Zone | N
     if not is_offered and name not in held.by_zone:
         return None
     disclosure = agreement.disclosure(name)
+    zone = replace(zone, inventory=replace(zone.inventory, trouble="")) if zone.inventory.trouble else zone
     zone = priced(agreement, zone, now_ms)
     if disclosure.place is PlaceShown.COARSE:
         zone = replace(zone, inventory=replace(zone.inventory, title="", failure_domain=""))

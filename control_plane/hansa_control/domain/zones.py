@@ -151,7 +151,10 @@ class ArtefactRef(Hashed):
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What a zone has: the owner's truth, used or not."""
+    """What a zone has: the owner's truth, used or not.
+
+    trouble is what the zone's agent cannot vouch for at present, for a person; no partner is told it.
+    """
 
     node: str
     title: str
@@ -164,6 +167,7 @@ class Inventory:
     cordoned: bool
     failure_domain: str = ""
     device_watts: int = 0
+    trouble: str = field(default="", metadata=LATER)
 
 
 class ZoneState(StrEnum):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import hansa_agent
 import pytest
-from hansa_agent.config import AgentConfig, FactSection
+from hansa_agent.config import AgentConfig
+from hansa_agent.config_sections import FactSection
 from hansa_agent.config_yaml import load_yaml
-from hansa_agent.inventory import FileSource, facts_of, full_capacity, inventory_of, pool_key, source_of
+from hansa_agent.inventory import FileSource, facts_of, full_capacity, inventory_of, pool_key
 from hansa_agent.inventory_machine import MachineSource
 from hansa_agent.inventory_nvml import model_of, nvml_pools, pools_from
 
@@ -77,7 +79,7 @@ class FakeNvml:
 
 
 def test_inventory_carries_everything_that_the_owner_wrote() -> None:
-    machine = FileSource(CONFIG.inventory).read()
+    machine = FileSource(CONFIG.inventory).look()
     inventory = inventory_of(CONFIG, machine, {"b": "sha256:2", "a": "sha256:1"}, "h:1")
     assert (inventory.node, inventory.title, inventory.source) == ("oslo", "Oslo", "file")
     assert inventory.price_millieur_per_hour == 900 and not inventory.cordoned
@@ -89,7 +91,7 @@ def test_inventory_carries_everything_that_the_owner_wrote() -> None:
 
 
 def test_pools_of_one_key_add_up() -> None:
-    machine = FileSource(CONFIG.inventory).read()
+    machine = FileSource(CONFIG.inventory).look()
     doubled = type(machine)(machine.capacity, machine.pools * 2, "file")
     assert full_capacity(doubled).accelerators[1].count == 4
 
@@ -154,15 +156,15 @@ def test_absent_driver_or_library_means_no_accelerators(monkeypatch: pytest.Monk
 def test_machine_is_bounded_by_its_control_group(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal:       16384000 kB\nMemFree: 1 kB\n")
-    free = MachineSource(meminfo, tmp_path / "none").read().capacity
+    free = MachineSource(meminfo, tmp_path / "none").look().capacity
     assert free.memory_mib == 16_000 and free.cpu_millis >= 1_000
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     (tmp_path / "memory.max").write_text(f"{1 << 30}\n")
-    bound = MachineSource(meminfo, tmp_path).read().capacity
+    bound = MachineSource(meminfo, tmp_path).look().capacity
     assert (bound.cpu_millis, bound.memory_mib) == (500, 1_024)
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert MachineSource(meminfo, tmp_path).read().capacity == free
+    assert MachineSource(meminfo, tmp_path).look().capacity == free
 
 
 def test_version_and_level_of_a_certification_are_carried() -> None:
@@ -173,8 +175,8 @@ def test_version_and_level_of_a_certification_are_carried() -> None:
     assert (fact.kind, fact.value, fact.version, fact.level) == (FACT_KIND_CERTIFICATION, "C5", "2020", "type 2")
 
 
-def test_source_is_the_one_asked_for() -> None:
-    assert isinstance(source_of(CONFIG.inventory), FileSource)
-    machine = CONFIG.inventory.model_copy(update={"source": "machine"})
-    assert isinstance(source_of(machine), MachineSource)
-    assert source_of(machine).read().capacity.memory_mib > 0
+def test_a_zone_in_trouble_that_is_not_sound_takes_nothing_new_and_says_why() -> None:
+    found = replace(FileSource(CONFIG.inventory).look(), trouble="1 node is not ready")
+    told = inventory_of(CONFIG, found, {}, "")
+    assert (told.trouble, told.cordoned) == ("1 node is not ready", False)
+    assert inventory_of(CONFIG, replace(found, unsound=True), {}, "").cordoned

@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 from agent_orders import DIGEST, Middle, at, desired
-from hansa_agent.reconciliation import TRANSITIONS, Act, Action, Happening, Phase, Reconciliation, RestartPolicy
+from hansa_agent.instance_life import TRANSITIONS, Act, Happening, Phase
+from hansa_agent.reconciliation import Action, Reconciliation, RestartPolicy
 
 from hansa.v1.common_pb2 import ArtefactRef
 from hansa.v1.instance_pb2 import INSTANCE_STATE_FAILED, INSTANCE_STATE_READY, INSTANCE_STATE_STARTING
@@ -56,6 +57,40 @@ def test_ready_instance_is_reported_with_its_endpoint_and_a_starting_one_without
     status = subject.statuses(urls)["c1-0"]
     assert (status.state, status.endpoint_url, status.claim) == (INSTANCE_STATE_READY, "https://h:1", "c1")
     assert status.started_at_ms == at(0).wall_ms and status.fencing_token == 7
+
+
+def test_an_instance_that_ceases_to_be_ready_has_its_time_to_answer_again() -> None:
+    subject = started()
+    subject.on_ready("c1-0", at(5))
+    assert subject.on_unready("c1-0", "its readiness probe fails", at(9)) == ()
+    status = subject.statuses({"c1-0": "https://h:1"})["c1-0"]
+    assert (status.state, status.endpoint_url) == (INSTANCE_STATE_STARTING, "")
+    assert status.message == "its readiness probe fails"
+    subject.on_ready("c1-0", at(10))
+    assert phase(subject) is Phase.READY and subject.next_due_ms() is None
+
+
+def test_an_instance_that_does_not_answer_again_in_time_is_killed_and_counts_as_failed() -> None:
+    subject = started()
+    subject.on_ready("c1-0", at(5))
+    subject.on_unready("c1-0", "its readiness probe fails", at(9))
+    assert acts(subject.tick(at(9 + POLICY.ready_timeout_ms))) == [Act.KILL]
+    assert subject.statuses({})["c1-0"].message == "not ready in time: its readiness probe fails"
+    assert acts(subject.tick(at(9 + POLICY.ready_timeout_ms + POLICY.stop_grace_ms))) == [Act.KILL]
+    assert subject.statuses({})["c1-0"].message == "not ready in time: its readiness probe fails"
+    subject.on_exited("c1-0", "ended by signal 9", at(20_000))
+    assert phase(subject) is Phase.PENDING
+
+
+def test_what_keeps_an_instance_from_being_ready_is_told_once_and_forgotten_once_it_is() -> None:
+    subject = started()
+    assert not subject.on_trouble("c1-0", "")
+    assert subject.on_trouble("c1-0", "0/2 nodes are available")
+    assert not subject.on_trouble("c1-0", "0/2 nodes are available")
+    assert subject.statuses({})["c1-0"].message == "0/2 nodes are available"
+    subject.on_ready("c1-0", at(5))
+    assert subject.statuses({})["c1-0"].message == ""
+    assert not subject.on_trouble("c1-0", "too late") and not subject.on_trouble("ghost", "nobody")
 
 
 def test_backoff_doubles_with_each_failure_in_a_row() -> None:

@@ -74,6 +74,12 @@ def test_wide_shows_what_fails_together_and_the_power_of_a_device(capsys: Capsys
     assert cells(shown(capsys, zone_table([found], NOW_MS, wide=True))[1])[10:12] == ["hall-2", "350 W"]
 
 
+def test_wide_shows_what_the_agent_cannot_vouch_for(capsys: Capsys) -> None:
+    found = zone()
+    found.inventory.trouble = "1 node is not ready"
+    assert "file, in trouble: 1 node is not ready" in shown(capsys, zone_table([found], NOW_MS, wide=True))[1]
+
+
 def test_wide_shows_through_whose_hands_a_zone_goes(capsys: Capsys) -> None:
     found = zone("skargard/waldnetz--berlin-1")
     found.origin.zone = "waldnetz/berlin-1"

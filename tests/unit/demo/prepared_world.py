@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from hansa_agent.config import LoadedConfig
-from hansa_agent.inventory import facts_of, inventory_of, source_of
+from hansa_agent.inventory import FileSource, facts_of, inventory_of
 from hansa_control.adapters.codec_workload import spec_in
 from hansa_control.adapters.codec_zone import facts_in, inventory_in
 from hansa_control.adapters.network_file import read_network_file
@@ -39,7 +39,7 @@ def zone_of(loaded: LoadedConfig, now_ms: int) -> Zone:
     """The zone as its own control plane sees it once the agent has said all it has to say."""
     config = loaded.config
     digests = {name: artefact.digest for name, artefact in loaded.artefacts.items()}
-    machine = source_of(config.inventory).read()
+    machine = FileSource(config.inventory).look()
     inventory = inventory_in(inventory_of(config, machine, digests, config.probe.advertise or ""), "inventory")
     facts = facts_in(list(facts_of(config.facts).values()), "facts")
     return Zone(ZoneId.parse(config.zone), inventory, inventory.capacity, facts, ZoneState.AVAILABLE, 1, now_ms)

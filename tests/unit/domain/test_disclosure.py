@@ -104,6 +104,11 @@ def test_a_coarse_place_keeps_the_country_and_says_no_town() -> None:
     assert node.coarse
 
 
+def test_what_troubles_a_zone_inside_is_not_told_to_partners() -> None:
+    troubled = replace(zone(), inventory=replace(zone().inventory, trouble="node rack-7 is not ready"))
+    assert under(Agreement(), of=troubled).inventory.trouble == ""
+
+
 def test_a_node_without_a_coarse_zone_is_shown_as_it_is() -> None:
     coarse = Agreement(disclosures=(Disclosure(zones=("bergen-*",), place=PlaceShown.COARSE),))
     assert shown_node(coarse, OSLO, [zone()]) == OSLO
