@@ -266,11 +266,15 @@ class ControlPlane:
         now_ms = self._clock.monotonic_ms()
         if now_ms >= self._next_law_check_ms:
             self._next_law_check_ms = now_ms + self.settings.law_check_interval_ms
-            if self.law_watch.has_changed() or now_ms >= self._next_sweep_ms:
+            changed = self.law_watch.changed()
+            if changed is None or now_ms >= self._next_sweep_ms:
                 self._next_sweep_ms = now_ms + self.settings.sweep_interval_ms
                 self.reconciler.wake_all()
-            else:
-                self.reconciler.wake_preferring()
+                return
+            if changed:
+                self.reconciler.wake_in(changed)
+                self.reconciler.wake_waiting()
+            self.reconciler.wake_preferring()
 
     async def _stop_on_store_failure(self) -> None:
         await self.state.failed.wait(0)
