@@ -94,7 +94,7 @@ async def test_the_law_watch_tells_that_a_fact_has_run_out() -> None:
 
 
 async def test_a_zone_that_changed_has_those_looked_at_who_are_placed_there_and_who_wait() -> None:
-    plane, owner = await open_plane()
+    plane, _ = await open_plane()
     await offer(plane, offered_zone())
     running = asyncio.create_task(plane.reconciler.run())
     await plane.workloads.submit("team", "r1", YARD, spec(), "d1")
