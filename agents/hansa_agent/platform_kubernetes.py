@@ -9,7 +9,8 @@ from hansa_agent.config import LoadedConfig
 from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.config_yaml import ConfigError
 from hansa_agent.instance_store import InstanceStore
-from hansa_agent.kubernetes.api import KubernetesApi, connector
+from hansa_agent.kubernetes.api import KubernetesApi
+from hansa_agent.kubernetes.connection import connector
 from hansa_agent.kubernetes.follower import Outside
 from hansa_agent.kubernetes.runtime import KubernetesRuntime
 from hansa_agent.kubernetes.source import KubernetesSource

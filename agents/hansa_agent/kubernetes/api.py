@@ -7,13 +7,15 @@ because of the many objects of a large cluster only a few fields are of interest
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from pathlib import Path
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
+from hansa_agent.kubernetes.connection import ApiSilent, Clients, Connect
 from hansa_agent.kubernetes.names import MANAGER, Json
 from hansa_agent.kubernetes.words import printable
 
@@ -21,10 +23,6 @@ PAGE_BYTES_MAX = 64 << 20
 LINE_BYTES_MAX = 8 << 20
 JSON_TYPE, APPLY_TYPE = "application/json", "application/apply-patch+yaml"
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-
-
-class ApiSilent(Exception):
-    """No answer, or none that can be read: nobody knows whether the request was carried out."""
 
 
 class ApiRefused(Exception):
@@ -48,46 +46,24 @@ class ApiRefused(Exception):
         return self.status == 409 and self.message.startswith("Apply failed with")
 
 
-Connect = Callable[[], Awaitable[Any]]
-"""Makes a ``kubernetes.aio.client.ApiClient``."""
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How a request is sent."""
 
-
-def connector(kubeconfig: Path | None, context: str) -> Connect:
-    """Connects by a kubeconfig file, or as the pod's service account where there is none."""
-
-    async def connect() -> Any:
-        from kubernetes.aio import client
-        from kubernetes.aio import config as reading
-
-        config: Any = reading
-        settings = client.Configuration()
-        try:
-            if kubeconfig is None:
-                config.load_incluster_config(client_configuration=settings)
-            else:
-                chosen = {"context": context or None, "client_configuration": settings}
-                await config.load_kube_config(config_file=str(kubeconfig), **chosen)
-            return client.ApiClient(settings)
-        except (config.ConfigException, OSError, ValueError) as error:
-            raise ApiSilent(f"no way to the cluster: {error}") from error
-
-    return connect
+    headers: Mapping[str, str]
+    timeout: aiohttp.ClientTimeout
 
 
 class KubernetesApi:
     """One cluster. Connects when it is first needed, and anew after a token was refused."""
 
     def __init__(self, connect: Connect, timeout_s: float) -> None:
-        self._connect = connect
+        self._clients = Clients(connect)
         self._timeout_s = timeout_s
-        self._client: Any = None
-        self._connecting = asyncio.Lock()
 
     async def close(self) -> None:
         """Ends all connections; the next request makes new ones."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        await self._clients.close()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = JSON_TYPE) -> Json:
         """Reads; raises ``ApiSilent`` and ``ApiRefused``, as all requests do."""
@@ -119,22 +95,18 @@ class KubernetesApi:
                 return
 
     async def lines(self, path: str, query: Mapping[str, str], silence_s: float) -> AsyncGenerator[Json, None]:
-        """What a watch tells, until it ends; over ``silence_s`` without a word is ``ApiSilent``."""
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout_s, sock_read=silence_s)
+        """What a watch tells, until it ends; over ``silence_s`` without a word is ``ApiSilent``.
+
+        The first is an empty object: the server has taken the watch on.
+        """
+        how = Sending({"Accept": JSON_TYPE}, aiohttp.ClientTimeout(sock_connect=self._timeout_s, sock_read=silence_s))
         try:
-            async with asyncio.timeout(self._timeout_s):
-                response = await self._send("GET", path, query, None, {"Accept": JSON_TYPE}, timeout)
-        except _NO_ANSWER as error:
-            raise _silent(error) from error
-        try:
-            if response.status >= 400:
-                raise await self._refusal(response)
-            async for line in _lines(response):
-                yield json.loads(line)
+            async with self._sent("GET", path, query, None, how) as response:
+                yield {}
+                async for line in _lines(response):
+                    yield json.loads(line)
         except (*_NO_ANSWER, ValueError) as error:
             raise _silent(error) from error
-        finally:
-            response.close()
 
     async def _whole(
         self,
@@ -145,46 +117,43 @@ class KubernetesApi:
         **types: str,
     ) -> Json:
         headers = {"Accept": types.get("accept", JSON_TYPE), "Content-Type": types.get("content_type", JSON_TYPE)}
-        timeout = aiohttp.ClientTimeout(total=self._timeout_s)
+        how = Sending(headers, aiohttp.ClientTimeout(total=self._timeout_s))
         try:
-            async with asyncio.timeout(self._timeout_s):
-                response = await self._send(method, path, query, body, headers, timeout)
-                async with response:
-                    if response.status >= 400:
-                        raise await self._refusal(response)
-                    found: Json = json.loads(await _bounded(response))
-                    return found
+            async with self._sent(method, path, query, body, how) as response:
+                found: Json = json.loads(await _bounded(response))
+                return found
         except (*_NO_ANSWER, ValueError) as error:
             raise _silent(error) from error
 
-    async def _send(
-        self, method: str, path: str, query: Mapping[str, str], body: Json | None, *how: Any
-    ) -> aiohttp.ClientResponse:
-        headers, timeout = how
-        client = await self._connected()
-        request = await client.param_serialize(
-            method,
-            path,
-            query_params=list(query.items()),
-            header_params=dict(headers),
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        answer = await client.call_api(*request, _request_timeout=timeout)
-        response: aiohttp.ClientResponse = answer.response
-        return response
+    @contextlib.asynccontextmanager
+    async def _sent(
+        self, method: str, path: str, query: Mapping[str, str], body: Json | None, how: Sending
+    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        """The answer, if it is none that refuses."""
+        async with self._clients.lent(self._timeout_s) as client:
+            async with asyncio.timeout(self._timeout_s):
+                request = await client.param_serialize(
+                    method,
+                    path,
+                    query_params=list(query.items()),
+                    header_params=dict(how.headers),
+                    body=body,
+                    auth_settings=["BearerToken"],
+                )
+                response = (await client.call_api(*request, _request_timeout=how.timeout)).response
+            try:
+                if response.status >= 400:
+                    raise await self._refusal(response, client)
+                yield response
+            finally:
+                response.close()
 
-    async def _connected(self) -> Any:
-        async with self._connecting:
-            if self._client is None:
-                self._client = await self._connect()
-            return self._client
-
-    async def _refusal(self, response: aiohttp.ClientResponse) -> ApiRefused:
+    async def _refusal(self, response: aiohttp.ClientResponse, client: Any) -> ApiRefused:
         if response.status == 401:
-            await self.close()
+            self._clients.replace(client)
         try:
-            told = json.loads(await response.content.read(64 << 10))
+            async with asyncio.timeout(self._timeout_s):
+                told = json.loads(await response.content.read(64 << 10))
         except ValueError:
             told = {}
         told = told if isinstance(told, dict) else {}

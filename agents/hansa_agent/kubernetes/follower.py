@@ -11,7 +11,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hansa_agent.kubernetes.api import ApiRefused, ApiSilent, KubernetesApi
+from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
+from hansa_agent.kubernetes.connection import ApiSilent
 from hansa_agent.ports import Clock, Random
 
 PAGE_LIMIT = 500
@@ -67,7 +68,7 @@ class Follower:
         self._changed = changed
         self._clock = clock
         self._version = ""
-        self._failures = 0
+        self._failures = self._expired = 0
         self.trouble = ""
         self.silent_since_ms: int | None = None
 
@@ -88,6 +89,7 @@ class Follower:
             self._view.drop(key)
         self._version = version
         self._in_contact()
+        self._changed()
 
     async def run(self, random: Random) -> None:
         """Follows until it is cancelled; whatever the platform does only costs time."""
@@ -121,6 +123,8 @@ class Follower:
         self._in_contact()
 
     def _take(self, event: Mapping[str, Any]) -> None:
+        if not event:
+            return
         kind, body = event.get("type"), event.get("object") or {}
         if kind == "ERROR":
             raise ApiRefused(int(body.get("code", 500)), str(body.get("reason")), str(body.get("message")))
@@ -129,6 +133,7 @@ class Follower:
         elif kind == "DELETED":
             self._view.drop(self._view.key(body))
         self._version = str((body.get("metadata") or {}).get("resourceVersion") or self._version)
+        self._expired = 0
         if kind != "BOOKMARK":
             self._changed()
 
@@ -141,8 +146,9 @@ class Follower:
     async def _bear(self, error: ApiSilent | ApiRefused, random: Random) -> None:
         if isinstance(error, ApiRefused) and error.status == _GONE:
             self._version = ""
-            if not self._failures:
-                self._failures = 1
+            self._expired += 1
+            self._failures = max(self._failures, self._expired - 1)
+            if self._expired == 1:
                 return
         self._failures += 1
         self.trouble = str(error)

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from hansa.v1.instance_pb2 import DesiredInstance
 from hansa_agent.config_kubernetes import ServiceSection
-from hansa_agent.kubernetes.api import ApiRefused, ApiSilent, KubernetesApi
+from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
 from hansa_agent.kubernetes.board import Board
+from hansa_agent.kubernetes.connection import ApiSilent
 from hansa_agent.kubernetes.names import ORDER_DIGEST, is_ours, object_name, order_digest, token_of
 from hansa_agent.kubernetes.trouble import trouble_of
 from hansa_agent.ports import Clock, PlatformSilent

@@ -17,8 +17,9 @@ from hansa_agent.artefacts import Artefact
 from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.instance_store import InstanceStore
 from hansa_agent.kubernetes import objects
-from hansa_agent.kubernetes.api import ApiRefused, ApiSilent, KubernetesApi
+from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
 from hansa_agent.kubernetes.board import Board
+from hansa_agent.kubernetes.connection import ApiSilent
 from hansa_agent.kubernetes.follower import Outside
 from hansa_agent.kubernetes.names import Json, instance_of, is_ours, object_name, token_of
 from hansa_agent.kubernetes.pools import nodes_with

@@ -10,8 +10,9 @@ from typing import Any
 
 from hansa.v1.common_pb2 import Capacity
 from hansa_agent.config_kubernetes import KubernetesSection
-from hansa_agent.kubernetes.api import ApiRefused, ApiSilent, KubernetesApi
+from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
 from hansa_agent.kubernetes.books import SOURCE, Books
+from hansa_agent.kubernetes.connection import ApiSilent
 from hansa_agent.kubernetes.follower import UNREADABLE, Followed, Follower, Outside
 from hansa_agent.kubernetes.names import is_ours
 from hansa_agent.kubernetes.words import printable
@@ -74,6 +75,7 @@ class KubernetesSource:
         self._books = Books(section.tolerate, is_own)
         self._changed = asyncio.Event()
         self._known = self._watching = False
+        self._why = "the cluster is not read yet"
         selector = ",".join(f"{key}={value}" for key, value in sorted(section.node_selector.items()))
         nodes = Followed("/api/v1/nodes", {"labelSelector": selector} if selector else {}, section.watch_s)
         pods = Followed("/api/v1/pods", {"fieldSelector": PODS_THAT_HOLD}, section.watch_s)
@@ -90,11 +92,13 @@ class KubernetesSource:
             for follower in self._followers:
                 await follower.relist()
         except (ApiSilent, ApiRefused) as error:
-            return self._doubtful(str(error))
+            self._why = str(error)
         except UNREADABLE as error:
-            return self._doubtful(f"an answer that cannot be read: {error!r}")
-        self._known = True
-        return self._books.machine()
+            self._why = f"an answer that cannot be read: {error!r}"
+        else:
+            self._known = True
+            return self._books.machine()
+        return self._doubtful(self._why)
 
     async def watch(self, found: Callable[[Machine], None]) -> None:
         self._watching = True
@@ -105,8 +109,11 @@ class KubernetesSource:
                 await self._tell(found)
         finally:
             self._watching = False
-            with suppress(Exception):
-                await self._api.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Ends all connections; they come back when they are needed."""
+        await self._api.close()
 
     async def _tell(self, found: Callable[[Machine], None]) -> None:
         told: Machine | None = None
@@ -130,7 +137,7 @@ class KubernetesSource:
         silence_ms = self._silence_ms()
         if silence_ms is None:
             self._known = self._known or all(follower.fresh for follower in self._followers)
-            return self._books.machine() if self._known else self._doubtful("the cluster is not read yet")
+            return self._books.machine() if self._known else self._doubtful(self._why)
         if self._known and silence_ms < self._unsound_after_ms:
             return self._books.machine()
         return self._doubtful(next(follower.trouble for follower in self._followers if follower.trouble))

@@ -11,7 +11,8 @@ from typing import Any
 from hansa_agent.artefacts import Artefact
 from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.instance_store import InstanceStore
-from hansa_agent.kubernetes.api import KubernetesApi, connector
+from hansa_agent.kubernetes.api import KubernetesApi
+from hansa_agent.kubernetes.connection import connector
 from hansa_agent.kubernetes.follower import Outside
 from hansa_agent.kubernetes.names import object_name
 from hansa_agent.kubernetes.runtime import KubernetesRuntime
