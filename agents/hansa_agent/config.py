@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
+from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.config_sections import (
     ArtefactSection,
     FactSection,
@@ -33,7 +34,8 @@ class AgentConfig(Section):
     artefacts: list[ArtefactSection] = Field(default_factory=list)
     probe: ProbeSection = ProbeSection()
     instance: InstanceSection
-    runtime: Literal["process"] = "process"
+    runtime: Literal["process", "kubernetes"] = "process"
+    kubernetes: KubernetesSection | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("artefacts")
@@ -50,6 +52,13 @@ class AgentConfig(Section):
             if bool(artefact.image) == (self.runtime == "process"):
                 needed = "files" if self.runtime == "process" else "an image"
                 raise ValueError(f"artefacts.{index}: the runtime {self.runtime!r} needs {needed}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_cluster_it_names(self) -> Self:
+        for key, chosen in (("runtime", self.runtime), ("inventory.source", self.inventory.source)):
+            if chosen == "kubernetes" and self.kubernetes is None:
+                raise ValueError(f"{key} 'kubernetes' needs the section 'kubernetes'")
         return self
 
 

@@ -23,9 +23,17 @@ class AllowingRuntime(Runtime, Protocol):
 def source_of(loaded: LoadedConfig) -> InventorySource:
     """Where the zone's inventory comes from."""
     section = loaded.config.inventory
+    if section.source == "kubernetes":
+        from hansa_agent.platform_kubernetes import cluster_source
+
+        return cluster_source(loaded)
     return MachineSource() if section.source == "machine" else FileSource(section)
 
 
 def runtime_of(loaded: LoadedConfig, store: InstanceStore) -> AllowingRuntime:
     """What the zone's instances run on."""
+    if loaded.config.runtime == "kubernetes":
+        from hansa_agent.platform_kubernetes import cluster_runtime
+
+        return cluster_runtime(loaded, store)
     return ProcessRuntime(loaded.artefacts, loaded.instance_settings(), store)

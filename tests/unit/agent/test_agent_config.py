@@ -14,6 +14,7 @@ from hansa_agent.config_yaml import ConfigError, load_yaml
 
 from hansa.v1.common_pb2 import FactKind
 
+PLATFORMS = ("kubernetes",)
 EXAMPLE = Path(hansa_agent.__file__).parents[1] / "agent.example.yaml"
 
 
@@ -57,10 +58,24 @@ def test_example_is_valid_and_names_every_key() -> None:
     assert config.zone == "nordfjell/osl-1"
     assert [f"FACT_KIND_{fact.kind}" for fact in config.facts] == FactKind.keys()[1:]
     missing = [name for name in AgentConfig.model_fields if name not in config.model_fields_set]
-    assert missing == []
+    assert set(missing) <= set(PLATFORMS)
     assert set(config.instance.model_fields_set) == set(type(config.instance).model_fields)
     assert set(config.inventory.model_fields_set) == set(type(config.inventory).model_fields)
     assert set(config.probe.model_fields_set) == set(type(config.probe).model_fields)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_example_of_a_platform_is_valid_and_names_every_key_of_it(platform: str) -> None:
+    config = load_yaml(EXAMPLE.with_name(f"agent.{platform}.example.yaml"), AgentConfig)
+    assert config.runtime == platform
+    section = getattr(config, platform)
+    assert set(section.model_fields_set) == set(type(section).model_fields)
+
+
+def test_platform_without_its_section_is_refused(folder: Path) -> None:
+    image = {"name": "ocr", "image": "registry.nordavind.example/ocr@sha256:" + "a" * 64}
+    told = problems(write(folder, {"runtime": "kubernetes", "artefacts": [image]}))
+    assert "runtime 'kubernetes' needs the section 'kubernetes'" in told[0]
 
 
 def test_paths_count_from_the_folder_of_the_file(folder: Path) -> None:
