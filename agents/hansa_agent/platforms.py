@@ -23,6 +23,10 @@ class AllowingRuntime(Runtime, Protocol):
 def source_of(loaded: LoadedConfig) -> InventorySource:
     """Where the zone's inventory comes from."""
     section = loaded.config.inventory
+    if section.source == "openstack":
+        from hansa_agent.openstack_platform import openstack_source
+
+        return openstack_source(loaded)
     return MachineSource() if section.source == "machine" else FileSource(section)
 
 
