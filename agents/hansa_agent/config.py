@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
 from hansa_agent.config_kubernetes import KubernetesSection
+from hansa_agent.config_openstack import OpenStackSection
 from hansa_agent.config_sections import (
     ArtefactSection,
     FactSection,
@@ -34,8 +35,9 @@ class AgentConfig(Section):
     artefacts: list[ArtefactSection] = Field(default_factory=list)
     probe: ProbeSection = ProbeSection()
     instance: InstanceSection
-    runtime: Literal["process", "kubernetes"] = "process"
+    runtime: Literal["process", "kubernetes", "openstack"] = "process"
     kubernetes: KubernetesSection | None = None
+    openstack: OpenStackSection | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("artefacts")
@@ -45,6 +47,14 @@ class AgentConfig(Section):
         if len(set(names)) != len(names):
             raise ValueError("an artefact is named twice")
         return artefacts
+
+    @model_validator(mode="after")
+    def _openstack_is_described(self) -> Self:
+        if "openstack" in (self.runtime, self.inventory.source) and self.openstack is None:
+            raise ValueError("runtime or inventory.source is 'openstack': a section 'openstack' is needed")
+        if self.runtime == "openstack" and self.openstack is not None and self.openstack.server is None:
+            raise ValueError("runtime 'openstack' needs openstack.server")
+        return self
 
     @model_validator(mode="after")
     def _artefacts_fit_the_runtime(self) -> Self:

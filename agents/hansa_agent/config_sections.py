@@ -79,9 +79,9 @@ class PoolSection(Section):
 
 
 class InventorySection(Section):
-    """What the zone has: said here (``file``) or looked up on the machine (``machine``)."""
+    """What the zone has: said here (``file``), or looked up where it is."""
 
-    source: Literal["file", "machine", "kubernetes"] = "file"
+    source: Literal["file", "machine", "kubernetes", "openstack"] = "file"
     node: str = Field(min_length=1)
     title: str = ""
     capacity: CapacitySection | None = None

@@ -27,6 +27,10 @@ def source_of(loaded: LoadedConfig) -> InventorySource:
         from hansa_agent.platform_kubernetes import cluster_source
 
         return cluster_source(loaded)
+    if section.source == "openstack":
+        from hansa_agent.openstack_platform import openstack_source
+
+        return openstack_source(loaded)
     return MachineSource() if section.source == "machine" else FileSource(section)
 
 
