@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
+from hansa_agent.config_container import ContainerSection
 from hansa_agent.config_sections import (
     ArtefactSection,
     FactSection,
@@ -18,8 +19,8 @@ from hansa_agent.config_sections import (
     Section,
 )
 from hansa_agent.config_yaml import ConfigError, load_yaml
+from hansa_agent.instance_ports import InstanceSettings
 from hansa_agent.reconciliation import RestartPolicy
-from hansa_agent.runtime_process import InstanceSettings
 
 
 class AgentConfig(Section):
@@ -33,7 +34,8 @@ class AgentConfig(Section):
     artefacts: list[ArtefactSection] = Field(default_factory=list)
     probe: ProbeSection = ProbeSection()
     instance: InstanceSection
-    runtime: Literal["process"] = "process"
+    runtime: Literal["process", "container"] = "process"
+    container: ContainerSection | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("artefacts")
@@ -43,6 +45,12 @@ class AgentConfig(Section):
         if len(set(names)) != len(names):
             raise ValueError("an artefact is named twice")
         return artefacts
+
+    @model_validator(mode="after")
+    def _runtime_has_its_section(self) -> Self:
+        if self.runtime == "container" and self.container is None:
+            raise ValueError("the runtime 'container' needs a section 'container', which may be empty ({})")
+        return self
 
     @model_validator(mode="after")
     def _artefacts_fit_the_runtime(self) -> Self:

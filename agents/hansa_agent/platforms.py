@@ -9,8 +9,7 @@ from hansa_agent.artefacts import Artefact
 from hansa_agent.config import LoadedConfig
 from hansa_agent.instance_store import InstanceStore
 from hansa_agent.inventory import FileSource
-from hansa_agent.inventory_machine import MachineSource
-from hansa_agent.ports import InventorySource, Runtime
+from hansa_agent.ports import Clock, InventorySource, Random, Runtime
 from hansa_agent.runtime_process import ProcessRuntime
 
 
@@ -20,12 +19,22 @@ class AllowingRuntime(Runtime, Protocol):
     artefacts: Mapping[str, Artefact]
 
 
-def source_of(loaded: LoadedConfig) -> InventorySource:
+def source_of(loaded: LoadedConfig, clock: Clock) -> InventorySource:
     """Where the zone's inventory comes from."""
     section = loaded.config.inventory
-    return MachineSource() if section.source == "machine" else FileSource(section)
+    if section.source == "machine":
+        from hansa_agent.inventory_machine import MachineSource
+
+        return MachineSource(clock)
+    return FileSource(section)
 
 
-def runtime_of(loaded: LoadedConfig, store: InstanceStore) -> AllowingRuntime:
+def runtime_of(loaded: LoadedConfig, store: InstanceStore, clock: Clock, random: Random) -> AllowingRuntime:
     """What the zone's instances run on."""
-    return ProcessRuntime(loaded.artefacts, loaded.instance_settings(), store)
+    config, settings = loaded.config, loaded.instance_settings()
+    if config.runtime == "container" and config.container is not None:
+        from hansa_agent.runtime_container import Around, ContainerRuntime
+
+        around = Around(config.zone, clock, random)
+        return ContainerRuntime(loaded.artefacts, config.container, settings, store, around)
+    return ProcessRuntime(loaded.artefacts, settings, store)
