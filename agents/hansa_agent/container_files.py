@@ -7,7 +7,8 @@ from pathlib import Path
 
 import structlog
 
-from hansa_agent.container_engine import Engine, EngineRefused
+from hansa_agent.container_engine import Engine
+from hansa_agent.container_socket import EngineRefused
 from hansa_agent.container_spec import INSIDE
 from hansa_agent.instance_ports import InstanceSettings
 from hansa_agent.instance_store import write_atomically

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hansa_agent.artefacts import Artefact
 from hansa_agent.config_container import ContainerSection
-from hansa_agent.container_engine import Engine, EngineRefused
+from hansa_agent.container_engine import Engine
+from hansa_agent.container_socket import EngineRefused
 from hansa_agent.ports import StartRefused
 
 

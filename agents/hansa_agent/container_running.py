@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hansa_agent.answering import answers
-from hansa_agent.container_engine import Engine, EngineRefused
+from hansa_agent.container_engine import Engine
+from hansa_agent.container_socket import EngineRefused
 from hansa_agent.container_view import ContainerView
 from hansa_agent.instance_ports import InstanceSettings, reachable_host
 from hansa_agent.ports import PlatformSilent

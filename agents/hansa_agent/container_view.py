@@ -14,7 +14,8 @@ from typing import Any
 
 import structlog
 
-from hansa_agent.container_engine import Engine, EngineRefused
+from hansa_agent.container_engine import Engine
+from hansa_agent.container_socket import EngineRefused
 from hansa_agent.container_spec import ZONE
 from hansa_agent.ports import Clock, PlatformSilent, Random
 

@@ -21,10 +21,11 @@ from hansa.v1.instance_pb2 import DesiredInstance
 from hansa_agent.artefacts import Artefact
 from hansa_agent.config_container import ContainerSection
 from hansa_agent.container_devices import chosen_devices
-from hansa_agent.container_engine import Engine, EngineRefused
+from hansa_agent.container_engine import Engine
 from hansa_agent.container_files import laid_out, save_log
 from hansa_agent.container_images import ensure_image
 from hansa_agent.container_running import RunningContainer
+from hansa_agent.container_socket import EngineRefused
 from hansa_agent.container_spec import (
     DEVICES,
     INSTANCE,
