@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
+from hansa_agent.config_container import ContainerSection
 from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.config_openstack import OpenStackSection
 from hansa_agent.config_sections import (
@@ -20,8 +21,8 @@ from hansa_agent.config_sections import (
     Section,
 )
 from hansa_agent.config_yaml import ConfigError, load_yaml
+from hansa_agent.instance_ports import InstanceSettings
 from hansa_agent.reconciliation import RestartPolicy
-from hansa_agent.runtime_process import InstanceSettings
 
 
 class AgentConfig(Section):
@@ -35,7 +36,8 @@ class AgentConfig(Section):
     artefacts: list[ArtefactSection] = Field(default_factory=list)
     probe: ProbeSection = ProbeSection()
     instance: InstanceSection
-    runtime: Literal["process", "kubernetes", "openstack"] = "process"
+    runtime: Literal["process", "container", "kubernetes", "openstack"] = "process"
+    container: ContainerSection | None = None
     kubernetes: KubernetesSection | None = None
     openstack: OpenStackSection | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -54,6 +56,12 @@ class AgentConfig(Section):
             raise ValueError("runtime or inventory.source is 'openstack': a section 'openstack' is needed")
         if self.runtime == "openstack" and self.openstack is not None and self.openstack.server is None:
             raise ValueError("runtime 'openstack' needs openstack.server")
+        return self
+
+    @model_validator(mode="after")
+    def _runtime_has_its_section(self) -> Self:
+        if self.runtime == "container" and self.container is None:
+            raise ValueError("the runtime 'container' needs a section 'container', which may be empty ({})")
         return self
 
     @model_validator(mode="after")

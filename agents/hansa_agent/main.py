@@ -62,7 +62,7 @@ def digest(files: Annotated[list[Path], typer.Argument(help="The artefact's file
 def inventory() -> None:
     """Print what an agent with the inventory source "machine" would advertise of this machine."""
     configure_logs("warning", "-")
-    machine = MachineSource().look()
+    machine = MachineSource(SystemClock()).look()
     typer.echo(f"source      {machine.source}")
     typer.echo(f"cpu_millis  {machine.capacity.cpu_millis}")
     typer.echo(f"memory_mib  {machine.capacity.memory_mib}")

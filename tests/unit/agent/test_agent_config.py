@@ -62,6 +62,8 @@ def test_example_is_valid_and_names_every_key() -> None:
     assert set(config.instance.model_fields_set) == set(type(config.instance).model_fields)
     assert set(config.inventory.model_fields_set) == set(type(config.inventory).model_fields)
     assert set(config.probe.model_fields_set) == set(type(config.probe).model_fields)
+    assert config.container is not None
+    assert set(config.container.model_fields_set) == set(type(config.container).model_fields)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -144,6 +146,11 @@ def test_missing_and_undecodable_files_are_told(tmp_path: Path) -> None:
         ({"facts": [{"kind": "SHOE_SIZE", "value": "44"}]}, "one of SITE_COUNTRY"),
         (inventory(failure_domain="Hall 2"), "inventory.failure_domain"),
         (inventory(device_watts=-1), "inventory.device_watts"),
+        ({"runtime": "container", "artefacts": []}, "needs a section 'container', which may be empty"),
+        ({"runtime": "container", "container": {}}, "the runtime 'container' needs an image"),
+        ({"container": {"user": "root"}}, "container.user"),
+        ({"container": {"devices": {"nvidia/L4": ["gpu0"]}}}, "'gpu0' is no CDI name"),
+        ({"container": {"devices": {"a/B": ["n.com/gpu=0"], "a/C": ["n.com/gpu=0"]}}}, "named twice"),
         (inventory(device_watts=100_001), "less than or equal to 100000"),
     ],
 )
