@@ -27,7 +27,7 @@ from hansa_agent.probe_statistics import RateLimit
 from hansa_agent.prober import Prober, ProbeSettings
 from hansa_agent.session import AdvertBody, AgentSession, Identity
 from hansa_agent.supervisor import Supervisor
-from hansa_agent.uplink_grpc import GrpcUplink, TlsContent
+from hansa_agent.uplinks import uplink_of
 
 _log = structlog.get_logger(__name__)
 
@@ -52,6 +52,7 @@ class Agent:
     def __init__(self, loaded: LoadedConfig, outside: Outside) -> None:
         self._loaded = loaded
         self._outside = outside
+        self._identity = Identity(loaded.config.zone, outside.ids.new_id(), outside.version)
         self._machine = Machine(Capacity(), (), "", "the inventory is not read yet", unsound=True)
         self._source = source_of(loaded)
         self._reloaded = asyncio.Event()
@@ -89,7 +90,9 @@ class Agent:
         outside = self._outside
         self._machine = await self._source.read()
         held = await self._supervisor.adopt(self._loaded.restart_policy(), outside.random)
-        self._link = SessionLink(self._new_session(held), self._new_uplink(), outside.clock, self._on_orders)
+        session = AgentSession(self._identity, OrderAdmission(self._grounds), held)
+        uplink = uplink_of(self._loaded, self._identity, outside.ids.new_id)
+        self._link = SessionLink(session, uplink, outside.clock, self._on_orders)
         await self._reflect()
         self._advertise()
         async with asyncio.TaskGroup() as group:
@@ -139,18 +142,6 @@ class Agent:
         settings = ProbeSettings(probe.interval_s, probe.count, probe.spacing_ms, probe.timeout_ms, probe.window_count)
         sender = Sender(self._outside.clock, self._outside.random)
         return Prober(self._loaded.config.zone, settings, sender, self._advertise)
-
-    def _new_session(self, held: tuple[Order, ...]) -> AgentSession:
-        identity = Identity(self._loaded.config.zone, self._outside.ids.new_id(), self._outside.version)
-        return AgentSession(identity, OrderAdmission(self._grounds), held)
-
-    def _new_uplink(self) -> GrpcUplink:
-        operator = self._loaded.config.operator
-        return GrpcUplink(tuple(operator.endpoints), self._read_tls, operator.server_name)
-
-    def _read_tls(self) -> TlsContent:
-        tls, read = self._loaded.config.operator.tls, self._loaded.tls_file
-        return TlsContent(ca=read(tls.ca), cert=read(tls.cert), key=read(tls.key))
 
     def _grounds(self) -> Grounds:
         digests = digests_of(self._loaded.artefacts.values())

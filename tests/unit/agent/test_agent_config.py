@@ -61,6 +61,9 @@ def test_example_is_valid_and_names_every_key() -> None:
     assert set(config.instance.model_fields_set) == set(type(config.instance).model_fields)
     assert set(config.inventory.model_fields_set) == set(type(config.inventory).model_fields)
     assert set(config.probe.model_fields_set) == set(type(config.probe).model_fields)
+    assert set(config.operator.model_fields_set) == set(type(config.operator).model_fields)
+    assert config.operator.mqtt is not None
+    assert set(config.operator.mqtt.model_fields_set) == set(type(config.operator.mqtt).model_fields)
 
 
 def test_paths_count_from_the_folder_of_the_file(folder: Path) -> None:
