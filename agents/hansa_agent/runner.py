@@ -27,7 +27,7 @@ from hansa_agent.probe_statistics import RateLimit
 from hansa_agent.prober import Prober, ProbeSettings
 from hansa_agent.session import AdvertBody, AgentSession, Identity
 from hansa_agent.supervisor import Supervisor
-from hansa_agent.uplinks import uplink_of
+from hansa_agent.uplinks import telemetry_of, uplink_of
 
 _log = structlog.get_logger(__name__)
 
@@ -63,6 +63,9 @@ class Agent:
         self._runtime = runtime_of(loaded, store)
         self._supervisor = Supervisor(self._runtime, store, outside.clock, self._advertise)
         self._prober = self._new_prober()
+        self._telemetry = telemetry_of(loaded, self._identity, outside.ids.new_id, outside.clock)
+        if self._telemetry is not None:
+            self._prober.on_measured = self._telemetry.note_probe
         self._link: SessionLink | None = None
         self._reflector: asyncio.DatagramTransport | None = None
 
@@ -102,6 +105,8 @@ class Agent:
                 group.create_task(self._prober.run(outside.clock, outside.random)),
                 group.create_task(self._link.run(outside.random)),
             ]
+            if self._telemetry is not None:
+                tasks.append(group.create_task(self._telemetry.run(outside.random)))
             _log.info("agent started", instances_held=len(held))
             await stop.wait()
             if stop_instances:
@@ -153,6 +158,8 @@ class Agent:
         self._prober.aim({target.zone: target for target in targets})
 
     def _advertise(self) -> None:
+        if self._telemetry is not None:
+            self._telemetry.note_health(self._machine)
         if self._link is not None:
             self._link.advertise(self._adverts())
 

@@ -39,24 +39,30 @@ class MqttIdentity:
         return str(ZoneTopic(operator, zone, way))
 
 
-class MqttUplink:
-    """Dials brokers. ``new_id`` gives each connection a name that nobody can guess."""
+@dataclass(frozen=True, slots=True)
+class MqttBrokers:
+    """Where brokers are, tried in turn; ``new_id`` gives each connection a name that nobody can guess."""
 
-    def __init__(
-        self, brokers: tuple[str, ...], tls: BrokerTls, identity: MqttIdentity, new_id: Callable[[], str]
-    ) -> None:
+    addresses: tuple[str, ...]
+    tls: BrokerTls
+    new_id: Callable[[], str]
+
+
+class MqttUplink:
+    """Dials brokers."""
+
+    def __init__(self, brokers: MqttBrokers, identity: MqttIdentity) -> None:
         self._brokers = brokers
-        self._tls = tls
         self._identity = identity
-        self._new_id = new_id
         self._streams = itertools.count(1)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        return self._brokers
+        return self._brokers.addresses
 
     def connect(self, endpoint: str) -> MqttConnection:
-        return MqttConnection(Dial(endpoint, self._tls, self._new_id()), self._identity, next(self._streams))
+        dial = Dial(endpoint, self._brokers.tls, self._brokers.new_id())
+        return MqttConnection(dial, self._identity, next(self._streams))
 
 
 @dataclass(frozen=True, slots=True)

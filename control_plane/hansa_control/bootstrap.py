@@ -17,7 +17,7 @@ import structlog
 import typer
 
 from hansa.errors import HansaError
-from hansa.mqtt_client import MqttMissing, check_installed
+from hansa.mqtt_client import BrokerTls, MqttMissing, check_installed
 from hansa_control.adapters import ca_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
 from hansa_control.adapters.agreement_source import AgreementFiles, agreements_of, tell_agreement
@@ -169,7 +169,7 @@ class ControlPlaneProcess:
         rates = PartnerRates(self._clock, limits.partner_calls_per_s, limits.partner_calls_burst)
         self._federation = FederationServicer(self.application, credentials.partners, self._clock, rates)
         self._agent_links = self._new_agent_links()
-        self._mqtt = self._new_mqtt_link()
+        self._mqtt: MqttLink | None = None
         self._servers = [
             GrpcServer(listener, credentials.certificate, self._guard, config.limits.concurrent_calls_max)
             for listener in self._listeners()
@@ -189,6 +189,7 @@ class ControlPlaneProcess:
             warn_of_names(self.application.settings)
             tell = tell_health(self._servers, self._guard.trouble, self._clock, self._config.timings.tick_ms)
             work = [tell, *(link.run() for link in self.links.values())]
+            self._mqtt = self._new_mqtt_link()
             if self._mqtt is not None:
                 work.append(self._mqtt.run())
             await first_to_end(self._pass_time(), self._until(stop), *work)
@@ -248,7 +249,7 @@ class ControlPlaneProcess:
         told["defects"] = self._defects.count
         told.update(self.application.promises.counts())
         told.update(self._federation.counts())
-        for link in self.links.values():
+        for link in (*self.links.values(), *((self._mqtt,) if self._mqtt is not None else ())):
             told.update(link.counts())
         return told
 
@@ -298,11 +299,11 @@ class ControlPlaneProcess:
         asked, tls = self._config.mqtt, self._config.tls
         if asked is None:
             return None
-        from hansa_control.adapters.mqtt_serving import MqttFiles, mqtt_link
+        from hansa_control.adapters.mqtt_serving import MqttAsked, mqtt_link
 
-        files = MqttFiles(tls.ca, tls.cert, tls.key, asked.server_name)
-        surroundings = (self._clock, self._ids)
-        return mqtt_link(self._config.operator, asked.brokers, files, self._agent_links, surroundings)
+        files = BrokerTls(tls.ca, tls.cert, tls.key, asked.server_name)
+        wanted = MqttAsked(asked.brokers, files, self._config.data_dir, asked.telemetry_kept_days)
+        return mqtt_link(self._config.operator, wanted, self._agent_links, (self._clock, self._ids))
 
 
 def settings_of(config: Config, credentials: Credentials) -> Settings:

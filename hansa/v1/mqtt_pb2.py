@@ -28,7 +28,7 @@ from hansa.v1 import network_pb2 as hansa_dot_v1_dot_network__pb2
 from hansa.v1 import reason_pb2 as hansa_dot_v1_dot_reason__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13hansa/v1/mqtt.proto\x12\x08hansa.v1\x1a\x1chansa/v1/agent_service.proto\x1a\x15hansa/v1/common.proto\x1a\x16hansa/v1/network.proto\x1a\x15hansa/v1/reason.proto\"\xf9\x01\n\x0cSessionFrame\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\x03\x12\x18\n\x10operator_boot_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x14\n\x0c\x61\x63knowledged\x18\x05 \x01(\x03\x12+\n\x07request\x18\x06 \x01(\x0b\x32\x18.hansa.v1.SessionRequestH\x00\x12-\n\x08response\x18\x07 \x01(\x0b\x32\x19.hansa.v1.SessionResponseH\x00\x12\"\n\x03\x65nd\x18\x08 \x01(\x0b\x32\x13.hansa.v1.StreamEndH\x00\x42\x06\n\x04\x62ody\">\n\tStreamEnd\x12 \n\x06reason\x18\x01 \x01(\x0e\x32\x10.hansa.v1.Reason\x12\x0f\n\x07message\x18\x02 \x01(\t\"w\n\x0eTelemetryBatch\x12\r\n\x05spool\x18\x01 \x01(\t\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x03\x12\x12\n\nlost_count\x18\x03 \x01(\x03\x12*\n\x07records\x18\x04 \x03(\x0b\x32\x19.hansa.v1.TelemetryRecord\"\x98\x01\n\x0fTelemetryRecord\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x16\n\x0erecorded_at_ms\x18\x02 \x01(\x03\x12&\n\x05probe\x18\x03 \x01(\x0b\x32\x15.hansa.v1.ProbeResultH\x00\x12+\n\x06health\x18\x04 \x01(\x0b\x32\x19.hansa.v1.InventoryHealthH\x00\x42\x06\n\x04\x62ody\"i\n\x0fInventoryHealth\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0f\n\x07trouble\x18\x02 \x01(\t\x12\x0f\n\x07unsound\x18\x03 \x01(\x08\x12$\n\x08\x63\x61pacity\x18\x04 \x01(\x0b\x32\x12.hansa.v1.Capacity\"/\n\x0cTelemetryAck\x12\r\n\x05spool\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13hansa/v1/mqtt.proto\x12\x08hansa.v1\x1a\x1chansa/v1/agent_service.proto\x1a\x15hansa/v1/common.proto\x1a\x16hansa/v1/network.proto\x1a\x15hansa/v1/reason.proto\"\xf9\x01\n\x0cSessionFrame\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\x03\x12\x18\n\x10operator_boot_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x14\n\x0c\x61\x63knowledged\x18\x05 \x01(\x03\x12+\n\x07request\x18\x06 \x01(\x0b\x32\x18.hansa.v1.SessionRequestH\x00\x12-\n\x08response\x18\x07 \x01(\x0b\x32\x19.hansa.v1.SessionResponseH\x00\x12\"\n\x03\x65nd\x18\x08 \x01(\x0b\x32\x13.hansa.v1.StreamEndH\x00\x42\x06\n\x04\x62ody\">\n\tStreamEnd\x12 \n\x06reason\x18\x01 \x01(\x0e\x32\x10.hansa.v1.Reason\x12\x0f\n\x07message\x18\x02 \x01(\t\"_\n\x0eTelemetryBatch\x12\r\n\x05spool\x18\x01 \x01(\t\x12\x12\n\nlost_count\x18\x02 \x01(\x03\x12*\n\x07records\x18\x03 \x03(\x0b\x32\x19.hansa.v1.TelemetryRecord\"\x98\x01\n\x0fTelemetryRecord\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x16\n\x0erecorded_at_ms\x18\x02 \x01(\x03\x12&\n\x05probe\x18\x03 \x01(\x0b\x32\x15.hansa.v1.ProbeResultH\x00\x12+\n\x06health\x18\x04 \x01(\x0b\x32\x19.hansa.v1.InventoryHealthH\x00\x42\x06\n\x04\x62ody\"i\n\x0fInventoryHealth\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0f\n\x07trouble\x18\x02 \x01(\t\x12\x0f\n\x07unsound\x18\x03 \x01(\x08\x12$\n\x08\x63\x61pacity\x18\x04 \x01(\x0b\x32\x12.hansa.v1.Capacity\"/\n\x0cTelemetryAck\x12\r\n\x05spool\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,11 +40,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMEND']._serialized_start=385
   _globals['_STREAMEND']._serialized_end=447
   _globals['_TELEMETRYBATCH']._serialized_start=449
-  _globals['_TELEMETRYBATCH']._serialized_end=568
-  _globals['_TELEMETRYRECORD']._serialized_start=571
-  _globals['_TELEMETRYRECORD']._serialized_end=723
-  _globals['_INVENTORYHEALTH']._serialized_start=725
-  _globals['_INVENTORYHEALTH']._serialized_end=830
-  _globals['_TELEMETRYACK']._serialized_start=832
-  _globals['_TELEMETRYACK']._serialized_end=879
+  _globals['_TELEMETRYBATCH']._serialized_end=544
+  _globals['_TELEMETRYRECORD']._serialized_start=547
+  _globals['_TELEMETRYRECORD']._serialized_end=699
+  _globals['_INVENTORYHEALTH']._serialized_start=701
+  _globals['_INVENTORYHEALTH']._serialized_end=806
+  _globals['_TELEMETRYACK']._serialized_start=808
+  _globals['_TELEMETRYACK']._serialized_end=855
 # @@protoc_insertion_point(module_scope)

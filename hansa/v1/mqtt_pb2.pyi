@@ -110,35 +110,31 @@ Global___StreamEnd: _TypeAlias = StreamEnd  # noqa: Y015
 
 @_typing.final
 class TelemetryBatch(_message.Message):
-    """What an agent has measured and noted, oldest first. Sent again until it is acknowledged."""
+    """What an agent has measured and noted, oldest first. Sent again until it is acknowledged, and nothing after it before."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SPOOL_FIELD_NUMBER: _builtins.int
-    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
     LOST_COUNT_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     spool: _builtins.str
-    """Name of the spool in which the records stand; a spool that is begun anew has another."""
-    first_sequence: _builtins.int
-    """Lowest number that the spool still holds and that is not acknowledged; what is below will not come any more."""
+    """Under which name the records were numbered; every start of an agent's process numbers anew, under another name."""
     lost_count: _builtins.int
-    """Records that the spool has lost since it was begun, for want of room or because they could not be read back."""
+    """Records that the zone has lost before they could be sent, for want of room or because they could not be read back."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___TelemetryRecord]:
-        """Numbers rise by one from record to record."""
+        """Numbers rise; what is left out was lost."""
 
     def __init__(
         self,
         *,
         spool: _builtins.str = ...,
-        first_sequence: _builtins.int = ...,
         lost_count: _builtins.int = ...,
         records: _abc.Iterable[Global___TelemetryRecord] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_sequence", b"first_sequence", "lost_count", b"lost_count", "records", b"records", "spool", b"spool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lost_count", b"lost_count", "records", b"records", "spool", b"spool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -155,7 +151,7 @@ class TelemetryRecord(_message.Message):
     PROBE_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Number within the spool, from 1."""
+    """Number, from 1."""
     recorded_at_ms: _builtins.int
     """When it was noted, milliseconds since the Unix epoch, UTC."""
     @_builtins.property
@@ -229,9 +225,9 @@ class TelemetryAck(_message.Message):
     SPOOL_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     spool: _builtins.str
-    """Name of the spool."""
+    """Name under which they were numbered."""
     sequence: _builtins.int
-    """Highest number below and with which nothing is missed any more."""
+    """The highest number."""
     def __init__(
         self,
         *,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from control_harness import Operator, advert, authority_of, inventory, running
 from hansa_agent.ports import UplinkLost
-from hansa_agent.uplink_mqtt import MqttConnection, MqttIdentity, MqttUplink
+from hansa_agent.uplink_mqtt import MqttBrokers, MqttConnection, MqttIdentity, MqttUplink
 from hansa_control.adapters.authority import Role, Subject, Validity, issue
 from hansa_control.adapters.system import SystemClock, SystemIds
 from hansa_control.domain.model import ZoneState
@@ -37,7 +37,8 @@ class World:
 
     def uplink(self, zone: str = "oslo-1", boot_id: str = "boot-1") -> MqttUplink:
         identity = MqttIdentity(f"nordfjord/{zone}", boot_id)
-        return MqttUplink((self.broker.address,), self.broker.tls(Role.AGENT, zone), identity, self.ids.new_id)
+        tls = self.broker.tls(Role.AGENT, zone)
+        return MqttUplink(MqttBrokers((self.broker.address,), tls, self.ids.new_id), identity)
 
     def stream(self, zone: str = "oslo-1", boot_id: str = "boot-1") -> Stream:
         return Stream(self.uplink(zone, boot_id), zone, boot_id)
@@ -123,7 +124,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def reached(operator: Operator) -> None:
-    assert operator.running._mqtt is not None
+    """Waits until the operator's control plane has reached the broker."""
+    while operator.running._mqtt is None:
+        await asyncio.sleep(0.01)
     await operator.running._mqtt.reached.wait()
 
 
@@ -210,7 +213,7 @@ async def test_a_stream_of_an_operators_former_process_is_to_be_begun_anew(world
     async with world.stream() as agent:
         await agent.greet()
         assert world.operator.running._mqtt is not None
-        world.operator.running._mqtt._agents._streams.clear()
+        world.operator.running._mqtt.agents._streams.clear()
         await agent.send(heartbeat=agent_pb2.Heartbeat(wall_clock_ms=1))
         assert "does not know this stream" in await agent.why_lost()
 
@@ -281,7 +284,7 @@ async def test_what_an_agent_publishes_in_another_zones_name_has_no_effect(world
 async def until_passed_over(world: World, what: str, count: int = 1) -> None:
     assert world.operator.running._mqtt is not None
     async with asyncio.timeout(SOON_S):
-        while world.operator.running._mqtt._agents.counts[what] < count:
+        while world.operator.running._mqtt.agents.counts[what] < count:
             await asyncio.sleep(0.01)
 
 
@@ -326,7 +329,7 @@ def raw_hello() -> SessionFrame:
 async def test_a_doubled_frame_is_passed_over(world: World) -> None:
     assert await Raw(world).play(raw_hello(), raw_hello(), raw_hello(), raw(2)) == ""
     assert world.operator.running._mqtt is not None
-    assert world.operator.running._mqtt._agents.counts["doubled"] == 2
+    assert world.operator.running._mqtt.agents.counts["doubled"] == 2
 
 
 async def test_a_missing_frame_ends_the_stream(world: World) -> None:
@@ -351,4 +354,4 @@ async def test_a_flood_ends_the_stream_and_no_other(world: World) -> None:
         await asyncio.gather(*(client.publish(up, frame.SerializeToString()) for frame in frames[1:]))
     await assert_goes_on(world)
     assert world.operator.running._mqtt is not None
-    assert "oslo-1" not in world.operator.running._mqtt._agents._streams
+    assert "oslo-1" not in world.operator.running._mqtt.agents._streams

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -14,6 +14,8 @@ from hansa.mqtt_client import BrokerTls, MqttClient, MqttLost, connected
 from hansa.mqtt_topics import Way, of_all_zones, topic_in
 from hansa_control.adapters.codec_fields import NAME
 from hansa_control.adapters.mqtt_agents import MqttAgents
+from hansa_control.adapters.mqtt_telemetry import MqttTelemetry
+from hansa_control.adapters.task_scope import first_to_end
 from hansa_control.application.ports import Clock, IdSource
 
 PAUSE_MS_MIN, PAUSE_MS_MAX = 50, 1_000
@@ -29,19 +31,41 @@ class Brokers:
     tls: BrokerTls
 
 
+@dataclass(frozen=True, slots=True)
+class Takers:
+    """Who takes what comes."""
+
+    agents: MqttAgents
+    telemetry: MqttTelemetry
+
+
 class MqttLink:
     """``run`` dials until it is cancelled; then every agent is told that we are stopping."""
 
-    def __init__(self, brokers: Brokers, operator: str, agents: MqttAgents, clock: Clock, ids: IdSource) -> None:
+    def __init__(self, brokers: Brokers, operator: str, takers: Takers, surroundings: tuple[Clock, IdSource]) -> None:
         self._brokers = brokers
         self._operator = operator
-        self._agents = agents
-        self._clock = clock
-        self._ids = ids
+        self.agents, self.telemetry = takers.agents, takers.telemetry
+        self._clock, self._ids = surroundings
         self._trouble = ""
         self.reached = asyncio.Event()
 
     async def run(self) -> None:
+        try:
+            await first_to_end(self._hold(), self.telemetry.run())
+        finally:
+            self.telemetry.close()
+
+    def counts(self) -> Mapping[str, int]:
+        """Numbers for metrics."""
+        agents, telemetry = self.agents.counts, self.telemetry.counts
+        return {
+            "mqtt_streams": self.agents.stream_count,
+            "mqtt_passed_over": sum(agents.values()),
+            **{f"telemetry_{what}": telemetry[what] for what in ("records", "doubled", "lost", "refused", "deferred")},
+        }
+
+    async def _hold(self) -> None:
         failures = 0
         for address in itertools.cycle(self._brokers.addresses):
             self.reached.clear()
@@ -58,7 +82,8 @@ class MqttLink:
         async with connected(address, self._brokers.tls, self._ids.new_id(), topics) as client:
             log.info("mqtt_reached", broker=address)
             self._trouble = ""
-            self._agents.begin(client)
+            self.agents.begin(client)
+            self.telemetry.begin(client)
             self.reached.set()
             why: HansaError | None = HansaError("UNAVAILABLE", "the operator's control plane is stopping")
             try:
@@ -67,7 +92,8 @@ class MqttLink:
                 why = None
                 raise
             finally:
-                await self._agents.end(why)
+                self.telemetry.begin(None)
+                await self.agents.end(why)
 
     async def _hand_on(self, client: MqttClient) -> None:
         while True:
@@ -76,7 +102,9 @@ class MqttLink:
             if topic is None or topic.operator != self._operator or not NAME.fullmatch(topic.zone):
                 continue
             if topic.way is Way.UP:
-                self._agents.take(topic.zone, message.payload)
+                self.agents.take(topic.zone, message.payload)
+            elif topic.way is Way.TELEMETRY:
+                self.telemetry.take(topic.zone, message.payload)
 
     def _note(self, address: str, why: str) -> None:
         """Says so once, and again only when the reason is another one."""
