@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 MESSAGE_BYTES_MAX = 4 << 20
 _PACKET_BYTES_MAX = MESSAGE_BYTES_MAX + (64 << 10)
 QUEUED_MAX = 2_000
-TIMEOUT_S = 4.0
+GREETING_S = 2.0
+CONFIRMATION_S = 5.0
 KEEPALIVE_S = 10
 _REFUSED = 0x80
 _PENDING_CALLS_UNREMARKABLE = 1_000_000
@@ -72,6 +73,7 @@ class MqttClient:
     def __init__(self, client: Any, lost: type[Exception]) -> None:
         self._client = client
         self._lost = lost
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Hands a message to the broker, which confirms it (QoS 1); raises ``MqttLost``.
@@ -80,10 +82,16 @@ class MqttClient:
         """
         if len(payload) > MESSAGE_BYTES_MAX:
             raise MqttLost(f"a message of {len(payload)} bytes; at most {MESSAGE_BYTES_MAX} are sent")
+        publishing = asyncio.ensure_future(self._client.publish(topic, payload, qos=1, timeout=CONFIRMATION_S))
         try:
-            await self._client.publish(topic, payload, qos=1)
+            await asyncio.wait((publishing, self._gone), return_when=asyncio.FIRST_COMPLETED)
+            if not publishing.done():
+                raise MqttLost("the broker has gone")
+            publishing.result()
         except (self._lost, OSError, ValueError) as error:
             raise MqttLost(str(error)) from error
+        finally:
+            publishing.cancel()
 
     async def receive(self) -> Incoming:
         """The next message; raises ``MqttLost``."""
@@ -91,16 +99,22 @@ class MqttClient:
             try:
                 message = await anext(self._client.messages)
             except (self._lost, OSError, ValueError) as error:
+                self.give_up()
                 raise MqttLost(str(error)) from error
             if not message.retain and isinstance(message.payload, bytes):
                 return Incoming(str(message.topic), message.payload)
+
+    def give_up(self) -> None:
+        """Nobody waits for a confirmation any more: the connection has gone."""
+        if not self._gone.done():
+            self._gone.set_result(None)
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         """Raises ``MqttLost``, also where the broker permits one of them not."""
         if not topics:
             return
         try:
-            codes = await self._client.subscribe([(topic, 1) for topic in topics], qos=1)
+            codes = await self._client.subscribe([(topic, 1) for topic in topics], timeout=CONFIRMATION_S)
         except (self._lost, OSError, ValueError) as error:
             raise MqttLost(str(error)) from error
         for topic, code in zip(topics, codes, strict=True):
@@ -125,18 +139,19 @@ async def connected(
         will=None if will is None else aiomqtt.Will(will.topic, will.payload, qos=1),
         properties=_properties(),
         tls_context=await asyncio.to_thread(_context, tls),
-        timeout=TIMEOUT_S,
+        timeout=GREETING_S,
         keepalive=KEEPALIVE_S,
         max_queued_incoming_messages=QUEUED_MAX,
         logger=_quiet(),
     )
     client.pending_calls_threshold = _PENDING_CALLS_UNREMARKABLE
     await _open(client, lost)
+    opened = MqttClient(client, lost)
     try:
-        opened = MqttClient(client, lost)
         await opened.subscribe(topics)
         yield opened
     finally:
+        opened.give_up()
         with contextlib.suppress(lost, OSError, ValueError):
             await client.__aexit__(None, None, None)
 

@@ -9,47 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_harness import Operator, advert, authority_of, inventory, running
+from control_harness import advert, authority_of, inventory
 from hansa_agent.ports import UplinkLost
-from hansa_agent.uplink_mqtt import MqttBrokers, MqttConnection, MqttIdentity, MqttUplink
+from hansa_agent.uplink_mqtt import MqttConnection, MqttUplink
 from hansa_control.adapters.authority import Role, Subject, Validity, issue
-from hansa_control.adapters.system import SystemClock, SystemIds
+from hansa_control.adapters.system import SystemClock
 from hansa_control.domain.model import ZoneState
-from mqtt_broker import Broker
+from mqtt_world import SOON_S, World, mqtt_world
 
 from hansa.mqtt_client import BrokerTls, MqttLost, connected
 from hansa.mqtt_topics import Way, ZoneTopic, of_all_zones
 from hansa.v1 import agent_service_pb2 as agent_pb2
 from hansa.v1.mqtt_pb2 import SessionFrame, StreamEnd
-
-ZONES = ("oslo-1", "bergen-1")
-PATIENT = {"timings": {"quiet_after_ms": 20_000, "lost_after_ms": 60_000}}
-SOON_S = 10.0
-
-
-class World:
-    """An operator, its broker, and agents by hand."""
-
-    def __init__(self, operator: Operator, broker: Broker) -> None:
-        self.operator = operator
-        self.broker = broker
-        self.ids = SystemIds()
-
-    def uplink(self, zone: str = "oslo-1", boot_id: str = "boot-1") -> MqttUplink:
-        identity = MqttIdentity(f"nordfjord/{zone}", boot_id)
-        tls = self.broker.tls(Role.AGENT, zone)
-        return MqttUplink(MqttBrokers((self.broker.address,), tls, self.ids.new_id), identity)
-
-    def stream(self, zone: str = "oslo-1", boot_id: str = "boot-1") -> Stream:
-        return Stream(self.uplink(zone, boot_id), zone, boot_id)
-
-    def zones(self) -> dict[str, ZoneState]:
-        return {zone.id.zone: zone.state for zone in self.operator.running.application.queries.zones("", 100)}
-
-    async def until_zone(self, zone: str, state: ZoneState) -> None:
-        async with asyncio.timeout(SOON_S):
-            while self.zones().get(zone) is not state:
-                await asyncio.sleep(0.01)
 
 
 class Stream:
@@ -111,34 +82,23 @@ class Stream:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    operator = Operator("nordfjord", tmp_path / "operator", authority_of("nordfjord"), settings=dict(PATIENT))
-    broker = Broker(tmp_path / "broker", operator, ZONES)
-    await broker.start()
-    operator.settings["mqtt"] = {"brokers": [broker.address]}
-    try:
-        async with running(operator):
-            await asyncio.wait_for(reached(operator), SOON_S)
-            yield World(operator, broker)
-    finally:
-        await broker.kill()
+    async with mqtt_world(tmp_path) as started:
+        yield started
 
 
-async def reached(operator: Operator) -> None:
-    """Waits until the operator's control plane has reached the broker."""
-    while operator.running._mqtt is None:
-        await asyncio.sleep(0.01)
-    await operator.running._mqtt.reached.wait()
+def stream(world: World, zone: str = "oslo-1", boot_id: str = "boot-1") -> Stream:
+    return Stream(world.uplink(zone, boot_id), zone, boot_id)
 
 
 async def assert_goes_on(world: World, zone: str = "bergen-1") -> None:
     """Another agent is served as if nothing had happened."""
-    async with world.stream(zone) as agent:
+    async with stream(world, zone) as agent:
         await agent.greet()
         assert not (await agent.advertise(advert("inventory", inventory("bergen")))).refusals
 
 
 async def test_an_agent_that_greets_and_advertises_over_mqtt_makes_a_zone(world: World) -> None:
-    async with world.stream() as agent:
+    async with stream(world) as agent:
         assert (await agent.greet()).heartbeat_interval_ms == 1_000
         assert not (await agent.advertise(advert("inventory", inventory()))).refusals
         assert world.zones() == {"oslo-1": ZoneState.AVAILABLE}
@@ -157,14 +117,14 @@ async def test_a_new_stream_is_told_what_is_held_so_that_only_differences_are_se
 
 
 async def test_a_zone_whose_agent_ended_its_stream_is_silent_and_not_lost(world: World) -> None:
-    async with world.stream() as agent:
+    async with stream(world) as agent:
         await agent.greet()
         await agent.advertise(advert("inventory", inventory()))
     await world.until_zone("oslo-1", ZoneState.SILENT)
 
 
 async def test_a_last_will_makes_the_zone_silent_at_once_and_not_lost(world: World) -> None:
-    async with world.stream() as agent:
+    async with stream(world) as agent:
         await agent.greet()
         await agent.advertise(advert("inventory", inventory()))
         client = await agent.connection._client()
@@ -187,16 +147,16 @@ async def test_a_will_of_a_former_stream_has_no_effect_on_the_present_one(world:
 
 
 async def test_a_newer_process_of_a_zone_ends_the_older_ones_stream(world: World) -> None:
-    async with world.stream(boot_id="boot-1") as old:
+    async with stream(world, boot_id="boot-1") as old:
         await old.greet()
-        async with world.stream(boot_id="boot-2") as new:
+        async with stream(world, boot_id="boot-2") as new:
             await new.greet()
             assert "FENCED" in await old.why_lost()
             assert not (await new.advertise(advert("inventory", inventory()))).refusals
 
 
 async def test_an_agent_may_not_speak_for_another_zone(world: World) -> None:
-    async with world.stream() as agent:
+    async with stream(world) as agent:
         await agent.hello(zone="nordfjord/bergen-1")
         assert "IDENTITY_MISMATCH" in await agent.why_lost()
     assert world.zones() == {}
@@ -204,33 +164,27 @@ async def test_an_agent_may_not_speak_for_another_zone(world: World) -> None:
 
 
 async def test_a_clock_an_hour_off_is_refused_and_the_agent_is_told(world: World) -> None:
-    async with world.stream() as agent:
+    async with stream(world) as agent:
         await agent.hello(skew_ms=3_600_000)
         assert "CLOCK_SKEW" in await agent.why_lost()
 
 
 async def test_a_stream_of_an_operators_former_process_is_to_be_begun_anew(world: World) -> None:
-    async with world.stream() as agent:
+    async with stream(world) as agent:
         await agent.greet()
-        assert world.operator.running._mqtt is not None
-        world.operator.running._mqtt.agents._streams.clear()
+        world.link.agents._streams.clear()
         await agent.send(heartbeat=agent_pb2.Heartbeat(wall_clock_ms=1))
         assert "does not know this stream" in await agent.why_lost()
 
 
 async def test_a_stopping_operator_tells_its_agents(tmp_path: Path) -> None:
-    operator = Operator("nordfjord", tmp_path / "operator", authority_of("nordfjord"))
-    broker = Broker(tmp_path / "broker", operator, ZONES)
-    await broker.start()
-    operator.settings["mqtt"] = {"brokers": [broker.address]}
-    async with running(operator):
-        await asyncio.wait_for(reached(operator), SOON_S)
-        agent = World(operator, broker).stream()
+    async with mqtt_world(tmp_path) as world:
+        agent = Stream(world.uplink(), "oslo-1", "boot-1")
         await agent.__aenter__()
         await agent.greet()
-    assert "is stopping" in await agent.why_lost()
+        closing = asyncio.create_task(agent.why_lost())
+    assert "is stopping" in await closing
     await agent.connection.close()
-    await broker.kill()
 
 
 # --- who may what ---
@@ -256,7 +210,7 @@ async def test_an_agent_hears_nothing_that_is_for_others(world: World, topic: st
     tls = world.broker.tls(Role.AGENT, "oslo-1")
     try:
         async with connected(world.broker.address, tls, "curious", [topic]) as client:
-            async with world.stream("bergen-1") as other:
+            async with stream(world, "bergen-1") as other:
                 await other.greet()
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3):
@@ -266,7 +220,7 @@ async def test_an_agent_hears_nothing_that_is_for_others(world: World, topic: st
 
 
 async def test_what_an_agent_publishes_in_another_zones_name_has_no_effect(world: World) -> None:
-    async with world.stream("bergen-1") as victim:
+    async with stream(world, "bergen-1") as victim:
         await victim.greet()
         await victim.advertise(advert("inventory", inventory("bergen")))
         will = SessionFrame(boot_id="boot-1", stream=1, end=StreamEnd(message="gone"))
@@ -282,9 +236,8 @@ async def test_what_an_agent_publishes_in_another_zones_name_has_no_effect(world
 
 
 async def until_passed_over(world: World, what: str, count: int = 1) -> None:
-    assert world.operator.running._mqtt is not None
     async with asyncio.timeout(SOON_S):
-        while world.operator.running._mqtt.agents.counts[what] < count:
+        while world.link.agents.counts[what] < count:
             await asyncio.sleep(0.01)
 
 
@@ -328,8 +281,7 @@ def raw_hello() -> SessionFrame:
 
 async def test_a_doubled_frame_is_passed_over(world: World) -> None:
     assert await Raw(world).play(raw_hello(), raw_hello(), raw_hello(), raw(2)) == ""
-    assert world.operator.running._mqtt is not None
-    assert world.operator.running._mqtt.agents.counts["doubled"] == 2
+    assert world.link.agents.counts["doubled"] == 2
 
 
 async def test_a_missing_frame_ends_the_stream(world: World) -> None:
@@ -353,5 +305,4 @@ async def test_a_flood_ends_the_stream_and_no_other(world: World) -> None:
         up = str(ZoneTopic("nordfjord", "oslo-1", Way.UP))
         await asyncio.gather(*(client.publish(up, frame.SerializeToString()) for frame in frames[1:]))
     await assert_goes_on(world)
-    assert world.operator.running._mqtt is not None
-    assert "oslo-1" not in world.operator.running._mqtt.agents._streams
+    assert "oslo-1" not in world.link.agents._streams
