@@ -25,6 +25,7 @@ from hansa.v1.reason_pb2 import Reason
 from hansa_agent.ports import UplinkLost
 
 FAREWELL_S = 1.0
+REPEAT_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +87,19 @@ class MqttConnection:
         self._opened: asyncio.Future[MqttClient] = asyncio.get_running_loop().create_future()
         self._received: asyncio.Queue[SessionResponse] = asyncio.Queue()
         self._over = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._repeating: asyncio.Future[None] | None = None
         self._lost: UplinkLost | None = None
         self._task = asyncio.ensure_future(self._run())
 
     async def send(self, message: SessionRequest) -> None:
         client = await self._client()
         try:
-            sequence = self._numbers.next()
-            await client.publish(self._identity.topic(Way.UP), self._frame(sequence, request=message))
+            frame = self._frame(self._numbers.next(), request=message)
+            if self._repeating is None:
+                self._repeating = asyncio.ensure_future(self._repeat_until_answered(client, frame))
+            else:
+                await client.publish(self._identity.topic(Way.UP), frame)
         except (MqttLost, ProtocolViolation) as error:
             raise UplinkLost(self._why(error)) from error
 
@@ -114,6 +120,15 @@ class MqttConnection:
             async with asyncio.timeout(FAREWELL_S):
                 await asyncio.shield(self._task)
         self._task.cancel()
+
+    async def _repeat_until_answered(self, client: MqttClient, hello: bytes) -> None:
+        """A broker forgets what comes while nobody has subscribed, as when we are back before the operator is."""
+        with contextlib.suppress(MqttLost):
+            while not self._answered.is_set():
+                await client.publish(self._identity.topic(Way.UP), hello)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REPEAT_S):
+                        await self._answered.wait()
 
     async def _client(self) -> MqttClient:
         await asyncio.wait((self._opened, self._task), return_when=asyncio.FIRST_COMPLETED)
@@ -136,6 +151,8 @@ class MqttConnection:
             self._lost = error if isinstance(error, UplinkLost) else UplinkLost(str(error))
         finally:
             self._opened.cancel()
+            if self._repeating is not None:
+                self._repeating.cancel()
 
     async def _read_until_over(self, client: MqttClient) -> None:
         reading = asyncio.ensure_future(self._read(client))
@@ -156,6 +173,7 @@ class MqttConnection:
             if frame.HasField("end"):
                 raise UplinkLost(f"{Reason.Name(frame.end.reason).removeprefix('REASON_')}: {frame.end.message}")
             if self._is_of_our_operator(frame) and self._numbers.take(frame.sequence, frame.acknowledged):
+                self._answered.set()
                 self._received.put_nowait(frame.response)
 
     def _is_of_our_operator(self, frame: SessionFrame) -> bool:
