@@ -9,10 +9,11 @@ bash bash
 sleep coreutils
 runuser util-linux
 initdb postgresql
+mosquitto mosquitto
 "
 
-# Debian keeps the commands of the PostgreSQL server out of the path; this is where they are.
-PATH="$PATH:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)"
+# Debian keeps the commands of servers out of the path; this is where they are.
+PATH="$PATH:/usr/sbin:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)"
 
 missing=
 while read -r command package; do

@@ -7,16 +7,17 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from hansa.mqtt_client import BrokerTls, MqttMissing, check_installed
 from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
 from hansa_agent.config_container import ContainerSection
 from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.config_openstack import OpenStackSection
+from hansa_agent.config_operator import OperatorSection
 from hansa_agent.config_sections import (
     ArtefactSection,
     FactSection,
     InstanceSection,
     InventorySection,
-    OperatorSection,
     ProbeSection,
     Section,
 )
@@ -88,6 +89,7 @@ class LoadedConfig:
         self.path = path
         self.base = path.resolve().parent
         self.config = load_yaml(path, AgentConfig)
+        self._check_packages()
         self.artefacts = {section.name: self._artefact(section) for section in self.config.artefacts}
 
     @property
@@ -97,6 +99,12 @@ class LoadedConfig:
     def tls_file(self, path: Path) -> bytes:
         """The content of a certificate or key, read anew so that a renewed one is used at the next dial."""
         return (self.base / path).read_bytes()
+
+    def broker_tls(self) -> BrokerTls:
+        """How brokers are dialled."""
+        operator = self.config.operator
+        name = operator.mqtt.server_name if operator.mqtt is not None else ""
+        return BrokerTls(self.base / operator.tls.ca, self.base / operator.tls.cert, self.base / operator.tls.key, name)
 
     def restart_policy(self) -> RestartPolicy:
         instance = self.config.instance
@@ -116,6 +124,13 @@ class LoadedConfig:
             tls_key=str(self.base / instance.tls.key) if instance.tls else "",
             log_bytes_max=instance.log_bytes_max,
         )
+
+    def _check_packages(self) -> None:
+        try:
+            if self.config.operator.mqtt is not None:
+                check_installed()
+        except MqttMissing as error:
+            raise ConfigError([f"{self.path}: operator.mqtt: {error}"]) from error
 
     def _artefact(self, section: ArtefactSection) -> Artefact:
         if section.image:

@@ -53,14 +53,6 @@ class TlsFiles(Section):
     key: Path
 
 
-class OperatorSection(Section):
-    """The own operator: addresses tried in turn, and the name in its certificate if it is not the host's."""
-
-    endpoints: list[Address] = Field(min_length=1)
-    server_name: str = ""
-    tls: TlsFiles
-
-
 class CapacitySection(Section):
     """What the zone has beside accelerators."""
 

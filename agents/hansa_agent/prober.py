@@ -37,6 +37,8 @@ class Prober:
         self._settings = settings
         self._sender = sender
         self._on_change = on_change
+        self.on_measured: Callable[[ProbeResult], None] = lambda result: None
+        """Told the figures after every round that was answered, whether they are worth an advert or not."""
         self._targets: dict[str, ProbeTarget] = {}
         self._windows: dict[str, ProbeWindow] = {}
         self._told: dict[str, ProbeResult] = {}
@@ -97,6 +99,8 @@ class Prober:
         window.add(rtts_us)
         fresh = window.result(self._zone, zone, clock.now().wall_ms)
         told = self._told.get(zone)
+        if fresh is not None:
+            self.on_measured(fresh)
         if fresh is None:
             if self._told.pop(zone, None) is not None:
                 _log.warning("probes unanswered", target=zone)

@@ -27,7 +27,7 @@ from hansa_agent.probe_statistics import RateLimit
 from hansa_agent.prober import Prober, ProbeSettings
 from hansa_agent.session import AdvertBody, AgentSession, Identity
 from hansa_agent.supervisor import Supervisor
-from hansa_agent.uplink_grpc import GrpcUplink, TlsContent
+from hansa_agent.uplinks import telemetry_of, uplink_of
 
 _log = structlog.get_logger(__name__)
 
@@ -52,6 +52,7 @@ class Agent:
     def __init__(self, loaded: LoadedConfig, outside: Outside) -> None:
         self._loaded = loaded
         self._outside = outside
+        self._identity = Identity(loaded.config.zone, outside.ids.new_id(), outside.version)
         self._machine = Machine(Capacity(), (), "", "the inventory is not read yet", unsound=True)
         self._source = source_of(loaded, outside.clock)
         self._reloaded = asyncio.Event()
@@ -62,6 +63,9 @@ class Agent:
         self._runtime = runtime_of(loaded, store, outside.clock, outside.random)
         self._supervisor = Supervisor(self._runtime, store, outside.clock, self._advertise)
         self._prober = self._new_prober()
+        self._telemetry = telemetry_of(loaded, self._identity, outside.ids.new_id, outside.clock)
+        if self._telemetry is not None:
+            self._prober.on_measured = self._telemetry.note_probe
         self._link: SessionLink | None = None
         self._reflector: asyncio.DatagramTransport | None = None
 
@@ -89,7 +93,9 @@ class Agent:
         outside = self._outside
         self._machine = await self._source.read()
         held = await self._supervisor.adopt(self._loaded.restart_policy(), outside.random)
-        self._link = SessionLink(self._new_session(held), self._new_uplink(), outside.clock, self._on_orders)
+        session = AgentSession(self._identity, OrderAdmission(self._grounds), held)
+        uplink = uplink_of(self._loaded, self._identity, outside.ids.new_id)
+        self._link = SessionLink(session, uplink, outside.clock, self._on_orders)
         await self._reflect()
         self._advertise()
         async with asyncio.TaskGroup() as group:
@@ -99,6 +105,8 @@ class Agent:
                 group.create_task(self._prober.run(outside.clock, outside.random)),
                 group.create_task(self._link.run(outside.random)),
             ]
+            if self._telemetry is not None:
+                tasks.append(group.create_task(self._telemetry.run(outside.random)))
             _log.info("agent started", instances_held=len(held))
             await stop.wait()
             if stop_instances:
@@ -140,18 +148,6 @@ class Agent:
         sender = Sender(self._outside.clock, self._outside.random)
         return Prober(self._loaded.config.zone, settings, sender, self._advertise)
 
-    def _new_session(self, held: tuple[Order, ...]) -> AgentSession:
-        identity = Identity(self._loaded.config.zone, self._outside.ids.new_id(), self._outside.version)
-        return AgentSession(identity, OrderAdmission(self._grounds), held)
-
-    def _new_uplink(self) -> GrpcUplink:
-        operator = self._loaded.config.operator
-        return GrpcUplink(tuple(operator.endpoints), self._read_tls, operator.server_name)
-
-    def _read_tls(self) -> TlsContent:
-        tls, read = self._loaded.config.operator.tls, self._loaded.tls_file
-        return TlsContent(ca=read(tls.ca), cert=read(tls.cert), key=read(tls.key))
-
     def _grounds(self) -> Grounds:
         digests = digests_of(self._loaded.artefacts.values())
         return Grounds(digests, full_capacity(self._machine), self._supervisor.tokens())
@@ -162,6 +158,8 @@ class Agent:
         self._prober.aim({target.zone: target for target in targets})
 
     def _advertise(self) -> None:
+        if self._telemetry is not None:
+            self._telemetry.note_health(self._machine)
         if self._link is not None:
             self._link.advertise(self._adverts())
 

@@ -11,12 +11,13 @@ import signal
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 
 from hansa.errors import HansaError
+from hansa.mqtt_client import BrokerTls, MqttMissing, check_installed
 from hansa_control.adapters import ca_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
 from hansa_control.adapters.agreement_source import AgreementFiles, agreements_of, tell_agreement
@@ -50,6 +51,9 @@ from hansa_control.application.settings import Settings
 from hansa_control.config import Config, read_config
 from hansa_control.domain.model import NetworkNode
 from hansa_control.domain.origin import JOINT
+
+if TYPE_CHECKING:
+    from hansa_control.adapters.mqtt_link import MqttLink
 
 STATE_FILE = "state.db"
 DAY_MS = 86_400_000
@@ -164,6 +168,8 @@ class ControlPlaneProcess:
         limits = config.limits
         rates = PartnerRates(self._clock, limits.partner_calls_per_s, limits.partner_calls_burst)
         self._federation = FederationServicer(self.application, credentials.partners, self._clock, rates)
+        self._agent_links = self._new_agent_links()
+        self._mqtt: MqttLink | None = None
         self._servers = [
             GrpcServer(listener, credentials.certificate, self._guard, config.limits.concurrent_calls_max)
             for listener in self._listeners()
@@ -182,7 +188,10 @@ class ControlPlaneProcess:
             log.info("ready", ports=self.ports)
             warn_of_names(self.application.settings)
             tell = tell_health(self._servers, self._guard.trouble, self._clock, self._config.timings.tick_ms)
-            work = (tell, *(link.run() for link in self.links.values()))
+            work = [tell, *(link.run() for link in self.links.values())]
+            self._mqtt = self._new_mqtt_link()
+            if self._mqtt is not None:
+                work.append(self._mqtt.run())
             await first_to_end(self._pass_time(), self._until(stop), *work)
         finally:
             await self._shut_down()
@@ -240,7 +249,7 @@ class ControlPlaneProcess:
         told["defects"] = self._defects.count
         told.update(self.application.promises.counts())
         told.update(self._federation.counts())
-        for link in self.links.values():
+        for link in (*self.links.values(), *((self._mqtt,) if self._mqtt is not None else ())):
             told.update(link.counts())
         return told
 
@@ -273,7 +282,7 @@ class ControlPlaneProcess:
                     ZoneServicer(self.application, own),
                 ),
             ),
-            agents_listener(listen.agents, own_ca_pem, AgentServicer(self._agent_links(), own)),
+            agents_listener(listen.agents, own_ca_pem, AgentServicer(self._agent_links, own)),
             partners_listener(
                 listen.partners,
                 self._credentials.partner_bundle_pem,
@@ -281,10 +290,20 @@ class ControlPlaneProcess:
             ),
         )
 
-    def _agent_links(self) -> AgentLinks:
+    def _new_agent_links(self) -> AgentLinks:
         asked = self._config.limits
         limits = LinkLimits(asked.messages_per_s, asked.messages_burst, asked.facts_per_zone_max)
         return AgentLinks(self.application.agents, self.application.settings, self._clock, limits)
+
+    def _new_mqtt_link(self) -> MqttLink | None:
+        asked, tls = self._config.mqtt, self._config.tls
+        if asked is None:
+            return None
+        from hansa_control.adapters.mqtt_serving import MqttAsked, mqtt_link
+
+        files = BrokerTls(tls.ca, tls.cert, tls.key, asked.server_name)
+        wanted = MqttAsked(asked.brokers, files, self._config.data_dir, asked.telemetry_kept_days)
+        return mqtt_link(self._config.operator, wanted, self._agent_links, (self._clock, self._ids))
 
 
 def settings_of(config: Config, credentials: Credentials) -> Settings:
@@ -404,7 +423,9 @@ def _read(path: Path) -> tuple[Config, Credentials]:
         LawFiles(config.law, SystemClock().wall_ms())
         _agreements(config, credentials, nodes)
         check_store(config.store)
-    except (OSError, ValueError, RefusalError, HansaError) as error:
+        if config.mqtt is not None:
+            check_installed()
+    except (OSError, ValueError, RefusalError, HansaError, MqttMissing) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from error
     return config, credentials

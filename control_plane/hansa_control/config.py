@@ -184,6 +184,17 @@ class StoreConfig(_Part):
         return self
 
 
+class Mqtt(_Part):
+    """The operator's MQTT brokers, tried in turn, for agents that can only speak MQTT and for telemetry.
+
+    ``tls`` serves here, too. ``server_name`` if the broker's certificate does not name its host.
+    """
+
+    brokers: Annotated[tuple[Address, ...], Field(min_length=1)]
+    server_name: str = ""
+    telemetry_kept_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+
+
 class Config(BaseSettings):
     """Everything that an operator decides. Paths are absolute once it is read."""
 
@@ -201,6 +212,7 @@ class Config(BaseSettings):
     usage_kept_days: Annotated[int, Field(ge=1, le=3_650)] = 400
     store: StoreConfig = StoreConfig()
     listen: Listen = Listen()
+    mqtt: Mqtt | None = None
     tls: Tls
     partners: tuple[Partner, ...] = ()
     known_operators: tuple[KnownOperator, ...] = ()

@@ -1,11 +1,11 @@
-"""What a control plane loads before it serves: neither what migrates databases nor what decisions alone need."""
+"""What a control plane loads before it serves: not what migrates databases, what decisions alone need, what few use."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-LATER = ("alembic", "mako", "networkx", "scipy.optimize", "scipy.sparse", "scipy.special")
+LATER = ("aiomqtt", "alembic", "mako", "networkx", "scipy.optimize", "scipy.sparse", "scipy.special")
 
 
 def test_a_control_plane_serves_without_what_only_migrations_and_decisions_need() -> None:

@@ -30,10 +30,17 @@ _BY_PARTNER: Mapping[str, tuple[str, str, tuple[str, ...], bool]] = {
 }
 """Numbers named "kind|partner" or "kind|partner|label": name, text, labels after the partner, whether it only grows."""
 
+_GAUGES: Mapping[str, str] = {"mqtt_streams": "Agents whose session goes over MQTT"}
 _TOTALS: Mapping[str, str] = {
     "decisions": "Decisions made",
     "adverts": "Adverts taken over",
     "defects": "Defects met and contained; the log has each",
+    "mqtt_passed_over": "MQTT frames passed over: doubled, late, strange or unreadable",
+    "telemetry_records": "Telemetry records kept",
+    "telemetry_doubled": "Telemetry records that came again and were passed over",
+    "telemetry_lost": "Telemetry records that zones lost before they could be sent",
+    "telemetry_refused": "Telemetry records and batches refused",
+    "telemetry_deferred": "Telemetry batches put off for their rate; they are sent again",
 }
 
 
@@ -129,6 +136,9 @@ class _Counts:
                     gauge.add_metric([state.lower()], value)
             yield gauge
         yield from (_by_partner(kind, counts) for kind in _BY_PARTNER)
+        for name, text in _GAUGES.items():
+            if name in counts:
+                yield GaugeMetricFamily(f"hansa_{name}", text, value=counts[name])
         for name, text in _TOTALS.items():
             if name in counts:
                 yield CounterMetricFamily(f"hansa_{name}", text, value=counts[name])

@@ -64,6 +64,9 @@ def test_example_is_valid_and_names_every_key() -> None:
     assert set(config.probe.model_fields_set) == set(type(config.probe).model_fields)
     assert config.container is not None
     assert set(config.container.model_fields_set) == set(type(config.container).model_fields)
+    assert set(config.operator.model_fields_set) == set(type(config.operator).model_fields)
+    assert config.operator.mqtt is not None
+    assert set(config.operator.mqtt.model_fields_set) == set(type(config.operator.mqtt).model_fields)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
