@@ -32,4 +32,8 @@ def source_of(loaded: LoadedConfig) -> InventorySource:
 
 def runtime_of(loaded: LoadedConfig, store: InstanceStore) -> AllowingRuntime:
     """What the zone's instances run on."""
+    if loaded.config.runtime == "openstack":
+        from hansa_agent.openstack_platform import openstack_runtime
+
+        return openstack_runtime(loaded, store)
     return ProcessRuntime(loaded.artefacts, loaded.instance_settings(), store)
