@@ -39,6 +39,10 @@ def source_of(loaded: LoadedConfig, clock: Clock) -> InventorySource:
 
 def runtime_of(loaded: LoadedConfig, store: InstanceStore, clock: Clock, random: Random) -> AllowingRuntime:
     """What the zone's instances run on."""
+    if loaded.config.runtime == "openstack":
+        from hansa_agent.openstack_platform import openstack_runtime
+
+        return openstack_runtime(loaded, store)
     if loaded.config.runtime == "kubernetes":
         from hansa_agent.platform_kubernetes import cluster_runtime
 

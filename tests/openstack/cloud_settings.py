@@ -135,7 +135,7 @@ def _glance(site: Site) -> str:
         (
             _section("DEFAULT", enabled_backends="fs:file"),
             _section("database", connection=site.database("glance")),
-            _section("glance_store", default_backend="fs"),
+            _section("glance_store", default_backend="fs", filesystem_store_datadir=images),
             _section("fs", filesystem_store_datadir=images),
             _section("paste_deploy", flavor="keystone", config_file=site.folder / "glance/glance-api-paste.ini"),
             _tokens(site, "glance"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from cloud_furniture import furnish
 from openstack_cloud import Cloud
+from server_bench import Bench
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +17,23 @@ def placement_cloud() -> Iterator[Cloud]:
     cloud = Cloud()
     yield cloud
     cloud.end()
+
+
+@pytest.fixture(scope="session")
+def full_cloud() -> Iterator[Cloud]:
+    """A cloud with one host, an image and flavors."""
+    cloud = Cloud("edge-1")
+    furnish(cloud)
+    yield cloud
+    cloud.end()
+
+
+@pytest.fixture
+def bench(full_cloud: Cloud, tmp_path: Path) -> Iterator[Bench]:
+    """A zone that has nothing in the cloud, before and after."""
+    made = Bench(full_cloud, tmp_path)
+    yield made
+    made.clear()
 
 
 @pytest.fixture

@@ -88,6 +88,12 @@ class Cloud:
         assert expected, f"{method} {service} {path}: {response.status_code} {response.text[:500]}"
         return response.json() if response.content else {}
 
+    def upload(self, path: str, content: bytes) -> None:
+        """The content of an image."""
+        where = {"service_type": "image", "interface": "public"}
+        headers = {"Content-Type": "application/octet-stream"}
+        assert self._session.put(path, endpoint_filter=where, data=content, headers=headers).ok
+
     def provider(self, parent: str | None = None, name: str = "") -> str:
         """A new resource provider."""
         made = str(uuid.uuid4())
