@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from hansa_agent import lean  # noqa: F401 - first of all
 from hansa_agent.artefacts import ArtefactUnreadable, artefact_digest
 from hansa_agent.config import LoadedConfig
 from hansa_agent.config_yaml import ConfigError
