@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from hansa.v1.common_pb2 import Capacity
+from hansa_agent.check import Finding, ok, unknown
 from hansa_agent.nvml_eyes import NvmlEyes, Sight
 from hansa_agent.nvml_health import Reading
 from hansa_agent.ports import Clock, Machine
@@ -58,14 +59,15 @@ class MachineSource:
         """What there is now."""
         return self._look()[0]
 
-    def confidential(self) -> str:
-        """The confidential-computing mode of the accelerators, as of the last look."""
-        return self._eyes.confidential()
-
-    @property
-    def problem(self) -> str:
-        """Why no accelerators could be looked for; empty if they could."""
-        return self._eyes.problem
+    async def check(self) -> list[Finding]:
+        """What ``hansa-agent check`` says of the accelerators, after a ``read``."""
+        if self._eyes.problem:
+            remedy = "right on a machine without a GPU; else install the driver, and let its unit see /dev/nvidia*"
+            return [unknown("accelerators", f"none are seen: {self._eyes.problem}", remedy)]
+        return [
+            ok("accelerators", f"the driver answers; {len(self._last.pools)} kinds of device are sound"),
+            ok("confidential computing", self._eyes.confidential()),
+        ]
 
     async def _found_in(self, seconds: float) -> Machine:
         try:

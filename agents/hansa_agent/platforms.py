@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Protocol
 
 from hansa_agent.artefacts import Artefact
+from hansa_agent.check import Check
 from hansa_agent.config import LoadedConfig
 from hansa_agent.instance_store import InstanceStore
 from hansa_agent.inventory import FileSource
@@ -54,3 +56,13 @@ def runtime_of(loaded: LoadedConfig, store: InstanceStore, clock: Clock, random:
         around = Around(config.zone, clock, random)
         return ContainerRuntime(loaded.artefacts, config.container, settings, store, around)
     return ProcessRuntime(loaded.artefacts, settings, store)
+
+
+def checks_of(loaded: LoadedConfig) -> tuple[Check, ...]:
+    """What ``hansa-agent check`` has to look at on the platform that instances run on."""
+    config = loaded.config
+    if config.runtime == "container" and config.container is not None:
+        from hansa_agent.container_check import check_engine
+
+        return (functools.partial(check_engine, config.container, list(loaded.artefacts.values())),)
+    return ()
