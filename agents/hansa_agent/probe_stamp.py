@@ -16,6 +16,7 @@ import structlog
 from hansa_agent import stamp_auth
 from hansa_agent.ports import Clock, Random
 from hansa_agent.probe_keys import NO_KEYS, ProbeKeys
+from hansa_agent.probe_socket import open_probe_socket
 from hansa_agent.probe_statistics import RateLimit
 from hansa_agent.stamp_auth import StrangerPacket
 from hansa_agent.stamp_packet import (
@@ -101,7 +102,7 @@ async def open_reflector(
     )
 
 
-class _Round(asyncio.DatagramProtocol):
+class _Round:
     """The probes of one round that are under way."""
 
     def __init__(self, clock: Clock, key: bytes = b"") -> None:
@@ -115,8 +116,9 @@ class _Round(asyncio.DatagramProtocol):
     def expect(self, packet: SenderPacket) -> None:
         self._sent[packet.sequence] = (packet, self._clock.monotonic_ns())
 
-    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        received_ns = self._clock.monotonic_ns()
+    def receive(self, data: bytes, late_ns: int = 0) -> None:
+        """An answer, which had waited ``late_ns`` on this host."""
+        received_ns = self._clock.monotonic_ns() - late_ns
         try:
             answer = stamp_auth.parse_reflector(data, self._key) if self._key else parse_reflector(data)
         except (MalformedPacket, StrangerPacket):
@@ -127,9 +129,6 @@ class _Round(asyncio.DatagramProtocol):
         self.rtts_us[answer.sender.sequence] = max((received_ns - sent[1]) // 1_000, 1)
         if len(self.rtts_us) == self.expected_count:
             self.complete.set()
-
-    def error_received(self, exc: Exception) -> None:
-        """A port that is closed (ICMP) is a lost probe like any other."""
 
 
 class Sender:
@@ -147,15 +146,12 @@ class Sender:
 
         With a ``key`` they are authenticated, and so must be the answers.
         """
-        host, _, port = address.rpartition(":")
-        loop = asyncio.get_running_loop()
+        probes = _Round(self._clock, key)
+        probes.expected_count = count
         try:
-            transport, probes = await loop.create_datagram_endpoint(
-                lambda: _Round(self._clock, key), remote_addr=(host.strip("[]"), int(port))
-            )
+            way = await open_probe_socket(address, self._clock, probes.receive)
         except OSError:
             return [None] * count
-        probes.expected_count = count
         try:
             sequences = []
             for index in range(count):
@@ -163,14 +159,15 @@ class Sender:
                     await self._clock.sleep(spacing_ms / 1_000)
                 packet = self.next_packet()
                 sequences.append(packet.sequence)
+                content = stamp_auth.pack_sender(packet, key) if key else packet.pack()
                 probes.expect(packet)
-                transport.sendto(stamp_auth.pack_sender(packet, key) if key else packet.pack())
+                way.send(content)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_ms / 1_000):
                     await probes.complete.wait()
             return [probes.rtts_us.get(sequence) for sequence in sequences]
         finally:
-            transport.close()
+            way.close()
 
     def next_packet(self) -> SenderPacket:
         """The next request, which nobody can answer before having seen it."""
