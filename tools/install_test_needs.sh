@@ -10,6 +10,7 @@ sleep coreutils
 runuser util-linux
 initdb postgresql
 mosquitto mosquitto
+ip iproute2
 "
 
 # Debian keeps the commands of servers out of the path; this is where they are.

@@ -13,16 +13,17 @@ from hansa_agent.config_container import ContainerSection
 from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.config_openstack import OpenStackSection
 from hansa_agent.config_operator import OperatorSection
+from hansa_agent.config_probe import ProbeSection
 from hansa_agent.config_sections import (
     ArtefactSection,
     FactSection,
     InstanceSection,
     InventorySection,
-    ProbeSection,
     Section,
 )
 from hansa_agent.config_yaml import ConfigError, load_yaml
 from hansa_agent.instance_ports import InstanceSettings
+from hansa_agent.probe_keys import ProbeKeys, read_keys
 from hansa_agent.reconciliation import RestartPolicy
 
 
@@ -90,6 +91,7 @@ class LoadedConfig:
         self.base = path.resolve().parent
         self.config = load_yaml(path, AgentConfig)
         self._check_packages()
+        self.probe_keys = self._probe_keys()
         self.artefacts = {section.name: self._artefact(section) for section in self.config.artefacts}
 
     @property
@@ -124,6 +126,16 @@ class LoadedConfig:
             tls_key=str(self.base / instance.tls.key) if instance.tls else "",
             log_bytes_max=instance.log_bytes_max,
         )
+
+    def _probe_keys(self) -> ProbeKeys:
+        probe = self.config.probe
+        pairs = [(key.zones, self.base / key.key_file) for key in probe.keys]
+        try:
+            return read_keys(pairs, strangers=probe.strangers)
+        except OSError as error:
+            raise ConfigError([f"{self.path}: probe.keys: {error.filename}: {error.strerror}"]) from error
+        except ValueError as error:
+            raise ConfigError([f"{self.path}: probe.keys: {error}"]) from error
 
     def _check_packages(self) -> None:
         try:

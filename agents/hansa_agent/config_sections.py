@@ -155,19 +155,6 @@ class ArtefactSection(Section):
         return env
 
 
-class ProbeSection(Section):
-    """Round-trip probes: the reflector's address, how other zones reach it, and how often and how much is sent."""
-
-    listen: Address | None = None
-    advertise: Address | None = None
-    interval_s: float = Field(default=5.0, gt=0)
-    count: int = Field(default=10, ge=1, le=1_000)
-    spacing_ms: int = Field(default=20, ge=1)
-    timeout_ms: int = Field(default=1_000, ge=1)
-    window_count: int = Field(default=240, ge=1, le=10_000)
-    reflected_per_second_max: int = Field(default=200, ge=1)
-
-
 class InstanceTls(Section):
     """The certificate chain and key that instances serve with, PEM files."""
 

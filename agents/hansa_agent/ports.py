@@ -28,6 +28,9 @@ class Clock(Protocol):
     def monotonic_ns(self) -> int:
         """Monotonic nanoseconds, for round-trip times."""
 
+    def wall_ns(self) -> int:
+        """Nanoseconds since the Unix epoch, UTC, as the kernel stamps packets."""
+
     async def sleep(self, seconds: float) -> None:
         """Lets ``seconds`` pass."""
 

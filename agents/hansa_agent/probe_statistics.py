@@ -26,6 +26,11 @@ class ProbeWindow:
         """Round-trip times in microseconds, in order of sending."""
         self._rtts_us.extend(rtts_us)
 
+    def keep_last(self, count: int) -> None:
+        """Forgets all but the last so many probes, since the way is another one now."""
+        for _ in range(len(self._rtts_us) - count):
+            self._rtts_us.popleft()
+
     def result(self, source_zone: str, target_zone: str, observed_at_ms: int) -> ProbeResult | None:
         """The figures; None when nothing came back in the whole window, since nothing was measured then."""
         answered = [rtt for rtt in self._rtts_us if rtt is not None]

@@ -11,36 +11,77 @@ import structlog
 from hansa.v1.instance_pb2 import ProbeTarget
 from hansa.v1.network_pb2 import ProbeResult
 from hansa_agent.ports import Clock, Random
+from hansa_agent.probe_echo import EchoPinger
+from hansa_agent.probe_keys import NO_KEYS, ProbeKeys
+from hansa_agent.probe_pace import Budget, Pace, StepDetector
 from hansa_agent.probe_stamp import Sender
 from hansa_agent.probe_statistics import ProbeWindow, worth_telling
 
 _log = structlog.get_logger(__name__)
 TARGETS_AT_ONCE = 4
+UNANSWERED_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeSettings:
-    """A round of ``count`` probes ``spacing_ms`` apart every ``interval_s``; figures over the last ``window_count``."""
+    """A round of ``count`` probes ``spacing_ms`` apart every ``interval_s`` or, while nothing happens on a way, up to
+    ``interval_s_max``; figures over the last ``window_count``; no more than ``packets_per_s`` to all targets together.
+    """
 
     interval_s: float
     count: int
     spacing_ms: int
     timeout_ms: int
     window_count: int
+    interval_s_max: float = 0.0
+    packets_per_s: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How is probed: over UDP, and by ``echo`` (None: not at all) where UDP is not answered."""
+
+    sender: Sender
+    echo: EchoPinger | None = None
+    keys: ProbeKeys = NO_KEYS
+
+
+class _Course:
+    """What is known of one way."""
+
+    def __init__(self, target: ProbeTarget, settings: ProbeSettings) -> None:
+        self.target = target
+        self.window = ProbeWindow(settings.window_count)
+        self.pace = Pace(int(settings.interval_s * 1_000), int(settings.interval_s_max * 1_000))
+        self.steps = StepDetector()
+        self.unanswered_rounds = 0
+
+    def add(self, rtts_us: list[int | None]) -> bool:
+        """Takes a round; whether the way has changed, so that what was before does not count any more."""
+        self.unanswered_rounds = 0 if any(rtts_us) else self.unanswered_rounds + 1
+        stepped = False
+        for rtt_us in rtts_us:
+            self.window.add([rtt_us])
+            since = 0 if rtt_us is None else self.steps.add(rtt_us)
+            if since:
+                stepped = True
+                self.window.keep_last(since)
+        return stepped
 
 
 class Prober:
     """Measures from ``zone`` ("operator/zone"). ``on_change`` is called when ``results`` has changed."""
 
-    def __init__(self, zone: str, settings: ProbeSettings, sender: Sender, on_change: Callable[[], None]) -> None:
+    def __init__(self, zone: str, settings: ProbeSettings, ways: Ways, on_change: Callable[[], None]) -> None:
         self._zone = zone
         self._settings = settings
-        self._sender = sender
+        self._ways = ways
         self._on_change = on_change
         self.on_measured: Callable[[ProbeResult], None] = lambda result: None
         """Told the figures after every round that was answered, whether they are worth an advert or not."""
-        self._targets: dict[str, ProbeTarget] = {}
-        self._windows: dict[str, ProbeWindow] = {}
+        self._budget = Budget(settings.packets_per_s)
+        self._free = asyncio.Semaphore(TARGETS_AT_ONCE)
+        self._courses: dict[str, _Course] = {}
         self._told: dict[str, ProbeResult] = {}
         self._changed = asyncio.Event()
 
@@ -50,10 +91,12 @@ class Prober:
 
     def aim(self, targets: Mapping[str, ProbeTarget]) -> None:
         """``targets``, by zone, is from now on all that is measured. Another address begins anew."""
-        gone = [zone for zone, target in self._targets.items() if targets.get(zone) != target]
+        wanted = {zone: target for zone, target in sorted(targets.items()) if zone != self._zone}
+        gone = [zone for zone, course in self._courses.items() if wanted.get(zone) != course.target]
         for zone in gone:
-            self._windows.pop(zone, None)
-        self._targets = {zone: target for zone, target in sorted(targets.items()) if zone != self._zone}
+            del self._courses[zone]
+        for zone, target in wanted.items():
+            self._courses.setdefault(zone, _Course(target, self._settings))
         told = self._told.keys() & gone
         for zone in told:
             del self._told[zone]
@@ -63,48 +106,59 @@ class Prober:
 
     async def run(self, clock: Clock, random: Random) -> None:
         """Measures until it is cancelled; only a few targets at once, so that probes do not disturb each other."""
-        while True:
-            self._changed.clear()
-            await self._round(clock)
-            await self._pause(clock, self._settings.interval_s * random.uniform(0.9, 1.1))
-
-    async def _round(self, clock: Clock) -> None:
-        free = asyncio.Semaphore(TARGETS_AT_ONCE)
+        followed: dict[str, tuple[_Course, asyncio.Task[None]]] = {}
         async with asyncio.TaskGroup() as group:
-            for zone, target in self._targets.items():
-                group.create_task(self._measure_in_turn(free, zone, target, clock))
+            while True:
+                self._changed.clear()
+                for zone, (course, task) in list(followed.items()):
+                    if self._courses.get(zone) is not course:
+                        task.cancel()
+                        del followed[zone]
+                for zone, course in self._courses.items():
+                    if zone not in followed:
+                        followed[zone] = course, group.create_task(self._follow(zone, course, clock, random))
+                await self._changed.wait()
 
-    async def _measure_in_turn(self, free: asyncio.Semaphore, zone: str, target: ProbeTarget, clock: Clock) -> None:
-        async with free:
-            await self._measure(zone, target, clock)
+    async def _follow(self, zone: str, course: _Course, clock: Clock, random: Random) -> None:
+        pause_ms = int(self._settings.interval_s * 100)
+        while True:
+            await clock.sleep(pause_ms * random.uniform(0.9, 1.1) / 1_000)
+            async with self._free:
+                await clock.sleep(self._budget.wait_ms(self._settings.count, clock.now().monotonic_ms) / 1_000)
+                rtts_us = await self._measure(zone, course)
+            pause_ms = self._take(zone, course, rtts_us, clock)
 
-    async def _pause(self, clock: Clock, seconds: float) -> None:
-        """Waits for the next round, or for other targets."""
-        pause = asyncio.ensure_future(clock.sleep(seconds))
-        change = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait((pause, change), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            pause.cancel()
-            change.cancel()
-
-    async def _measure(self, zone: str, target: ProbeTarget, clock: Clock) -> None:
-        settings = self._settings
-        rtts_us = await self._sender.measure(
-            target.address, count=settings.count, spacing_ms=settings.spacing_ms, timeout_ms=settings.timeout_ms
+    async def _measure(self, zone: str, course: _Course) -> list[int | None]:
+        settings, ways = self._settings, self._ways
+        by_echo = ways.echo is not None and course.unanswered_rounds >= UNANSWERED_MAX
+        way = ways.echo if by_echo and ways.echo is not None else ways.sender
+        rtts_us = await way.measure(
+            course.target.address,
+            count=settings.count,
+            spacing_ms=settings.spacing_ms,
+            timeout_ms=settings.timeout_ms,
+            key=ways.keys.key_for(zone),
         )
-        if self._targets.get(zone) != target:
-            return
-        window = self._windows.setdefault(zone, ProbeWindow(settings.window_count))
-        window.add(rtts_us)
-        fresh = window.result(self._zone, zone, clock.now().wall_ms)
-        told = self._told.get(zone)
+        if by_echo and any(rtts_us):
+            _log.info("probed over gRPC, since UDP is not answered", target=zone)
+        return rtts_us
+
+    def _take(self, zone: str, course: _Course, rtts_us: list[int | None], clock: Clock) -> int:
+        """Draws the conclusions from a round; milliseconds until the next."""
+        stepped = course.add(rtts_us)
+        if stepped:
+            _log.info("way has changed", target=zone)
+        fresh = course.window.result(self._zone, zone, clock.now().wall_ms)
         if fresh is not None:
             self.on_measured(fresh)
+        self._tell(zone, fresh)
+        return course.pace.after_round(rtts_us.count(None), stepped=stepped)
+
+    def _tell(self, zone: str, fresh: ProbeResult | None) -> None:
         if fresh is None:
             if self._told.pop(zone, None) is not None:
                 _log.warning("probes unanswered", target=zone)
                 self._on_change()
-        elif worth_telling(told, fresh):
+        elif worth_telling(self._told.get(zone), fresh):
             self._told[zone] = fresh
             self._on_change()

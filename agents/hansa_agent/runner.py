@@ -22,9 +22,7 @@ from hansa_agent.inventory import facts_of, full_capacity, inventory_of
 from hansa_agent.link import SessionLink
 from hansa_agent.platforms import runtime_of, source_of
 from hansa_agent.ports import Clock, IdSource, Machine, Random
-from hansa_agent.probe_stamp import Sender, open_reflector
-from hansa_agent.probe_statistics import RateLimit
-from hansa_agent.prober import Prober, ProbeSettings
+from hansa_agent.probing import Answering, prober_of
 from hansa_agent.session import AdvertBody, AgentSession, Identity
 from hansa_agent.supervisor import Supervisor
 from hansa_agent.uplinks import telemetry_of, uplink_of
@@ -56,26 +54,24 @@ class Agent:
         self._machine = Machine(Capacity(), (), "", "the inventory is not read yet", unsound=True)
         self._source = source_of(loaded, outside.clock)
         self._reloaded = asyncio.Event()
-        self._probe_address = ""
+        self._answering = Answering()
         loaded.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _taken(loaded.state_dir / "agent.lock")
         store = InstanceStore(loaded.state_dir)
         self._runtime = runtime_of(loaded, store, outside.clock, outside.random)
         self._supervisor = Supervisor(self._runtime, store, outside.clock, self._advertise)
-        self._prober = self._new_prober()
+        self._prober = prober_of(loaded, outside.clock, outside.random, self._advertise)
         self._telemetry = telemetry_of(loaded, self._identity, outside.ids.new_id, outside.clock)
         if self._telemetry is not None:
             self._prober.on_measured = self._telemetry.note_probe
         self._link: SessionLink | None = None
-        self._reflector: asyncio.DatagramTransport | None = None
 
     async def run(self, stop: asyncio.Event, *, stop_instances: bool = False) -> None:
         """Runs until ``stop`` is set. Instances go on running unless ``stop_instances``."""
         try:
             await self._run(stop, stop_instances=stop_instances)
         finally:
-            if self._reflector is not None:
-                self._reflector.close()
+            await self._answering.close()
             os.close(self._lock)
 
     def reload(self) -> None:
@@ -96,7 +92,7 @@ class Agent:
         session = AgentSession(self._identity, OrderAdmission(self._grounds), held)
         uplink = uplink_of(self._loaded, self._identity, outside.ids.new_id)
         self._link = SessionLink(session, uplink, outside.clock, self._on_orders)
-        await self._reflect()
+        await self._answering.open(self._loaded, outside.clock)
         self._advertise()
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -132,22 +128,6 @@ class Agent:
         self._machine = machine
         self._advertise()
 
-    async def _reflect(self) -> None:
-        probe = self._loaded.config.probe
-        if probe.listen is None:
-            return
-        self._reflector, _ = await open_reflector(
-            probe.listen, self._outside.clock, RateLimit(probe.reflected_per_second_max)
-        )
-        host, port = self._reflector.get_extra_info("sockname")[:2]
-        self._probe_address = probe.advertise or f"{f'[{host}]' if ':' in host else host}:{port}"
-
-    def _new_prober(self) -> Prober:
-        probe = self._loaded.config.probe
-        settings = ProbeSettings(probe.interval_s, probe.count, probe.spacing_ms, probe.timeout_ms, probe.window_count)
-        sender = Sender(self._outside.clock, self._outside.random)
-        return Prober(self._loaded.config.zone, settings, sender, self._advertise)
-
     def _grounds(self) -> Grounds:
         digests = digests_of(self._loaded.artefacts.values())
         return Grounds(digests, full_capacity(self._machine), self._supervisor.tokens())
@@ -167,7 +147,7 @@ class Agent:
         config = self._loaded.config
         digests = digests_of(self._loaded.artefacts.values())
         adverts: dict[str, AdvertBody] = {
-            "inventory": inventory_of(config, self._machine, digests, self._probe_address),
+            "inventory": inventory_of(config, self._machine, digests, self._answering.address),
             **facts_of(config.facts),
         }
         adverts.update({f"probes/{zone}": result for zone, result in self._prober.results().items()})

@@ -19,6 +19,9 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         return time.monotonic_ns()
 
+    def wall_ns(self) -> int:
+        return time.time_ns()
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 

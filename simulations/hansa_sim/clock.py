@@ -46,6 +46,9 @@ class VirtualClock:
     def monotonic_ns(self) -> int:
         return self.elapsed_us() * 1_000
 
+    def wall_ns(self) -> int:
+        return self.wall_ms() * 1_000_000
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 

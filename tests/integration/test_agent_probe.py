@@ -145,7 +145,7 @@ def test_doubled_answer_does_not_lengthen_the_round_trip() -> None:
     probes.expect(request)
     answer = ReflectorPacket(0, 5, 5, request).pack()
     for clock.now_ns in (1_000_000, 5_000_000):
-        probes.datagram_received(answer, ("127.0.0.1", 1))
+        probes.receive(answer)
     assert probes.rtts_us == {7: 1_000}
 
 

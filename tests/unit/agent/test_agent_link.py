@@ -36,6 +36,9 @@ class QuickClock:
     def monotonic_ns(self) -> int:
         return self.now_ms * 1_000_000
 
+    def wall_ns(self) -> int:
+        return self.now().wall_ms * 1_000_000
+
     async def sleep(self, seconds: float) -> None:
         self.now_ms += int(seconds * 1_000)
         self.pauses_s.append(seconds)
