@@ -51,7 +51,7 @@ class FaultyHttp:
         self._late: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._client = aiohttp.ClientSession(auto_decompress=False)
+        self._client = aiohttp.ClientSession(auto_decompress=False, skip_auto_headers={"Content-Type"})
         app = web.Application(client_max_size=1 << 24)
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(app, access_log=None)
@@ -112,7 +112,7 @@ class FaultyHttp:
         self.passed.append((request.method, request.path))
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
         url = self.target + request.path_qs
-        async with self._client.request(request.method, url, headers=headers, data=body) as answer:
+        async with self._client.request(request.method, url, headers=headers, data=body or None) as answer:
             content = await answer.read()
             kept = {key: value for key, value in answer.headers.items() if key.lower() not in _HOP | {"content-type"}}
             response = web.Response(body=content, status=answer.status, headers=kept)
