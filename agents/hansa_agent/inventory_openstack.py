@@ -127,17 +127,25 @@ def kinds_by(sections: list[AcceleratorSection]) -> KindOf:
 
 def bounded(capacity: Capacity, limits: Mapping[str, Any], servers: tuple[Server, ...]) -> Capacity:
     """No more than the project's quota leaves beside what others in the project use; -1 is no limit (Nova, limits)."""
-    cpus = _left(limits, "maxTotalCores", "totalCoresUsed", sum(one.cpus for one in servers))
-    memory_mib = _left(limits, "maxTotalRAMSize", "totalRAMUsed", sum(one.memory_mib for one in servers))
+    orders = [(one, one.marks.ordered) for one in servers]
+    cpu_millis = sum(min(one.cpus * CPU_SCALE, ordered.cpu_millis) for one, ordered in orders)
+    memory_mib = sum(min(one.memory_mib, ordered.memory_mib) for one, ordered in orders)
+    cpus_left = _left(limits, "maxTotalCores", "totalCoresUsed")
+    memory_left = _left(limits, "maxTotalRAMSize", "totalRAMUsed")
     return Capacity(
-        cpu_millis=capacity.cpu_millis if cpus is None else min(capacity.cpu_millis, cpus * CPU_SCALE),
-        memory_mib=capacity.memory_mib if memory_mib is None else min(capacity.memory_mib, memory_mib),
+        cpu_millis=_least(capacity.cpu_millis, cpus_left, CPU_SCALE, cpu_millis),
+        memory_mib=_least(capacity.memory_mib, memory_left, 1, memory_mib),
     )
 
 
-def _left(limits: Mapping[str, Any], most: str, used: str, ours: int) -> int | None:
+def _left(limits: Mapping[str, Any], most: str, used: str) -> int | None:
     limit = int(limits.get(most, -1))
-    return None if limit < 0 else max(0, limit - max(0, int(limits.get(used, 0)) - ours))
+    return None if limit < 0 else max(0, limit - int(limits.get(used, 0)))
+
+
+def _least(capacity: int, left: int | None, scale: int, ours: int) -> int:
+    """What the zone's own servers were ordered with is theirs already, whatever the quota leaves."""
+    return capacity if left is None else min(capacity, left * scale + ours)
 
 
 def _left_out(truth: Truth, closed_count: int) -> str:

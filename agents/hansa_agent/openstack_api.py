@@ -18,6 +18,7 @@ from hansa_agent.config_yaml import ConfigError
 from hansa_agent.ports import Clock, PlatformSilent
 
 ANSWER_BYTES_MAX = 32 << 20
+_CHUNK_BYTES = 1 << 18
 WORDS_MAX = 200
 RETRY_AFTER_S_MAX = 120.0
 THREADS = 4
@@ -167,10 +168,12 @@ def _region(clouds_file: Path, cloud: str) -> Any:
 
 
 def _answer(response: Any) -> Answer:
-    content = response.raw.read(ANSWER_BYTES_MAX + 1, decode_content=True)
-    response.close()
-    if len(content) > ANSWER_BYTES_MAX:
-        raise ValueError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+    content = b""
+    with response:
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            content += chunk
+            if len(content) > ANSWER_BYTES_MAX:
+                raise ValueError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
     return Answer(response.status_code, _body(content, response.status_code), _seconds(response.headers))
 
 

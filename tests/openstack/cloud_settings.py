@@ -9,6 +9,7 @@ from pathlib import Path
 PASSWORD = "secret"
 SERVICES = ("placement", "glance", "nova", "neutron")
 PCI_VENDOR, PCI_PRODUCT = "10de", "2330"
+TOKEN_CACHE_S = 5
 READER_ROLE = "hansa-inventory"
 """What an agent's user needs beside `member`; docs/agents-openstack.md grants it the same reads."""
 
@@ -85,14 +86,15 @@ def _user(site: Site, name: str) -> dict[str, object]:
 
 
 def _tokens(site: Site, name: str) -> str:
-    """How a service checks tokens; none is remembered, so that a withdrawn one is refused at once."""
+    """How a service checks tokens. A full cloud remembers them for seconds, or Keystone would do most of its work;
+    otherwise none is remembered, so that a withdrawn one is refused at once."""
     return _section(
         "keystone_authtoken",
         www_authenticate_uri=site.url("keystone"),
         **_user(site, name),
         service_token_roles_required="true",
         service_token_roles="service",
-        token_cache_time=-1,
+        token_cache_time=TOKEN_CACHE_S if site.full else -1,
     )
 
 
@@ -100,11 +102,11 @@ def _keystone(site: Site) -> str:
     return "".join(
         (
             _section("database", connection=site.database("keystone")),
-            _section("token", provider="fernet", caching="false"),
+            _section("cache", enabled="true", backend="oslo_cache.dict"),
+            _section("token", provider="fernet"),
             _section("fernet_tokens", key_repository=site.folder / "fernet"),
             _section("fernet_receipts", key_repository=site.folder / "fernet"),
             _section("credential", key_repository=site.folder / "credential"),
-            _section("revoke", caching="false"),
             _section("identity", password_hash_algorithm="bcrypt", password_hash_rounds=4),
         )
     )

@@ -55,10 +55,11 @@ class Bench:
         self.folder = folder
         self.options = options
         self.cloud_changes: dict[str, Any] = {}
+        self.as_admin = False
         self.reopen()
 
     def reopen(self) -> None:
-        file = self.cloud.clouds_file(self.folder / "clouds.yaml", **self.cloud_changes)
+        file = self.cloud.clouds_file(self.folder / "clouds.yaml", as_admin=self.as_admin, **self.cloud_changes)
         server = ServerSection(image="tiny", ready="active", **self.options)
         section = OpenStackSection(clouds_file=file, cloud="edge", server=server, poll_s=1.0, timeout_s=10.0)
         self.api = OpenStackApi(file, "edge", section.timeout_s)
