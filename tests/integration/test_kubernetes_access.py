@@ -12,6 +12,7 @@ import yaml
 from kubernetes import client as official
 from kubernetes_api.kube_bench import Bench, desired, kube_bench
 from kubernetes_api.kube_cluster import NAMESPACE
+from kubernetes_api.kube_kinds import KINDS
 
 from hansa.v1.instance_pb2 import INSTANCE_STATE_FAILED
 
@@ -39,6 +40,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 async def test_roles_allow_all_that_the_agent_does_and_nothing_else(bench: Bench) -> None:
     bench.policy = bench.policy.__class__(stop_grace_ms=200)
+    bench.cluster.rest.served = list(KINDS)
     source = bench.source()
     assert not (await source.read()).unsound
     await source.close()

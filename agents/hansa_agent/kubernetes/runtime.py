@@ -87,6 +87,9 @@ class KubernetesRuntime:
         for instance, record in self._store.records.items():
             if uid := record.handle.partition("/")[2]:
                 found[instance] = self._running(record.parsed_order().instance, uid)
+        if found:
+            # So that what is ready is reported as ready from the first moment on.
+            await self.board.refresh()
         return found
 
     async def forget(self, instance: str) -> None:
