@@ -14,6 +14,7 @@ from hansa_agent.ports import Machine
 from kubernetes_api.kube_bench import H100, ZONE, Bench, kube_bench
 from kubernetes_api.kube_cluster import NAMESPACE, node, pod
 from kubernetes_api.kube_faults import Fault
+from kubernetes_api.kube_kinds import KINDS
 
 WAIT_S = 20.0
 
@@ -120,14 +121,14 @@ async def test_shared_devices_are_no_whole_ones(bench: Bench, labels: dict[str, 
     put_node(bench, "shared", {**labels, "nvidia.com/gpu.memory": "23034"}, gpu="4")
     machine = await read(bench)
     assert pools(machine) == {"nvidia/H100": 8}
-    assert machine.trouble == "left out: 4 devices shared by time-slicing or MPS" and not machine.unsound
+    assert machine.trouble == "left out: devices shared by time-slicing or MPS (4)" and not machine.unsound
 
 
 async def test_devices_without_labels_are_unknown(bench: Bench) -> None:
     put_node(bench, "bare", {}, gpu="3")
     machine = await read(bench)
     assert pools(machine) == {"nvidia/H100": 8}
-    assert machine.trouble == "left out: 3 devices without labels of GPU feature discovery"
+    assert machine.trouble == "left out: devices without labels of GPU feature discovery (3)"
 
 
 async def test_cordoned_tainted_and_unready_nodes_take_nothing_new(bench: Bench) -> None:
@@ -144,7 +145,7 @@ async def test_cordoned_tainted_and_unready_nodes_take_nothing_new(bench: Bench)
     bench.cluster.put("nodes", body)
     machine = await read(bench, tolerate=["nvidia.com/gpu"])
     assert pools(machine) == {"nvidia/H100": 10}
-    assert machine.trouble == "left out: 1 nodes cordoned, 1 nodes not ready, 1 nodes tainted"
+    assert machine.trouble == "left out: nodes cordoned (1), nodes not ready (1), nodes tainted (1)"
 
 
 async def test_cordoned_node_counts_with_what_own_instances_hold_on_it(bench: Bench) -> None:
@@ -158,6 +159,17 @@ async def test_cordoned_node_counts_with_what_own_instances_hold_on_it(bench: Be
     bench.cluster.put("pods", own)
     machine = await read(bench)
     assert pools(machine) == {"nvidia/H100": 11} and machine.capacity.cpu_millis == 18_000
+
+
+async def test_devices_of_resource_slices_are_told_where_the_api_has_them(bench: Bench) -> None:
+    bench.cluster.rest.served = list(KINDS)
+    devices = [{"name": f"gpu-{number}"} for number in range(3)]
+    pool = {"name": "gpu-1", "generation": 1, "resourceSliceCount": 1}
+    spec = {"driver": "gpu.nvidia.com", "nodeName": "gpu-1", "pool": pool, "devices": devices}
+    bench.cluster.put("resourceslices", {"metadata": {"name": "gpu-1-a"}, "spec": spec})
+    machine = await read(bench)
+    assert machine.trouble == "left out: devices of resource slices (3)" and not machine.unsound
+    assert pools(machine) == {"nvidia/H100": 8}
 
 
 async def test_large_cluster_is_read_page_by_page(bench: Bench) -> None:

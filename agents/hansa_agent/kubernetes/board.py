@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
-from hansa_agent.kubernetes.api import KubernetesApi
-from hansa_agent.kubernetes.follower import Followed, Follower
+from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
+from hansa_agent.kubernetes.connection import ApiSilent
+from hansa_agent.kubernetes.follower import UNREADABLE, Followed, Follower
 from hansa_agent.kubernetes.names import INSTANCE, label_value, zone_selector
 from hansa_agent.ports import Clock, Random
 
@@ -63,6 +64,12 @@ class Board:
     def trouble(self) -> str:
         """Why it is not, if known."""
         return next((follower.trouble for follower in self._followers if follower.trouble), "")
+
+    async def refresh(self) -> None:
+        """Looks once at everything; what does not answer is left as it was."""
+        with suppress(ApiSilent, ApiRefused, *UNREADABLE):
+            for follower in self._followers:
+                await follower.relist()
 
     async def run(self, random: Random) -> None:
         """Keeps it fresh until it is cancelled."""

@@ -19,6 +19,7 @@ PAGE_LIMIT = 500
 SPARE_S = 15.0
 _BACKOFF_S_MIN, _BACKOFF_S_MAX = 0.25, 30.0
 _GONE = 410
+_ABSENT, _ABSENT_S = "absent", 300.0
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 """What objects of another shape than promised lead to."""
 
@@ -49,11 +50,15 @@ class View(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What is followed: a collection, narrowed by selectors, each watch for about ``watch_s`` seconds."""
+    """What is followed: a collection, narrowed by selectors, each watch for about ``watch_s`` seconds.
+
+    An ``optional`` one that the server does not have (404), or does not show (403), is as good as empty.
+    """
 
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     watch_s: float = 50.0
+    optional: bool = False
 
 
 class Follower:
@@ -79,17 +84,26 @@ class Follower:
 
     async def relist(self) -> None:
         """Brings the view up to date at once; raises ``ApiSilent`` and ``ApiRefused``."""
+        try:
+            seen, version = await self._listed()
+        except ApiRefused as refused:
+            if not self._followed.optional or refused.status not in (403, 404):
+                raise
+            seen, version = set(), _ABSENT
+        for key in sorted(set(self._view.keys()) - seen):
+            self._view.drop(key)
+        self._version = version
+        self._in_contact()
+        self._changed()
+
+    async def _listed(self) -> tuple[set[str], str]:
         seen: set[str] = set()
         version = ""
         async with aclosing(self._api.pages(self._followed.path, self._followed.query, PAGE_LIMIT)) as pages:
             async for page in pages:
                 seen.update(self._view.put(body) for body in page.get("items") or [])
                 version = str(page["metadata"]["resourceVersion"])
-        for key in sorted(set(self._view.keys()) - seen):
-            self._view.drop(key)
-        self._version = version
-        self._in_contact()
-        self._changed()
+        return seen, version
 
     async def run(self, random: Random) -> None:
         """Follows until it is cancelled; whatever the platform does only costs time."""
@@ -98,6 +112,10 @@ class Follower:
                 if not self._version:
                     await self.relist()
                 began_ms = self._clock.now().monotonic_ms
+                if self._version == _ABSENT:
+                    await self._clock.sleep(_ABSENT_S)
+                    self._version = ""
+                    continue
                 await self._watch(random)
                 # A server that ends every watch at once is not to be asked without pause.
                 brief = self._clock.now().monotonic_ms - began_ms < 1_000

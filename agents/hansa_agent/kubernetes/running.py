@@ -61,14 +61,13 @@ class Surroundings:
 
 
 class RunningDeployment:
-    """``uid`` is the anchor's; empty where a former agent process died before it knew it."""
+    """``uid`` is the anchor's."""
 
     def __init__(self, around: Surroundings, order: DesiredInstance, uid: str) -> None:
         instance = order.instance
         self._around = around
         self._instance = instance
         self._digest = order_digest(order)
-        self._token = order.fencing_token
         self._uid = uid
         self._name = object_name(around.zone, instance)
         self._events: list[Mapping[str, Any]] = []
@@ -100,9 +99,7 @@ class RunningDeployment:
     async def terminate(self) -> None:
         self._told_to_end = True
         try:
-            uid = self._uid or await self._around.uid_of(self._instance, self._token)
-            if uid:
-                await self._around.end(self._instance, uid)
+            await self._around.end(self._instance, self._uid)
         except (ApiSilent, ApiRefused) as error:
             raise PlatformSilent(str(error)) from error
 
@@ -151,7 +148,7 @@ class RunningDeployment:
         if not board.fresh:
             return False
         anchor = board.anchors.bodies.get(self._name)
-        if anchor is None or self._uid not in ("", anchor["metadata"]["uid"]):
+        if anchor is None or self._uid != anchor["metadata"]["uid"]:
             return True
         there = self._name in board.deployments.bodies
         self._deployed = self._deployed or there
@@ -163,7 +160,7 @@ class RunningDeployment:
             return ""
         try:
             anchor = await self._around.api.get(self._around.anchor_path(self._instance))
-            if not is_ours(anchor, self._around.zone) or self._uid not in ("", anchor["metadata"]["uid"]):
+            if not is_ours(anchor, self._around.zone) or self._uid != anchor["metadata"]["uid"]:
                 return "replaced by something else on the cluster"
             if anchor["metadata"].get("deletionTimestamp"):
                 return ""

@@ -49,15 +49,15 @@ class KubernetesRuntime:
         self._api = api
         self._store = store
         self._outside = outside
-        self._board = Board(api, zone, section.namespace, section.watch_s, outside.clock)
-        around = Surroundings(api, self._board, zone, section.namespace, section.service, outside.clock)
+        self.board = Board(api, zone, section.namespace, section.watch_s, outside.clock)
+        around = Surroundings(api, self.board, zone, section.namespace, section.service, outside.clock)
         self._around = around
         self._orphans: dict[str, int] = {}
 
     async def run(self) -> None:
         """Follows what happens to what was made."""
         try:
-            await self._board.run(self._outside.random)
+            await self.board.run(self._outside.random)
         finally:
             await self._api.close()
 
@@ -82,11 +82,14 @@ class KubernetesRuntime:
             pause_s = min(2 * pause_s, _RETRY_S_MAX)
 
     async def adopt(self) -> dict[str, RunningDeployment]:
+        """What was made whole, that is, what has the uid of its anchor in its handle; the rest is started again."""
         found: dict[str, RunningDeployment] = {}
         for instance, record in self._store.records.items():
-            if record.handle:
-                uid = record.handle.partition("/")[2]
+            if uid := record.handle.partition("/")[2]:
                 found[instance] = self._running(record.parsed_order().instance, uid)
+        if found:
+            # So that what is ready is reported as ready from the first moment on.
+            await self.board.refresh()
         return found
 
     async def forget(self, instance: str) -> None:
@@ -107,10 +110,10 @@ class KubernetesRuntime:
 
     async def housekeep(self) -> None:
         """Deletes what this zone made and nobody wants, once it has been so for a while."""
-        if not self._board.fresh:
+        if not self.board.fresh:
             return
         now_ms = self._outside.clock.now().monotonic_ms
-        orphans = {name: body for name, body in self._board.anchors.bodies.items() if self._is_orphan(name, body)}
+        orphans = {name: body for name, body in self.board.anchors.bodies.items() if self._is_orphan(name, body)}
         self._orphans = {name: self._orphans.get(name, now_ms) for name in orphans}
         for name, since_ms in self._orphans.items():
             if now_ms - since_ms >= self._section.orphan_grace_s * 1_000:
@@ -144,9 +147,9 @@ class KubernetesRuntime:
         devices, nodes = await nodes_with(self._api, order.limits, self._section.node_selector)
         wanted = objects.Wanted(self._zone, order, artefact, devices, nodes, self.stop_grace_s)
         uid = await self._anchored(wanted)
-        self._store.set_handle(order.instance, f"{wanted.name}/{uid}")
         for collection, body in objects.parts(wanted, self._section, uid):
             await self._make(collection, body, uid)
+        self._store.set_handle(order.instance, f"{wanted.name}/{uid}")
         return self._running(order, uid)
 
     async def _anchored(self, wanted: objects.Wanted) -> str:

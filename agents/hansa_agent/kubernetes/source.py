@@ -61,6 +61,25 @@ class PodsView:
         return self.books.pod_uids()
 
 
+@dataclass(frozen=True, slots=True)
+class SlicesView:
+    """ResourceSlices of dynamic resource allocation, into the books."""
+
+    books: Books
+
+    def put(self, body: Mapping[str, Any]) -> str:
+        return self.books.put_slice(body)
+
+    def drop(self, key: str) -> None:
+        self.books.drop_slice(key)
+
+    def key(self, body: Mapping[str, Any]) -> str:
+        return str(body["metadata"]["name"])
+
+    def keys(self) -> Collection[str]:
+        return self.books.slice_names()
+
+
 class KubernetesSource:
     """What the cluster has for instances of ``zone``."""
 
@@ -79,10 +98,12 @@ class KubernetesSource:
         selector = ",".join(f"{key}={value}" for key, value in sorted(section.node_selector.items()))
         nodes = Followed("/api/v1/nodes", {"labelSelector": selector} if selector else {}, section.watch_s)
         pods = Followed("/api/v1/pods", {"fieldSelector": PODS_THAT_HOLD}, section.watch_s)
+        slices = Followed("/apis/resource.k8s.io/v1/resourceslices", {}, section.watch_s, optional=True)
         told = self._changed.set
         self._followers = (
             Follower(api, nodes, NodesView(self._books), told, outside.clock),
             Follower(api, pods, PodsView(self._books), told, outside.clock),
+            Follower(api, slices, SlicesView(self._books), told, outside.clock),
         )
 
     async def read(self) -> Machine:

@@ -16,6 +16,7 @@ from kubernetes_api.kube_kinds import ApiError
 class Fault:
     """What happens to the next ``times`` requests that match.
 
+    ``hold``: nothing is answered any more, "before" or "after" the request is carried out; ``hit`` tells when.
     ``cut``: "before" the request is carried out, "after" it (the answer is lost), or in the "middle" of the answer.
     """
 
@@ -27,6 +28,8 @@ class Fault:
     delay_s: float = 0.0
     cut: Literal["", "before", "after", "middle"] = ""
     message: str = "the fake was told to fail"
+    hold: Literal["", "before", "after"] = ""
+    hit: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 REASONS = {
@@ -73,15 +76,29 @@ class Faults:
         fault = self._take(request)
         if fault is None:
             return await handler(request)
+        if fault.hold != "after":
+            fault.hit.set()
+        if fault.hold == "before":
+            await asyncio.Event().wait()
         await asyncio.sleep(fault.delay_s)
         if fault.status:
             return _refusal(fault)
         if fault.cut == "before":
             return _cut(request)
-        response = await handler(request)
+        response = await _answer(request, handler)
+        if fault.hold == "after":
+            fault.hit.set()
+            await asyncio.Event().wait()
         if fault.cut == "middle" and isinstance(response, web.Response):
             return await _half(request, response)
         return _cut(request) if fault.cut else response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return web.json_response(error.body(), status=error.status)
 
 
 def _refusal(fault: Fault) -> web.Response:
