@@ -44,6 +44,7 @@ class Cloud:
         self.ports: dict[str, int] = told["ports"]
         self.steps: dict[str, float] = told["steps"]
         self._session: Any = None
+        self._defined: set[str] = set()
 
     def end(self) -> None:
         """Ends every process and removes the data."""
@@ -103,17 +104,13 @@ class Cloud:
 
     def stock(self, provider: str, **inventories: Mapping[str, Any]) -> None:
         """These are all inventories of a provider from now on."""
-        for resource_class in inventories:
-            if resource_class.startswith("CUSTOM_"):
-                self.ask("PUT", "placement", f"/resource_classes/{resource_class}")
+        self._define("resource_classes", *inventories)
         body = {"resource_provider_generation": self.generation(provider), "inventories": inventories}
         self.ask("PUT", "placement", f"/resource_providers/{provider}/inventories", body)
 
     def traits(self, provider: str, *traits: str) -> None:
         """These are all traits of a provider from now on."""
-        for trait in traits:
-            if trait.startswith("CUSTOM_"):
-                self.ask("PUT", "placement", f"/traits/{trait}")
+        self._define("traits", *traits)
         body = {"resource_provider_generation": self.generation(provider), "traits": list(traits)}
         self.ask("PUT", "placement", f"/resource_providers/{provider}/traits", body)
 
@@ -131,6 +128,12 @@ class Cloud:
     def release(self, consumer: str) -> None:
         """A consumer holds nothing any more."""
         self.ask("DELETE", "placement", f"/allocations/{consumer}")
+
+    def _define(self, what: str, *names: str) -> None:
+        for path in (f"/{what}/{name}" for name in names if name.startswith("CUSTOM_")):
+            if path not in self._defined:
+                self.ask("PUT", "placement", path)
+                self._defined.add(path)
 
     def generation(self, provider: str) -> int:
         return int(self.ask("GET", "placement", f"/resource_providers/{provider}")["generation"])
