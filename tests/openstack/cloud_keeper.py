@@ -285,6 +285,7 @@ def main(arguments: list[str]) -> int:
     folder, venv, mode, *hosts = arguments
     _libc.prctl(_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     site = Site(Path(folder), _free_ports(), mode == "full")
     keeper = Keeper(site, Path(venv), tuple(hosts))
     try:

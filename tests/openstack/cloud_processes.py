@@ -160,7 +160,7 @@ def _postgres_user() -> str:
 def missing(venv: Path, *, full: bool) -> str:
     """What a test cannot start without, as one sentence; empty if nothing is missing."""
     if not (venv / ".installed").exists():
-        return f"OpenStack is not installed in {venv}; run `make needs`"
+        return f"OpenStack is not installed in {venv}; run `make needs-openstack`"
     if full and not RABBIT.exists():
         return "RabbitMQ is missing: apt-get install rabbitmq-server"
     if full and shutil.which(str(postgres_folder() / "initdb")) is None:
