@@ -109,6 +109,11 @@ class Commands:
         program = {"neutron": "neutron-db-manage"}.get(service, f"{service}-manage")
         return Process((self._bin(program), "--config-file", self._file(file), *words), self.environment())
 
+    def nova_tables(self) -> Process:
+        databases = (self._site.database("nova_cell0"), self._site.database("nova"))
+        script = (str(HERE / "hansa_nova_tables.py"), self._file("nova/nova.conf"), *databases, self._site.rabbit())
+        return Process((self._bin("python"), *script), self.environment())
+
     def neutron_tables(self) -> Process:
         script = str(HERE / "hansa_neutron_tables.py")
         return Process((self._bin("python"), script, self._site.database("neutron")), self.environment())

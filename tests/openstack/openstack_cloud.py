@@ -27,10 +27,12 @@ MICROVERSIONS = {"placement": "1.39", "compute": "2.79"}
 
 
 class Cloud:
-    """Keystone and Placement, and with ``hosts`` everything that boots servers. End it with ``end``."""
+    """Keystone and Placement, and with ``hosts`` everything that boots servers.
+
+    It begins to start at once; ``await_start`` comes before everything else. End it with ``end``.
+    """
 
     def __init__(self, *hosts: str) -> None:
-        _need(full=bool(hosts))
         _sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=f"hansa-openstack-{os.getpid()}-"))
         self.folder.chmod(0o755)
@@ -39,12 +41,15 @@ class Cloud:
         self._keeper = subprocess.Popen(
             command, cwd=Path(__file__).parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
+        self._session: Any = None
+        self._defined: set[str] = set()
+
+    def await_start(self) -> None:
+        """Waits until everything answers."""
         told = self._answer(START_S)
         self.auth: dict[str, str] = told["auth"]
         self.ports: dict[str, int] = told["ports"]
         self.steps: dict[str, float] = told["steps"]
-        self._session: Any = None
-        self._defined: set[str] = set()
 
     def end(self) -> None:
         """Ends every process and removes the data."""
@@ -169,12 +174,18 @@ class Cloud:
         return content
 
 
-def _need(*, full: bool) -> None:
+def need(*, full: bool) -> None:
+    """Skips the test, loudly, where the cloud cannot be started; with CI=true that is a failure."""
     problem = missing(VENV, full=full)
     if problem and os.environ.get("CI") == "true":
         pytest.fail(problem)
     if problem:
         pytest.skip(f"NOT TESTED: {problem}")
+
+
+def can_start(*, full: bool) -> bool:
+    """Whether everything is there."""
+    return not missing(VENV, full=full)
 
 
 def _sweep() -> None:
