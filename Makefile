@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-ha kill-matrix test lint type pytest needs needs-openstack bench sim-sweep stubs docs lock test-containers clean FORCE
+.PHONY: help demo demo-ha demo-infra kill-matrix test lint type pytest needs needs-openstack bench sim-sweep stubs docs lock test-containers clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,6 +20,9 @@ demo: $(VENV)/.installed-demo ## Set up and run the demo; KEEP=1 leaves it runni
 
 demo-ha: needs $(VENV)/.installed-dev ## Kill the leading control plane of two under load; needs PostgreSQL
 	$(BIN)/hansa demo ha
+
+demo-infra: needs needs-openstack $(VENV)/.installed-dev ## Move a workload from processes to OpenStack to Kubernetes and back
+	$(BIN)/python tests/e2e/infra_story.py
 
 kill-matrix: needs $(VENV)/.installed-dev ## Play the kill matrix (an hour); CELL=submit/held/home/kill plays some, JOBS=4
 	$(BIN)/python tests/chaos/kill_matrix.py --jobs $(or $(JOBS),2) --cell "$(CELL)" --page docs/kill-matrix.md

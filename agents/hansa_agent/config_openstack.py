@@ -33,6 +33,7 @@ class ServerSection(Section):
     flavors: str = ""
     anti_affinity: Literal["", "soft", "hard"] = ""
     port: Port = 8443
+    endpoint: str = Field(default="", pattern=r"^(https://\S+)?$")
     start: Literal["podman", "command"] = "podman"
     ready: Literal["connect", "active"] = "connect"
     user_data_bytes_max: int = Field(default=48 << 10, ge=4_096, le=48 << 10)

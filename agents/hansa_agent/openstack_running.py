@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 
 import structlog
 
@@ -25,24 +26,44 @@ ENDED = {
 """States out of which a server does not come by itself, and what each is called for a person."""
 
 
-class RunningServer:
-    """One server. ``port`` 0: nobody can connect to it, and that it runs is all that is known."""
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How an instance is reached in its server: at ``port``, where the agent tries it if ``is_probed``.
 
-    def __init__(self, api: OpenStackApi, view: ServersView, clock: Clock, uuid: str, port: int) -> None:
+    ``endpoint`` is its whole URL where that is not the server's address: {name}, {address} and {port} are filled in.
+    """
+
+    port: int
+    is_probed: bool = True
+    endpoint: str = ""
+
+    def url(self, name: str, address: str) -> str:
+        """The base URL; empty while an address is needed and there is none."""
+        host = f"[{address}]" if ":" in address else address
+        template = self.endpoint or "https://{address}:{port}"
+        if "{address}" in template and not address:
+            return ""
+        for key, value in {"name": name, "address": host, "port": str(self.port)}.items():
+            template = template.replace(f"{{{key}}}", value)
+        return template
+
+
+class RunningServer:
+    """One server."""
+
+    def __init__(self, api: OpenStackApi, view: ServersView, clock: Clock, uuid: str, reach: Reach) -> None:
         self._api = api
         self._view = view
         self._clock = clock
-        self._port = port
+        self._reach = reach
         self._ended = ""
         self.uuid = uuid
         view.watched.add(uuid)
 
     @property
     def endpoint_url(self) -> str:
-        host = self._host()
-        if not host:
-            return ""
-        return f"https://[{host}]:{self._port}" if ":" in host else f"https://{host}:{self._port}"
+        server = self._server()
+        return self._reach.url(server.name, self._host()) if server is not None else ""
 
     @property
     def trouble(self) -> str:
@@ -70,7 +91,7 @@ class RunningServer:
         server = self._server()
         if server is None or _not_running(server):
             return False
-        return not self._port or await self._takes_connections()
+        return not self._reach.is_probed or await self._takes_connections()
 
     async def unready(self) -> str:
         failures = 0
@@ -78,9 +99,9 @@ class RunningServer:
             server = self._server()
             if server is not None and (why := _not_running(server)):
                 return why
-            failures = 0 if not self._port or await self._takes_connections() else failures + 1
+            failures = 0 if not self._reach.is_probed or await self._takes_connections() else failures + 1
             if failures >= PROBE_FAILURES_MAX:
-                return f"{self._host()}:{self._port} takes no connections any more"
+                return f"{self._host()}:{self._reach.port} takes no connections any more"
             await self._clock.sleep(PROBE_S)
 
     async def terminate(self) -> None:
@@ -97,7 +118,7 @@ class RunningServer:
 
     def _host(self) -> str:
         server = self._server()
-        return server.addresses[0] if server is not None and server.addresses and self._port else ""
+        return server.addresses[0] if server is not None and server.addresses else ""
 
     async def _takes_connections(self) -> bool:
         host = self._host()
@@ -105,7 +126,7 @@ class RunningServer:
             return False
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, writer = await asyncio.open_connection(host, self._port)
+                _, writer = await asyncio.open_connection(host, self._reach.port)
         except (OSError, TimeoutError):
             return False
         writer.close()

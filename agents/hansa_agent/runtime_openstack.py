@@ -26,7 +26,7 @@ from hansa_agent.openstack_create import create, flavors_of, group_of, image_of,
 from hansa_agent.openstack_flavors import NoFlavor, chosen
 from hansa_agent.openstack_leftovers import Leftovers
 from hansa_agent.openstack_marks import order_digest
-from hansa_agent.openstack_running import ENDED, RunningServer
+from hansa_agent.openstack_running import ENDED, Reach, RunningServer
 from hansa_agent.openstack_servers import Server
 from hansa_agent.openstack_view import ServersView, delete_server
 from hansa_agent.ports import PlatformSilent, StartRefused
@@ -185,5 +185,6 @@ class OpenStackRuntime:
 
     def _running(self, uuid: str) -> RunningServer:
         server = self._settings.server
-        port = server.port if server.networks and server.ready == "connect" else 0
-        return RunningServer(self._outside.api, self.view, self._outside.clock, uuid, port)
+        is_probed = bool(server.networks) and server.ready == "connect"
+        reach = Reach(server.port, is_probed, server.endpoint)
+        return RunningServer(self._outside.api, self.view, self._outside.clock, uuid, reach)

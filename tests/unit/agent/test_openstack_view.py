@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hansa_agent.openstack_api import Answer, OpenStackApi
 from hansa_agent.openstack_marks import metadata_of
-from hansa_agent.openstack_running import RunningServer
+from hansa_agent.openstack_running import Reach, RunningServer
 from hansa_agent.openstack_view import ServersView
 from hansa_agent.ports import Instant, PlatformSilent
 
@@ -83,7 +83,7 @@ class Bench:
         self.api = FakeApi()
         self.clock = Clock()
         self.view = ServersView(self.api, ZONE, self.clock, Chance(), poll_s=10.0)
-        self.running = RunningServer(self.api, self.view, self.clock, UUID, port)
+        self.running = RunningServer(self.api, self.view, self.clock, UUID, Reach(port or 8443, bool(port)))
 
 
 @pytest.fixture
