@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
 async def test_a_workload_moves_between_platforms_and_turns_no_user_away(tmp_path: Path) -> None:
     world = InfraWorld(tmp_path / "world")
     try:
-        world.start()
+        await asyncio.to_thread(world.start)
         callers = await Story(world, Console(width=120)).play()
     finally:
         world.end()
