@@ -15,8 +15,8 @@ EXPOSURE_MAX = 2.0
 
 
 def directives() -> dict[str, str]:
-    lines = [line.split("=", 1) for line in UNIT.read_text().splitlines() if re.match(r"[A-Z]\w+=", line)]
-    return {name: value for name, value in lines}
+    lines = [tuple(line.split("=", 1)) for line in UNIT.read_text().splitlines() if re.match(r"[A-Z]\w+=", line)]
+    return dict(lines)
 
 
 def test_stopping_the_agent_stops_the_agent_alone() -> None:
