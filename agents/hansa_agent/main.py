@@ -67,6 +67,8 @@ def inventory() -> None:
     typer.echo(f"source      {machine.source}")
     typer.echo(f"cpu_millis  {machine.capacity.cpu_millis}")
     typer.echo(f"memory_mib  {machine.capacity.memory_mib}")
+    if machine.trouble:
+        typer.echo(f"trouble     {machine.trouble}")
     for pool in machine.pools:
         typer.echo(f"pool        {pool_key(pool)}  count {pool.count}  memory_mib {pool.memory_mib}")
 

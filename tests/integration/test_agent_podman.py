@@ -90,10 +90,13 @@ async def until_empty() -> None:
             await asyncio.sleep(0.1)
 
 
-def config(world: World, **env: str) -> Path:
-    artefact: dict[str, Any] = {"name": "echo", "image": IMAGE}
-    section = {"socket": SOCKET, "devices": {POOL: ["hansa.test/gpu=0", "hansa.test/gpu=1"]}}
-    changes = {"runtime": "container", "container": section, "artefacts": [artefact | ({"env": env} if env else {})]}
+def config(world: World, **section: Any) -> Path:
+    devices = {POOL: ["hansa.test/gpu=0", "hansa.test/gpu=1"]}
+    changes = {
+        "runtime": "container",
+        "container": {"socket": SOCKET, "devices": devices} | section,
+        "artefacts": [{"name": "echo", "image": IMAGE}],
+    }
     return world.config(**changes)
 
 
@@ -211,3 +214,10 @@ async def test_check_sees_engine_image_and_devices(world: World) -> None:
     found = {each["subject"]: each for each in json.loads(done.stdout)}
     assert found["container engine"]["message"].startswith("Podman Engine")
     assert found["artefact echo"]["level"] == found[f"devices {POOL}"]["level"] == "ok"
+
+
+async def test_instance_on_the_machines_own_network_answers_too(world: World) -> None:
+    status = await ready(world, config(world, network="host", init=False, scratch_mib=8))
+    told = await world.call(status, "/environment")
+    assert told["HANSA_LISTEN_HOST"] == "127.0.0.1"
+    assert (await inspected())["HostConfig"]["NetworkMode"] == "host"
