@@ -31,7 +31,7 @@ test_instances() {
 EOF
   say "running the agent's containers under podman"
   HANSA_PODMAN_SOCKET=$socket HANSA_PODMAN_IMAGE=localhost/hansa-echo@$digest \
-    "${PYTHON:-.venv/bin/python}" -m pytest -q -m containers -p no:cacheprovider tests/integration/test_agent_podman.py
+    "${PYTHON:-.venv/bin/python}" -m pytest -q -s -m containers -p no:cacheprovider tests/integration/test_agent_podman.py
   [ -z "$(podman ps -aq)" ]
   say "instances: passed"
 }

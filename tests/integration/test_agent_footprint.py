@@ -8,13 +8,13 @@ utime + stime of /proc/PID/stat over ``IDLE_S`` seconds, so what else the machin
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from agent_harness import World, zone_world
+from footprint import cpu_s, rss_mib
 
 RSS_MIB_MAX = {"file": 60, "machine": 64}
 IDLE_PERMILLE_MAX = 10
@@ -26,15 +26,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with zone_world(tmp_path) as made:
         made.operator.heartbeat_interval_ms = 1_000
         yield made
-
-
-def rss_mib(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1_024
-
-
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.slow

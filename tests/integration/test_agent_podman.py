@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from agent_harness import World, zone_world
+from footprint import cpu_s, rss_mib
 
 from hansa.v1.common_pb2 import ArtefactRef, Capacity, PoolAmount
 from hansa.v1.instance_pb2 import INSTANCE_STATE_READY, DesiredInstance, InstanceStatus
@@ -25,6 +26,7 @@ pytestmark = [
     pytest.mark.skipif(not SOCKET, reason="needs podman in namespaces of its own: make test-containers"),
 ]
 POOL = "nvidia/L4"
+IDLE_S = 12
 NAME = "hansa.nordfjell.osl-1.c1-0"
 
 
@@ -221,3 +223,15 @@ async def test_instance_on_the_machines_own_network_answers_too(world: World) ->
     told = await world.call(status, "/environment")
     assert told["HANSA_LISTEN_HOST"] == "127.0.0.1"
     assert (await inspected())["HostConfig"]["NetworkMode"] == "host"
+
+
+async def test_agent_of_containers_stays_small_and_idle(world: World) -> None:
+    world.operator.heartbeat_interval_ms = 1_000
+    await ready(world, config(world))
+    pid = world._agents[0].pid
+    await asyncio.sleep(1)
+    began = cpu_s(pid)
+    await asyncio.sleep(IDLE_S)
+    permille = (cpu_s(pid) - began) / IDLE_S * 1_000
+    print(f"container: {rss_mib(pid):.1f} MiB resident, {permille:.1f} permille of a core")
+    assert rss_mib(pid) < 75 and permille < 10
