@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from agent_harness import World, zone_world
 from footprint import cpu_s, rss_mib
+from hansa_agent.lean import SETTLED_S
 
 RSS_MIB_MAX = {"file": 60, "machine": 64}
 IDLE_PERMILLE_MAX = 10
@@ -36,7 +37,7 @@ async def test_agent_with_one_instance_stays_small_and_idle(world: World, source
     await world.operator.until(lambda: "inventory" in world.operator.adverts)
     await world.operator.order(world.desired())
     await world.operator.ready("c1-0")
-    await asyncio.sleep(1)
+    await asyncio.sleep(SETTLED_S)
     began = cpu_s(agent.pid)
     await asyncio.sleep(IDLE_S)
     permille = (cpu_s(agent.pid) - began) / IDLE_S * 1_000
