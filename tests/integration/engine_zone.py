@@ -29,7 +29,7 @@ DIGEST = "sha256:" + "a" * 64
 IMAGE = f"registry.example/echo@{DIGEST}"
 ZONE = "nordfjell/osl-1"
 SPEED = 20
-POLICY = RestartPolicy(backoff_ms_min=100, backoff_ms_max=400, quick_failures_max=20, stop_grace_ms=2_000)
+POLICY = RestartPolicy(backoff_ms_min=100, backoff_ms_max=400, quick_failures_max=100_000, stop_grace_ms=2_000)
 
 
 class FastClock(SystemClock):
