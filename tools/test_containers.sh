@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Brings docker-compose.yml up for real, with podman, and places a workload in it. `make test-containers` calls it.
+# Brings docker-compose.yml up for real, with podman, and places a workload in it; then runs the agent's container runtime
+# against podman's socket. `make test-containers` calls it; "tools/test_containers.sh instances" does the second alone.
 #
 # Needs root on Debian or Ubuntu. No image is pulled: the base image is made with debootstrap, from the distribution that
 # this machine runs, so that wheels which its pip downloads fit. Containers run in network, mount and process namespaces
@@ -10,6 +11,36 @@ work=$PWD/build/containers
 base=hansa-base:local
 
 say() { printf '%s\n' "== $*"; }
+
+test_instances() {
+  local socket=$work/podman.sock digest
+  say "building the image of a test's instance"
+  mkdir -p "$work/echo"
+  cp tests/integration/agent_artefact.py "$work/echo/"
+  printf 'FROM localhost/%s\nCOPY agent_artefact.py /srv/agent_artefact.py\nCMD %s\n' "$base" \
+    '["/usr/bin/python3", "-I", "/srv/agent_artefact.py"]' >"$work/echo/Dockerfile"
+  podman build -q -t hansa-echo:local "$work/echo" >"$work/echo.log" 2>&1 || { tail -20 "$work/echo.log" >&2; return 1; }
+  digest=$(podman image inspect --format '{{.Digest}}' localhost/hansa-echo:local)
+  # Devices that are none: what CDI does to a container shows all the same.
+  mkdir -p /run/cdi
+  mount -t tmpfs tmpfs /run/cdi
+  cat >/run/cdi/hansa.json <<EOF
+{"cdiVersion": "0.3.0", "kind": "hansa.test/gpu", "devices": [
+  {"name": "0", "containerEdits": {"env": ["FAKE_GPU=0"], "deviceNodes": [{"path": "/dev/fakegpu0", "hostPath": "/dev/null"}]}},
+  {"name": "1", "containerEdits": {"env": ["FAKE_GPU=1"], "deviceNodes": [{"path": "/dev/fakegpu1", "hostPath": "/dev/null"}]}}]}
+EOF
+  say "running the agent's containers under podman"
+  HANSA_PODMAN_SOCKET=$socket HANSA_PODMAN_IMAGE=localhost/hansa-echo@$digest \
+    "${PYTHON:-.venv/bin/python}" -m pytest -q -s -m containers -p no:cacheprovider tests/integration/test_agent_podman.py
+  [ -z "$(podman ps -aq)" ]
+  say "instances: passed"
+}
+
+import_base() {
+  podman image exists "localhost/$base" && return
+  say "importing the base image"
+  podman import -q "$work/base.tar" "$base" >/dev/null
+}
 
 install_needs() {
   local missing=() each
@@ -22,6 +53,9 @@ install_needs() {
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   fi
+}
+
+install_compose() {
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tools/containers.lock
 }
 
@@ -130,10 +164,7 @@ run_inside() {
   trap tear_down EXIT
   podman rm --all --force >/dev/null
   podman volume prune --force >/dev/null
-  if ! podman image exists "localhost/$base"; then
-    say "importing the base image"
-    podman import -q "$work/base.tar" "$base" >/dev/null
-  fi
+  import_base
   say "building both images"
   export BASE_IMAGE=localhost/$base BUILD_PIP_NO_INDEX=1 BUILD_PIP_FIND_LINKS=/wheels
   compose --podman-build-args="-v $work/wheels:/wheels:ro" --parallel 1 build prepare nordavind \
@@ -152,15 +183,26 @@ run_inside() {
   compose down --volumes --timeout 10 >"$work/down.log" 2>&1
   [ -z "$(podman ps -aq)" ]
   say "containers: passed"
+  test_instances
 }
 
-if [ "${1:-}" = inside ]; then
-  run_inside
-  exit
-fi
+run_instances() {
+  configure_podman
+  podman rm --all --force >/dev/null
+  import_base
+  test_instances
+}
+
+case "${1:-}" in
+  inside) run_inside; exit ;;
+  inside-instances) run_instances; exit ;;
+esac
 [ "$(id -u)" = 0 ] || { echo "make test-containers needs root: namespaces, mounts, debootstrap" >&2; exit 1; }
 mkdir -p "$work"
 install_needs
 make_base
+private=(unshare --net --mount --pid --fork --kill-child --mount-proc)
+[ "${1:-}" != instances ] || exec "${private[@]}" "$0" inside-instances
+install_compose
 download_wheels
-exec unshare --net --mount --pid --fork --kill-child --mount-proc "$0" inside
+exec "${private[@]}" "$0" inside

@@ -40,9 +40,12 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class Section(BaseModel):
-    """What every section has in common: unknown keys are errors."""
+    """What every section has in common: unknown keys are errors.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Built with the first configuration that has it: sections of other platforms then cost no memory.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class TlsFiles(Section):

@@ -28,15 +28,14 @@ class Engine:
 
     async def version(self) -> dict[str, Any]:
         """What answers: "Components" names it, "ApiVersion" its API."""
-        found: dict[str, Any] = await self._socket.ask_json(Request("GET", f"{API}/version"))
+        found = _object(await self._socket.ask_json(Request("GET", f"{API}/version")))
         components = [str(each.get("Name")) for each in found.get("Components") or []]
         self._is_podman = any("podman" in name.lower() for name in components)
         return found
 
     async def image(self, reference: str) -> dict[str, Any]:
         """What the engine has of an image."""
-        found: dict[str, Any] = await self._socket.ask_json(Request("GET", f"{API}/images/{reference}/json"))
-        return found
+        return _object(await self._socket.ask_json(Request("GET", f"{API}/images/{reference}/json")))
 
     async def pull(self, reference: str, timeout_s: float) -> None:
         """Fetches an image by its digest; progress comes as lines, and so do errors after a 200."""
@@ -53,8 +52,7 @@ class Engine:
         path, query, body = f"{API}/containers/create", {"name": name}, docker_body(spec)
         if self._is_podman:
             path, query, body = f"{PODMAN_API}/containers/create", {}, podman_body(name, spec)
-        made = await self._socket.ask_json(Request("POST", path, query, body, START_TIMEOUT_S))
-        return str(made["Id"])
+        return _id(_object(await self._socket.ask_json(Request("POST", path, query, body, START_TIMEOUT_S))))
 
     async def start(self, container: str) -> None:
         """Starts a container; nothing happens if it runs."""
@@ -76,18 +74,22 @@ class Engine:
     async def inspect(self, container: str) -> dict[str, Any] | None:
         """A container by id or name, or None."""
         try:
-            found: dict[str, Any] = await self._socket.ask_json(Request("GET", f"{API}/containers/{container}/json"))
+            found = _object(await self._socket.ask_json(Request("GET", f"{API}/containers/{container}/json")))
         except EngineRefused as refused:
             if refused.is_absent:
                 return None
             raise
+        _id(found)
         return found
 
     async def containers(self, *labels: str) -> list[dict[str, Any]]:
         """All containers, running or not, with these labels ("name" or "name=value")."""
         query = {"all": "true", "filters": json.dumps({"label": list(labels)})}
-        found: list[dict[str, Any]] = await self._socket.ask_json(Request("GET", f"{API}/containers/json", query))
-        return found
+        found = await self._socket.ask_json(Request("GET", f"{API}/containers/json", query))
+        listed = [_object(each) for each in found] if isinstance(found, list) else []
+        for each in listed:
+            _id(each)
+        return listed
 
     async def log(self, container: str, line_count: int) -> bytes:
         """The last lines that a container wrote, both streams as they came."""
@@ -104,6 +106,19 @@ class Engine:
     async def close(self) -> None:
         """Ends all connections; the next call makes new ones."""
         await self._socket.close()
+
+
+def _object(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise EngineRefused(502, "the engine's answer is not understood: it is no object")
+    return found
+
+
+def _id(found: Mapping[str, Any]) -> str:
+    """The id that every container has."""
+    if not isinstance(found.get("Id"), str):
+        raise EngineRefused(502, "the engine's answer is not understood: it has no Id")
+    return str(found["Id"])
 
 
 def _container_of(event: Mapping[str, Any]) -> str:

@@ -15,7 +15,8 @@ from hansa_agent.instance_store import write_atomically
 from hansa_agent.ports import PlatformSilent, StartRefused
 
 _log = structlog.get_logger(__name__)
-LOG_LINES_MAX = 10_000
+LOG_LINES = (10_000, 100)
+"""So many lines are asked for, and fewer where those are too long."""
 _READABLE = 0o444
 """Whoever the container runs as may read them inside; on the machine the instance's folder lets nobody through."""
 
@@ -24,33 +25,38 @@ def laid_out(folder: Path, settings: InstanceSettings, client_ca_pem: bytes) -> 
     """Writes the instance's files into its folder; what is mounted where, inside to outside.
 
     Copies, so that a certificate which is renewed meanwhile does not change under a running instance.
-    Raises ``StartRefused`` where certificate or key cannot be read.
+    Raises ``StartRefused`` where one cannot be read or written.
     """
-    folder.mkdir(exist_ok=True, mode=0o700)
+    mounts = {}
+    try:
+        folder.mkdir(exist_ok=True, mode=0o700)
+        for name, content in _contents(settings, client_ca_pem).items():
+            path = folder / name.replace("/", "_")
+            write_atomically(path, content)
+            path.chmod(_READABLE)
+            mounts[str(INSIDE / name)] = str(path.resolve())
+    except OSError as error:
+        raise StartRefused(f"{error.filename}: {error.strerror}", permanent=False) from error
+    return mounts
+
+
+def _contents(settings: InstanceSettings, client_ca_pem: bytes) -> dict[str, bytes]:
     contents = {"client_ca.pem": client_ca_pem}
     if settings.tls_cert:
-        try:
-            contents["tls/cert.pem"] = Path(settings.tls_cert).read_bytes()
-            contents["tls/key.pem"] = Path(settings.tls_key).read_bytes()
-        except OSError as error:
-            raise StartRefused(f"{error.filename}: {error.strerror}", permanent=False) from error
-    mounts = {}
-    for name, content in contents.items():
-        path = folder / name.replace("/", "_")
-        write_atomically(path, content)
-        path.chmod(_READABLE)
-        mounts[str(INSIDE / name)] = str(path.resolve())
-    return mounts
+        contents["tls/cert.pem"] = Path(settings.tls_cert).read_bytes()
+        contents["tls/key.pem"] = Path(settings.tls_key).read_bytes()
+    return contents
 
 
 async def save_log(engine: Engine, container: str, log: Path, bytes_max: int) -> None:
     """Adds the end of a container's log to ``log`` and bounds the whole; without the engine's answer it is lost."""
-    try:
-        told = await engine.log(container, LOG_LINES_MAX)
-    except (PlatformSilent, EngineRefused) as error:
-        _log.info("log of a container not kept", container=container, message=str(error))
-        return
-    await asyncio.to_thread(_append, log, told, bytes_max)
+    for line_count in LOG_LINES:
+        try:
+            told = await engine.log(container, line_count)
+            await asyncio.to_thread(_append, log, told, bytes_max)
+            return
+        except (PlatformSilent, EngineRefused, OSError) as error:
+            _log.info("log of a container not kept", container=container, line_count=line_count, message=str(error))
 
 
 def _append(log: Path, told: bytes, bytes_max: int) -> None:

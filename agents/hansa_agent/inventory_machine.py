@@ -35,7 +35,7 @@ class MachineSource:
         self._meminfo = meminfo
         self._cgroup = cgroup
         self._eyes = eyes or NvmlEyes()
-        self._thread = SideThread("nvml", self._look)
+        self._thread = SideThread("nvml", self._look, self._eyes.close)
         self._last = Machine(Capacity(), (), "machine", "the machine was not looked at yet", unsound=True)
         self._read_at_ms: int | None = None
 

@@ -1,4 +1,4 @@
-"""Keeps the agent small: to be imported before anything that imports structlog.
+"""Keeps the agent small. To be imported before anything that imports structlog.
 
 structlog loads rich, with its highlighters, to colour tracebacks on terminals. The agent logs JSON, and these are 4 MiB
 of the 60 that it may take. Once structlog is loaded rich can be had again, for the help of the commands.
@@ -6,8 +6,13 @@ of the 60 that it may take. Once structlog is loaded rich can be had again, for 
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib
 import sys
+
+SETTLED_S = 2.0
+"""So long after its start an agent has what it needs."""
 
 if "rich" not in sys.modules and "structlog" not in sys.modules:
     sys.modules["rich"] = None  # type: ignore[assignment]  # which importlib takes for "not installed"
@@ -15,3 +20,11 @@ if "rich" not in sys.modules and "structlog" not in sys.modules:
         importlib.import_module("structlog")
     finally:
         del sys.modules["rich"]
+
+
+def give_back() -> None:
+    """Gives the system what starting took and nothing needs any more (malloc_trim(3), where the C library has it)."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

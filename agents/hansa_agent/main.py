@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hansa_agent import lean  # noqa: F401 - first of all
+from hansa_agent import lean  # first of all
 from hansa_agent.artefacts import ArtefactUnreadable, artefact_digest
 from hansa_agent.config import LoadedConfig
 from hansa_agent.config_yaml import ConfigError
@@ -67,6 +67,8 @@ def inventory() -> None:
     typer.echo(f"source      {machine.source}")
     typer.echo(f"cpu_millis  {machine.capacity.cpu_millis}")
     typer.echo(f"memory_mib  {machine.capacity.memory_mib}")
+    if machine.trouble:
+        typer.echo(f"trouble     {machine.trouble}")
     for pool in machine.pools:
         typer.echo(f"pool        {pool_key(pool)}  count {pool.count}  memory_mib {pool.memory_mib}")
 
@@ -105,6 +107,7 @@ async def _serve(loaded: LoadedConfig, outside: Outside, *, stop_instances: bool
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, agent.reload)
+    loop.call_later(lean.SETTLED_S, lean.give_back)
     await agent.run(stop, stop_instances=stop_instances)
 
 

@@ -15,10 +15,11 @@ Answer = TypeVar("Answer")
 
 
 class SideThread(Generic[Answer]):
-    """Calls ``function`` when asked, never twice at a time."""
+    """Calls ``function`` when asked, never twice at a time, and ``at_end`` when it is stopped."""
 
-    def __init__(self, name: str, function: Callable[[], Answer]) -> None:
+    def __init__(self, name: str, function: Callable[[], Answer], at_end: Callable[[], None]) -> None:
         self._function = function
+        self._at_end = at_end
         self._asked: queue.SimpleQueue[asyncio.Future[Answer] | None] = queue.SimpleQueue()
         self._pending: asyncio.Future[Answer] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -56,7 +57,8 @@ class SideThread(Generic[Answer]):
             try:
                 future.get_loop().call_soon_threadsafe(_settle, future, answer, error)
             except RuntimeError:
-                return
+                break
+        self._at_end()
 
 
 def _settle(future: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:

@@ -8,13 +8,14 @@ utime + stime of /proc/PID/stat over ``IDLE_S`` seconds, so what else the machin
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from agent_harness import World, zone_world
+from footprint import cpu_s, rss_mib
+from hansa_agent.lean import SETTLED_S
 
 RSS_MIB_MAX = {"file": 60, "machine": 64}
 IDLE_PERMILLE_MAX = 10
@@ -28,15 +29,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-def rss_mib(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1_024
-
-
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["file", "machine"])
 async def test_agent_with_one_instance_stays_small_and_idle(world: World, source: str) -> None:
@@ -45,7 +37,7 @@ async def test_agent_with_one_instance_stays_small_and_idle(world: World, source
     await world.operator.until(lambda: "inventory" in world.operator.adverts)
     await world.operator.order(world.desired())
     await world.operator.ready("c1-0")
-    await asyncio.sleep(1)
+    await asyncio.sleep(SETTLED_S)
     began = cpu_s(agent.pid)
     await asyncio.sleep(IDLE_S)
     permille = (cpu_s(agent.pid) - began) / IDLE_S * 1_000

@@ -232,6 +232,9 @@ async def test_lost_device_is_told_within_a_second_and_nothing_is_told_without_a
     while not told:
         await asyncio.sleep(0)
     watching.cancel()
+    await asyncio.wait([watching])
+    await asyncio.to_thread(source._thread._thread.join, 10)
+    assert nvml.at_init is None, "who does not watch any more lets the library go"
     at, machine = told[0]
     assert at - lost_at <= 1_000 and LOOK_S < 1
     assert counts(machine.pools) == {"L4": 3} and not machine.unsound and "fallen off the bus" in machine.trouble
