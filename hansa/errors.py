@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import DecodeError
-from google.rpc import code_pb2, error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 from hansa.v1 import reason_pb2
+
+# The messages of a rich status are loaded with the first one: an agent, which counts its memory, never has any.
+if TYPE_CHECKING:
+    from google.rpc import error_details_pb2, status_pb2
 
 ERROR_DOMAIN = "hansa.v1"
 
@@ -89,6 +92,8 @@ def invalid_field(field: str, message: str) -> HansaError:
 
 def to_status(error: HansaError) -> status_pb2.Status:
     """The rich status of a refusal, for the wire."""
+    from google.rpc import code_pb2, error_details_pb2, status_pb2
+
     details = [error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN)]
     packed = [_packed(detail) for detail in details]
     if error.field:
@@ -125,6 +130,8 @@ def from_rpc_error(error: grpc.RpcError) -> HansaError:
 
 
 def _from_status(status: status_pb2.Status, code: grpc.StatusCode) -> HansaError:
+    from google.rpc import error_details_pb2
+
     reason, field, retry_after_ms = _reason_of_code(code), "", 0
     for packed in status.details:
         info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
@@ -139,6 +146,9 @@ def _from_status(status: status_pb2.Status, code: grpc.StatusCode) -> HansaError
 
 
 def _rich_status(error: grpc.RpcError) -> status_pb2.Status | None:
+    from google.rpc import status_pb2
+    from grpc_status import rpc_status
+
     if not isinstance(error, grpc.aio.AioRpcError):
         try:
             return rpc_status.from_call(error) if isinstance(error, grpc.Call) else None

@@ -72,12 +72,16 @@ def parse_workload_text(text: str, tenant: str, *, source: str = "", as_of: date
 
 def _workload(document: YamlValue, tenant: str, reader: PolicyReader) -> WorkloadFile:
     values = document.mapping(
-        ("kind", "name", "artefact", "resources", "users", "latency", "residency"), ("accelerators", *OPTIONAL_KEYS)
+        ("kind", "name", "artefact", "resources", "users", "latency", "residency"),
+        ("accelerators", "artefact_forms", *OPTIONAL_KEYS),
     )
     values["kind"].one_of(("Workload",))
     resources = values["resources"].mapping(("cpu", "memory"))
     spec = workload_pb2.WorkloadSpec(
         artefact=_artefact(values["artefact"]),
+        artefact_forms=[_artefact(form) for form in values["artefact_forms"].items()]
+        if "artefact_forms" in values
+        else [],
         accelerator=_accelerators(values["accelerators"]) if "accelerators" in values else None,
         cpu_millis=_cpu_millis(resources["cpu"]),
         memory_mib=_memory_mib(resources["memory"]),

@@ -9,6 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from hansa.mqtt_client import BrokerTls, MqttMissing, check_installed
 from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
+from hansa_agent.config_container import ContainerSection
+from hansa_agent.config_kubernetes import KubernetesSection
+from hansa_agent.config_openstack import OpenStackSection
 from hansa_agent.config_operator import OperatorSection
 from hansa_agent.config_probe import ProbeSection
 from hansa_agent.config_sections import (
@@ -20,9 +23,9 @@ from hansa_agent.config_sections import (
 )
 from hansa_agent.config_yaml import ConfigError, load_yaml
 from hansa_agent.fact_evidence import completed
+from hansa_agent.instance_ports import InstanceSettings
 from hansa_agent.probe_keys import ProbeKeys, read_keys
 from hansa_agent.reconciliation import RestartPolicy
-from hansa_agent.runtime_process import InstanceSettings
 
 
 class AgentConfig(Section):
@@ -36,7 +39,10 @@ class AgentConfig(Section):
     artefacts: list[ArtefactSection] = Field(default_factory=list)
     probe: ProbeSection = ProbeSection()
     instance: InstanceSection
-    runtime: Literal["process"] = "process"
+    runtime: Literal["process", "container", "kubernetes", "openstack"] = "process"
+    container: ContainerSection | None = None
+    kubernetes: KubernetesSection | None = None
+    openstack: OpenStackSection | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("artefacts")
@@ -48,11 +54,32 @@ class AgentConfig(Section):
         return artefacts
 
     @model_validator(mode="after")
+    def _openstack_is_described(self) -> Self:
+        if "openstack" in (self.runtime, self.inventory.source) and self.openstack is None:
+            raise ValueError("runtime or inventory.source is 'openstack': a section 'openstack' is needed")
+        if self.runtime == "openstack" and self.openstack is not None and self.openstack.server is None:
+            raise ValueError("runtime 'openstack' needs openstack.server")
+        return self
+
+    @model_validator(mode="after")
+    def _runtime_has_its_section(self) -> Self:
+        if self.runtime == "container" and self.container is None:
+            raise ValueError("the runtime 'container' needs a section 'container', which may be empty ({})")
+        return self
+
+    @model_validator(mode="after")
     def _artefacts_fit_the_runtime(self) -> Self:
         for index, artefact in enumerate(self.artefacts):
             if bool(artefact.image) == (self.runtime == "process"):
                 needed = "files" if self.runtime == "process" else "an image"
                 raise ValueError(f"artefacts.{index}: the runtime {self.runtime!r} needs {needed}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_cluster_it_names(self) -> Self:
+        for key, chosen in (("runtime", self.runtime), ("inventory.source", self.inventory.source)):
+            if chosen == "kubernetes" and self.kubernetes is None:
+                raise ValueError(f"{key} 'kubernetes' needs the section 'kubernetes'")
         return self
 
 

@@ -71,9 +71,9 @@ class PoolSection(Section):
 
 
 class InventorySection(Section):
-    """What the zone has: said here (``file``) or looked up on the machine (``machine``)."""
+    """What the zone has: said here (``file``), or looked up where it is."""
 
-    source: Literal["file", "machine"] = "file"
+    source: Literal["file", "machine", "kubernetes", "openstack"] = "file"
     node: str = Field(min_length=1)
     title: str = ""
     capacity: CapacitySection | None = None
@@ -87,8 +87,8 @@ class InventorySection(Section):
     def _matches_source(self) -> Self:
         if self.source == "file" and self.capacity is None:
             raise ValueError("source 'file' needs a capacity")
-        if self.source == "machine" and (self.capacity is not None or self.pools):
-            raise ValueError("source 'machine' finds capacity and pools itself")
+        if self.source != "file" and (self.capacity is not None or self.pools):
+            raise ValueError(f"source {self.source!r} finds capacity and pools itself")
         return self
 
 

@@ -1,52 +1,31 @@
-"""Accelerators through NVML, the NVIDIA Management Library (package nvidia-ml-py)."""
+"""What an accelerator is, as NVML describes it, the NVIDIA Management Library (package nvidia-ml-py)."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from types import ModuleType
+from collections.abc import Iterable, Iterator
 from typing import Any
-
-import structlog
 
 from hansa.v1.common_pb2 import AcceleratorPool
 
-_log = structlog.get_logger(__name__)
 _FAMILIES = ("nvidia", "tesla", "quadro")
 _MIG_PROFILE = re.compile(r"MIG (\S+)")
 Kind = tuple[str, int, str]
 """Model, memory in MiB, MIG profile."""
 
 
-def nvml_pools() -> tuple[AcceleratorPool, ...]:
-    """Pools of whole devices and MIG slices; empty, with a line in the log, where library or driver is missing."""
-    try:
-        import pynvml
-    except ImportError:
-        _log.info("no accelerators: the NVML library is not installed")
-        return ()
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        _log.info("no accelerators", message=str(error))
-        return ()
-    try:
-        return pools_from(pynvml)
-    except pynvml.NVMLError as error:
-        _log.warning("accelerators unknown", message=str(error))
-        return ()
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def pools_from(nvml: ModuleType) -> tuple[AcceleratorPool, ...]:
-    """Pools by kind, from an initialised NVML."""
-    kinds = Counter(kind for device in _devices(nvml) for kind in _kinds(nvml, device))
+def pools_of(kinds: Iterable[Kind]) -> tuple[AcceleratorPool, ...]:
+    """Pools of what is alike, in order of model, memory and profile."""
     return tuple(
         AcceleratorPool(vendor="nvidia", model=model, memory_mib=memory_mib, count=count, mig_profile=profile)
-        for (model, memory_mib, profile), count in sorted(kinds.items())
+        for (model, memory_mib, profile), count in sorted(Counter(kinds).items())
     )
+
+
+def kinds_of(nvml: Any, device: Any) -> tuple[Kind, ...]:
+    """What one device adds to the pools: itself, or the slices into which it is cut."""
+    return tuple(_kinds(nvml, device))
 
 
 def model_of(product: str) -> str:
@@ -59,18 +38,13 @@ def model_of(product: str) -> str:
     return words[0].split("-")[0]
 
 
-def _devices(nvml: Any) -> Iterator[Any]:
-    for index in range(nvml.nvmlDeviceGetCount()):
-        yield nvml.nvmlDeviceGetHandleByIndex(index)
-
-
 def _kinds(nvml: Any, device: Any) -> Iterator[Kind]:
-    model = model_of(_text(nvml.nvmlDeviceGetName(device)))
+    model = model_of(text_of(nvml.nvmlDeviceGetName(device)))
     slices = list(_slices(nvml, device))
     if not _mig_enabled(nvml, device):
         yield model, _memory_mib(nvml, device), ""
     for part in slices:
-        match = _MIG_PROFILE.search(_text(nvml.nvmlDeviceGetName(part)))
+        match = _MIG_PROFILE.search(text_of(nvml.nvmlDeviceGetName(part)))
         yield model, _memory_mib(nvml, part), match[1] if match else "unknown"
 
 
@@ -96,5 +70,6 @@ def _memory_mib(nvml: Any, device: Any) -> int:
     return int(nvml.nvmlDeviceGetMemoryInfo(device).total) >> 20
 
 
-def _text(name: str | bytes) -> str:
+def text_of(name: str | bytes) -> str:
+    """A name; some versions of the library give bytes."""
     return name.decode() if isinstance(name, bytes) else name

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from hansa_agent import lean  # noqa: F401 - first of all
 from hansa_agent.artefacts import ArtefactUnreadable, artefact_digest
 from hansa_agent.config import LoadedConfig
 from hansa_agent.config_yaml import ConfigError
@@ -62,12 +63,34 @@ def digest(files: Annotated[list[Path], typer.Argument(help="The artefact's file
 def inventory() -> None:
     """Print what an agent with the inventory source "machine" would advertise of this machine."""
     configure_logs("warning", "-")
-    machine = MachineSource().look()
+    machine = MachineSource(SystemClock()).look()
     typer.echo(f"source      {machine.source}")
     typer.echo(f"cpu_millis  {machine.capacity.cpu_millis}")
     typer.echo(f"memory_mib  {machine.capacity.memory_mib}")
     for pool in machine.pools:
         typer.echo(f"pool        {pool_key(pool)}  count {pool.count}  memory_mib {pool.memory_mib}")
+
+
+@app.command()
+def check(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The agent's configuration, YAML.")],
+    *,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are warnings.")] = False,
+    output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
+) -> None:
+    """Say in plain words what the agent would see and what it may not, before anything is joined.
+
+    Exits with 0 if all is well, with 78 if there are problems. Nothing is started, written or joined.
+    """
+    from hansa_agent.check import as_json, as_lines, exit_status
+    from hansa_agent.check_run import findings_of
+
+    if output not in ("table", "json"):
+        _fail(f"--output is table or json, not {output!r}")
+    configure_logs("error", "-")
+    found = asyncio.run(findings_of(config, SystemClock(), SystemIds()))
+    typer.echo(as_json(found) if output == "json" else "\n".join(as_lines(found)))
+    sys.exit(exit_status(found, strict=strict))
 
 
 def main() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Protocol
 
 from hansa_agent.artefacts import Artefact
+from hansa_agent.check import Check
 from hansa_agent.config import LoadedConfig
 from hansa_agent.instance_store import InstanceStore
 from hansa_agent.inventory import FileSource
-from hansa_agent.inventory_machine import MachineSource
-from hansa_agent.ports import InventorySource, Runtime
+from hansa_agent.ports import Clock, InventorySource, Random, Runtime
 from hansa_agent.runtime_process import ProcessRuntime
 
 
@@ -20,12 +21,48 @@ class AllowingRuntime(Runtime, Protocol):
     artefacts: Mapping[str, Artefact]
 
 
-def source_of(loaded: LoadedConfig) -> InventorySource:
+def source_of(loaded: LoadedConfig, clock: Clock) -> InventorySource:
     """Where the zone's inventory comes from."""
     section = loaded.config.inventory
-    return MachineSource() if section.source == "machine" else FileSource(section)
+    if section.source == "kubernetes":
+        from hansa_agent.platform_kubernetes import cluster_source
+
+        return cluster_source(loaded)
+    if section.source == "openstack":
+        from hansa_agent.openstack_platform import openstack_source
+
+        return openstack_source(loaded)
+    if section.source == "machine":
+        from hansa_agent.inventory_machine import MachineSource
+
+        return MachineSource(clock)
+    return FileSource(section)
 
 
-def runtime_of(loaded: LoadedConfig, store: InstanceStore) -> AllowingRuntime:
+def runtime_of(loaded: LoadedConfig, store: InstanceStore, clock: Clock, random: Random) -> AllowingRuntime:
     """What the zone's instances run on."""
-    return ProcessRuntime(loaded.artefacts, loaded.instance_settings(), store)
+    if loaded.config.runtime == "openstack":
+        from hansa_agent.openstack_platform import openstack_runtime
+
+        return openstack_runtime(loaded, store)
+    if loaded.config.runtime == "kubernetes":
+        from hansa_agent.platform_kubernetes import cluster_runtime
+
+        return cluster_runtime(loaded, store)
+    config, settings = loaded.config, loaded.instance_settings()
+    if config.runtime == "container" and config.container is not None:
+        from hansa_agent.runtime_container import Around, ContainerRuntime
+
+        around = Around(config.zone, clock, random)
+        return ContainerRuntime(loaded.artefacts, config.container, settings, store, around)
+    return ProcessRuntime(loaded.artefacts, settings, store)
+
+
+def checks_of(loaded: LoadedConfig) -> tuple[Check, ...]:
+    """What ``hansa-agent check`` has to look at on the platform that instances run on."""
+    config = loaded.config
+    if config.runtime == "container" and config.container is not None:
+        from hansa_agent.container_check import check_engine
+
+        return (functools.partial(check_engine, config.container, list(loaded.artefacts.values())),)
+    return ()

@@ -54,13 +54,13 @@ class Agent:
         self._outside = outside
         self._identity = Identity(loaded.config.zone, outside.ids.new_id(), outside.version)
         self._machine = Machine(Capacity(), (), "", "the inventory is not read yet", unsound=True)
-        self._source = source_of(loaded)
+        self._source = source_of(loaded, outside.clock)
         self._reloaded = asyncio.Event()
         self._answering = Answering()
         loaded.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _taken(loaded.state_dir / "agent.lock")
         store = InstanceStore(loaded.state_dir)
-        self._runtime = runtime_of(loaded, store)
+        self._runtime = runtime_of(loaded, store, outside.clock, outside.random)
         self._supervisor = Supervisor(self._runtime, store, outside.clock, self._advertise)
         self._prober = prober_of(loaded, outside.clock, outside.random, self._advertise)
         self._telemetry = telemetry_of(loaded, self._identity, outside.ids.new_id, outside.clock)
@@ -84,7 +84,7 @@ class Agent:
             _log.error("configuration not reloaded", problems=error.problems)
             return
         self._runtime.artefacts = self._loaded.artefacts
-        self._source = source_of(self._loaded)
+        self._source = source_of(self._loaded, self._outside.clock)
         self._reloaded.set()
 
     async def _run(self, stop: asyncio.Event, *, stop_instances: bool) -> None:

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -26,6 +23,7 @@ import structlog
 from hansa.v1.instance_pb2 import DesiredInstance
 from hansa_agent import shim
 from hansa_agent.artefacts import Artefact, ArtefactUnreadable, artefact_digest
+from hansa_agent.instance_ports import InstanceSettings, free_port, reachable_host
 from hansa_agent.instance_store import InstanceRecord, InstanceStore, ProcessMark, write_atomically
 from hansa_agent.launch import NICENESS, Place, chosen_cpus, environment, resource_limits
 from hansa_agent.ports import StartRefused
@@ -33,31 +31,15 @@ from hansa_agent.processes import ProcessGroup, how_it_ended, lives, mark_of
 
 _log = structlog.get_logger(__name__)
 _CONNECT_TIMEOUT_S = 1.0
-_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceSettings:
-    """Where instances listen and under which certificate; ``ports`` is first and last, both usable.
-
-    ``advertise_host`` is what the endpoint's URL names. A log over ``log_bytes_max`` is copied to ``log.1`` and cut.
-    """
-
-    listen_host: str
-    ports: tuple[int, int]
-    advertise_host: str = ""
-    tls_cert: str = ""
-    tls_key: str = ""
-    log_bytes_max: int = 10 << 20
 
 
 class RunningProcess:
     """An instance that runs as a process group."""
 
-    def __init__(self, group: ProcessGroup, place: Place, advertise_host: str) -> None:
+    def __init__(self, group: ProcessGroup, place: Place, endpoint_url: str) -> None:
         self._group = group
         self._place = place
-        self._endpoint_url = f"https://{_bracketed(advertise_host or place.host)}:{place.port}"
+        self._endpoint_url = endpoint_url
 
     @property
     def pid(self) -> int:
@@ -81,10 +63,9 @@ class RunningProcess:
     async def ready(self) -> bool:
         if not self._place.ready_file.exists():
             return False
-        host = _ANY_HOST.get(self._place.host, self._place.host)
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                _, writer = await asyncio.open_connection(host, self._place.port)
+                _, writer = await asyncio.open_connection(reachable_host(self._place.host), self._place.port)
         except (OSError, TimeoutError):
             return False
         writer.close()
@@ -112,7 +93,7 @@ class ProcessRuntime:
         leftover = self._store.written_mark(order.instance)
         if lives(leftover):
             await _end(leftover)
-        place = self._place(order.instance, self._free_port(order.instance))
+        place = self._place(order.instance, free_port(order.instance, self._settings, self._store))
         try:
             return self._spawn(order, artefact, place)
         except OSError as error:
@@ -129,7 +110,7 @@ class ProcessRuntime:
                 group = ProcessGroup(mark.pid)
                 self._store.set_process(instance, mark, record.port)
                 place = self._place(instance, record.port)
-                found[instance] = RunningProcess(group, place, self._settings.advertise_host)
+                found[instance] = RunningProcess(group, place, self._settings.endpoint_url(place.port))
         return found
 
     def _end_strays(self) -> None:
@@ -179,7 +160,7 @@ class ProcessRuntime:
         group = ProcessGroup(child.pid, child)
         _tell(child, self._specification(order, artefact, place))
         self._store.set_process(order.instance, mark_of(child.pid), place.port)
-        return RunningProcess(group, place, self._settings.advertise_host)
+        return RunningProcess(group, place, self._settings.endpoint_url(place.port))
 
     def _specification(self, order: DesiredInstance, artefact: Artefact, place: Place) -> dict[str, object]:
         available = tuple(sorted(os.sched_getaffinity(0)))
@@ -199,17 +180,6 @@ class ProcessRuntime:
         settings = self._settings
         folder = self._store.folder(instance)
         return Place(folder, settings.listen_host, port, settings.tls_cert, settings.tls_key)
-
-    def _free_port(self, instance: str) -> int:
-        """The port it had, or the first that no other instance has and that can be bound."""
-        first, last = self._settings.ports
-        own = self._store.records[instance].port if instance in self._store.records else 0
-        taken = {record.port for name, record in self._store.records.items() if name != instance}
-        candidates: list[int] = [*([own] if first <= own <= last else []), *range(first, last + 1)]
-        for port in candidates:
-            if port not in taken and _can_bind(self._settings.listen_host, port):
-                return port
-        raise StartRefused(f"no port from {first} to {last} is free", permanent=False)
 
     def _living(self, record: InstanceRecord) -> ProcessMark:
         for mark in (record.process, self._store.written_mark(record.instance)):
@@ -252,20 +222,3 @@ async def _end(mark: ProcessMark) -> None:
         group = ProcessGroup(mark.pid)
         group.signal(signal.SIGKILL)
         await group.exited()
-
-
-def _can_bind(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((host, port))
-        except OSError as error:
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                return False
-            raise StartRefused(f"cannot listen on {host}: {error.strerror}", permanent=False) from error
-    return True
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

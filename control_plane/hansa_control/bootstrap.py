@@ -331,6 +331,7 @@ def settings_of(config: Config, credentials: Credentials) -> Settings:
         promise_half_life_ms=config.placing.promise_half_life_ms,
         linger_ms=timings.linger_ms,
         stray_after_ms=timings.stray_after_ms,
+        start_within_ms=timings.start_within_ms,
     )
 
 

@@ -116,7 +116,8 @@ class LegalFact(_Part):
 
 class Timings(_Part):
     """Durations in milliseconds. linger_ms is for how long an instance answers after users were told of another,
-    stray_after_ms after how long a claim that a partner keeps for us and nobody here knows is given back.
+    stray_after_ms after how long a claim that a partner keeps for us and nobody here knows is given back,
+    start_within_ms how long a placement may take to be ready, or to be ready again, before it is given up.
     """
 
     heartbeat_interval_ms: Milliseconds = 1_000
@@ -129,6 +130,7 @@ class Timings(_Part):
     drain_ms: Annotated[int, Field(ge=0, le=600_000)] = 5_000
     linger_ms: Annotated[int, Field(ge=0, le=600_000)] = 4_000
     stray_after_ms: Milliseconds = 60_000
+    start_within_ms: Annotated[int, Field(ge=1_000, le=86_400_000)] = 900_000
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

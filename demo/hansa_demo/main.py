@@ -32,11 +32,15 @@ def run(
 def high_availability() -> None:
     """Kills the leading control plane of two, under load, and shows what app teams saw. Needs PostgreSQL.
 
-    Exits 1 if any promise was not kept, 2 if PostgreSQL is not installed.
+    Exits 1 if any promise was not kept, 2 if PostgreSQL or its driver is not installed.
     """
     from rich.console import Console
 
-    from hansa_demo.high_availability import play_high_availability
+    try:
+        from hansa_demo.high_availability import play_high_availability
+    except ModuleNotFoundError as error:
+        typer.echo(f"error: {error.name} is missing: pip install 'hansa[demo,postgres]'", err=True)
+        raise typer.Exit(2) from error
 
     try:
         kept = play_high_availability(Console())

@@ -134,6 +134,7 @@ def _facts(workload: workload_pb2.Workload, now_ms: int) -> tuple[tuple[Cell, ..
         ("created", f"{timestamp(workload.created_at_ms)} ({age(workload.created_at_ms, now_ms)} ago)"),
         ("generation", f"{workload.generation}, etag {workload.etag}"),
         ("artefact", f"{spec.artefact.name}@{spec.artefact.digest}"),
+        *(("or as", f"{form.name}@{form.digest}") for form in spec.artefact_forms),
         ("resources", f"{cpu(spec.cpu_millis)} CPU, {memory(spec.memory_mib)}, {plural(spec.replicas, 'replica')}"),
         ("accelerators", accelerator_text(spec)),
         ("users", users),

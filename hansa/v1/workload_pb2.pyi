@@ -175,6 +175,7 @@ class WorkloadSpec(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     DISRUPTION_FIELD_NUMBER: _builtins.int
     ON_PARTITION_FIELD_NUMBER: _builtins.int
+    ARTEFACT_FORMS_FIELD_NUMBER: _builtins.int
     cpu_millis: _builtins.int
     """CPU of each replica, thousandths of a core."""
     memory_mib: _builtins.int
@@ -239,6 +240,10 @@ class WorkloadSpec(_message.Message):
     def on_partition(self) -> Global___PartitionRule:
         """What becomes of it when its home operator and the owner of its zone do not hear of one another; absent keeps it."""
 
+    @_builtins.property
+    def artefact_forms(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.ArtefactRef]:
+        """The artefact in other forms, for zones that run something else, for example as a container image; any will do."""
+
     def __init__(
         self,
         *,
@@ -261,10 +266,11 @@ class WorkloadSpec(_message.Message):
         priority: _builtins.int = ...,
         disruption: Global___Disruption | None = ...,
         on_partition: Global___PartitionRule | None = ...,
+        artefact_forms: _abc.Iterable[_common_pb2.ArtefactRef] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "artefact", b"artefact", "disruption", b"disruption", "latency", b"latency", "objective", b"objective", "on_partition", b"on_partition", "preferences", b"preferences", "residency", b"residency", "service", b"service", "zones", b"zones"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "access", b"access", "artefact", b"artefact", "cpu_millis", b"cpu_millis", "data_sources", b"data_sources", "disruption", b"disruption", "latency", b"latency", "memory_mib", b"memory_mib", "objective", b"objective", "on_partition", b"on_partition", "preferences", b"preferences", "price_millieur_per_hour_max", b"price_millieur_per_hour_max", "priority", b"priority", "replicas", b"replicas", "replicas_max", b"replicas_max", "residency", b"residency", "service", b"service", "spread", b"spread", "zones", b"zones"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "access", b"access", "artefact", b"artefact", "artefact_forms", b"artefact_forms", "cpu_millis", b"cpu_millis", "data_sources", b"data_sources", "disruption", b"disruption", "latency", b"latency", "memory_mib", b"memory_mib", "objective", b"objective", "on_partition", b"on_partition", "preferences", b"preferences", "price_millieur_per_hour_max", b"price_millieur_per_hour_max", "priority", b"priority", "replicas", b"replicas", "replicas_max", b"replicas_max", "residency", b"residency", "service", b"service", "spread", b"spread", "zones", b"zones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

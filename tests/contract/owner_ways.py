@@ -17,7 +17,8 @@ from hansa_control.adapters.metrics import Metrics
 from hansa_control.adapters.partner_link import Home, Partner, PartnerLink
 from hansa_control.adapters.store_memory import MemoryStore
 from hansa_control.adapters.system import SystemClock
-from hansa_control.application.control_plane import ControlPlane, LocalOwner, Surroundings
+from hansa_control.application.control_plane import ControlPlane, Surroundings
+from hansa_control.application.local_owner import LocalOwner
 from hansa_control.application.ports import Owner, StoredAdvert
 from hansa_control.application.settings import Settings
 from hansa_control.domain.model import (

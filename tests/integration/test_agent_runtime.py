@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 from agent_harness import DIGEST, SCRIPT, World, alive, free_ports, gone
 from hansa_agent.artefacts import Artefact
+from hansa_agent.instance_ports import InstanceSettings
 from hansa_agent.instance_store import InstanceStore
 from hansa_agent.ports import StartRefused
 from hansa_agent.processes import mark_of
 from hansa_agent.reconciliation import RestartPolicy
-from hansa_agent.runtime_process import InstanceSettings, ProcessRuntime, RunningProcess
+from hansa_agent.runtime_process import ProcessRuntime, RunningProcess
 from hansa_agent.supervisor import Supervisor
 from hansa_agent.system import SystemClock, SystemRandom
 

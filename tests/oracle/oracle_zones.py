@@ -87,7 +87,7 @@ def _state_faults(spec: WorkloadSpec, zone: Zone) -> set[Fault]:
         found.add(("ZoneState", closed[zone.upkeep.intake]))
     elif zone.inventory.cordoned:
         found.add(("ZoneState", R.ZONE_CORDONED))
-    if spec.artefact not in zone.inventory.artefacts:
+    if not any(form in zone.inventory.artefacts for form in (spec.artefact, *spec.artefact_forms)):
         found.add(("ArtefactAllowed", R.ARTEFACT_NOT_ALLOWED))
     return found
 

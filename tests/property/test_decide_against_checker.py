@@ -280,7 +280,7 @@ def expected_reasons(world: World, zone: Zone) -> set[Reason]:
         found.add(Reason(told.get(zone.state, zone.state.value)))
     if zone.inventory.cordoned:
         found.add(Reason.ZONE_CORDONED)
-    if spec.artefact not in zone.inventory.artefacts:
+    if not any(form in zone.inventory.artefacts for form in (spec.artefact, *spec.artefact_forms)):
         found.add(Reason.ARTEFACT_NOT_ALLOWED)
     return found
 

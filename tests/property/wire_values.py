@@ -281,6 +281,7 @@ def specs(draw: st.DrawFn) -> m.WorkloadSpec:
     response_us_max = draw(st.integers(0, 3_600_000_000)) if service else 0
     return m.WorkloadSpec(
         artefact=draw(artefacts),
+        artefact_forms=tuple(draw(st.lists(artefacts, max_size=2, unique_by=lambda form: (form.name, form.digest)))),
         accelerator=draw(st.none() | needs),
         cpu_millis=draw(st.integers(1, 1_000_000)),
         memory_mib=draw(st.integers(1, 1_000_000)),

@@ -21,6 +21,7 @@ from hansa_control.adapters.codec_zone import (
 from hansa_control.domain.model import (
     AcceleratorNeed,
     AccessDemand,
+    ArtefactRef,
     LatencyBudget,
     Objective,
     WorkloadSpec,
@@ -28,6 +29,7 @@ from hansa_control.domain.model import (
 )
 
 ACCESS_COUNT_MAX = 200
+FORM_COUNT_MAX = 8
 MODEL_COUNT_MAX = 32
 DEVICES_PER_REPLICA_MAX = 64
 DEMAND_MILLIRPS_MAX = 10**12
@@ -80,6 +82,7 @@ def _spec_in(wire: workload_pb2.WorkloadSpec, path: str) -> WorkloadSpec:
     demand.require_servers_bounded(service, max(replicas, replicas_max), f"{path}.service")
     return WorkloadSpec(
         artefact=artefact_in(wire.artefact, f"{path}.artefact"),
+        artefact_forms=_forms_in(wire, f"{path}.artefact_forms"),
         accelerator=_need_or_none_in(wire, f"{path}.accelerator"),
         cpu_millis=fields.range_in(wire.cpu_millis, (1, CPU_MILLIS_MAX), f"{path}.cpu_millis"),
         memory_mib=fields.range_in(wire.memory_mib, (1, MEMORY_MIB_MAX), f"{path}.memory_mib"),
@@ -101,6 +104,13 @@ def _spec_in(wire: workload_pb2.WorkloadSpec, path: str) -> WorkloadSpec:
         disruption=keeping.disruption_in(wire.disruption, replicas, f"{path}.disruption"),
         on_partition=keeping.on_partition_in(wire.on_partition, f"{path}.on_partition"),
     )
+
+
+def _forms_in(wire: workload_pb2.WorkloadSpec, path: str) -> tuple[ArtefactRef, ...]:
+    fields.bounded(wire.artefact_forms, FORM_COUNT_MAX, path)
+    forms = tuple(artefact_in(form, f"{path}[{index}]") for index, form in enumerate(wire.artefact_forms))
+    fields.distinct([f"{form.name}@{form.digest}" for form in forms], path)
+    return forms
 
 
 def _zones_in(wire: workload_pb2.WorkloadSpec, replicas_most: int, path: str) -> ZoneBounds:
@@ -168,6 +178,7 @@ def _spec_out(spec: WorkloadSpec) -> workload_pb2.WorkloadSpec:
     need = spec.accelerator
     return workload_pb2.WorkloadSpec(
         artefact=artefact_out(spec.artefact),
+        artefact_forms=[artefact_out(form) for form in spec.artefact_forms],
         accelerator=None if need is None else _accelerator_need_out(need),
         cpu_millis=spec.cpu_millis,
         memory_mib=spec.memory_mib,

@@ -175,11 +175,12 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         workload = codec.name_in(request)
         self._authorise(context, workload)
         held = self._queries.workload(workload)
-        known: tuple[Workload, service_pb2.FindEndpointResponse] | None = self._endpoints.get(held.id)
-        if known is None or known[0] is not held:
-            known = held, codec.endpoint_out(self._queries.endpoint(workload))
+        known: tuple[Workload, int, service_pb2.FindEndpointResponse] | None = self._endpoints.get(held.id)
+        authorities = self._queries.authorities_changed()
+        if known is None or known[0] is not held or known[1] != authorities:
+            known = held, authorities, codec.endpoint_out(self._queries.endpoint(workload))
             self._endpoints.keep(held.id, known)
-        return known[1]
+        return known[2]
 
     def _authorise(self, context: Any, workload: WorkloadId) -> PeerIdentity:
         peer = self._peers.peer(context, Role.TENANT)

@@ -16,6 +16,7 @@ from hansa_control.application.ingest import AgentIngest
 from hansa_control.application.journal import Journal
 from hansa_control.application.law_watch import LawWatch
 from hansa_control.application.lawbook import LawDesk, LawSource, NoLaw
+from hansa_control.application.local_owner import LocalOwner
 from hansa_control.application.optimizing import Optimizer
 from hansa_control.application.owner import OwnerService
 from hansa_control.application.partners import PartnerIngest
@@ -23,10 +24,8 @@ from hansa_control.application.partnerships import Partnerships
 from hansa_control.application.placing import Placer
 from hansa_control.application.ports import (
     Clock,
-    HoldRequest,
     IdSource,
     Owner,
-    Refused,
     Seals,
     Store,
     StoreFailed,
@@ -45,10 +44,11 @@ from hansa_control.application.state import State
 from hansa_control.application.strays import Strays
 from hansa_control.application.upkeeping import UpkeepDesk
 from hansa_control.application.usage_ports import UsageSource
+from hansa_control.application.vouching import Vouching
 from hansa_control.application.workloads import Workloads
 from hansa_control.application.world import World
 from hansa_control.domain.agreement import AgreementState
-from hansa_control.domain.model import ClaimStatus, HoldGrant, Manifest, NetworkLink, NetworkNode, Reason, ZoneId
+from hansa_control.domain.model import NetworkLink, NetworkNode, ZoneId
 from hansa_control.domain.reputation import Breach
 
 
@@ -68,23 +68,6 @@ class Surroundings:
     books: Mapping[str, UsageSource] = field(default_factory=dict)
     agreements: AgreementSource | None = None
     seals: Seals | None = None
-
-
-class LocalOwner:
-    """This operator as owner of its own zones: the same service that partners call, without a wire between."""
-
-    def __init__(self, service: OwnerService, operator: str) -> None:
-        self._service = service
-        self._operator = operator
-
-    async def hold(self, request: HoldRequest) -> HoldGrant | Refused:
-        return self._service.hold_in_memory(self._operator, request)
-
-    async def confirm(self, claim: str, fencing_token: int, manifest: Manifest) -> ClaimStatus:
-        return await self._service.confirm(self._operator, claim, fencing_token, manifest)
-
-    async def release(self, claim: str, reason: Reason) -> ClaimStatus:
-        return await self._service.release(self._operator, claim, reason)
 
 
 class ControlPlane:
@@ -117,6 +100,8 @@ class ControlPlane:
         working = (self._clock, surroundings.worker or InPlace())
         self.optimizer = Optimizer(settings, (self.state, self.world), self.laws, working)
         self.queries = Queries(self.state, self.world, self.journal, self.decider)
+        self.queries.authority_of = Vouching(settings, self.partners.context, self.world.origin_of).authority_of
+        self.queries.authorities_changed = lambda: self.partners.authorities_changed
         self.promises = Promises(settings, (self.state, self.world), self._clock)
         self.grants = GrantDesk(settings, self.state, self._clock, surroundings.seals)
         self.preempter = Preempter(settings, (self.state, self.journal, self.world), self.laws, self._clock)
@@ -150,7 +135,7 @@ class ControlPlane:
         records = (self.state, self.journal, self.partners)
         holder = Holder(self.settings, records, owners, (self.grants, self.promises, self._clock))
         holder.on_asked = self.settlement.asked
-        holder.origin_of = self.world.origin_of
+        holder.origin_of, holder.authority_of = self.world.origin_of, self.queries.authority_of
         placer = Placer(self.settings, self.state, (self.decider, holder), self._clock)
         return Reconciler(
             self.settings,
@@ -281,11 +266,15 @@ class ControlPlane:
         now_ms = self._clock.monotonic_ms()
         if now_ms >= self._next_law_check_ms:
             self._next_law_check_ms = now_ms + self.settings.law_check_interval_ms
-            if self.law_watch.has_changed() or now_ms >= self._next_sweep_ms:
+            changed = self.law_watch.changed()
+            if changed is None or now_ms >= self._next_sweep_ms:
                 self._next_sweep_ms = now_ms + self.settings.sweep_interval_ms
                 self.reconciler.wake_all()
-            else:
-                self.reconciler.wake_preferring()
+                return
+            if changed:
+                self.reconciler.wake_in(changed)
+                self.reconciler.wake_waiting()
+            self.reconciler.wake_preferring()
 
     async def _stop_on_store_failure(self) -> None:
         await self.state.failed.wait(0)

@@ -92,6 +92,7 @@ class Holder:
         self._owners = owners
         self.on_asked: Callable[[Workload, str, ZoneId, WorkloadSpec], None] = lambda workload, claim, zone, spec: None
         self.origin_of: Callable[[ZoneId], Origin | None] = lambda zone: None
+        self.authority_of: Callable[[ZoneId], bytes] = lambda zone: b""
 
     async def take(self, workload: Workload, parts: list[Part], deadline_ms: int) -> Tried:
         """All parts of a batch: held everywhere first, confirmed only then, so that nothing starts of a batch that an
@@ -218,7 +219,7 @@ class Holder:
                 replicas=part.spec.replicas,
                 state=PlacementState.HELD,
                 latencies=part.latencies,
-                endpoint_ca_pem=self._endpoint_ca(part.zone),
+                endpoint_ca_pem=self.authority_of(part.zone),
                 pool=part.pool,
                 generation=workload.generation,
                 batch=part.batch or batch,
@@ -236,16 +237,6 @@ class Holder:
         if any(part.zone.operator != self._settings.operator for part in parts):
             await self._state.commit()
         return workload, claims
-
-    def _endpoint_ca(self, zone: ZoneId) -> bytes:
-        """Who vouches for the endpoints: the authority of the zone's owner, whoever offers the zone."""
-        operator, origin = zone.operator, self.origin_of(zone)
-        if origin is not None:
-            return dict(self._settings.authority_pems).get(origin.zone.operator, b"")
-        if operator == self._settings.operator:
-            return self._settings.endpoint_ca_pem
-        federation = self._partners.context(operator)
-        return federation.endpoint_ca_pem if federation else b""
 
     def _granted(self, workload: Workload, claim: str, grant: HoldGrant, status: ClaimStatus) -> Workload:
         placement = _placement(workload, claim)

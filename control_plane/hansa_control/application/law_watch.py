@@ -1,15 +1,16 @@
-"""Whether anything has changed that the law is judged by, so that nothing is judged again for nothing."""
+"""What has changed that the law is judged by, so that nothing is judged again for nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
 from hansa_control.application.lawbook import LawDesk
 from hansa_control.application.ports import Clock
 from hansa_control.application.world import World
 from hansa_control.domain.claim_groups import steady_between
-from hansa_control.domain.columns import Standing
+from hansa_control.domain.columns import Standing, stands_alike
+from hansa_control.domain.model import ZoneId
 from hansa_control.domain.snapshot import Measured, Network, Snapshot
 
 
@@ -22,10 +23,6 @@ class _Basis(NamedTuple):
     law: Hashable
     until_ms: int
 
-    def is_of(self, snapshot: Snapshot, law: Hashable) -> bool:
-        same_paths = self.network is snapshot.network and self.measured is snapshot.measured
-        return same_paths and self.standing is snapshot.columns.standing and self.law == law
-
 
 class LawWatch:
     """Remembers by what the law was judged last. What is free in zones, and who runs where, is no part of that."""
@@ -36,15 +33,50 @@ class LawWatch:
         self._clock = clock
         self._basis: _Basis | None = None
 
-    def has_changed(self) -> bool:
-        """Whether a link, a measurement, a zone, a fact, the validity of one, or the law is another than at the last
-        call.
+    def changed(self) -> frozenset[ZoneId] | None:
+        """The zones in which the law is to be judged again since the last call: whose facts, whose inventory or
+        upkeep, or what was measured to or from them, are others. None is every zone: a link, the law, or the validity
+        of a fact is another.
         """
         snapshot, law, now_ms = self._world.snapshot(), self._laws.version(), self._clock.wall_ms()
-        basis = self._basis
-        if basis is not None and basis.is_of(snapshot, law) and now_ms < basis.until_ms:
-            return False
-        standing = snapshot.columns.standing
-        facts = tuple(fact for zone in standing.zones for fact in zone.all_facts)
-        self._basis = _Basis(snapshot.network, snapshot.measured, standing, law, steady_between(facts, now_ms)[1])
-        return True
+        before = self._basis
+        is_steady = before is not None and before.network is snapshot.network and before.law == law
+        if before is None or not is_steady or now_ms >= before.until_ms:
+            self._basis = _basis(snapshot, law, now_ms)
+            return None
+        if before.measured is snapshot.measured and before.standing is snapshot.columns.standing:
+            return frozenset()
+        self._basis = _basis(snapshot, law, now_ms)
+        probed = _probed_otherwise(before.measured, snapshot.measured)
+        return frozenset([*probed, *_standing_otherwise(before.standing, snapshot.columns.standing)])
+
+
+def _basis(snapshot: Snapshot, law: Hashable, now_ms: int) -> _Basis:
+    standing = snapshot.columns.standing
+    facts = tuple(fact for zone in standing.zones for fact in zone.all_facts)
+    return _Basis(snapshot.network, snapshot.measured, standing, law, steady_between(facts, now_ms)[1])
+
+
+def _probed_otherwise(before: Measured, after: Measured) -> Iterator[ZoneId]:
+    """Both ends of every probe that is another, and zones that are bounded otherwise by the same ones."""
+    if before is after:
+        return
+    for zone in before.floors.keys() | after.floors.keys():
+        if before.floors.get(zone) != after.floors.get(zone):
+            yield zone
+    pairs = [{(probe.source_zone, probe.target_zone): probe for probe in one.probes} for one in (before, after)]
+    for pair in pairs[0].keys() | pairs[1].keys():
+        if pairs[0].get(pair) is not pairs[1].get(pair) and pairs[0].get(pair) != pairs[1].get(pair):
+            yield from pair
+
+
+def _standing_otherwise(before: Standing, after: Standing) -> Iterator[ZoneId]:
+    """Zones that came, went, or are others."""
+    if before is after:
+        return
+    zones = [{zone.id: zone for zone in one.zones} for one in (before, after)]
+    yield from zones[0].keys() ^ zones[1].keys()
+    for zone in zones[0].keys() & zones[1].keys():
+        former, latter = zones[0][zone], zones[1][zone]
+        if former is not latter and not stands_alike(former, latter):
+            yield zone

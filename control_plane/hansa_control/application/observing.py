@@ -46,6 +46,7 @@ class Observer:
         self._gone: set[tuple[str, str]] = set()
         self._paused_zones: dict[tuple[str, ZoneId], int] = {}
         self._linger_until_ms: dict[str, int] = {}
+        self._starting_since_ms: dict[str, int] = {}
         self.on_claim_lost: Callable[[ZoneId], None] = lambda zone: None
 
     def workload_of(self, claim: str) -> str | None:
@@ -61,6 +62,7 @@ class Observer:
         """The claim was given back."""
         self._by_claim.pop(claim, None)
         self._linger_until_ms.pop(claim, None)
+        self._starting_since_ms.pop(claim, None)
 
     def claim_gone(self, owner: str, claim: str) -> None:
         """The owner no longer knows the claim; the next look at its workload takes note."""
@@ -131,7 +133,22 @@ class Observer:
         if status is None:
             self._unknown(workload, placement)
             return None
-        return self._told(workload, placement, status)
+        return self._told(workload, placement, self._in_time(workload, status, placement.claim))
+
+    def _in_time(self, workload: Workload, status: ClaimStatus, claim: str) -> ClaimStatus:
+        """A claim's status; failed where its instances have been starting for longer than they may, whatever its owner
+        says. A control plane that starts anew counts anew.
+        """
+        if status.state is not ClaimState.ALLOCATED:
+            self._starting_since_ms.pop(claim, None)
+            return status
+        now_ms, within_ms = self._clock.monotonic_ms(), self._settings.start_within_ms
+        left_ms = self._starting_since_ms.setdefault(claim, now_ms) + within_ms - now_ms
+        if left_ms > 0:
+            self._wakes.look_in(str(workload.id), left_ms)
+            return status
+        trouble = f": {status.message}" if status.message else ""
+        return replace(status, state=ClaimState.FAILED, message=f"not ready within {within_ms // 1_000} s{trouble}")
 
     def is_cut_off(self, workload: Workload, placement: Placement) -> bool:
         """Whether its owner has been silent for so long that it has stopped the placement by itself."""

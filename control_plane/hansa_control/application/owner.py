@@ -152,7 +152,8 @@ class OwnerService:
             return Refused((self._refusal(request.zone, Reason.OWNER_REFUSED, f"lacks {', '.join(lacking)}"),))
         token = self._state.next_count(f"fence|{request.zone}")
         applied = judged.residency if judged.residency != request.spec.residency else None
-        claim = replace(self.new_claim(home, request, pool, amount, token), policy_applied=applied)
+        claim = self.new_claim(home, request, pool, amount, token)
+        claim = replace(claim, policy_applied=applied, form=request.spec.form_in(zone.inventory.artefacts))
         self.put(claim)
         return HoldGrant(claim.name, token, claim.lease_until_ms - self._clock.monotonic_ms(), pool)
 
@@ -416,7 +417,7 @@ def _instances(claim: Claim, manifest: Manifest) -> tuple[DesiredInstance, ...]:
             name,
             claim.name,
             manifest.workload,
-            claim.spec.artefact,
+            claim.form or claim.spec.artefact,
             limits,
             claim.fencing_token,
             manifest.client_ca_pem,

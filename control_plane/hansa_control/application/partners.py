@@ -36,6 +36,7 @@ class PartnerIngest:
         self._world = world
         self._owner = owner
         self._clock, self._ids = clock_ids
+        self.authorities_changed = 0
         self._last_heard_ms: dict[str, int] = {}
         self._shown: dict[str, ShownOffers] = {}
         self.on_claim: Callable[[str, str], None] = lambda owner, claim: None
@@ -128,13 +129,12 @@ class PartnerIngest:
             raise RefusalError(Reason.CAPABILITY_MISSING, message, "capabilities")
         key = federation_key(self._settings.operator, federation.owner)
         is_over = _is_over(federation.standing)
-        state, former = (
-            FederationState.TERMINATED if is_over else FederationState.ACTIVE,
-            self._state.federations.get(key),
-        )
+        state = FederationState.TERMINATED if is_over else FederationState.ACTIVE
+        former = self._state.federations.get(key)
+        self.authorities_changed += former is None or former.endpoint_ca_pem != federation.endpoint_ca_pem
         accepted = replace(federation, state=state, prices=former.prices if former else ())
         self._last_heard_ms[federation.owner] = self._clock.monotonic_ms()
-        if self._state.federations.get(key) != accepted:
+        if former != accepted:
             self._state.put(Table.FEDERATION, key, accepted)
             self._partner_changed(federation.owner)
         if is_over:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -90,6 +90,8 @@ class Queries:
         self._world = world
         self._journal = journal
         self._decider = decider
+        self.authority_of: Callable[[ZoneId], bytes] = lambda zone: b""
+        self.authorities_changed: Callable[[], int] = lambda: 0
 
     def workload(self, workload: WorkloadId) -> Workload:
         """RefusalError NOT_FOUND if there is none."""
@@ -170,16 +172,35 @@ class Queries:
         return stored
 
     def endpoint(self, workload: WorkloadId) -> Endpoint:
-        """Where to send requests: the newest batch that answers wholly, else what answers. RefusalError if nothing."""
+        """Where to send requests: the newest batch that answers wholly, else what answers. RefusalError if nothing.
+
+        It is the same as long as the workload and ``authorities_changed`` are.
+        """
         held = self.workload(workload)
         batch = serving([placement for placement in held.placements if placement.endpoint_urls])
         if batch is not None:
-            zones = _zone_endpoints(held.spec, batch.ready)
+            zones = self._zone_endpoints(held.spec, batch.ready)
             best = next(one for one in zones if one.zone == most_used(held.spec, batch.ready))
             return Endpoint(best.urls, best.ca_pem, best.zone, best.claim, zones)
         if held.state is WorkloadState.UNPLACEABLE:
             raise RefusalError(Reason.NO_FEASIBLE_ZONE, f"{workload} runs nowhere: no zone satisfies its constraints")
         raise RefusalError(Reason.UNAVAILABLE, f"{workload} is {held.state} and does not answer yet")
+
+    def _zone_endpoints(self, spec: WorkloadSpec, answering: Sequence[Placement]) -> tuple[ZoneEndpoint, ...]:
+        places = {at.access_point: n for n, at in enumerate(spec.access)}
+        found = [
+            ZoneEndpoint(
+                str(part.zone),
+                part.claim,
+                part.endpoint_urls,
+                # As it is now, since its owner may have changed it; what is not known any more is as it was.
+                self.authority_of(part.zone) or part.endpoint_ca_pem,
+                part.replicas,
+                tuple(sorted(shares.items(), key=lambda item: (places.get(item[0], len(places)), item[0]))),
+            )
+            for part, shares in zip(answering, shares_now(answering), strict=True)
+        ]
+        return tuple(sorted(found, key=lambda one: one.zone))
 
     def events(self, workload: WorkloadId, after_sequence: int) -> tuple[Event, ...]:
         return self._journal.events(str(workload), after_sequence)
@@ -196,22 +217,6 @@ class Queries:
         tally.update(f"federations|{federation.state}" for federation in self._state.federations.values())
         tally["decisions"] = self._decider.decision_count
         return tally
-
-
-def _zone_endpoints(spec: WorkloadSpec, answering: Sequence[Placement]) -> tuple[ZoneEndpoint, ...]:
-    places = {at.access_point: n for n, at in enumerate(spec.access)}
-    found = [
-        ZoneEndpoint(
-            str(part.zone),
-            part.claim,
-            part.endpoint_urls,
-            part.endpoint_ca_pem,
-            part.replicas,
-            tuple(sorted(shares.items(), key=lambda item: (places.get(item[0], len(places)), item[0]))),
-        )
-        for part, shares in zip(answering, shares_now(answering), strict=True)
-    ]
-    return tuple(sorted(found, key=lambda one: one.zone))
 
 
 def _modelled(snapshot: Snapshot, probe: ProbeResult) -> RoundTrip | None:

@@ -55,6 +55,7 @@ class Settings:
     probe_targets_max: int = 64
     places_checked: bool = True
     stray_after_ms: int = 60_000
+    start_within_ms: int = 900_000
     usage_delay_ms: int = 1_000
     usage_retry_ms: int = 5_000
     usage_interval_ms: int = 10_000

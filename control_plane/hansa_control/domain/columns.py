@@ -97,7 +97,7 @@ def patch_columns(columns: Columns, changed: dict[int, Zone]) -> Columns:
     zones = list(columns.zones)
     for row, zone in changed.items():
         zones[row] = zone
-    if any(not _stands_alike(columns.zones[row], zone) for row, zone in changed.items()):
+    if any(not stands_alike(columns.zones[row], zone) for row, zone in changed.items()):
         return build_columns(zones)
     values = changed.values()
     return Columns(
@@ -160,7 +160,8 @@ def _is_closed(zone: Zone) -> bool:
     return zone.inventory.cordoned or zone.upkeep.intake is not Intake.OPEN
 
 
-def _stands_alike(before: Zone, after: Zone) -> bool:
+def stands_alike(before: Zone, after: Zone) -> bool:
+    """Whether a zone is the same, whatever is free in it and whether its agent is heard."""
     same_facts = before.facts is after.facts or before.facts == after.facts
     if before.upkeep is not after.upkeep and before.upkeep != after.upkeep:
         return False

@@ -352,7 +352,8 @@ class Claim:
     """Capacity promised to a home operator. lease_until_ms is monotonic and counts in state HELD only.
 
     agreement_version is that of the agreement under which it was granted; 0 for the operator's own.
-    policy_applied is the policy that the zone was judged by, None where that is the spec's.
+    policy_applied is the policy that the zone was judged by, None where that is the spec's. form is which of the spec's
+    artefact forms the zone runs, None where that is the artefact itself.
     """
 
     name: str
@@ -370,6 +371,7 @@ class Claim:
     message: str = ""
     agreement_version: int = 0
     policy_applied: ResidencyPolicy | None = None
+    form: ArtefactRef | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,24 +90,27 @@ def _gone(columns: Columns) -> tuple[Mask, Mask]:
 
 
 class Artefact:
-    """Whether the zone's owner allows the artefact, by name and digest."""
+    """Whether the zone's owner allows the artefact in one of its forms, by name and digest."""
 
     def __init__(self, question: Question) -> None:
         self._columns = question.columns
         self._wanted = question.spec.artefact
-        self._bound = f"{self._wanted.name}@{self._wanted.digest}"
+        forms = question.spec.forms
+        self._names = {form.name for form in forms}
+        self._bound = " or ".join(f"{form.name}@{form.digest}" for form in forms)
         kept = self._columns.standing.kept
-        known: Mask | None = kept.get(("artefact", self._wanted))
+        known: Mask | None = kept.get(("artefact", forms))
         if known is None:
-            known = np.array([self._wanted not in zone.inventory.artefacts for zone in self._columns.zones], np.bool_)
-            kept.keep(("artefact", self._wanted), known)
+            allowed = (set(zone.inventory.artefacts) for zone in self._columns.zones)
+            known = np.array([each.isdisjoint(forms) for each in allowed], np.bool_)
+            kept.keep(("artefact", forms), known)
         self.failing: Mask = known
 
     def refuse(self, rows: Sequence[int]) -> Iterator[tuple[int, Rejection]]:
         """Which digest of the artefact the zones of these rows allow instead, if any."""
         for row in rows:
             inventory = self._columns.zones[row].inventory
-            same_name = sorted(x.digest for x in inventory.artefacts if x.name == self._wanted.name)
+            same_name = sorted(x.digest for x in inventory.artefacts if x.name in self._names)
             measured = f"allowed as {', '.join(same_name)}" if same_name else f"not allowed{self._nearest()}"
             yield rejected(self._columns, row, Reason.ARTEFACT_NOT_ALLOWED, self._result(row, measured))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -173,8 +174,9 @@ class OnBehalf:
 class WorkloadSpec(Hashed):
     """What an app team wants to run. Capacity figures are per replica.
 
-    replicas is the least; replicas_max the most, 0 the same. on_behalf is no wish of an app team's: an operator that
-    re-offers a zone says there for whom it asks the zone's owner.
+    replicas is the least; replicas_max the most, 0 the same. artefact_forms are the artefact in other forms, for zones
+    that run something else; any will do. on_behalf is no wish of an app team's: an operator that re-offers a zone says
+    there for whom it asks the zone's owner.
     """
 
     artefact: ArtefactRef
@@ -197,5 +199,17 @@ class WorkloadSpec(Hashed):
     disruption: Disruption = Disruption()
     on_partition: PartitionRule = PartitionRule()
     on_behalf: OnBehalf | None = field(default=None, metadata=LATER)
+    artefact_forms: tuple[ArtefactRef, ...] = field(default=(), metadata=LATER)
 
     __hash__ = Hashed.__hash__
+
+    @property
+    def forms(self) -> tuple[ArtefactRef, ...]:
+        """Everything that may run as it, the artefact itself first."""
+        return (self.artefact, *self.artefact_forms)
+
+    def form_in(self, allowed: Collection[ArtefactRef]) -> ArtefactRef | None:
+        """Which of the other forms runs where these are allowed; None where the artefact itself does."""
+        if self.artefact in allowed:
+            return None
+        return next((form for form in self.artefact_forms if form in allowed), None)

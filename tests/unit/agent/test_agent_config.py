@@ -14,6 +14,7 @@ from hansa_agent.config_yaml import ConfigError, load_yaml
 
 from hansa.v1.common_pb2 import FactKind
 
+PLATFORMS = ("kubernetes",)
 EXAMPLE = Path(hansa_agent.__file__).parents[1] / "agent.example.yaml"
 
 
@@ -57,13 +58,29 @@ def test_example_is_valid_and_names_every_key() -> None:
     assert config.zone == "nordfjell/osl-1"
     assert [f"FACT_KIND_{fact.kind}" for fact in config.facts] == FactKind.keys()[1:]
     missing = [name for name in AgentConfig.model_fields if name not in config.model_fields_set]
-    assert missing == []
+    assert set(missing) <= set(PLATFORMS)
     assert set(config.instance.model_fields_set) == set(type(config.instance).model_fields)
     assert set(config.inventory.model_fields_set) == set(type(config.inventory).model_fields)
     assert set(config.probe.model_fields_set) == set(type(config.probe).model_fields)
+    assert config.container is not None
+    assert set(config.container.model_fields_set) == set(type(config.container).model_fields)
     assert set(config.operator.model_fields_set) == set(type(config.operator).model_fields)
     assert config.operator.mqtt is not None
     assert set(config.operator.mqtt.model_fields_set) == set(type(config.operator.mqtt).model_fields)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_example_of_a_platform_is_valid_and_names_every_key_of_it(platform: str) -> None:
+    config = load_yaml(EXAMPLE.with_name(f"agent.{platform}.example.yaml"), AgentConfig)
+    assert config.runtime == platform
+    section = getattr(config, platform)
+    assert set(section.model_fields_set) == set(type(section).model_fields)
+
+
+def test_platform_without_its_section_is_refused(folder: Path) -> None:
+    image = {"name": "ocr", "image": "registry.nordavind.example/ocr@sha256:" + "a" * 64}
+    told = problems(write(folder, {"runtime": "kubernetes", "artefacts": [image]}))
+    assert "runtime 'kubernetes' needs the section 'kubernetes'" in told[0]
 
 
 def test_paths_count_from_the_folder_of_the_file(folder: Path) -> None:
@@ -132,6 +149,11 @@ def test_missing_and_undecodable_files_are_told(tmp_path: Path) -> None:
         ({"facts": [{"kind": "SHOE_SIZE", "value": "44"}]}, "one of SITE_COUNTRY"),
         (inventory(failure_domain="Hall 2"), "inventory.failure_domain"),
         (inventory(device_watts=-1), "inventory.device_watts"),
+        ({"runtime": "container", "artefacts": []}, "needs a section 'container', which may be empty"),
+        ({"runtime": "container", "container": {}}, "the runtime 'container' needs an image"),
+        ({"container": {"user": "root"}}, "container.user"),
+        ({"container": {"devices": {"nvidia/L4": ["gpu0"]}}}, "'gpu0' is no CDI name"),
+        ({"container": {"devices": {"a/B": ["n.com/gpu=0"], "a/C": ["n.com/gpu=0"]}}}, "named twice"),
         (inventory(device_watts=100_001), "less than or equal to 100000"),
     ],
 )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import hansa_agent
 import pytest
@@ -14,7 +12,8 @@ from hansa_agent.config_sections import FactSection
 from hansa_agent.config_yaml import load_yaml
 from hansa_agent.inventory import FileSource, facts_of, full_capacity, inventory_of, pool_key
 from hansa_agent.inventory_machine import MachineSource
-from hansa_agent.inventory_nvml import model_of, nvml_pools, pools_from
+from hansa_agent.inventory_nvml import model_of
+from hansa_agent.system import SystemClock
 
 from hansa.v1.common_pb2 import (
     EVIDENCE_KIND_DECLARATION,
@@ -31,51 +30,6 @@ EVIDENCE = {
     "valid_from": "1970-01-01T00:00:01Z",
     "valid_until": "1970-01-01T01:00:00+01:00",
 }
-
-
-class NotFound(Exception):
-    """As NVML's own."""
-
-
-class FakeNvml:
-    """Two whole devices of one kind and one that is cut into slices."""
-
-    NVMLError = NVMLError_NotFound = NotFound
-    NVML_DEVICE_MIG_ENABLE = 1
-
-    def __init__(self) -> None:
-        whole = {"name": b"NVIDIA L4", "mib": 23_034, "mig": None, "slices": []}
-        part = {"name": "NVIDIA H100 80GB HBM3 MIG 1g.10gb", "mib": 9_856, "mig": None, "slices": []}
-        half = {"name": "NVIDIA H100 80GB HBM3 MIG 3g.40gb", "mib": 40_448, "mig": None, "slices": []}
-        cut = {"name": "NVIDIA H100 80GB HBM3", "mib": 81_559, "mig": 1, "slices": [part, part, None, half]}
-        self.devices: list[dict[str, Any]] = [whole, dict(whole), cut]
-
-    def nvmlDeviceGetCount(self) -> int:
-        return len(self.devices)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> dict[str, Any]:
-        return self.devices[index]
-
-    def nvmlDeviceGetName(self, device: dict[str, Any]) -> str | bytes:
-        name: str | bytes = device["name"]
-        return name
-
-    def nvmlDeviceGetMemoryInfo(self, device: dict[str, Any]) -> SimpleNamespace:
-        return SimpleNamespace(total=device["mib"] << 20)
-
-    def nvmlDeviceGetMigMode(self, device: dict[str, Any]) -> tuple[int, int]:
-        if device["mig"] is None:
-            raise NotFound
-        return device["mig"], device["mig"]
-
-    def nvmlDeviceGetMaxMigDeviceCount(self, device: dict[str, Any]) -> int:
-        return len(device["slices"])
-
-    def nvmlDeviceGetMigDeviceHandleByIndex(self, device: dict[str, Any], index: int) -> dict[str, Any]:
-        if device["slices"][index] is None:
-            raise NotFound
-        found: dict[str, Any] = device["slices"][index]
-        return found
 
 
 def test_inventory_carries_everything_that_the_owner_wrote() -> None:
@@ -118,11 +72,6 @@ def test_facts_are_numbered_within_their_kind_and_carry_their_proof() -> None:
     assert (evidence.kind, evidence.valid_from_ms, evidence.valid_until_ms) == (EVIDENCE_KIND_DECLARATION, 1_000, 0)
 
 
-def test_devices_and_slices_are_pooled_by_kind() -> None:
-    pools = [(pool.model, pool.memory_mib, pool.count, pool.mig_profile) for pool in pools_from(FakeNvml())]  # type: ignore[arg-type]
-    assert pools == [("H100", 9_856, 2, "1g.10gb"), ("H100", 40_448, 1, "3g.40gb"), ("L4", 23_034, 2, "")]
-
-
 @pytest.mark.parametrize(
     ("product", "model"),
     [
@@ -139,32 +88,18 @@ def test_products_have_short_names(product: str, model: str) -> None:
     assert model_of(product) == model
 
 
-def test_absent_driver_or_library_means_no_accelerators(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    import pynvml
-
-    def no_driver() -> None:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
-
-    monkeypatch.setattr(pynvml, "nvmlInit", no_driver)
-    assert nvml_pools() == ()
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert nvml_pools() == ()
-
-
 def test_machine_is_bounded_by_its_control_group(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal:       16384000 kB\nMemFree: 1 kB\n")
-    free = MachineSource(meminfo, tmp_path / "none").look().capacity
+    free = MachineSource(SystemClock(), meminfo, tmp_path / "none").look().capacity
     assert free.memory_mib == 16_000 and free.cpu_millis >= 1_000
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     (tmp_path / "memory.max").write_text(f"{1 << 30}\n")
-    bound = MachineSource(meminfo, tmp_path).look().capacity
+    bound = MachineSource(SystemClock(), meminfo, tmp_path).look().capacity
     assert (bound.cpu_millis, bound.memory_mib) == (500, 1_024)
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert MachineSource(meminfo, tmp_path).look().capacity == free
+    assert MachineSource(SystemClock(), meminfo, tmp_path).look().capacity == free
 
 
 def test_version_and_level_of_a_certification_are_carried() -> None:

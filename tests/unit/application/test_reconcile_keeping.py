@@ -171,6 +171,27 @@ async def test_a_failed_instance_is_given_up_and_placed_elsewhere() -> None:
     assert [reason for _, reason in stage.owners[OWNER].released] == [Reason.WORKLOAD_MOVED]
 
 
+async def test_what_an_owner_calls_starting_for_ever_is_given_up_and_placed_elsewhere() -> None:
+    stage = await stage_with_a_spare()
+    await stage.tell(ClaimState.ALLOCATED, "pulling the image")
+    await stage.look()
+    await stage.after(stage.plane.settings.start_within_ms - 1)
+    assert stage.placed == [f"{ZONE} STARTING"]
+    await stage.after(1)
+    assert stage.placed == [f"{SPARE} STARTING"]
+    assert stage.event("InstanceFailed") == f"{ZONE}: not ready within 900 s: pulling the image"
+
+
+async def test_what_is_ready_and_not_any_more_has_its_whole_time_again() -> None:
+    stage = await stage_with_a_spare()
+    for state in (ClaimState.ALLOCATED, ClaimState.SERVING, ClaimState.ALLOCATED):
+        await stage.after(stage.plane.settings.start_within_ms - 1)
+        await stage.tell(state)
+        await stage.look()
+    await stage.after(stage.plane.settings.start_within_ms - 1)
+    assert stage.placed == [f"{ZONE} STARTING"]
+
+
 async def test_a_zone_where_an_instance_failed_is_left_alone_for_a_while() -> None:
     stage = await placed_stage()
     await stage.tell(ClaimState.FAILED, "exit code 1")

@@ -1,0 +1,80 @@
+"""What a new server is told to do: cloud-init user data that starts the workload with hansa's environment. Pure.
+
+cloud-init's "cloud config" (cloudinit.readthedocs.io) is YAML, of which JSON is a part; commands are lists of words, so
+nothing of an order is ever read by a shell. The same order gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from hansa.v1.instance_pb2 import DesiredInstance
+from hansa_agent.artefacts import Artefact
+from hansa_agent.launch import Place, environment
+
+FOLDER = Path("/var/lib/hansa")
+UNIT = "hansa-workload"
+_TLS = FOLDER / "tls"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What the instance serves with, PEM; both empty if the zone's owner configured none."""
+
+    cert: bytes = b""
+    key: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How the workload is started in the server: by podman from its image, or as a command that the image has."""
+
+    port: int
+    with_podman: bool = True
+
+
+def user_data(order: DesiredInstance, artefact: Artefact, certificate: Certificate, start: Start) -> bytes:
+    """The user data, plain. It bears the certificate's key: whoever may read it may serve as the instance."""
+    place = _place(start.port, certificate)
+    variables = environment(order, artefact, place)
+    files = [_file(place.client_ca, order.client_ca_pem, "0644")]
+    if certificate.key:
+        files += [_file(_TLS / "cert.pem", certificate.cert, "0644"), _file(_TLS / "key.pem", certificate.key, "0600")]
+    command = _podman(artefact, variables, order) if start.with_podman else _command(artefact, variables)
+    config = {
+        "write_files": files,
+        "runcmd": [["mkdir", "-p", str(place.home)], command],
+    }
+    return b"#cloud-config\n" + json.dumps(config, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def encoded(plain: bytes) -> str:
+    """As Nova wants it: base64."""
+    return base64.b64encode(plain).decode()
+
+
+def _place(port: int, certificate: Certificate) -> Place:
+    cert, key = (str(_TLS / "cert.pem"), str(_TLS / "key.pem")) if certificate.key else ("", "")
+    return Place(FOLDER, "0.0.0.0", port, cert, key)  # noqa: S104 - the server's own security groups bound it
+
+
+def _file(path: Path, content: bytes, mode: str) -> dict[str, str]:
+    text = base64.b64encode(content).decode()
+    return {"path": str(path), "encoding": "b64", "content": text, "permissions": mode, "owner": "root:root"}
+
+
+def _podman(artefact: Artefact, variables: dict[str, str], order: DesiredInstance) -> list[str]:
+    """On the server's own network, because the server is the instance's alone; devices by CDI."""
+    told = [word for name, value in sorted(variables.items()) for word in ("--env", f"{name}={value}")]
+    devices = ["--device", "nvidia.com/gpu=all"] if any(one.count for one in order.limits.accelerators) else []
+    volume = ["--volume", f"{FOLDER}:{FOLDER}"]
+    options = ["--detach", "--name", UNIT, "--restart", "on-failure", "--network", "host", *devices, *volume, *told]
+    return ["podman", "run", *options, artefact.image, *artefact.command]
+
+
+def _command(artefact: Artefact, variables: dict[str, str]) -> list[str]:
+    told = [f"--setenv={name}={value}" for name, value in sorted(variables.items())]
+    return ["systemd-run", f"--unit={UNIT}", "--property=Restart=on-failure", *told, "--", *artefact.command]

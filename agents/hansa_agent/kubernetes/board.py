@@ -1,0 +1,107 @@
+"""The agent's view of what it made on a cluster: anchors, deployments, pods and services of one zone, kept fresh."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from typing import Any
+
+from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
+from hansa_agent.kubernetes.connection import ApiSilent
+from hansa_agent.kubernetes.follower import UNREADABLE, Followed, Follower
+from hansa_agent.kubernetes.names import INSTANCE, label_value, zone_selector
+from hansa_agent.ports import Clock, Random
+
+Body = Mapping[str, Any]
+
+
+class Shelf:
+    """Objects of one kind by name."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, Body] = {}
+
+    def put(self, body: Body) -> str:
+        name = self.key(body)
+        meta = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+        self.bodies[name] = {key: value for key, value in body.items() if key != "data"} | {"metadata": meta}
+        return name
+
+    def drop(self, key: str) -> None:
+        self.bodies.pop(key, None)
+
+    def key(self, body: Body) -> str:
+        return str(body["metadata"]["name"])
+
+    def keys(self) -> Collection[str]:
+        return self.bodies.keys()
+
+
+class Board:
+    """What there is of a zone's instances, by name; true as of a moment ago while it is ``fresh``."""
+
+    def __init__(self, api: KubernetesApi, zone: str, namespace: str, watch_s: float, clock: Clock) -> None:
+        self._waiting: set[asyncio.Future[None]] = set()
+        self.anchors, self.deployments, self.pods, self.services = Shelf(), Shelf(), Shelf(), Shelf()
+        collections = (
+            (f"/api/v1/namespaces/{namespace}/configmaps", self.anchors),
+            (f"/apis/apps/v1/namespaces/{namespace}/deployments", self.deployments),
+            (f"/api/v1/namespaces/{namespace}/pods", self.pods),
+            (f"/api/v1/namespaces/{namespace}/services", self.services),
+        )
+        query = {"labelSelector": zone_selector(zone)}
+        self._followers = tuple(
+            Follower(api, Followed(path, query, watch_s), shelf, self._changed, clock) for path, shelf in collections
+        )
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every part of it is up to date."""
+        return all(follower.fresh for follower in self._followers)
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not, if known."""
+        return next((follower.trouble for follower in self._followers if follower.trouble), "")
+
+    async def refresh(self) -> None:
+        """Looks once at everything; what does not answer is left as it was."""
+        with suppress(ApiSilent, ApiRefused, *UNREADABLE):
+            for follower in self._followers:
+                await follower.relist()
+
+    async def run(self, random: Random) -> None:
+        """Keeps it fresh until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for follower in self._followers:
+                group.create_task(follower.run(random))
+
+    def pods_of(self, instance: str) -> list[Body]:
+        """The pods of an instance, by name."""
+        wanted = label_value(instance)
+        return [pod for _, pod in sorted(self.pods.bodies.items()) if _borne(pod) == wanted]
+
+    async def until(self, predicate: Callable[[], bool], patience_s: float) -> None:
+        """Waits until ``predicate`` holds, or ``patience_s`` have passed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while not predicate():
+                    await self._change()
+
+    async def _change(self) -> None:
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting.discard(waiting)
+
+    def _changed(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+
+def _borne(pod: Body) -> str:
+    return str((pod["metadata"].get("labels") or {}).get(INSTANCE, ""))

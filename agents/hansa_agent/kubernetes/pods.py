@@ -1,0 +1,80 @@
+"""What the inventory keeps of a pod: where it is and what it holds there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hansa_agent.kubernetes.accelerators import is_accelerator
+from hansa_agent.kubernetes.quantity import rounded_up
+
+CPU, MEMORY = "cpu", "memory"
+_ENDED = ("Succeeded", "Failed")
+Amounts = dict[str, int]
+"""By resource: thousandths of a core, bytes, devices."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodRow:
+    """A pod on a node; ``own`` if this agent made it."""
+
+    node: str
+    amounts: tuple[tuple[str, int], ...]
+    own: bool
+
+
+def pod_row(body: Mapping[str, Any], *, own: bool) -> PodRow | None:
+    """From a Pod object; None for one that holds nothing because it is nowhere or has ended."""
+    spec, status = body.get("spec") or {}, body.get("status") or {}
+    node = spec.get("nodeName")
+    if not node or status.get("phase") in _ENDED:
+        return None
+    return PodRow(str(node), tuple(sorted(requested(spec).items())), own)
+
+
+def requested(spec: Mapping[str, Any]) -> Amounts:
+    """What the scheduler reserves for a pod.
+
+    The sum over its containers and sidecars, or the peak while it is initialised where that is more, plus overhead;
+    what the pod asks for as a whole replaces the sum.
+    https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
+    """
+    sidecars: Amounts = {}
+    peak: Amounts = {}
+    for container in spec.get("initContainers") or []:
+        if container.get("restartPolicy") == "Always":
+            sidecars = _sum((sidecars, _of(container)))
+            peak = _most(peak, sidecars)
+        else:
+            peak = _most(peak, _sum((sidecars, _of(container))))
+    running = _sum((sidecars, *(_of(container) for container in spec.get("containers") or [])))
+    whole = _most(running, peak) | _of(spec)
+    return _sum((whole, _amounts(spec.get("overhead") or {})))
+
+
+def _of(holder: Mapping[str, Any]) -> Amounts:
+    resources = holder.get("resources") or {}
+    return _amounts({**(resources.get("limits") or {}), **(resources.get("requests") or {})})
+
+
+def _amounts(quantities: Mapping[str, Any]) -> Amounts:
+    amounts: Amounts = {}
+    for resource, quantity in quantities.items():
+        if resource == CPU:
+            amounts[resource] = rounded_up(quantity, 1_000)
+        elif resource == MEMORY or is_accelerator(resource):
+            amounts[resource] = rounded_up(quantity)
+    return amounts
+
+
+def _sum(parts: Iterable[Amounts]) -> Amounts:
+    total: Amounts = {}
+    for part in parts:
+        for resource, amount in part.items():
+            total[resource] = total.get(resource, 0) + amount
+    return total
+
+
+def _most(one: Amounts, other: Amounts) -> Amounts:
+    return {resource: max(one.get(resource, 0), other.get(resource, 0)) for resource in {*one, *other}}

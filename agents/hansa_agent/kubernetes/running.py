@@ -1,0 +1,233 @@
+"""An instance that runs as a Deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from hansa.v1.instance_pb2 import DesiredInstance
+from hansa_agent.config_kubernetes import ServiceSection
+from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
+from hansa_agent.kubernetes.board import Board
+from hansa_agent.kubernetes.connection import ApiSilent
+from hansa_agent.kubernetes.names import ORDER_DIGEST, is_ours, object_name, order_digest, token_of
+from hansa_agent.kubernetes.trouble import trouble_of
+from hansa_agent.ports import Clock, PlatformSilent
+
+CONFIRM_S = 5.0
+PAUSE_S = 0.5
+EVENTS_S = 5.0
+KILL_GRACE_S = 1
+"""Zero would only strike the pod from the books of the API server, without the node having ended it."""
+_NOT_FOUND, _CONFLICT = 404, 409
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What instances of one zone share."""
+
+    api: KubernetesApi
+    board: Board
+    zone: str
+    namespace: str
+    service: ServiceSection
+    clock: Clock
+
+    def anchor_path(self, instance: str) -> str:
+        """Of the ConfigMap."""
+        return f"/api/v1/namespaces/{self.namespace}/configmaps/{object_name(self.zone, instance)}"
+
+    async def end(self, instance: str, uid: str) -> None:
+        """Deletes all of an instance, the anchor last; nothing to do if it is gone or another one's by now."""
+        options: dict[str, Any] = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
+        try:
+            await self.api.delete(self.anchor_path(instance), options)
+        except ApiRefused as refused:
+            if refused.status not in (_NOT_FOUND, _CONFLICT):
+                raise
+
+    async def uid_of(self, instance: str, token: int) -> str:
+        """Of the anchor, if this zone made it under an order no newer than ``token``; else empty."""
+        try:
+            anchor = await self.api.get(self.anchor_path(instance))
+        except ApiRefused as refused:
+            if refused.status == _NOT_FOUND:
+                return ""
+            raise
+        own = is_ours(anchor, self.zone) and token_of(anchor) <= token
+        return str(anchor["metadata"]["uid"]) if own else ""
+
+
+class RunningDeployment:
+    """``uid`` is the anchor's."""
+
+    def __init__(self, around: Surroundings, order: DesiredInstance, uid: str) -> None:
+        instance = order.instance
+        self._around = around
+        self._instance = instance
+        self._digest = order_digest(order)
+        self._uid = uid
+        self._name = object_name(around.zone, instance)
+        self._events: list[Mapping[str, Any]] = []
+        self._events_at_ms: int | None = None
+        self._deployed = self._told_to_end = False
+
+    async def exited(self) -> str:
+        while True:
+            await self._around.board.until(self._looks_gone, CONFIRM_S)
+            if gone := await self._confirmed():
+                return gone
+            if self._looks_gone():
+                await self._around.clock.sleep(PAUSE_S)
+
+    async def ready(self) -> bool:
+        if not self._around.board.fresh:
+            return False
+        if self._is_ready():
+            return bool(self.endpoint_url)
+        await self._read_events()
+        return False
+
+    async def unready(self) -> str:
+        board = self._around.board
+        while not self._ceased():
+            await board.until(self._ceased, 3_600.0)
+        return self.trouble or "its pod is not ready any more"
+
+    async def terminate(self) -> None:
+        self._told_to_end = True
+        try:
+            await self._around.end(self._instance, self._uid)
+        except (ApiSilent, ApiRefused) as error:
+            raise PlatformSilent(str(error)) from error
+
+    async def kill(self) -> None:
+        await self.terminate()
+        try:
+            for pod in self._around.board.pods_of(self._instance):
+                path = f"/api/v1/namespaces/{self._around.namespace}/pods/{quote(pod['metadata']['name'])}"
+                await self._delete_pod(path, pod["metadata"]["uid"])
+        except ApiSilent as error:
+            raise PlatformSilent(str(error)) from error
+
+    @property
+    def trouble(self) -> str:
+        board = self._around.board
+        if not board.fresh:
+            return board.trouble
+        deployment = board.deployments.bodies.get(self._name)
+        return trouble_of(deployment, board.pods_of(self._instance), self._events)
+
+    @property
+    def endpoint_url(self) -> str:
+        service = self._around.board.services.bodies.get(self._name)
+        return endpoint_of(self._around.service, service, self._pods_ready(), self._instance) if service else ""
+
+    def _ceased(self) -> bool:
+        """Not ready, as far as is known; one that was told to end is not worth a word."""
+        return self._around.board.fresh and not self._told_to_end and not self._is_ready()
+
+    def _is_ready(self) -> bool:
+        anchor = self._around.board.anchors.bodies.get(self._name)
+        ending = anchor is None or anchor["metadata"].get("deletionTimestamp")
+        return not ending and bool(self._pods_ready())
+
+    def _pods_ready(self) -> list[Mapping[str, Any]]:
+        return [pod for pod in self._around.board.pods_of(self._instance) if self._serves(pod)]
+
+    def _serves(self, pod: Mapping[str, Any]) -> bool:
+        meta, status = pod["metadata"], pod.get("status") or {}
+        current = (meta.get("annotations") or {}).get(ORDER_DIGEST) == self._digest
+        conditions = {each.get("type"): each.get("status") for each in status.get("conditions") or []}
+        return current and not meta.get("deletionTimestamp") and conditions.get("Ready") == "True"
+
+    def _looks_gone(self) -> bool:
+        board = self._around.board
+        if not board.fresh:
+            return False
+        anchor = board.anchors.bodies.get(self._name)
+        if anchor is None or self._uid != anchor["metadata"]["uid"]:
+            return True
+        there = self._name in board.deployments.bodies
+        self._deployed = self._deployed or there
+        return self._deployed and not there and not anchor["metadata"].get("deletionTimestamp")
+
+    async def _confirmed(self) -> str:
+        """How it ended, if the platform says so just now: what is seen in passing may lag behind."""
+        if not self._looks_gone():
+            return ""
+        try:
+            anchor = await self._around.api.get(self._around.anchor_path(self._instance))
+            if not is_ours(anchor, self._around.zone) or self._uid != anchor["metadata"]["uid"]:
+                return "replaced by something else on the cluster"
+            if anchor["metadata"].get("deletionTimestamp"):
+                return ""
+            path = f"/apis/apps/v1/namespaces/{self._around.namespace}/deployments/{self._name}"
+            await self._around.api.get(path)
+        except ApiRefused as refused:
+            return "deleted from the cluster" if refused.status == _NOT_FOUND else ""
+        except ApiSilent:
+            return ""
+        return ""
+
+    async def _read_events(self) -> None:
+        """Events of the instance's pods, now and then: they alone tell of a volume that cannot be mounted."""
+        now_ms = self._around.clock.now().monotonic_ms
+        if self._events_at_ms is not None and now_ms - self._events_at_ms < EVENTS_S * 1_000:
+            return
+        self._events_at_ms = now_ms
+        found: list[Mapping[str, Any]] = []
+        for pod in self._around.board.pods_of(self._instance):
+            query = {"fieldSelector": f"involvedObject.uid={pod['metadata']['uid']}", "limit": "50"}
+            try:
+                page = await self._around.api.get(f"/api/v1/namespaces/{self._around.namespace}/events", query)
+            except (ApiSilent, ApiRefused):
+                return
+            found.extend(page.get("items") or [])
+        self._events = found
+
+    async def _delete_pod(self, path: str, uid: str) -> None:
+        options = {"gracePeriodSeconds": KILL_GRACE_S, "preconditions": {"uid": uid}}
+        try:
+            await self._around.api.delete(path, options)
+        except ApiRefused as refused:
+            if refused.status not in (_NOT_FOUND, _CONFLICT):
+                raise PlatformSilent(str(refused)) from refused
+
+
+def endpoint_of(
+    section: ServiceSection, service: Mapping[str, Any], pods: list[Mapping[str, Any]], instance: str
+) -> str:
+    """The base URL at which an instance is reached; empty while the platform has not given it an address."""
+    meta, port = service["metadata"], _port(section, service)
+    address = section.host or _address(section.type, service, pods)
+    names = {"name": meta["name"], "namespace": meta["namespace"], "instance": instance}
+    if section.endpoint:
+        template = section.endpoint
+        if ("{address}" in template and not address) or ("{port}" in template and not port):
+            return ""
+        for key, value in {**names, "address": _bracketed(address), "port": str(port)}.items():
+            template = template.replace(f"{{{key}}}", value)
+        return template
+    return f"https://{_bracketed(address)}:{port}" if address and port else ""
+
+
+def _port(section: ServiceSection, service: Mapping[str, Any]) -> int:
+    ports = (service.get("spec") or {}).get("ports") or [{}]
+    return int(ports[0].get("nodePort") or 0) if section.type == "NodePort" else section.port
+
+
+def _address(kind: str, service: Mapping[str, Any], pods: list[Mapping[str, Any]]) -> str:
+    meta = service["metadata"]
+    if kind == "ClusterIP":
+        return f"{meta['name']}.{meta['namespace']}.svc"
+    if kind == "NodePort":
+        return str((pods[0].get("status") or {}).get("hostIP") or "") if pods else ""
+    given = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [{}]
+    return str(given[0].get("hostname") or given[0].get("ip") or "")
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,45 @@
+"""The two ports to a zone that is a Kubernetes cluster, put together; loaded only where the configuration asks."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+
+from hansa_agent.config import LoadedConfig
+from hansa_agent.config_kubernetes import KubernetesSection
+from hansa_agent.config_yaml import ConfigError
+from hansa_agent.instance_store import InstanceStore
+from hansa_agent.kubernetes.api import KubernetesApi
+from hansa_agent.kubernetes.connection import connector
+from hansa_agent.kubernetes.follower import Outside
+from hansa_agent.kubernetes.runtime import KubernetesRuntime
+from hansa_agent.kubernetes.source import KubernetesSource
+from hansa_agent.system import SystemClock, SystemRandom
+
+
+def cluster_source(loaded: LoadedConfig) -> KubernetesSource:
+    """What the cluster has; raises ``ConfigError`` where its package is not installed."""
+    section = _section(loaded)
+    return KubernetesSource(section, loaded.config.zone, _api(loaded, section), Outside(SystemClock(), SystemRandom()))
+
+
+def cluster_runtime(loaded: LoadedConfig, store: InstanceStore) -> KubernetesRuntime:
+    """What runs on the cluster; raises ``ConfigError`` where its package is not installed."""
+    section = _section(loaded)
+    outside = Outside(SystemClock(), SystemRandom())
+    runtime = KubernetesRuntime(section, loaded.config.zone, _api(loaded, section), store, outside)
+    runtime.artefacts = loaded.artefacts
+    runtime.stop_grace_s = math.ceil(loaded.config.instance.stop_grace_s)
+    return runtime
+
+
+def _section(loaded: LoadedConfig) -> KubernetesSection:
+    if importlib.util.find_spec("kubernetes.aio") is None:
+        raise ConfigError([f"{loaded.path}: kubernetes needs its package: pip install 'hansa[kubernetes]'"])
+    assert loaded.config.kubernetes is not None  # noqa: S101 - demanded by the configuration
+    return loaded.config.kubernetes
+
+
+def _api(loaded: LoadedConfig, section: KubernetesSection) -> KubernetesApi:
+    kubeconfig = None if section.kubeconfig is None else loaded.base / section.kubeconfig
+    return KubernetesApi(connector(kubeconfig, section.context), section.request_timeout_s)
