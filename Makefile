@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-ha kill-matrix test lint type pytest needs bench sim-sweep stubs docs lock test-containers clean FORCE
+.PHONY: help demo demo-ha kill-matrix test lint type pytest needs needs-openstack bench sim-sweep stubs docs lock test-containers clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +24,7 @@ demo-ha: needs $(VENV)/.installed-dev ## Kill the leading control plane of two u
 kill-matrix: needs $(VENV)/.installed-dev ## Play the kill matrix (an hour); CELL=submit/held/home/kill plays some, JOBS=4
 	$(BIN)/python tests/chaos/kill_matrix.py --jobs $(or $(JOBS),2) --cell "$(CELL)" --page docs/kill-matrix.md
 
-test: needs lint type pytest ## Set up all that tests need, check everything, run every test
+test: needs needs-openstack lint type pytest ## Set up all that tests need, check everything, run every test
 
 lint: $(VENV)/.installed-dev ## Check style, layers and the wire contract
 	$(BIN)/ruff check
@@ -38,6 +38,7 @@ type: $(VENV)/.installed-dev ## Check types, strictly
 
 # Tests that only compute share the processors, then those with sockets, a worker each; those that kill processes and
 # wait for leases have the machine to themselves.
+# A real OpenStack is a stage of its own: it waits more than it computes.
 COMPUTING = architecture contract oracle property simulation stateful unit
 
 pytest: $(VENV)/.installed-dev ## Run the tests alone; ARGS="tests/unit -k ledger" runs some of them
@@ -46,11 +47,15 @@ ifdef ARGS
 else
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(addprefix tests/,$(COMPUTING))
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile tests/integration
-	$(BIN)/python -m pytest $(addprefix --ignore=tests/,$(COMPUTING) integration)
+	$(BIN)/python -m pytest tests/openstack
+	$(BIN)/python -m pytest $(addprefix --ignore=tests/,$(COMPUTING) integration openstack)
 endif
 
 needs:
 	@tools/install_test_needs.sh
+
+needs-openstack: $(VENV)/.installed-demo
+	@tools/install_openstack.sh
 
 bench: $(VENV)/.installed-dev ## Measure; prints a table and writes build/bench.json; ARGS="decide rpc" measures some
 	$(BIN)/python tools/run_benchmarks.py $(ARGS)
@@ -66,7 +71,7 @@ docs: $(VENV)/.installed-dev ## Write the pages that are generated from the sour
 	$(BIN)/python tools/generate_error_docs.py
 	$(BIN)/python tools/generate_machine_docs.py
 
-lock: $(VENV)/.installed-dev ## Write the locks from pyproject.toml; ARGS=--upgrade takes new versions
+lock: $(VENV)/.installed-dev ## Write the locks; ARGS=--upgrade takes new versions, ARGS=--openstack that of the cloud
 	$(BIN)/python tools/make_lock.py $(ARGS)
 
 test-containers: $(VENV)/.installed-dev ## Build and run docker-compose.yml under podman (root, Debian or Ubuntu)

@@ -13,6 +13,13 @@ mosquitto mosquitto
 ip iproute2
 "
 
+# `install_test_needs.sh openstack` sees to what the cloud in tests/openstack needs besides.
+if [ "${1:-}" = openstack ]; then
+  needs="$needs
+rabbitmq-server rabbitmq-server
+"
+fi
+
 # Debian keeps the commands of servers out of the path; this is where they are.
 PATH="$PATH:/usr/sbin:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)"
 
@@ -28,7 +35,8 @@ EOF
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   echo "Installing for the tests:$missing"
-  export DEBIAN_FRONTEND=noninteractive
+  # Run level 1: no package starts a server of its own (invoke-rc.d); the tests start theirs.
+  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
   # shellcheck disable=SC2086 # a list of packages
   if ! apt-get install -y -qq $missing >/dev/null 2>&1; then
     apt-get update -qq

@@ -1,4 +1,5 @@
-"""Writes requirements.lock (what the demo runs on) and requirements-dev.lock (what the tests need on top).
+"""Writes requirements.lock (what the demo runs on), requirements-dev.lock (what the tests need on top) and, when told
+``--openstack``, requirements-openstack.lock alone: the cloud of the tests, in a virtual environment of its own.
 
 Run it with the virtual environment's own Python: ``make lock``. Versions stay as the present locks have them, so that a
 new dependency does not move the others; ``--upgrade`` takes the newest that pyproject.toml allows, and
@@ -40,6 +41,8 @@ MACHINES = ("x86_64", "aarch64")
 GLIBC_MINOR_NEWEST = 36  # Debian 12; Ubuntu 24.04 is newer, and takes all that Debian 12 takes
 # An editable install without build isolation takes its build backend from the lock.
 BUILD_BACKEND = ("hatchling", "editables")
+# The services of the cloud in tests/openstack, the web server before them and the driver of their database.
+OPENSTACK = ("keystone", "openstack-placement", "nova", "glance", "neutron", "gunicorn", "psycopg2-binary")
 HEAD = """\
 # {what}
 # Written by `make lock`; every released file of a version is listed, for Python 3.11 to 3.13 on x86_64 and aarch64.
@@ -58,6 +61,10 @@ class Pin:
 def main(arguments: list[str] | None = None) -> int:
     """Writes both locks; 1 if a version has no file for a Python that is to be supported."""
     options = _parse(arguments)
+    if options.openstack:
+        return _lock_openstack(
+            _constraints(options.upgrade, options.constraints or ROOT / "requirements-openstack.lock")
+        )
     constraints = _constraints(options.upgrade, options.constraints)
     run = _resolve([f"{ROOT}[demo]", *BUILD_BACKEND], constraints)
     every = _resolve([f"{ROOT}[dev]", *BUILD_BACKEND], [*constraints, *(f"{pin.name}=={pin.version}" for pin in run)])
@@ -74,15 +81,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _lock_openstack(constraints: Iterable[str]) -> int:
+    """Some of OpenStack's requirements are sources alone; none of them needs a compiler."""
+    pins = _resolve(OPENSTACK, constraints)
+    files = _release_files(pins)
+    _write(ROOT / "requirements-openstack.lock", "What the cloud in tests/openstack runs on.", pins, files)
+    return 0
+
+
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Writes requirements.lock and requirements-dev.lock.")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions that pyproject.toml allows")
     parser.add_argument("--constraints", type=Path, help="take the pins of this file instead of the present locks'")
+    parser.add_argument("--openstack", action="store_true", help="write requirements-openstack.lock alone")
     return parser.parse_args(arguments)
 
 
 def _constraints(upgrade: bool, file: Path | None) -> list[str]:  # noqa: FBT001 - one caller, two lines above
     if upgrade:
+        return []
+    if file is not None and not file.exists():
         return []
     sources = [file] if file else [ROOT / "requirements.lock", ROOT / "requirements-dev.lock"]
     lines = chain.from_iterable(source.read_text().splitlines() for source in sources if source.exists())

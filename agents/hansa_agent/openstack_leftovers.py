@@ -11,7 +11,7 @@ import structlog
 from hansa_agent.instance_store import InstanceStore
 from hansa_agent.inventory_openstack import Outside
 from hansa_agent.openstack_api import CloudRefused
-from hansa_agent.openstack_create import group_prefix
+from hansa_agent.openstack_create import group_name, group_prefix
 from hansa_agent.openstack_servers import Server
 from hansa_agent.openstack_view import ServersView, delete_server
 from hansa_agent.ports import PlatformSilent
@@ -63,10 +63,13 @@ class Leftovers:
 
     async def _clear_groups(self) -> None:
         prefix = group_prefix(self._zone)
+        orders = [record.parsed_order().instance for record in self._store.records.values()]
+        wanted = {group_name(self._zone, order.claim) for order in orders}
         try:
             groups = (await self._outside.api.get("compute", "/os-server-groups")).get("server_groups", [])
             for one in groups:
-                if str(one["name"]).startswith(prefix) and not one["members"] and not self._store.records:
+                name = str(one["name"])
+                if name.startswith(prefix) and name not in wanted and not one["members"]:
                     await self._outside.api.call("DELETE", "compute", f"/os-server-groups/{one['id']}")
         except (PlatformSilent, CloudRefused) as error:
             _log.info("server groups not cleared", message=str(error))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from hansa_agent.openstack_api import OpenStackApi
+from hansa_agent.openstack_api import OpenStackApi, printable
 from hansa_agent.openstack_marks import Marks, marks_of, zone_tag
 
 PAGE_SIZE = 200
@@ -60,7 +60,7 @@ def server_in(one: Mapping[str, Any], zone: str) -> Server | None:
         power_state=int(one.get("OS-EXT-STS:power_state") or 0),
         task=str(one.get("OS-EXT-STS:task_state") or ""),
         created=str(one.get("created", "")),
-        fault=str(one.get("fault", {}).get("message", "")),
+        fault=printable(str(one.get("fault", {}).get("message", ""))),
         addresses=_addresses(one),
         cpus=int(flavor.get("vcpus", 0)),
         memory_mib=int(flavor.get("ram", 0)),

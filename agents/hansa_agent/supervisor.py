@@ -26,6 +26,7 @@ _log = structlog.get_logger(__name__)
 READY_POLL_S = 0.1
 TICK_S = 0.1
 HOUSEKEEPING_S = 10.0
+NO_ADDRESS = "it runs, but the platform gives it no address at which it could be called"
 
 
 class Supervisor:
@@ -55,7 +56,7 @@ class Supervisor:
         self._orders = {name: record.parsed_order() for name, record in records.items() if record.ordered}
         for name, running in self._running.items():
             _log.info("instance adopted", instance=name, endpoint_url=running.endpoint_url)
-            if await running.ready():
+            if await running.ready() and running.endpoint_url:
                 self._reconciliation.on_ready(name, now)
         return tuple(order for _, order in sorted(self._orders.items()))
 
@@ -194,8 +195,10 @@ class Supervisor:
         life = self._reconciliation.lives.get(instance)
         if life is None or life.phase is not Phase.STARTING:
             return True
-        if not await running.ready():
-            if self._reconciliation.on_trouble(instance, running.trouble):
+        is_ready = await running.ready()
+        if not is_ready or not running.endpoint_url:
+            trouble = NO_ADDRESS if is_ready else running.trouble
+            if self._reconciliation.on_trouble(instance, trouble):
                 self._on_change()
             return False
         self._follow(self._reconciliation.on_ready(instance, self._clock.now()))

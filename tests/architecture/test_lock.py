@@ -14,12 +14,13 @@ from source_tree import ROOT
 
 RUN_LOCK = ROOT / "requirements.lock"
 DEV_LOCK = ROOT / "requirements-dev.lock"
+OPENSTACK_LOCK = ROOT / "requirements-openstack.lock"
 PIN = re.compile(r"([a-z0-9][a-z0-9.-]*)==([\w.!+]+) \\(?:\n    --hash=sha256:[0-9a-f]{64}(?: \\)?)+\n")
 TABLE = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS: dict[str, list[str]] = TABLE["project"]["optional-dependencies"]
 
 
-@pytest.mark.parametrize("lock", [RUN_LOCK, DEV_LOCK], ids=lambda lock: lock.name)
+@pytest.mark.parametrize("lock", [RUN_LOCK, DEV_LOCK, OPENSTACK_LOCK], ids=lambda lock: lock.name)
 def test_lock_has_only_pins_with_hashes(lock: Path) -> None:
     text = "".join(line for line in lock.read_text().splitlines(keepends=True) if not line.startswith("#"))
     assert PIN.sub("", text) == ""

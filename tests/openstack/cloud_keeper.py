@@ -45,10 +45,15 @@ class Keeper:
 
     def start_all(self) -> None:
         self._write_files()
+        tables: tuple[subprocess.Popen[bytes], ...] = ()
         if self.site.full:
             self._start_stores()
+            tables = self._begin_tables()
         self._start_identity()
         if self.site.full:
+            self._finish(*tables)
+            self._run("neutron-stamp", self._commands.manage("neutron", "stamp", "heads"))
+            self._step("tables")
             self._start_machines()
         self._step("ready")
 
@@ -126,7 +131,6 @@ class Keeper:
         self._step("placement")
 
     def _start_machines(self) -> None:
-        self._migrate()
         for service in ("glance", "nova", "neutron"):
             self._spawn(f"wsgi:{service}", self._commands.wsgi(service))
         self._until_open(self.site.ports.rabbit)
@@ -141,21 +145,13 @@ class Keeper:
             self._until_open(port)
         self._step("machines started")
 
-    def _migrate(self) -> None:
-        manage, site = self._commands.manage, self.site
-        others = [
-            self._begin("glance-sync", manage("glance", "db_sync")),
-            self._begin("neutron-sync", self._commands.neutron_tables()),
-        ]
-        self._run("nova-api-sync", manage("nova", "api_db", "sync"))
-        cell0 = ("--database_connection", site.database("nova_cell0"))
-        self._run("nova-cell0", manage("nova", "cell_v2", "map_cell0", *cell0))
-        where = ("--database_connection", site.database("nova"), "--transport-url", site.rabbit())
-        self._run("nova-cell", manage("nova", "cell_v2", "create_cell", "--name", "cell1", *where))
-        self._run("nova-sync", manage("nova", "db", "sync"))
-        self._finish(*others)
-        self._run("neutron-stamp", manage("neutron", "stamp", "heads"))
-        self._step("tables")
+    def _begin_tables(self) -> tuple[subprocess.Popen[bytes], ...]:
+        """Nobody needs these tables before the machines are started, and making them takes longest."""
+        return (
+            self._begin("nova-tables", self._commands.nova_tables()),
+            self._begin("glance-tables", self._commands.manage("glance", "db_sync")),
+            self._begin("neutron-tables", self._commands.neutron_tables()),
+        )
 
     def auth(self) -> dict[str, str]:
         """The administrator, as keyword arguments of ``openstack.connect``."""
@@ -285,6 +281,7 @@ def main(arguments: list[str]) -> int:
     folder, venv, mode, *hosts = arguments
     _libc.prctl(_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     site = Site(Path(folder), _free_ports(), mode == "full")
     keeper = Keeper(site, Path(venv), tuple(hosts))
     try:

@@ -109,6 +109,11 @@ class Commands:
         program = {"neutron": "neutron-db-manage"}.get(service, f"{service}-manage")
         return Process((self._bin(program), "--config-file", self._file(file), *words), self.environment())
 
+    def nova_tables(self) -> Process:
+        databases = (self._site.database("nova_cell0"), self._site.database("nova"))
+        script = (str(HERE / "hansa_nova_tables.py"), self._file("nova/nova.conf"), *databases, self._site.rabbit())
+        return Process((self._bin("python"), *script), self.environment())
+
     def neutron_tables(self) -> Process:
         script = str(HERE / "hansa_neutron_tables.py")
         return Process((self._bin("python"), script, self._site.database("neutron")), self.environment())
@@ -160,7 +165,7 @@ def _postgres_user() -> str:
 def missing(venv: Path, *, full: bool) -> str:
     """What a test cannot start without, as one sentence; empty if nothing is missing."""
     if not (venv / ".installed").exists():
-        return f"OpenStack is not installed in {venv}; run `make needs`"
+        return f"OpenStack is not installed in {venv}; run `make needs-openstack`"
     if full and not RABBIT.exists():
         return "RabbitMQ is missing: apt-get install rabbitmq-server"
     if full and shutil.which(str(postgres_folder() / "initdb")) is None:

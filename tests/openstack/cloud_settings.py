@@ -9,7 +9,7 @@ from pathlib import Path
 PASSWORD = "secret"
 SERVICES = ("placement", "glance", "nova", "neutron")
 PCI_VENDOR, PCI_PRODUCT = "10de", "2330"
-TOKEN_CACHE_S = 5
+TOKEN_CACHE_S = 3
 READER_ROLE = "hansa-inventory"
 """What an agent's user needs beside `member`; docs/agents-openstack.md grants it the same reads."""
 
@@ -86,15 +86,14 @@ def _user(site: Site, name: str) -> dict[str, object]:
 
 
 def _tokens(site: Site, name: str) -> str:
-    """How a service checks tokens. A full cloud remembers them for seconds, or Keystone would do most of its work;
-    otherwise none is remembered, so that a withdrawn one is refused at once."""
+    """How a service checks tokens. It remembers them for seconds, or Keystone would do most of the cloud's work."""
     return _section(
         "keystone_authtoken",
         www_authenticate_uri=site.url("keystone"),
         **_user(site, name),
         service_token_roles_required="true",
         service_token_roles="service",
-        token_cache_time=TOKEN_CACHE_S if site.full else -1,
+        token_cache_time=TOKEN_CACHE_S,
     )
 
 

@@ -27,10 +27,12 @@ MICROVERSIONS = {"placement": "1.39", "compute": "2.79"}
 
 
 class Cloud:
-    """Keystone and Placement, and with ``hosts`` everything that boots servers. End it with ``end``."""
+    """Keystone and Placement, and with ``hosts`` everything that boots servers.
+
+    It begins to start at once; ``await_start`` comes before everything else. End it with ``end``.
+    """
 
     def __init__(self, *hosts: str) -> None:
-        _need(full=bool(hosts))
         _sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=f"hansa-openstack-{os.getpid()}-"))
         self.folder.chmod(0o755)
@@ -39,11 +41,15 @@ class Cloud:
         self._keeper = subprocess.Popen(
             command, cwd=Path(__file__).parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
+        self._session: Any = None
+        self._defined: set[str] = set()
+
+    def await_start(self) -> None:
+        """Waits until everything answers."""
         told = self._answer(START_S)
         self.auth: dict[str, str] = told["auth"]
         self.ports: dict[str, int] = told["ports"]
         self.steps: dict[str, float] = told["steps"]
-        self._session: Any = None
 
     def end(self) -> None:
         """Ends every process and removes the data."""
@@ -103,17 +109,13 @@ class Cloud:
 
     def stock(self, provider: str, **inventories: Mapping[str, Any]) -> None:
         """These are all inventories of a provider from now on."""
-        for resource_class in inventories:
-            if resource_class.startswith("CUSTOM_"):
-                self.ask("PUT", "placement", f"/resource_classes/{resource_class}")
+        self._define("resource_classes", *inventories)
         body = {"resource_provider_generation": self.generation(provider), "inventories": inventories}
         self.ask("PUT", "placement", f"/resource_providers/{provider}/inventories", body)
 
     def traits(self, provider: str, *traits: str) -> None:
         """These are all traits of a provider from now on."""
-        for trait in traits:
-            if trait.startswith("CUSTOM_"):
-                self.ask("PUT", "placement", f"/traits/{trait}")
+        self._define("traits", *traits)
         body = {"resource_provider_generation": self.generation(provider), "traits": list(traits)}
         self.ask("PUT", "placement", f"/resource_providers/{provider}/traits", body)
 
@@ -131,6 +133,12 @@ class Cloud:
     def release(self, consumer: str) -> None:
         """A consumer holds nothing any more."""
         self.ask("DELETE", "placement", f"/allocations/{consumer}")
+
+    def _define(self, what: str, *names: str) -> None:
+        for path in (f"/{what}/{name}" for name in names if name.startswith("CUSTOM_")):
+            if path not in self._defined:
+                self.ask("PUT", "placement", path)
+                self._defined.add(path)
 
     def generation(self, provider: str) -> int:
         return int(self.ask("GET", "placement", f"/resource_providers/{provider}")["generation"])
@@ -166,12 +174,18 @@ class Cloud:
         return content
 
 
-def _need(*, full: bool) -> None:
+def need(*, full: bool) -> None:
+    """Skips the test, loudly, where the cloud cannot be started; with CI=true that is a failure."""
     problem = missing(VENV, full=full)
     if problem and os.environ.get("CI") == "true":
         pytest.fail(problem)
     if problem:
         pytest.skip(f"NOT TESTED: {problem}")
+
+
+def can_start(*, full: bool) -> bool:
+    """Whether everything is there."""
+    return not missing(VENV, full=full)
 
 
 def _sweep() -> None:

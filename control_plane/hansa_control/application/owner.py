@@ -255,7 +255,8 @@ class OwnerService:
         event = ClaimEvent.READY if len(ready) >= claim.spec.replicas else ClaimEvent.NOT_READY
         if failed:
             event = ClaimEvent.FAIL
-        message = failed[0].message if failed else f"{len(ready)} of {claim.spec.replicas} replicas ready"
+        trouble = next((f": {i.message}" for i in running if i.message and i.state is InstanceState.STARTING), "")
+        message = failed[0].message if failed else f"{len(ready)} of {claim.spec.replicas} replicas ready{trouble}"
         urls, seen = tuple(ready), claim
         # Each report of a zone is held against all of its claims, of which it changes one or two.
         if (claim.replicas_ready, claim.endpoint_urls, claim.message) != (len(ready), urls, message):

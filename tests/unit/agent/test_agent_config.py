@@ -14,7 +14,7 @@ from hansa_agent.config_yaml import ConfigError, load_yaml
 
 from hansa.v1.common_pb2 import FactKind
 
-PLATFORMS = ("kubernetes",)
+PLATFORMS = ("kubernetes", "openstack")
 EXAMPLE = Path(hansa_agent.__file__).parents[1] / "agent.example.yaml"
 
 
@@ -57,8 +57,9 @@ def test_example_is_valid_and_names_every_key() -> None:
     config = load_yaml(EXAMPLE, AgentConfig)
     assert config.zone == "nordfjell/osl-1"
     assert [f"FACT_KIND_{fact.kind}" for fact in config.facts] == FactKind.keys()[1:]
-    missing = [name for name in AgentConfig.model_fields if name not in config.model_fields_set]
-    assert set(missing) <= set(PLATFORMS)
+    of_platforms = [load_yaml(path, AgentConfig) for path in EXAMPLE.parent.glob("agent.*.example.yaml")]
+    named = config.model_fields_set.union(*(one.model_fields_set for one in of_platforms))
+    assert [name for name in AgentConfig.model_fields if name not in named] == []
     assert set(config.instance.model_fields_set) == set(type(config.instance).model_fields)
     assert set(config.inventory.model_fields_set) == set(type(config.inventory).model_fields)
     assert set(config.probe.model_fields_set) == set(type(config.probe).model_fields)

@@ -1,0 +1,91 @@
+"""What is not the agent's stays as it is, what it may not do it does without, and instances are kept apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cloud_settings import PASSWORD, READER_ROLE
+from hansa_agent import openstack_leftovers
+from hansa_agent.openstack_marks import metadata_of, zone_tag
+from hansa_agent.openstack_running import RunningServer
+from server_bench import ZONE, Bench, desired
+
+
+def stranger(bench: Bench, name: str, **changes: Any) -> str:
+    """A server that somebody else made in the agent's project, with the agent's own rights."""
+    cloud = bench.cloud
+    image = cloud.ask("GET", "image", "/v2/images?name=tiny")["images"][0]["id"]
+    flavor = next(one for one in cloud.ask("GET", "compute", "/flavors")["flavors"] if one["name"] == "SCS-1V-0.5")
+    body = {"name": name, "imageRef": image, "flavorRef": flavor["id"], "networks": "none", **changes}
+    answer = bench.api._ask("POST", "compute", "/servers", {"server": body})
+    assert answer.ok, answer.words
+    return str(answer.body["server"]["id"])
+
+
+async def test_server_of_the_zone_without_a_record_is_deleted_and_strangers_are_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = metadata_of(ZONE, desired("c9-0"))
+    left = stranger(bench, "hansa-c9-0", metadata=marks, tags=[zone_tag(ZONE)])
+    others = {
+        stranger(bench, "hansa-c9-0-not-ours"),
+        stranger(bench, "tagged", tags=[zone_tag(ZONE)]),
+        stranger(bench, "other-zone", metadata=metadata_of("waldnetz/ber-2", desired()), tags=[zone_tag(ZONE)]),
+    }
+    await bench.runtime.view.refresh()
+    await bench.runtime.housekeep()
+    assert left in {one["id"] for one in bench.servers()}, "not before the grace has passed"
+    monkeypatch.setattr(openstack_leftovers, "GRACE_MS", 0)
+    await bench.runtime.housekeep()
+    await bench.until(lambda: {one["id"] for one in bench.servers()} == others)
+
+
+async def test_instances_of_a_claim_are_kept_apart_by_a_group_that_goes_with_them(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openstack_leftovers, "GROUPS_EVERY_MS", 0)
+    bench.options = {"anti_affinity": "hard"}
+    bench.reopen()
+    async with bench.supervised(quick_failures_max=1) as agent:
+        agent.order(desired("c1-0"))
+        await agent.ready("c1-0")
+        agent.order(desired("c1-0"), desired("c1-1"), desired("c2-0"))
+        await agent.ready("c2-0")
+        failed = await agent.until(lambda status: "No valid host" in status.message, "c1-1")
+        assert failed.claim == "c1", "the only host has one of the claim already"
+        groups = (await bench.api.get("compute", "/os-server-groups"))["server_groups"]
+        assert len(groups) == 2 and {one["policy"] for one in groups} == {"anti-affinity"}
+        agent.order()
+        await agent.nothing_left()
+    await bench.runtime.housekeep()
+    assert (await bench.api.get("compute", "/os-server-groups"))["server_groups"] == []
+
+
+async def test_application_credential_with_two_roles_is_enough_for_everything(bench: Bench) -> None:
+    auth_url = bench.cloud.auth["auth_url"]
+    session = bench.api._session
+    roles = [{"name": "member"}, {"name": READER_ROLE}]
+    wanted = {"application_credential": {"name": f"hansa-{bench.folder.name}", "secret": PASSWORD, "roles": roles}}
+    url = f"{auth_url}/users/{session.get_user_id()}/application_credentials"
+    made = session.post(url, json=wanted).json()["application_credential"]
+    bench.cloud_changes = {
+        "auth_type": "v3applicationcredential",
+        "auth": {
+            "auth_url": auth_url,
+            "application_credential_id": made["id"],
+            "application_credential_secret": PASSWORD,
+        },
+    }
+    bench.reopen()
+    machine = await bench.source.read()
+    assert machine.capacity.cpu_millis and machine.pools and not machine.unsound
+    running = await bench.runtime.start(desired())
+    assert isinstance(running, RunningServer)
+    session.delete(f"{url}/{made['id']}")
+    await bench.until(lambda: not bench.api._ask("GET", "compute", "/servers", None).ok)
+    refused = await bench.source.read()
+    assert refused.unsound and refused.capacity == machine.capacity, "what was known last stays, and nothing new comes"
+    assert "401" in refused.trouble
+    bench.cloud_changes = {}
+    bench.reopen()
