@@ -8,12 +8,14 @@ write what goes up from its own zone and read what comes down to it; nobody may 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from enum import StrEnum
 from typing import NamedTuple
 
 ROOT = "hansa/v1"
 CONTROL_PLANE = "control-plane"
+_NAME_LENGTH_MAX = 63
+ZONE_LENGTH_MAX = 64 - len("agent ")
 _NAME = r"[a-z0-9][a-z0-9-]{0,62}"
 
 
@@ -55,8 +57,14 @@ def of_all_zones(operator: str, way: Way) -> str:
     return f"{ROOT}/{operator}/+/{way}"
 
 
-def access_rules(operator: str, zones: Iterable[str]) -> str:
-    """The broker's file of access rules (``acl_file`` of Mosquitto), with nothing that is not needed."""
+def access_rules(operator: str, zones: Collection[str]) -> str:
+    """The broker's file of access rules (``acl_file`` of Mosquitto), with nothing that is not needed.
+
+    ValueError for a name that is none, or of a zone too long for a certificate's common name.
+    """
+    for name, most in ((operator, _NAME_LENGTH_MAX), *((zone, ZONE_LENGTH_MAX) for zone in zones)):
+        if not re.fullmatch(_NAME, name) or len(name) > most:
+            raise ValueError(f"{name!r} is no name of 1 to {most} lower-case letters, digits and inner hyphens")
     lines = [f"user {CONTROL_PLANE}"]
     for way in Way:
         lines.append(f"topic {'read' if way.is_from_agent else 'write'} {of_all_zones(operator, way)}")

@@ -96,18 +96,18 @@ def check_probe(loaded: LoadedConfig) -> list[Finding]:
 def check_facts(loaded: LoadedConfig, now_ms: int) -> list[Finding]:
     """How long the evidence of each fact is good."""
     now, found = datetime.fromtimestamp(now_ms / 1_000, UTC), []
-    for fact in loaded.config.facts:
-        subject, end = f"fact {fact.kind}", fact.evidence.valid_until
-        if fact.evidence.valid_from > now:
-            found.append(problem(subject, f"its evidence counts from {fact.evidence.valid_from:%Y-%m-%d} only"))
+    for fact in loaded.facts:
+        subject, begin, end = f"fact {fact.kind}", fact.evidence.valid_from or now, fact.evidence.valid_until or now
+        if begin > now:
+            found.append(problem(subject, f"its evidence counts from {begin:%Y-%m-%d} only"))
         elif end <= now:
             remedy = "without it the zone takes nothing that asks for this"
             found.append(problem(subject, f"its evidence expired on {end:%Y-%m-%d}", remedy))
         elif end - now < EVIDENCE_WARN:
             found.append(warning(subject, f"its evidence expires on {end:%Y-%m-%d}", "renew it, then SIGHUP the agent"))
-    if not loaded.config.facts:
+    if not loaded.facts:
         found.append(warning("facts", "none are claimed", "workloads that ask where and whose a zone is pass it by"))
-    return found or [ok("facts", f"evidence of all {len(loaded.config.facts)} is good for 30 days and more")]
+    return found or [ok("facts", f"evidence of all {len(loaded.facts)} is good for 30 days and more")]
 
 
 def check_clock() -> list[Finding]:

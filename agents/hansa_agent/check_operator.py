@@ -7,13 +7,15 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hansa.v1.agent_service_pb2 import AgentHello, SessionRequest
 from hansa_agent.check import Finding, ok, problem, unknown, warning
 from hansa_agent.check_certificate import check_authority, check_pair, uris_of
 from hansa_agent.config import LoadedConfig
 from hansa_agent.ports import Clock, UplinkLost
-from hansa_agent.uplink_grpc import GrpcUplink, TlsContent
+from hansa_agent.session import Identity
+from hansa_agent.uplinks import uplink_of
 
 REACH_S = 5.0
 SKEW_WARN_MS = 2_000
@@ -57,20 +59,36 @@ async def check_endpoints(asking: Asking) -> list[Finding]:
     """Each endpoint: its name, a connection, TLS; and of the first that stands what it says to this agent."""
     found: list[Finding] = []
     asked = False
-    for endpoint in asking.loaded.config.operator.endpoints:
-        told, stands = await _reach(asking.loaded, endpoint)
+    for way in _ways(asking.loaded):
+        told, stands = await _reach(asking.loaded, way)
         found += told
-        if stands and not asked:
-            asked = True
+        if stands and way.is_for_session and not asked:
+            asked, endpoint = True, way.endpoint
             found += await _ask(asking, endpoint)
     if not asked:
         found.append(unknown("clock", "not compared with the operator's: it is not reached"))
     return found
 
 
-async def _reach(loaded: LoadedConfig, endpoint: str) -> tuple[list[Finding], bool]:
-    host, _, port = endpoint.rpartition(":")
-    host, subject = host.strip("[]"), f"operator {endpoint}"
+class _Way(NamedTuple):
+    """An address, the name expected there, and whether the session goes there or telemetry alone."""
+
+    endpoint: str
+    server_name: str
+    is_for_session: bool = True
+
+
+def _ways(loaded: LoadedConfig) -> list[_Way]:
+    operator = loaded.config.operator
+    ways = [_Way(endpoint, operator.server_name) for endpoint in operator.endpoints]
+    if operator.mqtt is not None:
+        ways += [_Way(one, operator.mqtt.server_name, operator.mqtt.session) for one in operator.mqtt.brokers]
+    return ways
+
+
+async def _reach(loaded: LoadedConfig, way: _Way) -> tuple[list[Finding], bool]:
+    host, _, port = way.endpoint.rpartition(":")
+    host, subject = host.strip("[]"), f"operator {way.endpoint}"
     try:
         addresses = await asyncio.get_running_loop().getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
     except OSError as error:
@@ -79,7 +97,7 @@ async def _reach(loaded: LoadedConfig, endpoint: str) -> tuple[list[Finding], bo
         context = _context(loaded)
     except (OSError, ssl.SSLError) as error:
         return [unknown(subject, f"not asked, because the certificates cannot be used: {error}")], False
-    name = loaded.config.operator.server_name or host
+    name = way.server_name or host
     try:
         async with asyncio.timeout(REACH_S):
             _, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname=name)
@@ -108,9 +126,8 @@ async def _ask(asking: Asking, endpoint: str) -> list[Finding]:
     """Says hello with a time of 1970. An operator refuses that clock and says how far it is off, and so what its own
     says, after it has judged certificate and zone and before it takes the agent for present.
     """
-    operator, read = asking.loaded.config.operator, asking.loaded.tls_file
-    tls = TlsContent(ca=read(operator.tls.ca), cert=read(operator.tls.cert), key=read(operator.tls.key))
-    connection = GrpcUplink((endpoint,), lambda: tls, operator.server_name).connect(endpoint)
+    identity = Identity(asking.loaded.config.zone, asking.boot_id)
+    connection = uplink_of(asking.loaded, identity, lambda: asking.boot_id).connect(endpoint)
     hello = AgentHello(zone=asking.loaded.config.zone, boot_id=asking.boot_id, wall_clock_ms=LONG_AGO_MS)
     try:
         async with asyncio.timeout(REACH_S):

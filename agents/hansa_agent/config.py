@@ -22,6 +22,7 @@ from hansa_agent.config_sections import (
     Section,
 )
 from hansa_agent.config_yaml import ConfigError, load_yaml
+from hansa_agent.fact_evidence import completed
 from hansa_agent.instance_ports import InstanceSettings
 from hansa_agent.probe_keys import ProbeKeys, read_keys
 from hansa_agent.reconciliation import RestartPolicy
@@ -92,6 +93,9 @@ class LoadedConfig:
         self.config = load_yaml(path, AgentConfig)
         self._check_packages()
         self.probe_keys = self._probe_keys()
+        self.facts, problems = completed(self.config.facts, self.base)
+        if problems:
+            raise ConfigError([f"{path}: {problem}" for problem in problems])
         self.artefacts = {section.name: self._artefact(section) for section in self.config.artefacts}
 
     @property

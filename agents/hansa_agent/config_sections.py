@@ -96,14 +96,22 @@ class InventorySection(Section):
 
 
 class EvidenceSection(Section):
-    """The proof of a fact; times with their offset from UTC."""
+    """The proof of a fact; times with their offset from UTC. A ``file`` gives what is left out here, if it says it."""
 
     kind: EvidenceKindName = "DECLARATION"
-    issuer: str = Field(min_length=1)
+    file: Path | None = None
+    issuer: str = ""
     scheme: str = Field(min_length=1)
-    valid_from: AwareDatetime
-    valid_until: AwareDatetime
+    valid_from: AwareDatetime | None = None
+    valid_until: AwareDatetime | None = None
     digest: str = ""
+
+    @model_validator(mode="after")
+    def _says_it_or_has_a_file(self) -> Self:
+        missing = [name for name in ("issuer", "valid_from", "valid_until") if not getattr(self, name)]
+        if missing and self.file is None:
+            raise ValueError(f"{missing[0]} is missing, and there is no file that could say it")
+        return self
 
 
 class FactSection(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 from hansa.v1.common_pb2 import (
     AcceleratorPool,
@@ -18,6 +19,7 @@ from hansa.v1.common_pb2 import (
 from hansa.v1.zone_pb2 import Inventory
 from hansa_agent.config import AgentConfig
 from hansa_agent.config_sections import FactSection, InventorySection
+from hansa_agent.fact_evidence import valid_until_ms
 from hansa_agent.ports import Machine
 
 
@@ -79,14 +81,15 @@ def inventory_of(config: AgentConfig, machine: Machine, digests: Mapping[str, st
     )
 
 
-def facts_of(sections: Iterable[FactSection]) -> dict[str, Fact]:
-    """The adverts "facts/{kind}/{n}", n from 0 within a kind."""
+def facts_of(sections: Iterable[FactSection], now_ms: int | None = None) -> dict[str, Fact]:
+    """The adverts "facts/{kind}/{n}", n from 0 within a kind; those that have ended at ``now_ms`` are left out."""
     facts: dict[str, Fact] = {}
     counts: dict[str, int] = {}
     for section in sections:
         number = counts.get(section.kind, 0)
         counts[section.kind] = number + 1
-        facts[f"facts/{section.kind}/{number}"] = _fact(section)
+        if now_ms is None or valid_until_ms(section) > now_ms:
+            facts[f"facts/{section.kind}/{number}"] = _fact(section)
     return facts
 
 
@@ -95,8 +98,8 @@ def _fact(section: FactSection) -> Fact:
         kind=EvidenceKind.Value(f"EVIDENCE_KIND_{section.evidence.kind}"),
         issuer=section.evidence.issuer,
         scheme=section.evidence.scheme,
-        valid_from_ms=int(section.evidence.valid_from.timestamp() * 1_000),
-        valid_until_ms=int(section.evidence.valid_until.timestamp() * 1_000),
+        valid_from_ms=_ms(section.evidence.valid_from),
+        valid_until_ms=_ms(section.evidence.valid_until),
         digest=section.evidence.digest,
     )
     return Fact(
@@ -106,3 +109,7 @@ def _fact(section: FactSection) -> Fact:
         version=section.version,
         level=section.level,
     )
+
+
+def _ms(moment: datetime | None) -> int:
+    return 0 if moment is None else int(moment.timestamp() * 1_000)

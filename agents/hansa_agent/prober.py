@@ -124,8 +124,12 @@ class Prober:
         while True:
             await clock.sleep(pause_ms * random.uniform(0.9, 1.1) / 1_000)
             async with self._free:
-                await clock.sleep(self._budget.wait_ms(self._settings.count, clock.now().monotonic_ms) / 1_000)
+                wait_ms = self._budget.wait_ms(self._settings.count, clock.now().monotonic_ms)
+                if wait_ms:
+                    await clock.sleep(wait_ms / 1_000)
                 rtts_us = await self._measure(zone, course)
+            if self._courses.get(zone) is not course:
+                return
             pause_ms = self._take(zone, course, rtts_us, clock)
 
     async def _measure(self, zone: str, course: _Course) -> list[int | None]:

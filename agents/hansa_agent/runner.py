@@ -17,6 +17,7 @@ from hansa_agent.admission import Grounds, OrderAdmission
 from hansa_agent.artefacts import digests_of
 from hansa_agent.config import LoadedConfig
 from hansa_agent.config_yaml import ConfigError
+from hansa_agent.fact_evidence import ExpiryWatch
 from hansa_agent.instance_store import InstanceStore
 from hansa_agent.inventory import facts_of, full_capacity, inventory_of
 from hansa_agent.link import SessionLink
@@ -28,6 +29,7 @@ from hansa_agent.supervisor import Supervisor
 from hansa_agent.uplinks import telemetry_of, uplink_of
 
 _log = structlog.get_logger(__name__)
+FACTS_LOOK_MS = 60_000
 
 
 class StateDirTaken(Exception):
@@ -98,6 +100,7 @@ class Agent:
             tasks = [
                 group.create_task(self._supervisor.run()),
                 group.create_task(self._follow_inventory()),
+                group.create_task(self._watch_facts()),
                 group.create_task(self._prober.run(outside.clock, outside.random)),
                 group.create_task(self._link.run(outside.random)),
             ]
@@ -121,6 +124,18 @@ class Agent:
                 watching.cancel()
             self._found(await self._source.read())
             _log.info("configuration reloaded")
+
+    async def _watch_facts(self) -> None:
+        """Warns of facts that are going to end; those that have ended are advertised no more."""
+        watch, clock = ExpiryWatch(), self._outside.clock
+        while True:
+            now_ms = clock.now().wall_ms
+            for fact, days_left in watch.due(self._loaded.facts, now_ms):
+                tell = _log.warning if days_left else _log.error
+                said = "fact is going to expire" if days_left else "fact has expired and is advertised no more"
+                tell(said, kind=fact.kind, value=fact.value, days_left=days_left)
+            self._advertise()
+            await clock.sleep(watch.next_ms(self._loaded.facts, now_ms, FACTS_LOOK_MS) / 1_000)
 
     def _found(self, machine: Machine) -> None:
         if machine.trouble and machine.trouble != self._machine.trouble:
@@ -148,7 +163,7 @@ class Agent:
         digests = digests_of(self._loaded.artefacts.values())
         adverts: dict[str, AdvertBody] = {
             "inventory": inventory_of(config, self._machine, digests, self._answering.address),
-            **facts_of(config.facts),
+            **facts_of(self._loaded.facts, self._outside.clock.now().wall_ms),
         }
         adverts.update({f"probes/{zone}": result for zone, result in self._prober.results().items()})
         adverts.update({f"instances/{name}": status for name, status in self._supervisor.statuses().items()})

@@ -18,7 +18,7 @@ import typer
 
 from hansa.errors import HansaError
 from hansa.mqtt_client import BrokerTls, MqttMissing, check_installed
-from hansa_control.adapters import ca_commands
+from hansa_control.adapters import ca_commands, mqtt_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
 from hansa_control.adapters.agreement_source import AgreementFiles, agreements_of, tell_agreement
 from hansa_control.adapters.authority import KeyPair, Role, check_authority, check_pair
@@ -344,6 +344,7 @@ def _first_of(group: ExceptionGroup[StoreFailed]) -> StoreFailed:
 
 app = typer.Typer(no_args_is_help=True, help="An operator's control plane.")
 app.add_typer(ca_commands.app, name="ca")
+app.add_typer(mqtt_commands.app, name="mqtt")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration, a YAML file.")]
 

@@ -29,7 +29,7 @@ async def reflect(address: str) -> None:
 
 
 async def probe(seconds: float, interval_s: float, targets: dict[str, str]) -> None:
-    settings = ProbeSettings(interval_s, COUNT, 10, 500, 400, interval_s, 10_000)
+    settings = ProbeSettings(interval_s, COUNT, 10, 500, 600, interval_s, 10_000)
     prober = Prober("test/here", settings, Ways(Sender(SystemClock(), SystemRandom())), lambda: None)
     rounds = dict.fromkeys(targets, 0)
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_harness import advert, authority_of, inventory
+from control_harness import Operator, advert, authority_of, inventory, running
 from hansa_agent.ports import UplinkLost
 from hansa_agent.uplink_mqtt import MqttConnection, MqttUplink
 from hansa_control.adapters.authority import Role, Subject, Validity, issue
 from hansa_control.adapters.system import SystemClock
 from hansa_control.domain.model import ZoneState
-from mqtt_world import SOON_S, World, mqtt_world
+from mqtt_broker import Broker
+from mqtt_world import PATIENT, SOON_S, World, mqtt_world
 
 from hansa.mqtt_client import BrokerTls, MqttLost, connected
 from hansa.mqtt_topics import Way, ZoneTopic, of_all_zones
@@ -175,6 +176,18 @@ async def test_a_stream_of_an_operators_former_process_is_to_be_begun_anew(world
         world.link.agents._streams.clear()
         await agent.send(heartbeat=agent_pb2.Heartbeat(wall_clock_ms=1))
         assert "does not know this stream" in await agent.why_lost()
+
+
+async def test_a_hello_that_nobody_heard_is_repeated_until_the_operator_is_there(tmp_path: Path) -> None:
+    operator = Operator("nordfjord", tmp_path / "operator", authority_of("nordfjord"), settings=dict(PATIENT))
+    broker = Broker(tmp_path / "broker", operator, ["oslo-1"])
+    operator.settings["mqtt"] = {"brokers": [broker.address]}
+    await broker.start()
+    async with stream(World(operator, broker)) as agent:
+        await agent.hello()
+        async with running(operator):
+            assert (await agent.read_until("welcome")).heartbeat_interval_ms == 1_000
+    await broker.kill()
 
 
 async def test_a_stopping_operator_tells_its_agents(tmp_path: Path) -> None:

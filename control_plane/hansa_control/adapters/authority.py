@@ -7,6 +7,7 @@ domain (RFC 5280, section 4.2.1.10), so that it cannot vouch for another operato
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from hansa_control.adapters.codec_fields import NAME
 
+COMMON_NAME_LENGTH_MAX = 64
 CLOCK_LEEWAY = timedelta(minutes=5)
 
 
@@ -224,7 +226,12 @@ def _purposes(role: Role) -> list[x509.ObjectIdentifier]:
 
 
 def _common_name(subject: Subject) -> str:
-    return f"{subject.role} {subject.name}".strip()[:64]
+    """At most 64 characters (RFC 5280, ub-common-name), and another one for every subject: brokers go by it."""
+    name = f"{subject.role} {subject.name}".strip()
+    if len(name) <= COMMON_NAME_LENGTH_MAX:
+        return name
+    mark = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{name[: COMMON_NAME_LENGTH_MAX - len(mark) - 1]}-{mark}"
 
 
 def _leaf_names(identity: str, trust_domain: str, subject: Subject) -> x509.SubjectAlternativeName:

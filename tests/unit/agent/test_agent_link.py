@@ -10,7 +10,7 @@ from typing import Any
 from agent_orders import Middle, at, order
 from hansa_agent.link import SessionLink
 from hansa_agent.ports import Instant, UplinkLost
-from hansa_agent.prober import Prober, ProbeSettings
+from hansa_agent.prober import Prober, ProbeSettings, Ways
 from hansa_agent.session import AgentSession, Identity
 from structlog.testing import capture_logs
 
@@ -158,14 +158,16 @@ class Answers:
         self.meanwhile = meanwhile
         self.rtts_us: list[int | None] = [10_000, 10_000]
 
-    async def measure(self, address: str, *, count: int, spacing_ms: int, timeout_ms: int) -> list[int | None]:
+    async def measure(
+        self, address: str, *, count: int, spacing_ms: int, timeout_ms: int, key: bytes
+    ) -> list[int | None]:
         self.meanwhile()
         return self.rtts_us
 
 
 def prober(sender: Answers, on_change: Callable[[], None]) -> Prober:
     settings = ProbeSettings(interval_s=5.0, count=2, spacing_ms=1, timeout_ms=1, window_count=4)
-    return Prober("a/own", settings, sender, on_change)  # type: ignore[arg-type]
+    return Prober("a/own", settings, Ways(sender), on_change)  # type: ignore[arg-type]
 
 
 async def run_prober(subject: Prober, naps: int) -> None:
@@ -186,12 +188,21 @@ async def test_steady_times_are_told_once_and_the_own_zone_is_left_out() -> None
 
 
 async def test_measurement_of_a_target_that_is_gone_meanwhile_is_dropped() -> None:
-    sender = Answers()
+    sender, asked = Answers(), asyncio.Event()
     subject = prober(sender, lambda: None)
-    sender.meanwhile = lambda: subject.aim({})
+
+    def leave() -> None:
+        subject.aim({})
+        asked.set()
+
+    sender.meanwhile = leave
     subject.aim(targets("a/x"))
-    await run_prober(subject, naps=3)
-    assert subject.results() == {}
+    running = asyncio.create_task(subject.run(QuickClock(), Middle()))
+    await asyncio.wait_for(asked.wait(), 5)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert subject.results() == {} and not running.done()
+    running.cancel()
 
 
 async def test_target_that_stops_answering_is_withdrawn_once_the_window_is_empty() -> None:

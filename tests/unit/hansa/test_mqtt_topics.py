@@ -49,3 +49,18 @@ def test_an_agent_may_write_up_and_read_down_in_its_own_zone_and_nothing_else() 
 
 def test_a_control_plane_subscribes_to_all_zones_of_its_own_operator() -> None:
     assert of_all_zones("nordavind", Way.UP) == "hansa/v1/nordavind/+/up"
+
+
+@pytest.mark.parametrize(
+    ("operator", "zones"),
+    [
+        ("nordavind", ["o" * 59]),
+        ("nordavind", ["oslo/1"]),
+        ("+", ["oslo-1"]),
+        ("nordavind", ["a\nuser x"]),
+        ("", ["a"]),
+    ],
+)
+def test_no_rules_are_written_for_what_is_no_name(operator: str, zones: list[str]) -> None:
+    with pytest.raises(ValueError, match="is no name of"):
+        access_rules(operator, zones)
