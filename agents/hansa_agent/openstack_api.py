@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -67,8 +68,11 @@ class OpenStackApi:
 
     def __init__(self, clouds_file: Path, cloud: str, timeout_s: float) -> None:
         """Reads ``clouds_file``; raises ``ConfigError``, also where the SDK is not installed. Connects to nothing."""
-        self._region = _region(clouds_file, cloud)
-        self._session = self._region.get_session()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the SDK's own plans, of no use to who runs an agent
+            self._region = _region(clouds_file, cloud)
+            self._session = self._region.get_session()
+        self._session.timeout = timeout_s  # what signing in may take; calls name their own
         self._timeout_s = timeout_s
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="openstack")
 
