@@ -23,6 +23,7 @@ _CHUNK_BYTES = 1 << 18
 WORDS_MAX = 200
 RETRY_AFTER_S_MAX = 120.0
 THREADS = 4
+_UNAUTHORIZED = 401
 MICROVERSIONS = {"placement": "1.29", "compute": "2.79"}
 """The oldest that have what is asked here: Placement and Nova of Train (2019) and newer."""
 BUSY = (413, 429, 503)
@@ -122,9 +123,9 @@ class OpenStackApi:
             )
             return _answer(response)
         except refused.HttpError as error:
-            return Answer(error.http_status, {"error": {"message": str(error.message)}}, error.retry_after or 0.0)
+            return _not_signed_in(error)
         except refused.AuthorizationFailure as error:
-            return Answer(401, {"error": {"message": str(error)}})
+            return Answer(_UNAUTHORIZED, {"error": {"message": str(error)}})
         except (refused.ClientException, requests.RequestException, OSError, ValueError) as error:
             raise PlatformSilent(printable(f"{service}: {error}")) from error
 
@@ -169,6 +170,13 @@ def _region(clouds_file: Path, cloud: str) -> Any:
         return config.get_one(cloud=cloud)
     except ConfigException as error:
         raise ConfigError([f"openstack.cloud: {error}"]) from error
+
+
+def _not_signed_in(error: Any) -> Answer:
+    """What Keystone says is never what the asked API says: its 404 for a withdrawn credential finds no server gone."""
+    status = int(error.http_status or 500)
+    said = status if status in BUSY or status >= 500 else _UNAUTHORIZED
+    return Answer(said, {"error": {"message": f"signing in: {error.message}"}}, float(error.retry_after or 0))
 
 
 def _answer(response: Any) -> Answer:

@@ -76,3 +76,11 @@ async def test_nonsense_is_trouble_that_says_so_and_takes_nothing_new(tmp_path: 
 async def test_nobody_there_is_silence(tmp_path: Path) -> None:
     with pytest.raises(PlatformSilent, match="compute"):
         await api_at(1, tmp_path).get("compute", "/servers")
+
+
+async def test_keystones_404_for_a_withdrawn_credential_finds_no_server_gone(tmp_path: Path) -> None:
+    body = b'{"error": {"message": "Could not find Application Credential", "code": 404}}'
+    head = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with keystone(lambda writer: writer.write(head + body)) as port, asyncio.timeout(10):
+        answer = await api_at(port, tmp_path).call("GET", "compute", "/servers/1")
+    assert (answer.status, answer.words) == (401, "signing in: Could not find Application Credential")
