@@ -80,7 +80,9 @@ async def test_nobody_there_is_silence(tmp_path: Path) -> None:
 
 async def test_keystones_404_for_a_withdrawn_credential_finds_no_server_gone(tmp_path: Path) -> None:
     body = b'{"error": {"message": "Could not find Application Credential", "code": 404}}'
-    head = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    head = b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head += b"Content-Length: %d\r\n\r\n" % len(body)
     async with keystone(lambda writer: writer.write(head + body)) as port, asyncio.timeout(10):
         answer = await api_at(port, tmp_path).call("GET", "compute", "/servers/1")
-    assert (answer.status, answer.words) == (401, "signing in: Could not find Application Credential")
+    assert answer.status == 401
+    assert answer.words == "signing in: Could not find Application Credential (HTTP 404)"
