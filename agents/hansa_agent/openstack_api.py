@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ _CHUNK_BYTES = 1 << 18
 WORDS_MAX = 200
 RETRY_AFTER_S_MAX = 120.0
 THREADS = 4
+_UNAUTHORIZED = 401
 MICROVERSIONS = {"placement": "1.29", "compute": "2.79"}
 """The oldest that have what is asked here: Placement and Nova of Train (2019) and newer."""
 BUSY = (413, 429, 503)
@@ -67,8 +69,11 @@ class OpenStackApi:
 
     def __init__(self, clouds_file: Path, cloud: str, timeout_s: float) -> None:
         """Reads ``clouds_file``; raises ``ConfigError``, also where the SDK is not installed. Connects to nothing."""
-        self._region = _region(clouds_file, cloud)
-        self._session = self._region.get_session()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the SDK's own plans, of no use to who runs an agent
+            self._region = _region(clouds_file, cloud)
+            self._session = self._region.get_session()
+        self._session.timeout = timeout_s  # what signing in may take; calls name their own
         self._timeout_s = timeout_s
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="openstack")
 
@@ -118,9 +123,9 @@ class OpenStackApi:
             )
             return _answer(response)
         except refused.HttpError as error:
-            return Answer(error.http_status, {"error": {"message": str(error.message)}}, error.retry_after or 0.0)
+            return _not_signed_in(error)
         except refused.AuthorizationFailure as error:
-            return Answer(401, {"error": {"message": str(error)}})
+            return Answer(_UNAUTHORIZED, {"error": {"message": str(error)}})
         except (refused.ClientException, requests.RequestException, OSError, ValueError) as error:
             raise PlatformSilent(printable(f"{service}: {error}")) from error
 
@@ -165,6 +170,13 @@ def _region(clouds_file: Path, cloud: str) -> Any:
         return config.get_one(cloud=cloud)
     except ConfigException as error:
         raise ConfigError([f"openstack.cloud: {error}"]) from error
+
+
+def _not_signed_in(error: Any) -> Answer:
+    """What Keystone says is never what the asked API says: its 404 for a withdrawn credential finds no server gone."""
+    status = int(error.http_status or 500)
+    said = status if status in BUSY or status >= 500 else _UNAUTHORIZED
+    return Answer(said, {"error": {"message": f"signing in: {error.message}"}}, float(error.retry_after or 0))
 
 
 def _answer(response: Any) -> Answer:

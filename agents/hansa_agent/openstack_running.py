@@ -86,8 +86,7 @@ class RunningServer:
 
     async def ready(self) -> bool:
         if not self._view.looked:
-            with contextlib.suppress(Exception):
-                await self._view.refresh()
+            await self._view.look()
         server = self._server()
         if server is None or _not_running(server):
             return False

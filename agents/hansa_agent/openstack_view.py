@@ -64,10 +64,11 @@ class ServersView:
         """Looks again and again: often while something is on its way, else every ``poll_s``."""
         failures = 0
         while True:
-            failures = 0 if await self._try() else failures + 1
+            failures = 0 if await self.look() else failures + 1
             await self._clock.sleep(self._delay_s(failures))
 
-    async def _try(self) -> bool:
+    async def look(self) -> bool:
+        """Looks now; whether the cloud answered. If not, ``trouble`` says why."""
         try:
             await self.refresh()
         except (PlatformSilent, CloudRefused) as error:

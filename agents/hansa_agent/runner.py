@@ -79,12 +79,13 @@ class Agent:
     def reload(self) -> None:
         """Reads the configuration again: inventory, facts and artefacts count from now on, the rest after a restart."""
         try:
-            self._loaded = LoadedConfig(self._loaded.path)
+            loaded = LoadedConfig(self._loaded.path)
+            source = source_of(loaded, self._outside.clock)
         except ConfigError as error:
             _log.error("configuration not reloaded", problems=error.problems)
             return
-        self._runtime.artefacts = self._loaded.artefacts
-        self._source = source_of(self._loaded, self._outside.clock)
+        self._loaded, self._source = loaded, source
+        self._runtime.artefacts = loaded.artefacts
         self._reloaded.set()
 
     async def _run(self, stop: asyncio.Event, *, stop_instances: bool) -> None:

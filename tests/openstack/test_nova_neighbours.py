@@ -83,7 +83,7 @@ async def test_application_credential_with_two_roles_is_enough_for_everything(be
     running = await bench.runtime.start(desired())
     assert isinstance(running, RunningServer)
     session.delete(f"{url}/{made['id']}")
-    await bench.until(lambda: not bench.api._ask("GET", "compute", "/servers", None).ok)
+    await bench.until(lambda: bench.api._ask("GET", "compute", f"/servers/{running.uuid}", None).status == 401)
     refused = await bench.source.read()
     assert refused.unsound and refused.capacity == machine.capacity, "what was known last stays, and nothing new comes"
     assert "401" in refused.trouble

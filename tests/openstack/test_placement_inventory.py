@@ -137,7 +137,7 @@ async def test_inventory_is_placements_truth_through_a_thousand_random_changes(
     world, placement = RandomPlacement(empty_placement, seed=20_261), reader(api)
     for number in range(1_000):
         await asyncio.to_thread(world.change)
-        if number % 40 == 39:
+        if number % 50 == 49:
             found = await truth(placement, {consumer: ordered(amounts) for consumer, amounts in world.ours.items()})
             seen = {"VCPU": found.cpu_millis, "MEMORY_MB": found.memory_mib}
             counted = {pool.model: pool.count for pool in found.pools}

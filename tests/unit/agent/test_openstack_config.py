@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 from hansa_agent.config import AgentConfig
 from hansa_agent.config_openstack import OpenStackSection, ServerSection
 from hansa_agent.config_yaml import ConfigError, load_yaml
+from hansa_agent.main import EXIT_CONFIG
 from hansa_agent.openstack_api import OpenStackApi
 
 EXAMPLE = Path(hansa_agent.__file__).parents[1] / "agent.openstack.example.yaml"
@@ -60,3 +63,10 @@ def test_clouds_file_or_cloud_that_is_not_there_is_named(tmp_path: Path) -> None
     (tmp_path / "clouds.yaml").write_text("clouds: {other: {auth: {auth_url: http://localhost/v3}}}\n")
     with pytest.raises(ConfigError, match=r"openstack\.cloud: .*edge"):
         OpenStackApi(tmp_path / "clouds.yaml", "edge", 1.0)
+
+
+def test_agent_without_its_clouds_file_says_so_and_ends(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hansa_agent.main", "serve", "--config", str(written(tmp_path))]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == EXIT_CONFIG
+    assert "clouds.yaml is no file" in ended.stderr and "Traceback" not in ended.stderr
