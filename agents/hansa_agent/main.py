@@ -45,7 +45,7 @@ def serve(
     outside = Outside(SystemClock(), SystemIds(), SystemRandom(), metadata.version("hansa"))
     try:
         asyncio.run(_serve(loaded, outside, stop_instances=stop_instances))
-    except StateDirTaken as error:
+    except (StateDirTaken, ConfigError) as error:
         _fail(str(error))
 
 
