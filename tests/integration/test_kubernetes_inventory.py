@@ -224,10 +224,10 @@ async def test_cut_watch_is_resumed_where_it_ended_without_another_list(bench: B
 async def test_watch_that_is_too_old_leads_to_a_list(bench: Bench) -> None:
     async with watching(bench) as watched:
         await watched.until(lambda machine: not machine.unsound)
-        bench.cluster.watching.deaf = True
+        bench.cluster.watching.deaf = {"nodes"}
         bench.cluster.drop("nodes", "gpu-2")
         bench.cluster.store.compact()
-        bench.cluster.watching.deaf = False
+        bench.cluster.watching.deaf = set()
         bench.cluster.watching.cut()
         await watched.until(lambda machine: pools(machine) == {"nvidia/H100": 4})
 
@@ -300,13 +300,13 @@ async def test_watch_that_is_not_answered_is_given_up_and_begun_again(bench: Ben
 
 async def test_watch_that_falls_silent_is_given_up_and_resumed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "SPARE_S", -9.0)
-    bench.cluster.watching.deaf = True
+    bench.cluster.watching.deaf = {"nodes"}
     bench.cluster.watching.bookmark_interval_s = 60.0
     async with watching(bench, watch_s=10.0) as watched:
         await watched.until(lambda machine: not machine.unsound)
         put_node(bench, "gpu-3", H100, gpu="4")
         assert pools(watched.machines[-1]) == {"nvidia/H100": 8}
-        bench.cluster.watching.deaf = False
+        bench.cluster.watching.deaf = set()
         await watched.until(lambda machine: pools(machine) == {"nvidia/H100": 12})
 
 

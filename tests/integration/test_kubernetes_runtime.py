@@ -123,6 +123,36 @@ async def test_pod_of_the_former_order_is_not_taken_for_the_new_one(bench: Bench
     assert len(bench.cluster.names("pods")) == 1
 
 
+async def test_pod_that_is_gone_is_not_taken_for_ready_however_late_its_end_is_heard_of(bench: Bench) -> None:
+    agent = await bench.agent()
+    agent.order(desired())
+    await agent.ready()
+    bench.cluster.watching.deaf = {"pods"}
+    agent.order()
+    await agent.until(lambda: not agent.store.records)
+    bench.cluster.controllers.ready = False
+    agent.order(desired())
+    await agent.until(lambda: bench.cluster.names("pods"))
+    polls = bench.cluster.faults.count("GET", "/events")
+    await agent.until(lambda: bench.cluster.faults.count("GET", "/events") > polls)
+    assert agent.status().state == INSTANCE_STATE_STARTING
+    bench.cluster.controllers.ready = True
+    bench.cluster.controllers.settle()
+    bench.cluster.watching.deaf = set()
+    await agent.ready()
+
+
+async def test_newer_token_of_an_unchanged_instance_reaches_the_cluster(bench: Bench) -> None:
+    agent = await bench.agent()
+    agent.order(desired(fencing_token=7))
+    await agent.ready()
+    (pod,) = bench.cluster.names("pods")
+    agent.order(desired(fencing_token=9))
+    await agent.runtime.housekeep()
+    assert bench.made()["configmaps"]["metadata"]["annotations"]["hansa-project.github.io/fencing-token"] == "9"
+    assert bench.cluster.names("pods") == [pod]
+
+
 async def test_order_older_than_what_stands_on_the_cluster_is_refused_for_good(bench: Bench) -> None:
     newer = await bench.agent()
     newer.order(desired(fencing_token=9))

@@ -63,7 +63,7 @@ def test_token_and_workload_do_not_change_the_pod() -> None:
 
 def test_container_gets_the_whole_contract_but_keeps_its_path() -> None:
     section = KubernetesSection(tls_secret="instance-tls")
-    (container,) = objects.deployment(wanted(), section)["spec"]["template"]["spec"]["containers"]
+    (container,) = objects.deployment(wanted(), section, "uid")["spec"]["template"]["spec"]["containers"]
     environment = {each["name"]: each["value"] for each in container["env"]}
     assert set(environment) == (set(ENVIRONMENT) - {"PATH"}) | {"OMP"}
     assert environment["HANSA_LISTEN_PORT"] == "8443" and environment["HANSA_LISTEN_HOST"] == "0.0.0.0"
@@ -74,7 +74,7 @@ def test_container_gets_the_whole_contract_but_keeps_its_path() -> None:
 
 
 def test_pod_conforms_to_the_restricted_standard() -> None:
-    pod = objects.deployment(wanted(), KubernetesSection(run_as_user=10_001))["spec"]["template"]["spec"]
+    pod = objects.deployment(wanted(), KubernetesSection(run_as_user=10_001), "uid")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 10_001
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -86,7 +86,7 @@ def test_pod_conforms_to_the_restricted_standard() -> None:
 def test_pod_goes_where_its_pool_is() -> None:
     found = wanted(devices=(("nvidia.com/gpu", 2),), nodes=(("nvidia.com/gpu.product", ("NVIDIA-H100-80GB-HBM3",)),))
     section = KubernetesSection(node_selector={"offered": "true"}, tolerate=["nvidia.com/gpu"])
-    pod = objects.deployment(found, section)["spec"]["template"]["spec"]
+    pod = objects.deployment(found, section, "uid")["spec"]["template"]["spec"]
     required = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     (expression,) = required["nodeSelectorTerms"][0]["matchExpressions"]
     assert expression == {"key": "nvidia.com/gpu.product", "operator": "In", "values": ["NVIDIA-H100-80GB-HBM3"]}
