@@ -336,3 +336,14 @@ async def test_answer_of_another_shape_is_told_and_ends_nothing(bench: Bench) ->
         bench.cluster.store.compact()
         bench.cluster.watching.cut()
         await watched.until(lambda machine: not machine.unsound)
+
+
+async def test_server_that_calls_every_watch_too_old_is_not_hammered(bench: Bench) -> None:
+    bench.cluster.faults.add(Fault("GET", "nodes.*watch=", times=1_000, status=410))
+    async with watching(bench) as watched:
+        await watched.until(lambda machine: not machine.unsound)
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(WAIT_S):
+            while bench.cluster.faults.count("GET", "nodes.*watch=") < 5:
+                await asyncio.sleep(0.05)
+        assert asyncio.get_running_loop().time() - began >= 2.0

@@ -34,8 +34,9 @@ class Watching:
         await response.prepare(request)
         task = asyncio.current_task()
         assert task is not None and request.transport is not None
+        transport = request.transport
         self.open.add(task)
-        self.transports.add(request.transport)
+        self.transports.add(transport)
         follower = _Follower(self, response, request, kind, namespace)
         self.store.listeners.append(follower.woken.set)
         try:
@@ -46,7 +47,7 @@ class Watching:
         finally:
             self.store.listeners.remove(follower.woken.set)
             self.open.discard(task)
-            self.transports.discard(request.transport or next(iter(self.transports), None))  # type: ignore[arg-type]
+            self.transports.discard(transport)
         return response
 
     def _since(self, request: web.Request) -> int:
