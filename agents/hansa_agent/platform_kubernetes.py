@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import math
 
 from hansa_agent.config import LoadedConfig
@@ -34,8 +34,11 @@ def cluster_runtime(loaded: LoadedConfig, store: InstanceStore) -> KubernetesRun
 
 
 def _section(loaded: LoadedConfig) -> KubernetesSection:
-    if importlib.util.find_spec("kubernetes.aio") is None:
-        raise ConfigError([f"{loaded.path}: kubernetes needs its package: pip install 'hansa[kubernetes]'"])
+    try:
+        importlib.import_module("kubernetes.aio")
+    except ImportError as error:
+        problem = f"{loaded.path}: kubernetes needs its package: pip install 'hansa[kubernetes]'"
+        raise ConfigError([problem]) from error
     assert loaded.config.kubernetes is not None  # noqa: S101 - demanded by the configuration
     return loaded.config.kubernetes
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hansa_agent.inventory import full_capacity
+from hansa_agent.kubernetes import api, follower
 from hansa_agent.ports import Machine
 from kubernetes_api.kube_bench import H100, ZONE, Bench, kube_bench
 from kubernetes_api.kube_cluster import NAMESPACE, node, pod
@@ -223,10 +224,10 @@ async def test_cut_watch_is_resumed_where_it_ended_without_another_list(bench: B
 async def test_watch_that_is_too_old_leads_to_a_list(bench: Bench) -> None:
     async with watching(bench) as watched:
         await watched.until(lambda machine: not machine.unsound)
-        bench.cluster.watching.deaf = True
+        bench.cluster.watching.deaf = {"nodes"}
         bench.cluster.drop("nodes", "gpu-2")
         bench.cluster.store.compact()
-        bench.cluster.watching.deaf = False
+        bench.cluster.watching.deaf = set()
         bench.cluster.watching.cut()
         await watched.until(lambda machine: pools(machine) == {"nvidia/H100": 4})
 
@@ -288,3 +289,61 @@ async def test_asked_to_wait_it_waits(bench: Bench) -> None:
         began = asyncio.get_running_loop().time()
         await watched.until(lambda machine: not machine.unsound)
         assert asyncio.get_running_loop().time() - began >= 0.9
+
+
+async def test_watch_that_is_not_answered_is_given_up_and_begun_again(bench: Bench) -> None:
+    bench.cluster.faults.add(Fault("GET", "nodes.*watch=", hold="before"))
+    async with watching(bench, request_timeout_s=0.5) as watched:
+        put_node(bench, "gpu-3", H100, gpu="4")
+        await watched.until(lambda machine: pools(machine) == {"nvidia/H100": 12})
+
+
+async def test_watch_that_falls_silent_is_given_up_and_resumed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "SPARE_S", -9.0)
+    bench.cluster.watching.deaf = {"nodes"}
+    bench.cluster.watching.bookmark_interval_s = 60.0
+    async with watching(bench, watch_s=10.0) as watched:
+        await watched.until(lambda machine: not machine.unsound)
+        put_node(bench, "gpu-3", H100, gpu="4")
+        assert pools(watched.machines[-1]) == {"nvidia/H100": 8}
+        bench.cluster.watching.deaf = set()
+        await watched.until(lambda machine: pools(machine) == {"nvidia/H100": 12})
+
+
+async def test_line_and_page_without_bounds_are_not_read_to_their_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "PAGE_BYTES_MAX", 1_000)
+    machine = await read(bench)
+    assert machine.unsound and "too long" in machine.trouble
+    monkeypatch.setattr(api, "PAGE_BYTES_MAX", 1 << 20)
+    async with watching(bench, unsound_after_s=0.0) as watched:
+        await watched.until(lambda machine: not machine.unsound)
+        monkeypatch.setattr(api, "LINE_BYTES_MAX", 1_000)
+        put_node(bench, "long", {f"label-{number}": "x" * 60 for number in range(2_000)})
+        await watched.until(lambda machine: machine.unsound and "too long" in machine.trouble)
+
+
+async def test_answer_of_another_shape_is_told_and_ends_nothing(bench: Bench) -> None:
+    async with watching(bench, unsound_after_s=0.0) as watched:
+        await watched.until(lambda machine: not machine.unsound)
+        body = node("odd", H100, gpu="4")
+        odd = {**body, "apiVersion": "v1", "kind": "Node", "spec": {"taints": ["odd"]}}
+        kind = next(kind for kind in KINDS if kind.plural == "nodes")
+        bench.cluster.store.create(kind, odd)
+        await watched.until(lambda machine: machine.unsound and "cannot be read" in machine.trouble)
+        bench.cluster.drop("nodes", "odd")
+        bench.cluster.store.compact()
+        bench.cluster.watching.cut()
+        await watched.until(lambda machine: not machine.unsound)
+
+
+async def test_server_that_calls_every_watch_too_old_is_not_hammered(bench: Bench) -> None:
+    bench.cluster.faults.add(Fault("GET", "nodes.*watch=", times=1_000, status=410))
+    async with watching(bench) as watched:
+        await watched.until(lambda machine: not machine.unsound)
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(WAIT_S):
+            while bench.cluster.faults.count("GET", "nodes.*watch=") < 5:
+                await asyncio.sleep(0.05)
+        assert asyncio.get_running_loop().time() - began >= 2.0

@@ -103,6 +103,56 @@ async def test_changed_order_replaces_the_pod_and_another_token_does_not(bench: 
     assert len(bench.cluster.names("pods")) == 1
 
 
+async def test_pod_of_the_former_order_is_not_taken_for_the_new_one(bench: Bench, tmp_path: Path) -> None:
+    former = await bench.agent()
+    former.order(desired())
+    await former.ready()
+    await former.stop()
+    bench.cluster.controllers.paused = True
+    bench.folder = tmp_path / "empty"
+    bench.folder.mkdir()
+    agent = await bench.agent(orphan_grace_s=60.0)
+    agent.order(desired(fencing_token=8, client_ids=["spiffe://nordavind/app/other"]))
+    await agent.until(lambda: bench.made()["deployments"]["metadata"]["generation"] == 2)
+    polls = bench.cluster.faults.count("GET", "/events")
+    await agent.until(lambda: bench.cluster.faults.count("GET", "/events") > polls)
+    assert agent.status().state == INSTANCE_STATE_STARTING
+    bench.cluster.controllers.paused = False
+    bench.cluster.controllers.settle()
+    await agent.ready()
+    assert len(bench.cluster.names("pods")) == 1
+
+
+async def test_pod_that_is_gone_is_not_taken_for_ready_however_late_its_end_is_heard_of(bench: Bench) -> None:
+    agent = await bench.agent()
+    agent.order(desired())
+    await agent.ready()
+    bench.cluster.watching.deaf = {"pods"}
+    agent.order()
+    await agent.until(lambda: not agent.store.records)
+    bench.cluster.controllers.ready = False
+    agent.order(desired())
+    await agent.until(lambda: bench.cluster.names("pods"))
+    polls = bench.cluster.faults.count("GET", "/events")
+    await agent.until(lambda: bench.cluster.faults.count("GET", "/events") > polls)
+    assert agent.status().state == INSTANCE_STATE_STARTING
+    bench.cluster.controllers.ready = True
+    bench.cluster.controllers.settle()
+    bench.cluster.watching.deaf = set()
+    await agent.ready()
+
+
+async def test_newer_token_of_an_unchanged_instance_reaches_the_cluster(bench: Bench) -> None:
+    agent = await bench.agent()
+    agent.order(desired(fencing_token=7))
+    await agent.ready()
+    (pod,) = bench.cluster.names("pods")
+    agent.order(desired(fencing_token=9))
+    await agent.runtime.housekeep()
+    assert bench.made()["configmaps"]["metadata"]["annotations"]["hansa-project.github.io/fencing-token"] == "9"
+    assert bench.cluster.names("pods") == [pod]
+
+
 async def test_order_older_than_what_stands_on_the_cluster_is_refused_for_good(bench: Bench) -> None:
     newer = await bench.agent()
     newer.order(desired(fencing_token=9))
@@ -115,7 +165,7 @@ async def test_order_older_than_what_stands_on_the_cluster_is_refused_for_good(b
     await older.until(lambda: older.status().state == INSTANCE_STATE_FAILED)
     assert older.status().message == "stale: the cluster has fencing token 9, the order 8"
     older.order()
-    await older.until(lambda: not older.supervisor.statuses())
+    await older.until(lambda: not older.supervisor.statuses() and not older.store.records)
     assert tuple(bench.made()) == PARTS, "what a newer order made is left alone"
 
 
@@ -129,7 +179,7 @@ async def test_what_somebody_else_named_so_is_not_touched(bench: Bench) -> None:
     await agent.until(lambda: agent.status().state == INSTANCE_STATE_FAILED)
     assert "is not hansa's" in agent.status().message
     agent.order()
-    await agent.until(lambda: not agent.supervisor.statuses())
+    await agent.until(lambda: not agent.supervisor.statuses() and not agent.store.records)
     assert bench.made()["configmaps"]["data"] == {"a": "b"}
 
 

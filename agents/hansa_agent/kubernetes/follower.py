@@ -19,6 +19,7 @@ PAGE_LIMIT = 500
 SPARE_S = 15.0
 _BACKOFF_S_MIN, _BACKOFF_S_MAX = 0.25, 30.0
 _GONE = 410
+_SOON_MS = 5_000
 _ABSENT, _ABSENT_S = "absent", 300.0
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 """What objects of another shape than promised lead to."""
@@ -73,7 +74,8 @@ class Follower:
         self._changed = changed
         self._clock = clock
         self._version = ""
-        self._failures = self._expired = 0
+        self._failures = 0
+        self._expired_at_ms: int | None = None
         self.trouble = ""
         self.silent_since_ms: int | None = None
 
@@ -151,7 +153,6 @@ class Follower:
         elif kind == "DELETED":
             self._view.drop(self._view.key(body))
         self._version = str((body.get("metadata") or {}).get("resourceVersion") or self._version)
-        self._expired = 0
         if kind != "BOOKMARK":
             self._changed()
 
@@ -161,13 +162,16 @@ class Follower:
             self.trouble, self.silent_since_ms = "", None
             self._changed()
 
+    async def _expire(self, random: Random) -> None:
+        """The point to resume at is too old: everything is listed anew, at once unless that was a moment ago."""
+        now_ms = self._clock.now().monotonic_ms
+        soon = self._expired_at_ms is not None and now_ms - self._expired_at_ms < _SOON_MS
+        self._version, self._expired_at_ms = "", now_ms
+        await self._clock.sleep(random.uniform(1.0, 2.0) if soon else 0.0)
+
     async def _bear(self, error: ApiSilent | ApiRefused, random: Random) -> None:
         if isinstance(error, ApiRefused) and error.status == _GONE:
-            self._version = ""
-            self._expired += 1
-            self._failures = max(self._failures, self._expired - 1)
-            if self._expired == 1:
-                return
+            return await self._expire(random)
         self._failures += 1
         self.trouble = str(error)
         if self.silent_since_ms is None:

@@ -20,6 +20,8 @@ CLAIM = f"{_DOMAIN}/claim"
 WORKLOAD = f"{_DOMAIN}/workload"
 FENCING_TOKEN = f"{_DOMAIN}/fencing-token"
 ORDER_DIGEST = f"{_DOMAIN}/order-digest"
+ANCHOR = f"{_DOMAIN}/anchor"
+"""On the pod: the uid of the anchor that it was made under, so that no former one is taken for it."""
 _LABEL_CHARS_MAX = 63
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from hansa.v1.instance_pb2 import DesiredInstance
 from hansa_agent.artefacts import Artefact
 from hansa_agent.config_kubernetes import KubernetesSection
-from hansa_agent.kubernetes.names import ORDER_DIGEST, Json, labels, marks, object_name, order_digest
+from hansa_agent.kubernetes.names import ANCHOR, ORDER_DIGEST, Json, labels, marks, object_name, order_digest
 from hansa_agent.launch import Place, environment
 
 PORT_NAME = "https"
@@ -54,7 +54,7 @@ def parts(wanted: Wanted, section: KubernetesSection, anchor_uid: str) -> tuple[
     made = (
         (f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies", network_policy(wanted, section)),
         (f"/api/v1/namespaces/{namespace}/services", service(wanted, section)),
-        (f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment(wanted, section)),
+        (f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment(wanted, section, anchor_uid)),
     )
     owner = {
         "apiVersion": "v1",
@@ -97,10 +97,10 @@ def service(wanted: Wanted, section: KubernetesSection) -> Json:
     return body
 
 
-def deployment(wanted: Wanted, section: KubernetesSection) -> Json:
+def deployment(wanted: Wanted, section: KubernetesSection, anchor_uid: str) -> Json:
     """One pod, never two at once."""
     own = labels(wanted.zone, wanted.order.instance)
-    meta = {"labels": own, "annotations": {ORDER_DIGEST: order_digest(wanted.order)}}
+    meta = {"labels": own, "annotations": {ORDER_DIGEST: order_digest(wanted.order), ANCHOR: anchor_uid}}
     spec = {
         "replicas": 1,
         "revisionHistoryLimit": 0,

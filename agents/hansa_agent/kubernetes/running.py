@@ -12,7 +12,7 @@ from hansa_agent.config_kubernetes import ServiceSection
 from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
 from hansa_agent.kubernetes.board import Board
 from hansa_agent.kubernetes.connection import ApiSilent
-from hansa_agent.kubernetes.names import ORDER_DIGEST, is_ours, object_name, order_digest, token_of
+from hansa_agent.kubernetes.names import ANCHOR, ORDER_DIGEST, is_ours, object_name, order_digest, token_of
 from hansa_agent.kubernetes.trouble import trouble_of
 from hansa_agent.ports import Clock, PlatformSilent
 
@@ -139,7 +139,8 @@ class RunningDeployment:
 
     def _serves(self, pod: Mapping[str, Any]) -> bool:
         meta, status = pod["metadata"], pod.get("status") or {}
-        current = (meta.get("annotations") or {}).get(ORDER_DIGEST) == self._digest
+        marks = meta.get("annotations") or {}
+        current = marks.get(ORDER_DIGEST) == self._digest and marks.get(ANCHOR) == self._uid
         conditions = {each.get("type"): each.get("status") for each in status.get("conditions") or []}
         return current and not meta.get("deletionTimestamp") and conditions.get("Ready") == "True"
 

@@ -8,6 +8,7 @@ so that an older order is refused by what stands on the cluster, even where the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -52,6 +53,7 @@ class KubernetesRuntime:
         self.board = Board(api, zone, section.namespace, section.watch_s, outside.clock)
         around = Surroundings(api, self.board, zone, section.namespace, section.service, outside.clock)
         self._around = around
+        self._collection = f"/api/v1/namespaces/{section.namespace}/configmaps"
         self._orphans: dict[str, int] = {}
 
     async def run(self) -> None:
@@ -109,15 +111,31 @@ class KubernetesRuntime:
             await self._around.end(instance, uid)
 
     async def housekeep(self) -> None:
-        """Deletes what this zone made and nobody wants, once it has been so for a while."""
+        """Deletes what this zone made and nobody wants, once it has been so for a while; writes newer tokens down."""
         if not self.board.fresh:
             return
+        await self._raise_tokens()
         now_ms = self._outside.clock.now().monotonic_ms
         orphans = {name: body for name, body in self.board.anchors.bodies.items() if self._is_orphan(name, body)}
         self._orphans = {name: self._orphans.get(name, now_ms) for name in orphans}
         for name, since_ms in self._orphans.items():
             if now_ms - since_ms >= self._section.orphan_grace_s * 1_000:
                 await self._end_orphan(orphans[name])
+
+    async def _raise_tokens(self) -> None:
+        """An order that differs in its token alone reaches the cluster here, so that it fences there, too."""
+        for instance, record in list(self._store.records.items()):
+            order = record.parsed_order().instance
+            standing = self.board.anchors.bodies.get(object_name(self._zone, instance))
+            artefact = self.artefacts.get(order.artefact.name)
+            if standing is None or artefact is None or token_of(standing) >= order.fencing_token:
+                continue
+            if standing["metadata"]["uid"] != record.handle.partition("/")[2]:
+                continue
+            body = objects.anchor(objects.Wanted(self._zone, order, artefact), self._section)
+            body["metadata"] |= {key: standing["metadata"][key] for key in ("uid", "resourceVersion")}
+            with suppress(ApiSilent, ApiRefused):
+                await self._api.apply(f"{self._collection}/{body['metadata']['name']}", body)
 
     def _is_orphan(self, name: str, anchor: Mapping[str, Any]) -> bool:
         instance = instance_of(anchor)
@@ -154,15 +172,14 @@ class KubernetesRuntime:
 
     async def _anchored(self, wanted: objects.Wanted) -> str:
         """The uid of the instance's anchor, made or brought up to date; refuses to touch what is not its own."""
-        collection = f"/api/v1/namespaces/{self._section.namespace}/configmaps"
         body = objects.anchor(wanted, self._section)
-        found = await self._found(f"{collection}/{wanted.name}")
+        found = await self._found(f"{self._collection}/{wanted.name}")
         if found is not None:
             self._check(found, wanted.order)
             # Refused (409) if somebody has changed it since, for example an agent with a newer order.
             body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
             body["metadata"]["uid"] = found["metadata"]["uid"]
-        made = await self._apply(f"{collection}/{wanted.name}", body)
+        made = await self._apply(f"{self._collection}/{wanted.name}", body)
         return str(made["metadata"]["uid"])
 
     def _check(self, anchor: Json, order: DesiredInstance) -> None:

@@ -14,13 +14,13 @@ from kubernetes_api.kube_store import Change, Store
 
 @dataclass
 class Watching:
-    """All open watches; ``cut`` ends them as a lost connection does, ``close`` as the server does."""
+    """All open watches; ``cut`` breaks them, and what is in ``deaf``, by plural, hears of no change."""
 
     store: Store
     bookmark_interval_s: float = 0.2
     open: set[asyncio.Task[object]] = field(default_factory=set)
     transports: set[asyncio.BaseTransport] = field(default_factory=set)
-    deaf: bool = False
+    deaf: set[str] = field(default_factory=set)
 
     def cut(self) -> None:
         """Breaks every watch."""
@@ -34,8 +34,9 @@ class Watching:
         await response.prepare(request)
         task = asyncio.current_task()
         assert task is not None and request.transport is not None
+        transport = request.transport
         self.open.add(task)
-        self.transports.add(request.transport)
+        self.transports.add(transport)
         follower = _Follower(self, response, request, kind, namespace)
         self.store.listeners.append(follower.woken.set)
         try:
@@ -46,7 +47,7 @@ class Watching:
         finally:
             self.store.listeners.remove(follower.woken.set)
             self.open.discard(task)
-            self.transports.discard(request.transport or next(iter(self.transports), None))  # type: ignore[arg-type]
+            self.transports.discard(transport)
         return response
 
     def _since(self, request: web.Request) -> int:
@@ -83,7 +84,7 @@ class _Follower:
 
     async def _tell_changes(self, since: int) -> int:
         first = next((index for index, each in enumerate(self._store.log) if each.version > since), None)
-        if first is None or self._watching.deaf:
+        if first is None or self._kind.plural in self._watching.deaf:
             return since
         for change in self._store.log[first:]:
             since = change.version
@@ -107,7 +108,7 @@ class _Follower:
 
     async def _wait(self, since: int) -> None:
         self.woken.clear()
-        if self._store.log and self._store.log[-1].version > since and not self._watching.deaf:
+        if self._store.log and self._store.log[-1].version > since and self._kind.plural not in self._watching.deaf:
             return
         try:
             async with asyncio.timeout(self._watching.bookmark_interval_s):
