@@ -22,7 +22,7 @@ demo-ha: needs $(VENV)/.installed-dev ## Kill the leading control plane of two u
 	$(BIN)/hansa demo ha
 
 demo-infra: needs needs-openstack $(VENV)/.installed-dev ## Move a workload from processes to OpenStack to Kubernetes and back
-	$(BIN)/python tests/e2e/infra_story.py
+	$(BIN)/python tests/openstack/infra_story.py
 
 kill-matrix: needs $(VENV)/.installed-dev ## Play the kill matrix (an hour); CELL=submit/held/home/kill plays some, JOBS=4
 	$(BIN)/python tests/chaos/kill_matrix.py --jobs $(or $(JOBS),2) --cell "$(CELL)" --page docs/kill-matrix.md

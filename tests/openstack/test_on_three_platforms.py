@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
-from infra_story import Story
-from infra_world import PODS, PROCESSES, SERVERS, InfraWorld
+from infra_story import played
+from infra_world import PODS, PROCESSES, SERVERS
+from openstack_cloud import Cloud
 from rich.console import Console
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
 
 
-async def test_a_workload_moves_between_platforms_and_turns_no_user_away(tmp_path: Path) -> None:
-    world = InfraWorld(tmp_path / "world")
-    try:
-        await asyncio.to_thread(world.start)
-        callers = await Story(world, Console(width=120)).play()
-    finally:
-        world.end()
+async def test_a_workload_moves_between_platforms_and_turns_no_user_away(tmp_path: Path, full_cloud: Cloud) -> None:
+    callers = await played(tmp_path / "world", full_cloud, Console(width=120))
     assert callers.failed == []
     assert callers.answered >= 20
     assert callers.zones == [PROCESSES, SERVERS, PODS, PROCESSES]

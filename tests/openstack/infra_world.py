@@ -30,12 +30,10 @@ from hansa.spec_file import parse_workload_text
 from hansa.sync import SyncClient
 from hansa.v1 import workload_pb2, zone_pb2
 
-for part in ("openstack", "integration"):
-    sys.path.append(str(Path(__file__).resolve().parents[1] / part))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "integration"))
 
-from cloud_furniture import furnish  # noqa: E402 - its folder is on the path only now
-from kubernetes_api.kube_cluster import NAMESPACE, Cluster, node  # noqa: E402
-from openstack_cloud import Cloud  # noqa: E402
+from kubernetes_api.kube_cluster import NAMESPACE, Cluster, node
+from openstack_cloud import Cloud
 
 HOME, PARTNER = "nordavind", "waldnetz"
 CAST = {HOME: ("oslo-1", "bergen-1"), PARTNER: ("hamburg-1",)}
@@ -82,12 +80,10 @@ class Threaded:
 
 
 class InfraWorld:
-    """Everything that runs; ``end`` ends it."""
+    """Everything that runs on a furnished cloud; ``end`` ends it, but for the cloud."""
 
-    def __init__(self, folder: Path) -> None:
-        self.cloud = Cloud("edge-1")
-        self.cloud.await_start()
-        furnish(self.cloud)
+    def __init__(self, folder: Path, cloud: Cloud) -> None:
+        self.cloud = cloud
         self.cluster = Threaded()
         self.prepared = prepare(folder, LoopbackAddressing(), now_ms())
         self.processes = Processes(self.prepared)
@@ -114,7 +110,6 @@ class InfraWorld:
     def end(self) -> None:
         self.processes.stop_all()
         self.cluster.end()
-        self.cloud.end()
 
     def client(self) -> Client:
         """The app team's."""

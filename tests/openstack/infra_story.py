@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from cloud_furniture import furnish
 from hansa_agent.system import SystemClock
 from infra_world import PODS, PROCESSES, SERVERS, InfraWorld, spec
+from openstack_cloud import Cloud
 from rich.console import Console
 from rich.table import Table
 
@@ -147,17 +149,28 @@ async def _true(seen: bool) -> bool:
     return seen
 
 
+async def played(folder: Path, cloud: Cloud, console: Console) -> Callers:
+    """The whole story on a cloud that is furnished."""
+    world = await asyncio.to_thread(InfraWorld, folder, cloud)
+    try:
+        await asyncio.to_thread(world.start)
+        return await Story(world, console).play()
+    finally:
+        await asyncio.to_thread(world.end)
+
+
 def main() -> int:
     """Plays it and prints what was seen."""
     console = Console(soft_wrap=True)
     console.print("Starting a real OpenStack, a Kubernetes API, two operators and three agents (about a minute)")
     with tempfile.TemporaryDirectory(prefix="hansa-infra-") as folder:
-        world = InfraWorld(Path(folder) / "world")
+        cloud = Cloud("edge-1")
         try:
-            world.start()
-            callers = asyncio.run(Story(world, console).play())
+            cloud.await_start()
+            furnish(cloud)
+            callers = asyncio.run(played(Path(folder) / "world", cloud, console))
         finally:
-            world.end()
+            cloud.end()
     table = Table("what users saw", "", box=None)
     table.add_row("calls answered in the zone of processes", str(callers.answered))
     table.add_row("calls that failed", str(len(callers.failed)))
