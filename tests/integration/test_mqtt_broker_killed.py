@@ -103,15 +103,17 @@ async def test_an_operator_that_was_stopped_takes_over_the_rest_and_nothing_twic
         await until_recorded(world, 500)
     await world.broker.start()
     world.operator.store = MemoryStore()
-    async with telling(world, tmp_path, "boot-2") as telemetry:
-        await note(telemetry, numbers, 1_000)
-        async with running(world.operator):
-            await world.reached()
-            async with asyncio.timeout(ALL_S):
-                while len(recorded(world)) < 2_000:
-                    await asyncio.sleep(0.05)
-            assert sorted(recorded(world)) == list(range(1, 2_001))
-    await world.broker.kill()
+    try:
+        async with telling(world, tmp_path, "boot-2") as telemetry:
+            await note(telemetry, numbers, 1_000)
+            async with running(world.operator):
+                await world.reached()
+                async with asyncio.timeout(ALL_S):
+                    while len(recorded(world)) < 2_000:
+                        await asyncio.sleep(0.05)
+                assert sorted(recorded(world)) == list(range(1, 2_001))
+    finally:
+        await world.broker.kill()
 
 
 # --- a whole agent ---

@@ -183,11 +183,13 @@ async def test_a_hello_that_nobody_heard_is_repeated_until_the_operator_is_there
     broker = Broker(tmp_path / "broker", operator, ["oslo-1"])
     operator.settings["mqtt"] = {"brokers": [broker.address]}
     await broker.start()
-    async with stream(World(operator, broker)) as agent:
-        await agent.hello()
-        async with running(operator):
-            assert (await agent.read_until("welcome")).heartbeat_interval_ms == 1_000
-    await broker.kill()
+    try:
+        async with stream(World(operator, broker)) as agent:
+            await agent.hello()
+            async with running(operator):
+                assert (await agent.read_until("welcome")).heartbeat_interval_ms == 1_000
+    finally:
+        await broker.kill()
 
 
 async def test_a_stopping_operator_tells_its_agents(tmp_path: Path) -> None:
