@@ -83,7 +83,11 @@ class Keeper:
                     os.kill(pid, signal.SIGKILL)
             _reap()
             time.sleep(0.02)
-        shutil.rmtree(self.site.folder, ignore_errors=True)
+        for _ in range(50):
+            shutil.rmtree(self.site.folder, ignore_errors=True)
+            if not self.site.folder.exists():
+                break
+            time.sleep(0.1)  # what was killed may still be writing its last file
 
     def _write_files(self) -> None:
         for path, text in files(self.site).items():
