@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from hansa.v1.echo_service_pb2 import EchoPacket
+from hansa.v1.echo_service_pb2 import ExchangeRequest, ExchangeResponse
 from hansa.v1.echo_service_pb2_grpc import EchoServiceServicer, EchoServiceStub, add_EchoServiceServicer_to_server
 from hansa_agent import stamp_auth
 from hansa_agent.ports import Clock
@@ -32,14 +32,16 @@ class EchoServicer(EchoServiceServicer):
     def __init__(self, reflector: Reflector) -> None:
         self._reflector = reflector
 
-    async def Exchange(self, request_iterator: AsyncIterator[EchoPacket], context: Any) -> AsyncIterator[EchoPacket]:
+    async def Exchange(
+        self, request_iterator: AsyncIterator[ExchangeRequest], context: Any
+    ) -> AsyncIterator[ExchangeResponse]:
         source = _host_of(context.peer())
         async for packet in request_iterator:
             answer = self._reflector.answer(packet.content, source)
             if answer is None:
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not answered")
                 return
-            yield EchoPacket(content=answer)
+            yield ExchangeResponse(content=answer)
 
 
 async def open_echo(address: str, reflector: Reflector) -> grpc.aio.Server:
@@ -82,14 +84,14 @@ class EchoPinger:
     async def _exchange(self, call: Any, key: bytes) -> int | None:
         packet = self._packets.next_packet()
         sent_ns = self._clock.monotonic_ns()
-        await call.write(EchoPacket(content=stamp_auth.pack_sender(packet, key) if key else packet.pack()))
+        await call.write(ExchangeRequest(content=stamp_auth.pack_sender(packet, key) if key else packet.pack()))
         answer = await call.read()
         received_ns = self._clock.monotonic_ns()
         return max((received_ns - sent_ns) // 1_000, 1) if _answers(answer, packet, key) else None
 
 
 def _answers(answer: object, packet: SenderPacket, key: bytes) -> bool:
-    if not isinstance(answer, EchoPacket):
+    if not isinstance(answer, ExchangeResponse):
         return False
     try:
         found: ReflectorPacket = (

@@ -24,15 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhansa/v1/echo_service.proto\x12\x08hansa.v1\"\x1d\n\nEchoPacket\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x32I\n\x0b\x45\x63hoService\x12:\n\x08\x45xchange\x12\x14.hansa.v1.EchoPacket\x1a\x14.hansa.v1.EchoPacket(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhansa/v1/echo_service.proto\x12\x08hansa.v1\"\"\n\x0f\x45xchangeRequest\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"#\n\x10\x45xchangeResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x32T\n\x0b\x45\x63hoService\x12\x45\n\x08\x45xchange\x12\x19.hansa.v1.ExchangeRequest\x1a\x1a.hansa.v1.ExchangeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hansa.v1.echo_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ECHOPACKET']._serialized_start=41
-  _globals['_ECHOPACKET']._serialized_end=70
-  _globals['_ECHOSERVICE']._serialized_start=72
-  _globals['_ECHOSERVICE']._serialized_end=145
+  _globals['_EXCHANGEREQUEST']._serialized_start=41
+  _globals['_EXCHANGEREQUEST']._serialized_end=75
+  _globals['_EXCHANGERESPONSE']._serialized_start=77
+  _globals['_EXCHANGERESPONSE']._serialized_end=112
+  _globals['_ECHOSERVICE']._serialized_start=114
+  _globals['_ECHOSERVICE']._serialized_end=198
 # @@protoc_insertion_point(module_scope)

@@ -37,8 +37,8 @@ class EchoServiceStub:
         """
         self.Exchange = channel.stream_stream(
                 '/hansa.v1.EchoService/Exchange',
-                request_serializer=hansa_dot_v1_dot_echo__service__pb2.EchoPacket.SerializeToString,
-                response_deserializer=hansa_dot_v1_dot_echo__service__pb2.EchoPacket.FromString,
+                request_serializer=hansa_dot_v1_dot_echo__service__pb2.ExchangeRequest.SerializeToString,
+                response_deserializer=hansa_dot_v1_dot_echo__service__pb2.ExchangeResponse.FromString,
                 _registered_method=True)
 
 
@@ -58,8 +58,8 @@ def add_EchoServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Exchange': grpc.stream_stream_rpc_method_handler(
                     servicer.Exchange,
-                    request_deserializer=hansa_dot_v1_dot_echo__service__pb2.EchoPacket.FromString,
-                    response_serializer=hansa_dot_v1_dot_echo__service__pb2.EchoPacket.SerializeToString,
+                    request_deserializer=hansa_dot_v1_dot_echo__service__pb2.ExchangeRequest.FromString,
+                    response_serializer=hansa_dot_v1_dot_echo__service__pb2.ExchangeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -88,8 +88,8 @@ class EchoService:
             request_iterator,
             target,
             '/hansa.v1.EchoService/Exchange',
-            hansa_dot_v1_dot_echo__service__pb2.EchoPacket.SerializeToString,
-            hansa_dot_v1_dot_echo__service__pb2.EchoPacket.FromString,
+            hansa_dot_v1_dot_echo__service__pb2.ExchangeRequest.SerializeToString,
+            hansa_dot_v1_dot_echo__service__pb2.ExchangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,7 +33,7 @@ class EchoServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EchoServiceAsyncStub: ...
-    Exchange: _grpc.StreamStreamMultiCallable[_echo_service_pb2.EchoPacket, _echo_service_pb2.EchoPacket]
+    Exchange: _grpc.StreamStreamMultiCallable[_echo_service_pb2.ExchangeRequest, _echo_service_pb2.ExchangeResponse]
     """Every packet is answered by one, as a session-reflector would over UDP; a stranger's ends the stream."""
 
 @_typing.type_check_only
@@ -41,7 +41,7 @@ class EchoServiceAsyncStub(EchoServiceStub):
     """Spoken between agents where probes over UDP are not answered, as behind a firewall that passes TCP only."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Exchange: _aio.StreamStreamMultiCallable[_echo_service_pb2.EchoPacket, _echo_service_pb2.EchoPacket]  # type: ignore[assignment]
+    Exchange: _aio.StreamStreamMultiCallable[_echo_service_pb2.ExchangeRequest, _echo_service_pb2.ExchangeResponse]  # type: ignore[assignment]
     """Every packet is answered by one, as a session-reflector would over UDP; a stranger's ends the stream."""
 
 class EchoServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -50,9 +50,9 @@ class EchoServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Exchange(
         self,
-        request_iterator: _MaybeAsyncIterator[_echo_service_pb2.EchoPacket],
+        request_iterator: _MaybeAsyncIterator[_echo_service_pb2.ExchangeRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_echo_service_pb2.EchoPacket], _abc.AsyncIterator[_echo_service_pb2.EchoPacket]]:
+    ) -> _typing.Union[_abc.Iterator[_echo_service_pb2.ExchangeResponse], _abc.AsyncIterator[_echo_service_pb2.ExchangeResponse]]:
         """Every packet is answered by one, as a session-reflector would over UDP; a stranger's ends the stream."""
 
 def add_EchoServiceServicer_to_server(servicer: EchoServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
