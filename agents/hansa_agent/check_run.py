@@ -53,7 +53,10 @@ async def findings_of(path: Path, clock: Clock, ids: IdSource) -> list[Finding]:
 
 
 async def _inventory(loaded: LoadedConfig, clock: Clock) -> list[Finding]:
-    source = source_of(loaded, clock)
+    try:
+        source = source_of(loaded, clock)
+    except ConfigError as error:
+        return [problem("inventory", "; ".join(error.problems))]
     machine = await source.read()
     own: Check | None = getattr(source, "check", None)
     found = [_summary(loaded, machine)]

@@ -68,9 +68,12 @@ def _file(path: Path, content: bytes, mode: str) -> dict[str, str]:
 
 def _podman(artefact: Artefact, variables: dict[str, str], order: DesiredInstance) -> list[str]:
     """On the server's own network, because the server is the instance's alone; devices by CDI."""
-    told = [word for name, value in sorted(variables.items()) for word in ("--env", f"{name}={value}")]
+    # The image has a PATH of its own.
+    told = [
+        word for name, value in sorted(variables.items()) if name != "PATH" for word in ("--env", f"{name}={value}")
+    ]
     devices = ["--device", "nvidia.com/gpu=all"] if any(one.count for one in order.limits.accelerators) else []
-    volume = ["--volume", f"{FOLDER}:{FOLDER}"]
+    volume = ["--volume", f"{FOLDER}:{FOLDER}:Z"]
     options = ["--detach", "--name", UNIT, "--restart", "on-failure", "--network", "host", *devices, *volume, *told]
     return ["podman", "run", *options, artefact.image, *artefact.command]
 

@@ -32,6 +32,10 @@ class RunningContainer:
         return self._settings.endpoint_url(self._port)
 
     @property
+    def silent(self) -> bool:
+        return bool(self._view.silence)
+
+    @property
     def trouble(self) -> str:
         seen = self._view.of(self._container)
         if seen.unready:

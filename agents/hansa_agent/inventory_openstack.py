@@ -85,7 +85,7 @@ class OpenStackSource:
         providers = await self._placement.read()
         ours = {server.uuid: server.marks.ordered for server in servers}
         closed = await self._closed()
-        roots = [one.uuid for one in providers if one.uuid == one.root and one.name in closed]
+        roots = [one.uuid for one in providers if one.uuid == one.root and _is_host(one.name, closed)]
         truth = truth_of(providers, ours, self._kind_of, cpu_class=self._section.cpu_class, closed=roots)
         capacity = bounded(truth.capacity(), await self._limits(), servers)
         return Machine(capacity, truth.pools, SOURCE, _left_out(truth, len(roots)))
@@ -146,6 +146,11 @@ def _left(limits: Mapping[str, Any], most: str, used: str) -> int | None:
 def _least(capacity: int, left: int | None, scale: int, ours: int) -> int:
     """What the zone's own servers were ordered with is theirs already, whatever the quota leaves."""
     return capacity if left is None else min(capacity, left * scale + ours)
+
+
+def _is_host(provider: str, hosts: frozenset[str]) -> bool:
+    """Whether a provider is one of these: it has the hypervisor's name, often with a domain, they the service's."""
+    return provider in hosts or provider.partition(".")[0] in {host.partition(".")[0] for host in hosts}
 
 
 def _left_out(truth: Truth, closed_count: int) -> str:

@@ -79,7 +79,7 @@ def marks_of(metadata: Mapping[str, Any]) -> Marks | None:
             order_digest=str(metadata["hansa-order"]),
             ordered=_ordered(str(metadata["hansa-ordered"])),
         )
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, AttributeError):
         return None
 
 

@@ -51,12 +51,15 @@ class Reach:
 class RunningServer:
     """One server."""
 
-    def __init__(self, api: OpenStackApi, view: ServersView, clock: Clock, uuid: str, reach: Reach) -> None:
+    def __init__(
+        self, api: OpenStackApi, view: ServersView, clock: Clock, uuid: str, reach: Reach, *, has_answered: bool = False
+    ) -> None:
         self._api = api
         self._view = view
         self._clock = clock
         self._reach = reach
         self._ended = ""
+        self._has_answered = has_answered
         self.uuid = uuid
         view.watched.add(uuid)
 
@@ -64,6 +67,14 @@ class RunningServer:
     def endpoint_url(self) -> str:
         server = self._server()
         return self._reach.url(server.name, self._host()) if server is not None else ""
+
+    @property
+    def silent(self) -> bool:
+        """Whether Nova is, or the way to a server that has answered before and that Nova says runs: the way may be down
+        for the agent alone, and a server is no better for being made anew.
+        """
+        server = self._server()
+        return bool(self._view.trouble) or (self._has_answered and server is not None and not _not_running(server))
 
     @property
     def trouble(self) -> str:
@@ -90,7 +101,9 @@ class RunningServer:
         server = self._server()
         if server is None or _not_running(server):
             return False
-        return not self._reach.is_probed or await self._takes_connections()
+        is_ready = not self._reach.is_probed or await self._takes_connections()
+        self._has_answered = self._has_answered or is_ready
+        return is_ready
 
     async def unready(self) -> str:
         failures = 0

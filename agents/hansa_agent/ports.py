@@ -106,6 +106,10 @@ class Running(Protocol):
         """Ends it, and everything it started, without asking; raises ``PlatformSilent``."""
 
     @property
+    def silent(self) -> bool:
+        """Whether nobody can say how it is at present. What is not ready meanwhile is not late."""
+
+    @property
     def trouble(self) -> str:
         """What keeps it from being ready, in the platform's words; empty if nothing is known."""
 
@@ -123,8 +127,11 @@ class Runtime(Protocol):
 
     Every call may be repeated: a start that is already done, or was begun by a former agent process, is found again
     and not done twice. Everything that a runtime makes on a platform bears the names of zone and instance, so that
-    what nobody wants any more can be told from what is not the agent's.
+    what nobody wants any more can be told from what is not the agent's. One that ``collects`` deletes in housekeeping
+    what no record names; it is not called before the operator was heard, since records may be lost.
     """
+
+    collects: bool
 
     async def start(self, order: DesiredInstance) -> Running:
         """Starts an instance, or finds the one that was started for the same order; raises ``StartRefused``."""

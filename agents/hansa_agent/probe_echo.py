@@ -24,6 +24,7 @@ from hansa_agent.stamp_packet import MalformedPacket, ReflectorPacket, SenderPac
 
 STREAMS_MAX = 64
 MESSAGE_BYTES_MAX = 1_024
+SILENCE_S_MAX = 5.0
 
 
 class EchoServicer(EchoServiceServicer):
@@ -36,12 +37,21 @@ class EchoServicer(EchoServiceServicer):
         self, request_iterator: AsyncIterator[ExchangeRequest], context: Any
     ) -> AsyncIterator[ExchangeResponse]:
         source = _host_of(context.peer())
-        async for packet in request_iterator:
+        while (packet := await _next_in_time(request_iterator)) is not None:
             answer = self._reflector.answer(packet.content, source)
             if answer is None:
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not answered")
                 return
             yield ExchangeResponse(content=answer)
+
+
+async def _next_in_time(packets: AsyncIterator[ExchangeRequest]) -> ExchangeRequest | None:
+    """The next packet; None where the stream has ended, or is held open without a word."""
+    try:
+        async with asyncio.timeout(SILENCE_S_MAX):
+            return await anext(packets, None)
+    except TimeoutError:
+        return None
 
 
 async def open_echo(address: str, reflector: Reflector) -> grpc.aio.Server:

@@ -150,7 +150,8 @@ class Sender:
         probes.expected_count = count
         try:
             way = await open_probe_socket(address, self._clock, probes.receive)
-        except OSError:
+        except (OSError, ValueError):
+            # ValueError: a name that cannot be encoded for a resolver is as good as one that has no address.
             return [None] * count
         try:
             sequences = []

@@ -127,10 +127,18 @@ class Prober:
                 wait_ms = self._budget.wait_ms(self._settings.count, clock.now().monotonic_ms)
                 if wait_ms:
                     await clock.sleep(wait_ms / 1_000)
-                rtts_us = await self._measure(zone, course)
+                rtts_us = await self._measured(zone, course)
             if self._courses.get(zone) is not course:
                 return
             pause_ms = self._take(zone, course, rtts_us, clock)
+
+    async def _measured(self, zone: str, course: _Course) -> list[int | None]:
+        """A round; all lost where a target is such that measuring fails, since one target must not end the others."""
+        try:
+            return await self._measure(zone, course)
+        except Exception as defect:
+            _log.error("a target cannot be probed", target=zone, message=f"{type(defect).__name__}: {defect}")
+            return [None] * self._settings.count
 
     async def _measure(self, zone: str, course: _Course) -> list[int | None]:
         settings, ways = self._settings, self._ways

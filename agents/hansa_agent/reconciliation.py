@@ -121,6 +121,12 @@ class Reconciliation:
         """It was ready and is not any more; ``message`` says why, for a person."""
         return self._happen(instance, Happening.CEASED_TO_BE_READY, now, message)
 
+    def on_silence(self, instance: str, now: Instant) -> None:
+        """Nobody can say at present how it is; its time to become ready begins anew once somebody can."""
+        life = self._lives.get(instance)
+        if life is not None and life.phase is Phase.STARTING and life.due_ms is not None:
+            self._lives[instance] = replace(life, due_ms=self._ready_due_ms(now))
+
     def on_trouble(self, instance: str, message: str) -> bool:
         """What keeps it from being ready, for a person; whether that is news."""
         life = self._lives.get(instance)

@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -22,13 +22,14 @@ from hansa_agent.instance_store import InstanceStore
 from hansa_agent.inventory import facts_of, full_capacity, inventory_of
 from hansa_agent.link import SessionLink
 from hansa_agent.platforms import runtime_of, source_of
-from hansa_agent.ports import Clock, IdSource, Machine, Random
+from hansa_agent.ports import Clock, IdSource, InventorySource, Machine, Random
 from hansa_agent.probing import Answering, prober_of
 from hansa_agent.session import AdvertBody, AgentSession, Identity
 from hansa_agent.supervisor import Supervisor
 from hansa_agent.uplinks import telemetry_of, uplink_of
 
 _log = structlog.get_logger(__name__)
+WATCH_AGAIN_S = 5.0
 FACTS_LOOK_MS = 60_000
 
 
@@ -119,7 +120,7 @@ class Agent:
         """Follows the source that the configuration asks for, and another one once it is read again."""
         while True:
             async with asyncio.TaskGroup() as group:
-                watching = group.create_task(self._source.watch(self._found))
+                watching = group.create_task(self._watch(self._source))
                 await self._reloaded.wait()
                 self._reloaded.clear()
                 watching.cancel()
@@ -137,6 +138,18 @@ class Agent:
                 tell(said, kind=fact.kind, value=fact.value, days_left=days_left)
             self._advertise()
             await clock.sleep(watch.next_ms(self._loaded.facts, now_ms, FACTS_LOOK_MS) / 1_000)
+
+    async def _watch(self, source: InventorySource) -> None:
+        """Watches on after an answer that nobody expected; the zone takes nothing new until the next good one."""
+        while True:
+            try:
+                await source.watch(self._found)
+                return
+            except Exception as defect:
+                _log.exception("defect", at="inventory")
+                trouble = f"the inventory is not understood: {type(defect).__name__}"
+                self._found(replace(self._machine, trouble=trouble, unsound=True))
+            await self._outside.clock.sleep(WATCH_AGAIN_S)
 
     def _found(self, machine: Machine) -> None:
         if machine.trouble and machine.trouble != self._machine.trouble:

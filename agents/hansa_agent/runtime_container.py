@@ -64,6 +64,8 @@ class Around:
 class ContainerRuntime:
     """Starts, adopts and forgets containers. ``artefacts`` may be replaced while instances run."""
 
+    collects = True
+
     def __init__(
         self,
         artefacts: Mapping[str, Artefact],

@@ -50,6 +50,8 @@ class ServerSettings:
 class OpenStackRuntime:
     """Starts, adopts and forgets servers. ``artefacts`` may be replaced while instances run."""
 
+    collects = True
+
     def __init__(
         self, artefacts: Mapping[str, Artefact], settings: ServerSettings, store: InstanceStore, outside: Outside
     ) -> None:
@@ -81,7 +83,8 @@ class OpenStackRuntime:
             delay_s = min(2 * delay_s, RETRY_S_MAX)
 
     async def adopt(self) -> dict[str, RunningServer]:
-        return {name: self._running(record.handle) for name, record in self._store.records.items() if record.handle}
+        records = self._store.records.items()
+        return {name: self._running(record.handle, has_answered=True) for name, record in records if record.handle}
 
     async def forget(self, instance: str) -> None:
         """Forgets at once; servers that are there all the same are found by ``housekeep``, having no record."""
@@ -183,8 +186,9 @@ class OpenStackRuntime:
         self._store.set_handle(instance, uuid)
         return self._running(uuid)
 
-    def _running(self, uuid: str) -> RunningServer:
+    def _running(self, uuid: str, *, has_answered: bool = False) -> RunningServer:
         server = self._settings.server
         is_probed = bool(server.networks) and server.ready == "connect"
         reach = Reach(server.port, is_probed, server.endpoint)
-        return RunningServer(self._outside.api, self.view, self._outside.clock, uuid, reach)
+        outside = self._outside
+        return RunningServer(outside.api, self.view, outside.clock, uuid, reach, has_answered=has_answered)

@@ -50,6 +50,10 @@ class RunningProcess:
         return self._endpoint_url
 
     @property
+    def silent(self) -> bool:
+        return False
+
+    @property
     def trouble(self) -> str:
         return ""
 
@@ -82,6 +86,8 @@ class RunningProcess:
 
 class ProcessRuntime:
     """Starts, adopts and forgets instances. ``artefacts`` may be replaced while instances run."""
+
+    collects = False
 
     def __init__(self, artefacts: Mapping[str, Artefact], settings: InstanceSettings, store: InstanceStore) -> None:
         self.artefacts = artefacts
@@ -136,8 +142,7 @@ class ProcessRuntime:
             log = self._place(instance, 0).log
             with contextlib.suppress(FileNotFoundError):
                 if log.stat().st_size > self._settings.log_bytes_max:
-                    shutil.copyfile(log, log.with_name("log.1"))
-                    os.truncate(log, 0)
+                    _cut(log)
 
     async def _verified(self, order: DesiredInstance) -> Artefact:
         artefact = self.artefacts.get(order.artefact.name)
@@ -186,6 +191,17 @@ class ProcessRuntime:
             if lives(mark):
                 return mark
         return ProcessMark()
+
+
+def _cut(log: Path) -> None:
+    """Keeps one copy and begins anew; anew also where the disk has no room for a copy, for then it needs it most."""
+    try:
+        shutil.copyfile(log, log.with_name("log.1"))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        _log.warning("log cut without a copy", log=str(log), message=error.strerror)
+    os.truncate(log, 0)
 
 
 def _prepare(place: Place, client_ca_pem: bytes) -> None:

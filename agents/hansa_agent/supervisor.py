@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,6 @@ import structlog
 
 from hansa.v1.agent_service_pb2 import Order
 from hansa.v1.instance_pb2 import DesiredInstance, InstanceStatus
-from hansa_agent.admission import INSTANCE_PREFIX
 from hansa_agent.instance_life import Act, Phase
 from hansa_agent.instance_store import InstanceRecord, InstanceStore
 from hansa_agent.ports import Clock, PlatformSilent, Random, Running, Runtime, StartRefused
@@ -42,6 +41,7 @@ class Supervisor:
         self._orders: dict[str, Order] = {}
         self._group = asyncio.TaskGroup()
         self._idle = asyncio.Event()
+        self._heard = False
 
     async def adopt(self, policy: RestartPolicy, random: Random) -> tuple[Order, ...]:
         """Takes over what a former agent process left; returns the orders that it held. To be called first.
@@ -51,7 +51,11 @@ class Supervisor:
         self._running = dict(await self._runtime.adopt())
         now = self._clock.now()
         records = self._store.records
-        lives = {name: _life(record, now.monotonic_ms, runs=name in self._running) for name, record in records.items()}
+        due_ms = now.monotonic_ms + policy.ready_timeout_ms if policy.ready_timeout_ms else None
+        lives = {
+            name: _life(record, now.monotonic_ms, due_ms, runs=name in self._running)
+            for name, record in records.items()
+        }
         self._reconciliation = Reconciliation(policy, random, lives)
         self._orders = {name: record.parsed_order() for name, record in records.items() if record.ordered}
         for name, running in self._running.items():
@@ -70,20 +74,25 @@ class Supervisor:
 
     def desire(self, orders: Mapping[str, Order]) -> None:
         """``orders``, by order name, is from now on all that must run; takes effect while ``run`` runs."""
+        self._heard = True
         self._orders = {order.instance.instance: order for order in orders.values() if order.HasField("instance")}
+        self._compare()
+
+    def _compare(self) -> None:
         desired = {name: order.instance for name, order in self._orders.items()}
         self._follow(self._reconciliation.desire(desired, self._clock.now()))
 
     async def run(self) -> None:
         """Supervises until it is cancelled; what runs then goes on running."""
         async with self._group:
-            self._group.create_task(self._runtime.run())
+            self._group.create_task(self._run_runtime())
             self._group.create_task(self._housekeep())
             for name, running in self._running.items():
                 self._watch(name, running)
-            self.desire({INSTANCE_PREFIX + name: order for name, order in self._orders.items()})
+            self._compare()
             while True:
                 await self._clock.sleep(TICK_S)
+                self._pass_over_silence()
                 actions = self._reconciliation.tick(self._clock.now())
                 if actions:
                     self._follow(actions)
@@ -143,7 +152,7 @@ class Supervisor:
 
     async def _start(self, instance: str, order: DesiredInstance) -> None:
         try:
-            running = await self._runtime.start(order)
+            running = await self._begun(order)
         except StartRefused as refused:
             _log.warning("instance not started", instance=instance, message=refused.message)
             now = self._clock.now()
@@ -155,18 +164,30 @@ class Supervisor:
         self._running[instance] = running
         self._watch(instance, running)
 
+    async def _begun(self, order: DesiredInstance) -> Running:
+        """A start; what nobody expected of a platform is a refusal that may pass, and no end of the agent."""
+        try:
+            return await self._runtime.start(order)
+        except StartRefused:
+            raise
+        except Exception as defect:
+            _log.exception("defect at a start", instance=order.instance)
+            raise StartRefused(f"a defect: {type(defect).__name__}: {defect}", permanent=False) from defect
+
     async def _tell_to_end(self, instance: str, act: Act) -> None:
         _log.info("instance told to end", instance=instance, act=act)
         running = self._running[instance]
+        # Where it is not done, the grace passes, and it is told again.
         try:
-            await (running.kill() if act is Act.KILL else running.terminate())
+            with _contained("ending"):
+                await (running.kill() if act is Act.KILL else running.terminate())
         except PlatformSilent as silent:
-            # The grace passes, and it is told again.
             _log.warning("platform silent", instance=instance, act=act, message=str(silent))
 
     async def _forget(self, instance: str) -> None:
         if instance not in self._reconciliation.lives:
-            await self._runtime.forget(instance)
+            with contextlib.suppress(PlatformSilent), _contained("forgetting"):
+                await self._runtime.forget(instance)
 
     def _watch(self, instance: str, running: Running) -> None:
         self._group.create_task(self._await_end(instance, running))
@@ -207,7 +228,33 @@ class Supervisor:
     async def _housekeep(self) -> None:
         while True:
             await self._clock.sleep(HOUSEKEEPING_S)
-            await self._runtime.housekeep()
+            if self._heard or not self._runtime.collects:
+                with contextlib.suppress(PlatformSilent), _contained("housekeeping"):
+                    await self._runtime.housekeep()
+
+    async def _run_runtime(self) -> None:
+        while True:
+            with _contained("runtime"):
+                await self._runtime.run()
+                return
+            await self._clock.sleep(HOUSEKEEPING_S)
+
+    def _pass_over_silence(self) -> None:
+        now = self._clock.now()
+        for name, running in self._running.items():
+            if running.silent:
+                self._reconciliation.on_silence(name, now)
+
+
+@contextlib.contextmanager
+def _contained(what: str) -> Iterator[None]:
+    """Tells of a defect and goes on: what one answer of a platform does must not end the agent of all instances."""
+    try:
+        yield
+    except PlatformSilent:
+        raise
+    except Exception:
+        _log.exception("defect", at=what)
 
 
 @contextlib.asynccontextmanager
@@ -221,11 +268,11 @@ async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             await task
 
 
-def _life(record: InstanceRecord, now_ms: int, *, runs: bool) -> Life:
+def _life(record: InstanceRecord, now_ms: int, ready_due_ms: int | None, *, runs: bool) -> Life:
     life = Life(
         order=record.parsed_order().instance,
         phase=Phase.STARTING if runs else Phase.PENDING,
-        due_ms=None if runs else now_ms,
+        due_ms=ready_due_ms if runs else now_ms,
         restarts=record.restarts,
         failures=record.failures,
         started_ms=now_ms,

@@ -140,6 +140,10 @@ class MachineProcess:
         return await never
 
     @property
+    def silent(self) -> bool:
+        return False
+
+    @property
     def trouble(self) -> str:
         return ""
 
@@ -159,6 +163,8 @@ class MachineProcess:
 
 class MachineRuntime:
     """Starts instances on the machine and finds those that a former agent process started."""
+
+    collects = False
 
     def __init__(self, machine: Machine, store: MemoryInstanceStore) -> None:
         self._machine = machine

@@ -28,6 +28,8 @@ ZONE = "waldnetz/ber-1"
 DIGEST = "sha256:" + "5" * 64
 IMAGE = f"registry.waldnetz.example/ocr@{DIGEST}"
 WAIT_S = 60.0
+ENDPOINT = "https://{name}.waldnetz.example:{port}"
+"""The cloud of the tests gives servers no address."""
 
 
 def desired(instance: str = "c1-0", **changes: Any) -> DesiredInstance:
@@ -60,7 +62,7 @@ class Bench:
 
     def reopen(self) -> None:
         file = self.cloud.clouds_file(self.folder / "clouds.yaml", as_admin=self.as_admin, **self.cloud_changes)
-        server = ServerSection(image="tiny", ready="active", **self.options)
+        server = ServerSection(image="tiny", ready="active", endpoint=ENDPOINT, **self.options)
         section = OpenStackSection(clouds_file=file, cloud="edge", server=server, poll_s=1.0, timeout_s=10.0)
         self.api = OpenStackApi(file, "edge", section.timeout_s)
         self.outside = Outside(self.api, SystemClock(), SystemRandom())

@@ -113,6 +113,10 @@ class RunningDeployment:
             raise PlatformSilent(str(error)) from error
 
     @property
+    def silent(self) -> bool:
+        return not self._around.board.fresh
+
+    @property
     def trouble(self) -> str:
         board = self._around.board
         if not board.fresh:

@@ -40,6 +40,8 @@ class NotYet(Exception):
 class KubernetesRuntime:
     """Instances of ``zone``. ``artefacts`` may be replaced while instances run."""
 
+    collects = True
+
     def __init__(
         self, section: KubernetesSection, zone: str, api: KubernetesApi, store: InstanceStore, outside: Outside
     ) -> None:

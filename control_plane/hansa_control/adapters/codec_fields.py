@@ -33,7 +33,8 @@ _PERCENT = re.compile(r"(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)")
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.+_ -]{0,61}[A-Za-z0-9.+])?")
 _PRESET = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?(@[0-9]{4}-[0-9]{2}-[0-9]{2}( sha256:[0-9a-f]{64})?)?")
-_HOST = re.compile(r"\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
+_HOST_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"\[[0-9a-fA-F:.]{{2,45}}\]|(?=.{{1,253}}$){_HOST_LABEL}(\.{_HOST_LABEL})*")
 _URL = re.compile(r"https://(?P<address>[^/\s@]+)(/[!-~]{0,200})?")
 _SPIFFE = re.compile(r"spiffe://[a-z0-9]([a-z0-9.-]{0,252}[a-z0-9])?(/[A-Za-z0-9._-]{1,63}){1,4}")
 

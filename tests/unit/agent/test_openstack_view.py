@@ -163,6 +163,10 @@ async def test_ready_is_a_port_that_takes_connections_and_unready_one_that_does_
     assert not await bench.running.ready()
     assert await bench.running.unready() == f"127.0.0.1:{port} takes no connections any more"
     assert bench.clock.ms == 4_000, "one failure is not enough"
+    assert bench.running.silent, "Nova says that it runs: the way may be down for the agent alone"
+    bench.api.server = server(status="SHUTOFF", power_state=4)
+    await bench.view.refresh()
+    assert not bench.running.silent
 
 
 async def test_floating_address_comes_first_and_a_server_without_one_has_no_endpoint() -> None:
