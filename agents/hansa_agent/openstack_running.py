@@ -31,11 +31,13 @@ class Reach:
     """How an instance is reached in its server: at ``port``, where the agent tries it if ``is_probed``.
 
     ``endpoint`` is its whole URL where that is not the server's address: {name}, {address} and {port} are filled in.
+    ``has_answered`` for a server that is taken over, and may have answered before.
     """
 
     port: int
     is_probed: bool = True
     endpoint: str = ""
+    has_answered: bool = False
 
     def url(self, name: str, address: str) -> str:
         """The base URL; empty while an address is needed and there is none."""
@@ -51,15 +53,13 @@ class Reach:
 class RunningServer:
     """One server."""
 
-    def __init__(
-        self, api: OpenStackApi, view: ServersView, clock: Clock, uuid: str, reach: Reach, *, has_answered: bool = False
-    ) -> None:
+    def __init__(self, api: OpenStackApi, view: ServersView, clock: Clock, uuid: str, reach: Reach) -> None:
         self._api = api
         self._view = view
         self._clock = clock
         self._reach = reach
         self._ended = ""
-        self._has_answered = has_answered
+        self._has_answered = reach.has_answered
         self.uuid = uuid
         view.watched.add(uuid)
 

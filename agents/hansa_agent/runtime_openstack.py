@@ -189,6 +189,5 @@ class OpenStackRuntime:
     def _running(self, uuid: str, *, has_answered: bool = False) -> RunningServer:
         server = self._settings.server
         is_probed = bool(server.networks) and server.ready == "connect"
-        reach = Reach(server.port, is_probed, server.endpoint)
-        outside = self._outside
-        return RunningServer(outside.api, self.view, outside.clock, uuid, reach, has_answered=has_answered)
+        reach = Reach(server.port, is_probed, server.endpoint, has_answered)
+        return RunningServer(self._outside.api, self.view, self._outside.clock, uuid, reach)
