@@ -38,8 +38,7 @@ class ApiRefused(Exception):
     @property
     def passing(self) -> bool:
         """Whether trying again later may help."""
-        # 403 may be a quota that is used up, or a role binding that is being replaced.
-        return self.status in (401, 403, 408, 409, 410, 425, 429) or self.status >= 500
+        return self.status in (401, 408, 409, 410, 425, 429) or self.status >= 500
 
     @property
     def is_conflict_of_managers(self) -> bool:

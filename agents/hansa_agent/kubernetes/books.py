@@ -108,13 +108,9 @@ class Books:
         return lambda resource, allocatable: min(own[resource], allocatable)
 
     def _hold(self, row: PodRow, sign: int) -> None:
-        self._count((row.node, row.own), row.amounts, sign)
-        if row.beyond:
-            self._count((row.node, False), row.beyond, sign)
-
-    def _count(self, key: tuple[str, bool], amounts: tuple[tuple[str, int], ...], sign: int) -> None:
+        key = (row.node, row.own)
         held = self._held.setdefault(key, Counter())
-        for resource, amount in amounts:
+        for resource, amount in row.amounts:
             held[resource] += sign * amount
         if sign < 0 and not any(held.values()):
             del self._held[key]

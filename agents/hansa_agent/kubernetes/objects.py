@@ -14,7 +14,6 @@ from hansa.v1.instance_pb2 import DesiredInstance
 from hansa_agent.artefacts import Artefact
 from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.kubernetes.names import ANCHOR, ORDER_DIGEST, Json, labels, marks, object_name, order_digest
-from hansa_agent.kubernetes.pods import ORDERED_CONTAINER
 from hansa_agent.launch import Place, environment
 
 PORT_NAME = "https"
@@ -151,7 +150,7 @@ def _container(wanted: Wanted, section: KubernetesSection) -> Json:
     amounts = _resources(wanted)
     probe = {"tcpSocket": {"port": PORT_NAME}, "periodSeconds": _PROBE_PERIOD_S, "failureThreshold": _PROBE_FAILURES}
     return {
-        "name": ORDERED_CONTAINER,
+        "name": "instance",
         "image": wanted.artefact.image,
         "ports": [{"name": PORT_NAME, "containerPort": section.service.port, "protocol": "TCP"}],
         "env": [{"name": name, "value": value} for name, value in _environment(wanted, section).items()],

@@ -10,8 +10,6 @@ from hansa_agent.kubernetes.accelerators import is_accelerator
 from hansa_agent.kubernetes.quantity import rounded_up
 
 CPU, MEMORY = "cpu", "memory"
-ORDERED_CONTAINER = "instance"
-"""The container of a pod that this agent makes; what it asks for is what was ordered."""
 _ENDED = ("Succeeded", "Failed")
 Amounts = dict[str, int]
 """By resource: thousandths of a core, bytes, devices."""
@@ -19,14 +17,11 @@ Amounts = dict[str, int]
 
 @dataclass(frozen=True, slots=True)
 class PodRow:
-    """A pod on a node; ``own`` if this agent made it, and then ``beyond`` is what it holds besides what was ordered:
-    a runtime's overhead, sidecars that others put in.
-    """
+    """A pod on a node; ``own`` if this agent made it."""
 
     node: str
     amounts: tuple[tuple[str, int], ...]
     own: bool
-    beyond: tuple[tuple[str, int], ...] = ()
 
 
 def pod_row(body: Mapping[str, Any], *, own: bool) -> PodRow | None:
@@ -35,13 +30,7 @@ def pod_row(body: Mapping[str, Any], *, own: bool) -> PodRow | None:
     node = spec.get("nodeName")
     if not node or status.get("phase") in _ENDED:
         return None
-    whole = requested(spec)
-    if not own:
-        return PodRow(str(node), tuple(sorted(whole.items())), own)
-    ordered = _sum(_of(one) for one in spec.get("containers") or [] if one.get("name") == ORDERED_CONTAINER)
-    amounts = {resource: min(amount, ordered.get(resource, 0)) for resource, amount in whole.items()}
-    beyond = {resource: amount - amounts[resource] for resource, amount in whole.items()}
-    return PodRow(str(node), tuple(sorted(amounts.items())), own, tuple(sorted(beyond.items())))
+    return PodRow(str(node), tuple(sorted(requested(spec).items())), own)
 
 
 def requested(spec: Mapping[str, Any]) -> Amounts:
