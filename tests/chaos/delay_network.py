@@ -41,17 +41,26 @@ class Direction:
     delay_s: float = 0.0
     jitter_s: float = 0.0
     loss: float = 0.0
+    owed: float = 0.0
     is_cut: bool = False
     last_due_s: float = 0.0
 
     def due_s(self, now_s: float) -> float | None:
         """When a frame that is sent now arrives; None if it does not."""
-        if self.is_cut or random.random() < self.loss:
+        if self.is_cut or self._is_lost():
             return None
         jitter_s = random.gauss(0.0, self.jitter_s) if self.jitter_s else 0.0
         jitter_s = max(-3 * self.jitter_s, min(3 * self.jitter_s, jitter_s))
         self.last_due_s = max(self.last_due_s, now_s + max(0.0, self.delay_s + jitter_s))
         return self.last_due_s
+
+    def _is_lost(self) -> bool:
+        """One in so many, evenly, so that the share is what was set in a few hundred frames, too."""
+        self.owed += self.loss
+        if self.owed < 1.0:
+            return False
+        self.owed -= 1.0
+        return True
 
 
 def namespace_of(host: str) -> str:
