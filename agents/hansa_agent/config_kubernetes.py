@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from hansa_agent.config_route import RouteSection
 from hansa_agent.config_sections import Port, Section
 
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
@@ -43,8 +44,11 @@ class KubernetesSection(Section):
     image_pull_secrets: list[ObjectName] = Field(default_factory=list)
     tls_secret: ObjectName | Literal[""] = ""
     service: ServiceSection = ServiceSection()
+    route: RouteSection | None = None
+    evictions: Literal["refused", "allowed"] = "refused"
     listen_host: Literal["0.0.0.0", "::"] = "0.0.0.0"  # noqa: S104 - within the pod
     allow_from: list[Network] = Field(default_factory=lambda: ["0.0.0.0/0", "::/0"])
+    allow_from_namespaces: list[ObjectName] = Field(default_factory=list)
     allow_to: list[Network] = Field(default_factory=list)
     runtime_class: str = Field(default="", pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$")
     run_as_user: int | None = Field(default=None, ge=1)
@@ -53,3 +57,10 @@ class KubernetesSection(Section):
     patience_s: float = Field(default=30.0, ge=0, le=600)
     unsound_after_s: float = Field(default=60.0, ge=0)
     orphan_grace_s: float = Field(default=60.0, ge=0)
+
+    @model_validator(mode="after")
+    def _has_one_way_in(self) -> Self:
+        service = self.service
+        if self.route is not None and (service.type != "ClusterIP" or service.host or service.endpoint):
+            raise ValueError("with a route, service.type is ClusterIP, without host and endpoint: one way in, not two")
+        return self

@@ -31,6 +31,8 @@ STEPS = [
     ("PATCH", "/networkpolicies/"),
     ("GET", "/services/"),
     ("PATCH", "/services/"),
+    ("GET", "/poddisruptionbudgets/"),
+    ("PATCH", "/poddisruptionbudgets/"),
     ("GET", "/deployments/"),
     ("PATCH", "/deployments/"),
 ]

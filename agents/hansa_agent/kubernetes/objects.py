@@ -6,6 +6,7 @@ else is owned by it, and it is deleted in the foreground, so that it is gone onc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from typing import Any
 from hansa.v1.instance_pb2 import DesiredInstance
 from hansa_agent.artefacts import Artefact
 from hansa_agent.config_kubernetes import KubernetesSection
+from hansa_agent.config_route import RouteSection
+from hansa_agent.kubernetes import routes
 from hansa_agent.kubernetes.names import ANCHOR, ORDER_DIGEST, Json, labels, marks, object_name, order_digest
 from hansa_agent.launch import Place, environment
 
 PORT_NAME = "https"
 CA_KEY = "ca.pem"
 _ROOT, _CLIENT, _TLS = Path("/hansa"), "/hansa/client", "/hansa/tls"
+_SPACE = "kubernetes.io/metadata.name"
 _PROBE_PERIOD_S = 2
 _PROBE_FAILURES = 3
 
@@ -50,12 +54,7 @@ def anchor(wanted: Wanted, section: KubernetesSection) -> Json:
 
 def parts(wanted: Wanted, section: KubernetesSection, anchor_uid: str) -> tuple[tuple[str, Json], ...]:
     """The rest in the order in which it is made, by collection: who may connect before there is anything to."""
-    namespace = section.namespace
-    made = (
-        (f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies", network_policy(wanted, section)),
-        (f"/api/v1/namespaces/{namespace}/services", service(wanted, section)),
-        (f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment(wanted, section, anchor_uid)),
-    )
+    made = list(_made(wanted, section, anchor_uid))
     owner = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -64,21 +63,34 @@ def parts(wanted: Wanted, section: KubernetesSection, anchor_uid: str) -> tuple[
         "blockOwnerDeletion": True,
     }
     for _, body in made:
-        body["metadata"]["ownerReferences"] = [owner | {"blockOwnerDeletion": True}]
-    return made
+        body["metadata"]["ownerReferences"] = [owner]
+    return tuple(made)
+
+
+def _made(wanted: Wanted, section: KubernetesSection, anchor_uid: str) -> Iterator[tuple[str, Json]]:
+    namespace = section.namespace
+    yield f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies", network_policy(wanted, section)
+    yield f"/api/v1/namespaces/{namespace}/services", service(wanted, section)
+    if section.evictions == "refused":
+        budgets = f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
+        yield budgets, disruption_budget(wanted, section)
+    yield f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment(wanted, section, anchor_uid)
+    if section.route is not None:
+        yield routes.collection(section.route, namespace), route(wanted, section, section.route)
 
 
 def network_policy(wanted: Wanted, section: KubernetesSection) -> Json:
     """Connections to the port from where the zone's owner says, and out to nowhere else than the owner says."""
+    spaces = [{"namespaceSelector": {"matchLabels": {_SPACE: name}}} for name in section.allow_from_namespaces]
     incoming = {
-        "from": [{"ipBlock": {"cidr": network}} for network in section.allow_from],
+        "from": [*({"ipBlock": {"cidr": network}} for network in section.allow_from), *spaces],
         "ports": [{"protocol": "TCP", "port": section.service.port}],
     }
     outgoing = [{"to": [{"ipBlock": {"cidr": network}} for network in section.allow_to]}] if section.allow_to else []
     spec = {
         "podSelector": {"matchLabels": labels(wanted.zone, wanted.order.instance)},
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": [incoming] if section.allow_from else [],
+        "ingress": [incoming] if incoming["from"] else [],
         "egress": outgoing,
     }
     return _object("networking.k8s.io/v1", "NetworkPolicy", wanted, section) | {"spec": spec}
@@ -94,6 +106,23 @@ def service(wanted: Wanted, section: KubernetesSection) -> Json:
     }
     body = _object("v1", "Service", wanted, section) | {"spec": spec}
     body["metadata"]["annotations"] |= section.service.annotations
+    return body
+
+
+def disruption_budget(wanted: Wanted, section: KubernetesSection) -> Json:
+    """Refuses that a pod that serves is evicted: whoever empties its node has the operator move it first."""
+    spec = {
+        "minAvailable": 1,
+        "selector": {"matchLabels": labels(wanted.zone, wanted.order.instance)},
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }
+    return _object("policy/v1", "PodDisruptionBudget", wanted, section) | {"spec": spec}
+
+
+def route(wanted: Wanted, section: KubernetesSection, way: RouteSection) -> Json:
+    """Made last, so that it leads to nothing that is not there."""
+    body = _object(*routes.head(way), wanted, section) | {"spec": routes.spec(way, wanted.name, section.service.port)}
+    body["metadata"]["annotations"] |= way.annotations
     return body
 
 

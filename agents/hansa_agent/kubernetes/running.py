@@ -8,12 +8,16 @@ from typing import Any
 from urllib.parse import quote
 
 from hansa.v1.instance_pb2 import DesiredInstance
-from hansa_agent.config_kubernetes import ServiceSection
-from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
+from hansa_agent.config_kubernetes import KubernetesSection
+from hansa_agent.kubernetes import routes
+from hansa_agent.kubernetes.api import KubernetesApi
 from hansa_agent.kubernetes.board import Board
 from hansa_agent.kubernetes.connection import ApiSilent
+from hansa_agent.kubernetes.endpoint import endpoint_of, route_url
 from hansa_agent.kubernetes.names import ANCHOR, ORDER_DIGEST, is_ours, object_name, order_digest, token_of
+from hansa_agent.kubernetes.refusal import ApiRefused
 from hansa_agent.kubernetes.trouble import trouble_of
+from hansa_agent.kubernetes.words import printable
 from hansa_agent.ports import Clock, PlatformSilent
 
 CONFIRM_S = 5.0
@@ -31,9 +35,12 @@ class Surroundings:
     api: KubernetesApi
     board: Board
     zone: str
-    namespace: str
-    service: ServiceSection
+    section: KubernetesSection
     clock: Clock
+
+    @property
+    def namespace(self) -> str:
+        return self.section.namespace
 
     def anchor_path(self, instance: str) -> str:
         """Of the ConfigMap."""
@@ -121,13 +128,25 @@ class RunningDeployment:
         board = self._around.board
         if not board.fresh:
             return board.trouble
+        if self._pods_ready():
+            return printable(self._missing_of_route())
         deployment = board.deployments.bodies.get(self._name)
         return trouble_of(deployment, board.pods_of(self._instance), self._events)
 
     @property
     def endpoint_url(self) -> str:
-        service = self._around.board.services.bodies.get(self._name)
-        return endpoint_of(self._around.service, service, self._pods_ready(), self._instance) if service else ""
+        section, service = self._around.section, self._around.board.services.bodies.get(self._name)
+        if section.route is not None:
+            return "" if self._missing_of_route() else route_url(section.route, self._name)
+        return endpoint_of(section.service, service, self._pods_ready(), self._instance) if service else ""
+
+    def _missing_of_route(self) -> str:
+        """What keeps clients from getting through its route, if it has one."""
+        route, board = self._around.section.route, self._around.board
+        if route is None:
+            return ""
+        gateway = board.gateways.bodies.get(route.gateway.name) if route.gateway is not None else None
+        return routes.missing(route, board.routes.bodies.get(self._name), gateway)
 
     def _ceased(self) -> bool:
         """Not ready, as far as is known; one that was told to end is not worth a word."""
@@ -136,7 +155,7 @@ class RunningDeployment:
     def _is_ready(self) -> bool:
         anchor = self._around.board.anchors.bodies.get(self._name)
         ending = anchor is None or anchor["metadata"].get("deletionTimestamp")
-        return not ending and bool(self._pods_ready())
+        return not ending and bool(self._pods_ready()) and not self._missing_of_route()
 
     def _pods_ready(self) -> list[Mapping[str, Any]]:
         return [pod for pod in self._around.board.pods_of(self._instance) if self._serves(pod)]
@@ -200,39 +219,3 @@ class RunningDeployment:
         except ApiRefused as refused:
             if refused.status not in (_NOT_FOUND, _CONFLICT):
                 raise PlatformSilent(str(refused)) from refused
-
-
-def endpoint_of(
-    section: ServiceSection, service: Mapping[str, Any], pods: list[Mapping[str, Any]], instance: str
-) -> str:
-    """The base URL at which an instance is reached; empty while the platform has not given it an address."""
-    meta, port = service["metadata"], _port(section, service)
-    address = section.host or _address(section.type, service, pods)
-    names = {"name": meta["name"], "namespace": meta["namespace"], "instance": instance}
-    if section.endpoint:
-        template = section.endpoint
-        if ("{address}" in template and not address) or ("{port}" in template and not port):
-            return ""
-        for key, value in {**names, "address": _bracketed(address), "port": str(port)}.items():
-            template = template.replace(f"{{{key}}}", value)
-        return template
-    return f"https://{_bracketed(address)}:{port}" if address and port else ""
-
-
-def _port(section: ServiceSection, service: Mapping[str, Any]) -> int:
-    ports = (service.get("spec") or {}).get("ports") or [{}]
-    return int(ports[0].get("nodePort") or 0) if section.type == "NodePort" else section.port
-
-
-def _address(kind: str, service: Mapping[str, Any], pods: list[Mapping[str, Any]]) -> str:
-    meta = service["metadata"]
-    if kind == "ClusterIP":
-        return f"{meta['name']}.{meta['namespace']}.svc"
-    if kind == "NodePort":
-        return str((pods[0].get("status") or {}).get("hostIP") or "") if pods else ""
-    given = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [{}]
-    return str(given[0].get("hostname") or given[0].get("ip") or "")
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

@@ -18,13 +18,15 @@ from hansa_agent.artefacts import Artefact
 from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.instance_store import InstanceStore
 from hansa_agent.kubernetes import objects
-from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
+from hansa_agent.kubernetes.api import KubernetesApi
 from hansa_agent.kubernetes.board import Board
 from hansa_agent.kubernetes.connection import ApiSilent
 from hansa_agent.kubernetes.follower import Outside
 from hansa_agent.kubernetes.names import Json, instance_of, is_ours, object_name, token_of
 from hansa_agent.kubernetes.pools import nodes_with
+from hansa_agent.kubernetes.refusal import ApiRefused, NotServed
 from hansa_agent.kubernetes.running import RunningDeployment, Surroundings
+from hansa_agent.kubernetes.served import ANY_VERSION
 from hansa_agent.kubernetes.words import printable
 from hansa_agent.ports import StartRefused
 
@@ -52,8 +54,8 @@ class KubernetesRuntime:
         self._api = api
         self._store = store
         self._outside = outside
-        self.board = Board(api, zone, section.namespace, section.watch_s, outside.clock)
-        around = Surroundings(api, self.board, zone, section.namespace, section.service, outside.clock)
+        self.board = Board(api, zone, section, outside.clock)
+        around = Surroundings(api, self.board, zone, section, outside.clock)
         self._around = around
         self._collection = f"/api/v1/namespaces/{section.namespace}/configmaps"
         self._orphans: dict[str, int] = {}
@@ -196,6 +198,7 @@ class KubernetesRuntime:
 
     async def _make(self, collection: str, body: Json, anchor_uid: str) -> None:
         path = f"{collection}/{body['metadata']['name']}"
+        body["apiVersion"] = await self._version_of(collection, body["apiVersion"])
         found = await self._found(path)
         if found is not None:
             owners = {each.get("uid") for each in found["metadata"].get("ownerReferences") or []}
@@ -204,6 +207,13 @@ class KubernetesRuntime:
             if anchor_uid not in owners or found["metadata"].get("deletionTimestamp"):
                 raise NotYet(f"a former {body['kind']} is still being deleted")
         await self._apply(path, body)
+
+    async def _version_of(self, collection: str, told: str) -> str:
+        """``told``, or what the cluster serves where that is left open."""
+        group, _, version = told.partition("/")
+        if version != ANY_VERSION:
+            return told
+        return f"{group}/{await self._api.served.version(group, collection.rpartition('/')[2])}"
 
     async def _apply(self, path: str, body: Json) -> Json:
         try:
@@ -218,7 +228,7 @@ class KubernetesRuntime:
         try:
             return await self._api.get(path)
         except ApiRefused as refused:
-            if refused.status == _NOT_FOUND:
+            if refused.status == _NOT_FOUND and not isinstance(refused, NotServed):
                 return None
             raise
 

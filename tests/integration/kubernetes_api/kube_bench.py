@@ -36,7 +36,8 @@ H100 = {
 }
 CA_PEM = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 WAIT_S = 20.0
-PARTS = ("configmaps", "networkpolicies", "services", "deployments")
+PARTS = ("configmaps", "networkpolicies", "services", "poddisruptionbudgets", "deployments")
+ROUTES = ("ingresses", "tlsroutes")
 
 
 def section(**changes: Any) -> KubernetesSection:
@@ -48,7 +49,7 @@ def section(**changes: Any) -> KubernetesSection:
         "orphan_grace_s": 0.0,
         "unsound_after_s": 0.3,
     }
-    return KubernetesSection(**(brief | changes))
+    return KubernetesSection.model_validate(brief | changes)
 
 
 def desired(instance: str = "c1-0", gpus: int = 0, **changes: Any) -> DesiredInstance:
@@ -140,12 +141,12 @@ class Bench:
     def made(self, instance: str = "c1-0") -> dict[str, Any]:
         """What of an instance is on the cluster, by plural."""
         name = object_name(ZONE, instance)
-        keys = ((plural, (plural, NAMESPACE, name)) for plural in PARTS)
+        keys = ((plural, (plural, NAMESPACE, name)) for plural in (*PARTS, *ROUTES))
         return {plural: self.cluster.store.objects[key] for plural, key in keys if key in self.cluster.store.objects}
 
     def is_empty(self) -> bool:
         """Whether nothing of any instance is left."""
-        return not any(self.cluster.names(plural) for plural in (*PARTS, "pods", "replicasets"))
+        return not any(self.cluster.names(plural) for plural in (*PARTS, *ROUTES, "pods", "replicasets"))
 
     async def stop(self) -> None:
         for agent in self._agents:

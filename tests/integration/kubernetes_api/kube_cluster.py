@@ -17,7 +17,7 @@ from kubernetes_api.kube_access import Access
 from kubernetes_api.kube_controllers import Controllers, defaults
 from kubernetes_api.kube_faults import Faults
 from kubernetes_api.kube_kinds import BY_PLURAL, ApiError, Json
-from kubernetes_api.kube_rest import Rest, discovery, resources
+from kubernetes_api.kube_rest import Rest, discovery, group_of, resources
 from kubernetes_api.kube_store import Store
 from kubernetes_api.kube_watching import Watching
 
@@ -95,6 +95,8 @@ class Cluster:
         parts = request.match_info["path"].strip("/").split("/")
         if parts in (["api"], ["apis"], ["version"]):
             return web.json_response(discovery(self.rest.served) if parts == ["apis"] else {"versions": ["v1"]})
+        if parts[0] == "apis" and len(parts) == 2:
+            return web.json_response(group_of(self.rest.served, parts[1]))
         group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2])
         rest = parts[2:] if parts[0] == "api" else parts[3:]
         if not rest:

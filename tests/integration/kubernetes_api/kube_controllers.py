@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, field
 
 from kubernetes_api.kube_kinds import BY_PLURAL, Json, Kind
+from kubernetes_api.kube_routing import Routing
 from kubernetes_api.kube_scheduling import choose
 from kubernetes_api.kube_store import FOREGROUND, Deletion, Store
 
@@ -46,6 +47,10 @@ class Controllers:
     balancer_address: str = "192.0.2.10"
     refuse_pods: str = ""
     paused: bool = False
+    routing: Routing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.routing = Routing(self.store)
 
     def settle(self) -> None:
         """Until nothing changes any more."""
@@ -61,6 +66,7 @@ class Controllers:
             for pod in self.store.all("pods"):
                 self._run(pod)
             self._balance()
+            self.routing.settle(self._replace)
             if self.store.version == before:
                 return
         raise AssertionError("the fake's controllers do not settle")
