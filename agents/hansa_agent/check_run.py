@@ -45,7 +45,7 @@ async def findings_of(path: Path, clock: Clock, ids: IdSource) -> list[Finding]:
         found += await each()
     return [
         *found,
-        *check_instances(loaded, now_ms),
+        *(() if config.runtime == "kubernetes" else check_instances(loaded, now_ms)),
         *check_state_dir(loaded),
         *check_probe(loaded),
         *check_facts(loaded, now_ms),
@@ -89,7 +89,7 @@ def _of_runtime(loaded: LoadedConfig) -> tuple[Check, ...]:
         async def check_programs() -> list[Finding]:
             return _programs(loaded)
 
-        return (check_programs,)
+        return (check_programs, *checks_of(loaded))
     return checks_of(loaded)
 
 

@@ -59,8 +59,12 @@ def runtime_of(loaded: LoadedConfig, store: InstanceStore, clock: Clock, random:
 
 
 def checks_of(loaded: LoadedConfig) -> tuple[Check, ...]:
-    """What ``hansa-agent check`` has to look at on the platform that instances run on."""
+    """What ``hansa-agent check`` has to look at on the platform that instances run on, or that is looked up."""
     config = loaded.config
+    if "kubernetes" in (config.runtime, config.inventory.source):
+        from hansa_agent.platform_kubernetes import cluster_check
+
+        return (cluster_check(loaded),)
     if config.runtime == "container" and config.container is not None:
         from hansa_agent.container_check import check_engine
 

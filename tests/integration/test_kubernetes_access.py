@@ -6,47 +6,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import hansa_agent
 import pytest
-import yaml
 from hansa_agent.kubernetes.rights import RIGHTS, rights_for
 from kubernetes import client as official
 from kubernetes_api.kube_bench import Bench, desired, kube_bench, section
 from kubernetes_api.kube_cluster import NAMESPACE
 from kubernetes_api.kube_kinds import KINDS
+from kubernetes_api.kube_roles import FOLDER, GATEWAY_ROUTE, INGRESS_ROUTE, granted, manifests, rules
 from kubernetes_api.kube_routing import gateway
 
 from hansa.v1.instance_pb2 import INSTANCE_STATE_STARTING
 
-FOLDER = Path(hansa_agent.__file__).parents[1] / "kubernetes"
 NOT_CALLED = {("", "configmaps/finalizers", "update")}
 """Asked for by admission plugins on the agent's behalf, not by the agent."""
-
-
-def manifests(name: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((FOLDER / name).read_text()))
-
-
-def rules(*parts: str) -> dict[str, list[dict[str, Any]]]:
-    """Of the base and of components, by scope, as the fake reads them."""
-    found: dict[str, list[dict[str, Any]]] = {"": [], NAMESPACE: []}
-    for name in ("rbac.yaml", *(f"{part}/rbac.yaml" for part in parts)):
-        for each in manifests(name):
-            if "rules" in each:
-                found["" if each["kind"] == "ClusterRole" else NAMESPACE] += each["rules"]
-    return found
-
-
-def granted(scopes: dict[str, list[dict[str, Any]]]) -> set[tuple[str, str, str, str]]:
-    """Scope, group, resource, verb."""
-    return {
-        (scope, group, resource, verb)
-        for scope, listed in scopes.items()
-        for rule in listed
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
 
 
 def in_table(*parts: str) -> set[tuple[str, str, str, str]]:
@@ -65,16 +37,6 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         yield built
 
 
-GATEWAY_ROUTE = {
-    "kind": "TLSRoute",
-    "host": "{name}.edge.nordavind.example",
-    "gateway": {"name": "edge", "namespace": "ingress", "listener": "passing"},
-}
-INGRESS_ROUTE = {
-    "kind": "Ingress",
-    "host": "{name}.edge.nordavind.example",
-    "annotations": {"nginx.ingress.kubernetes.io/ssl-passthrough": "true"},
-}
 PARTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "base": ((), {}),
     "ingress": (("ingress",), {"route": INGRESS_ROUTE, "service": {"type": "ClusterIP"}}),

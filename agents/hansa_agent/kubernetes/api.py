@@ -52,6 +52,10 @@ class KubernetesApi:
         """Reads; raises ``ApiSilent`` and ``ApiRefused``, as all requests do."""
         return await self._whole("GET", path, query or {}, accept=accept)
 
+    async def dated(self, path: str) -> tuple[Json, str]:
+        """What ``path`` says, and when the server says so: its header ``Date``; empty without one."""
+        return await self._answered("GET", path, {})
+
     async def create(self, path: str, body: Json) -> Json:
         """Creates an object in the collection ``path``."""
         return await self._whole("POST", path, {"fieldManager": MANAGER}, body)
@@ -99,12 +103,23 @@ class KubernetesApi:
         body: Json | None = None,
         **types: str,
     ) -> Json:
+        found, _ = await self._answered(method, path, query, body, **types)
+        return found
+
+    async def _answered(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Json | None = None,
+        **types: str,
+    ) -> tuple[Json, str]:
         headers = {"Accept": types.get("accept", JSON_TYPE), "Content-Type": types.get("content_type", JSON_TYPE)}
         how = Sending(headers, aiohttp.ClientTimeout(total=self._timeout_s))
         try:
             async with self._sent(method, path, query, body, how) as response:
                 found: Json = json.loads(await _bounded(response))
-                return found
+                return found, response.headers.get("Date", "")
         except (*_NO_ANSWER, ValueError) as error:
             raise _silent(error) from error
 
