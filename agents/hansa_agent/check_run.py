@@ -64,6 +64,8 @@ async def _inventory(loaded: LoadedConfig, clock: Clock) -> list[Finding]:
         level = problem if machine.unsound else warning
         found.append(level("inventory", machine.trouble, "the zone takes nothing new" if machine.unsound else ""))
     found += await own() if own is not None else []
+    if close := getattr(source, "close", None):
+        await close()
     return [*found, *_claims(loaded, found)]
 
 

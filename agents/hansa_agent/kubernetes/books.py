@@ -1,7 +1,8 @@
 """The books of a cluster: nodes and what is held on them, kept change by change, and the sum of it. Pure.
 
-What others hold is subtracted node by node, because no instance spans two; what this agent's own pods hold is not,
-because the operator subtracts that. A node that takes nothing new counts with exactly what own pods hold on it.
+What others hold is subtracted node by node, because no instance spans two; what orders granted to this agent's own
+pods is not, because the operator subtracts that; what these hold beyond it counts as held by others. A node that takes
+nothing new counts with exactly what was granted to own pods on it.
 """
 
 from __future__ import annotations
@@ -108,9 +109,14 @@ class Books:
         return lambda resource, allocatable: min(own[resource], allocatable)
 
     def _hold(self, row: PodRow, sign: int) -> None:
-        key = (row.node, row.own)
+        self._add((row.node, row.own), row.amounts, sign)
+        self._add((row.node, False), row.beyond, sign)
+
+    def _add(self, key: tuple[str, bool], amounts: tuple[tuple[str, int], ...], sign: int) -> None:
+        if not amounts:
+            return
         held = self._held.setdefault(key, Counter())
-        for resource, amount in row.amounts:
+        for resource, amount in amounts:
             held[resource] += sign * amount
         if sign < 0 and not any(held.values()):
             del self._held[key]

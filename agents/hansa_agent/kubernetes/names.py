@@ -22,6 +22,8 @@ FENCING_TOKEN = f"{_DOMAIN}/fencing-token"
 ORDER_DIGEST = f"{_DOMAIN}/order-digest"
 ANCHOR = f"{_DOMAIN}/anchor"
 """On the pod: the uid of the anchor that it was made under, so that no former one is taken for it."""
+GRANTED = f"{_DOMAIN}/granted"
+"""On the pod: what the order granted, as JSON of quantities by resource."""
 _LABEL_CHARS_MAX = 63
 
 

@@ -6,6 +6,7 @@ else is owned by it, and it is deleted in the foreground, so that it is gone onc
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from hansa_agent.artefacts import Artefact
 from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.config_route import RouteSection
 from hansa_agent.kubernetes import routes
-from hansa_agent.kubernetes.names import ANCHOR, ORDER_DIGEST, Json, labels, marks, object_name, order_digest
+from hansa_agent.kubernetes.names import ANCHOR, GRANTED, ORDER_DIGEST, Json, labels, marks, object_name, order_digest
 from hansa_agent.launch import Place, environment
 
 PORT_NAME = "https"
@@ -129,7 +130,7 @@ def route(wanted: Wanted, section: KubernetesSection, way: RouteSection) -> Json
 def deployment(wanted: Wanted, section: KubernetesSection, anchor_uid: str) -> Json:
     """One pod, never two at once."""
     own = labels(wanted.zone, wanted.order.instance)
-    meta = {"labels": own, "annotations": {ORDER_DIGEST: order_digest(wanted.order), ANCHOR: anchor_uid}}
+    meta = {"labels": own, "annotations": pod_marks(wanted, anchor_uid)}
     spec = {
         "replicas": 1,
         "revisionHistoryLimit": 0,
@@ -138,6 +139,12 @@ def deployment(wanted: Wanted, section: KubernetesSection, anchor_uid: str) -> J
         "template": {"metadata": meta, "spec": _pod(wanted, section)},
     }
     return _object("apps/v1", "Deployment", wanted, section) | {"spec": spec}
+
+
+def pod_marks(wanted: Wanted, anchor_uid: str) -> dict[str, str]:
+    """The annotations of a pod: which order it was made from, under which anchor, and what that grants."""
+    granted = json.dumps(_resources(wanted), sort_keys=True)
+    return {ORDER_DIGEST: order_digest(wanted.order), ANCHOR: anchor_uid, GRANTED: granted}
 
 
 def _object(api_version: str, kind: str, wanted: Wanted, section: KubernetesSection) -> Json:

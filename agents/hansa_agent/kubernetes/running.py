@@ -17,6 +17,7 @@ from hansa_agent.kubernetes.endpoint import endpoint_of, route_url
 from hansa_agent.kubernetes.names import ANCHOR, ORDER_DIGEST, is_ours, object_name, order_digest, token_of
 from hansa_agent.kubernetes.refusal import ApiRefused
 from hansa_agent.kubernetes.trouble import trouble_of
+from hansa_agent.kubernetes.unfinished import Unfinished
 from hansa_agent.kubernetes.words import printable
 from hansa_agent.ports import Clock, PlatformSilent
 
@@ -68,7 +69,7 @@ class Surroundings:
 
 
 class RunningDeployment:
-    """``uid`` is the anchor's."""
+    """``uid`` is the anchor's. ``unfinished`` is what the cluster still refuses to have made."""
 
     def __init__(self, around: Surroundings, order: DesiredInstance, uid: str) -> None:
         instance = order.instance
@@ -80,18 +81,24 @@ class RunningDeployment:
         self._events: list[Mapping[str, Any]] = []
         self._events_at_ms: int | None = None
         self._deployed = self._told_to_end = False
+        self._last_trouble = ""
+        self.unfinished: Unfinished | None = None
 
     async def exited(self) -> str:
         while True:
             await self._around.board.until(self._looks_gone, CONFIRM_S)
             if gone := await self._confirmed():
-                return gone
+                return printable(f"{gone}, which had said: {self._last_trouble}") if self._last_trouble else gone
             if self._looks_gone():
                 await self._around.clock.sleep(PAUSE_S)
 
     async def ready(self) -> bool:
         if not self._around.board.fresh:
             return False
+        if self.unfinished is not None:
+            if not await self.unfinished.done():
+                return False
+            self.unfinished = None
         if self._is_ready():
             return bool(self.endpoint_url)
         await self._read_events()
@@ -105,6 +112,7 @@ class RunningDeployment:
 
     async def terminate(self) -> None:
         self._told_to_end = True
+        self._last_trouble = self.trouble or self._last_trouble
         try:
             await self._around.end(self._instance, self._uid)
         except (ApiSilent, ApiRefused) as error:
@@ -128,6 +136,8 @@ class RunningDeployment:
         board = self._around.board
         if not board.fresh:
             return board.trouble
+        if self.unfinished is not None:
+            return printable(self.unfinished.why)
         if self._pods_ready():
             return printable(self._missing_of_route())
         deployment = board.deployments.bodies.get(self._name)

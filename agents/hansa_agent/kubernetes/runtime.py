@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -27,16 +28,13 @@ from hansa_agent.kubernetes.pools import nodes_with
 from hansa_agent.kubernetes.refusal import ApiRefused, NotServed
 from hansa_agent.kubernetes.running import RunningDeployment, Surroundings
 from hansa_agent.kubernetes.served import ANY_VERSION
+from hansa_agent.kubernetes.unfinished import NotYet, Unfinished
 from hansa_agent.kubernetes.words import printable
 from hansa_agent.ports import StartRefused
 
 _log = structlog.get_logger(__name__)
 _RETRY_S_MIN, _RETRY_S_MAX = 0.25, 5.0
 _NOT_FOUND = 404
-
-
-class NotYet(Exception):
-    """It cannot be done at present; the text says why, for a person."""
 
 
 class KubernetesRuntime:
@@ -169,10 +167,21 @@ class KubernetesRuntime:
         devices, nodes = await nodes_with(self._api, order.limits, self._section.node_selector)
         wanted = objects.Wanted(self._zone, order, artefact, devices, nodes, self.stop_grace_s)
         uid = await self._anchored(wanted)
+        running = self._running(order, uid)
+        try:
+            await self._complete(wanted, uid)
+        except ApiRefused as refused:
+            if not refused.may_be_lifted:
+                raise
+            # Told as its trouble and tried again for as long as an instance may take to become ready.
+            running.unfinished = Unfinished(partial(self._complete, wanted, uid), refused, self._outside)
+        return running
+
+    async def _complete(self, wanted: objects.Wanted, uid: str) -> None:
+        """Makes all but the anchor, and writes down that it is made."""
         for collection, body in objects.parts(wanted, self._section, uid):
             await self._make(collection, body, uid)
-        self._store.set_handle(order.instance, f"{wanted.name}/{uid}")
-        return self._running(order, uid)
+        self._store.set_handle(wanted.order.instance, f"{wanted.name}/{uid}")
 
     async def _anchored(self, wanted: objects.Wanted) -> str:
         """The uid of the instance's anchor, made or brought up to date; refuses to touch what is not its own."""
