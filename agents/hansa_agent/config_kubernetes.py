@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hansa_agent.config_route import RouteSection
 from hansa_agent.config_sections import Port, Section
+from hansa_agent.serving import KServe, Plain, Vllm
 
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
@@ -45,6 +46,7 @@ class KubernetesSection(Section):
     tls_secret: ObjectName | Literal[""] = ""
     service: ServiceSection = ServiceSection()
     route: RouteSection | None = None
+    kserve: bool = False
     evictions: Literal["refused", "allowed"] = "refused"
     listen_host: Literal["0.0.0.0", "::"] = "0.0.0.0"  # noqa: S104 - within the pod
     allow_from: list[Network] = Field(default_factory=lambda: ["0.0.0.0/0", "::/0"])
@@ -64,3 +66,13 @@ class KubernetesSection(Section):
         if self.route is not None and (service.type != "ClusterIP" or service.host or service.endpoint):
             raise ValueError("with a route, service.type is ClusterIP, without host and endpoint: one way in, not two")
         return self
+
+    def problem_of(self, serve: Plain | Vllm | KServe) -> str:
+        """What keeps an artefact from being served in a shape here; empty if nothing does."""
+        if isinstance(serve, Plain):
+            return ""
+        if isinstance(serve, KServe) and not self.kserve:
+            return "the shape 'kserve' needs kubernetes.kserve: true"
+        if not self.tls_secret:
+            return f"the shape {serve.shape!r} needs kubernetes.tls_secret, for its front to serve with"
+        return "port is service.port; its front listens there" if serve.port == self.service.port else ""

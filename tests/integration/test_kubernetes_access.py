@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hansa_agent.artefacts import Artefact
 from hansa_agent.kubernetes.rights import RIGHTS, rights_for
 from kubernetes import client as official
-from kubernetes_api.kube_bench import Bench, desired, kube_bench, section
+from kubernetes_api.kube_bench import IMAGE, IMAGE_DIGEST, KSERVE, Bench, desired, kube_bench, section
 from kubernetes_api.kube_cluster import NAMESPACE
 from kubernetes_api.kube_kinds import KINDS
 from kubernetes_api.kube_roles import FOLDER, GATEWAY_ROUTE, INGRESS_ROUTE, granted, manifests, rules
 from kubernetes_api.kube_routing import gateway
 
-from hansa.v1.instance_pb2 import INSTANCE_STATE_STARTING
+from hansa.v1.common_pb2 import ArtefactRef
+from hansa.v1.instance_pb2 import INSTANCE_STATE_READY, INSTANCE_STATE_STARTING
 
 NOT_CALLED = {("", "configmaps/finalizers", "update")}
 """Asked for by admission plugins on the agent's behalf, not by the agent."""
@@ -41,6 +43,7 @@ PARTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "base": ((), {}),
     "ingress": (("ingress",), {"route": INGRESS_ROUTE, "service": {"type": "ClusterIP"}}),
     "gateway": (("gateway",), {"route": GATEWAY_ROUTE, "service": {"type": "ClusterIP"}}),
+    "kserve": (("kserve",), {"kserve": True, "tls_secret": "instance-tls"}),
 }
 
 
@@ -66,9 +69,15 @@ async def test_roles_allow_all_that_the_agent_does_and_nothing_else(bench: Bench
     source = bench.source()
     assert not (await source.read()).unsound
     await source.close()
+    bench.cluster.put("secrets", {"metadata": {"name": "instance-tls", "namespace": NAMESPACE}})
     agent = await bench.agent(**changes)
-    agent.order(desired(gpus=1))
-    await agent.ready()
+    agent.runtime.artefacts = {
+        **agent.runtime.artefacts,
+        "llm": Artefact("llm", (), (), IMAGE_DIGEST, {}, IMAGE, KSERVE),
+    }
+    llm = desired("c2-0", artefact=ArtefactRef(name="llm", digest=IMAGE_DIGEST))
+    agent.order(desired(gpus=1), *([llm] if name == "kserve" else []))
+    await agent.until(lambda: {each.state for each in agent.supervisor.statuses().values()} == {INSTANCE_STATE_READY})
     bench.cluster.controllers.hanging = True
     agent.order()
     await agent.until(lambda: bench.cluster.faults.count("DELETE", "/pods/"))

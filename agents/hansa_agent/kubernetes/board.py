@@ -14,6 +14,7 @@ from hansa_agent.kubernetes.connection import ApiSilent
 from hansa_agent.kubernetes.follower import UNREADABLE, Followed, Follower
 from hansa_agent.kubernetes.names import INSTANCE, label_value, zone_selector
 from hansa_agent.kubernetes.refusal import ApiRefused
+from hansa_agent.kubernetes.shapes import inference_services
 from hansa_agent.ports import Clock, Random
 
 ABSENT_S = 5.0
@@ -48,7 +49,7 @@ class Board:
     def __init__(self, api: KubernetesApi, zone: str, section: KubernetesSection, clock: Clock) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
         self.anchors, self.deployments, self.pods, self.services = Shelf(), Shelf(), Shelf(), Shelf()
-        self.routes, self.gateways = Shelf(), Shelf()
+        self.routes, self.gateways, self.inference = Shelf(), Shelf(), Shelf()
         self._followers = tuple(
             Follower(api, followed, shelf, self._changed, clock) for followed, shelf in self._followed(zone, section)
         )
@@ -59,15 +60,15 @@ class Board:
         yield Followed(f"/apis/apps/v1/namespaces/{namespace}/deployments", query, watch_s), self.deployments
         yield Followed(f"/api/v1/namespaces/{namespace}/pods", query, watch_s), self.pods
         yield Followed(f"/api/v1/namespaces/{namespace}/services", query, watch_s), self.services
-        route = section.route
-        if route is None:
-            return
         # What defines them may be installed after the agent, and taken away: the instances have not ended then.
         late: dict[str, Any] = {"watch_s": watch_s, "optional": True, "absent_s": ABSENT_S}
-        yield Followed(routes.collection(route, namespace), query, **late), self.routes
-        if route.gateway is not None:
-            chosen = {"fieldSelector": f"metadata.name={route.gateway.name}"}
-            yield Followed(routes.gateways(route.gateway), chosen, **late), self.gateways
+        if section.kserve:
+            yield Followed(inference_services(namespace), query, **late), self.inference
+        if section.route is not None:
+            yield Followed(routes.collection(section.route, namespace), query, **late), self.routes
+        if section.route is not None and section.route.gateway is not None:
+            chosen = {"fieldSelector": f"metadata.name={section.route.gateway.name}"}
+            yield Followed(routes.gateways(section.route.gateway), chosen, **late), self.gateways
 
     @property
     def fresh(self) -> bool:

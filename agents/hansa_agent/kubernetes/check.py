@@ -16,6 +16,7 @@ from hansa_agent.kubernetes.connection import ApiSilent
 from hansa_agent.kubernetes.names import Json
 from hansa_agent.kubernetes.refusal import ApiRefused, NotServed
 from hansa_agent.kubernetes.rights import NAMESPACE, Right
+from hansa_agent.kubernetes.shapes import KSERVE_GROUP
 from hansa_agent.ports import Clock
 
 VERSION_MIN = (1, 27)
@@ -153,5 +154,6 @@ async def _kinds(look: ClusterLook, rights: Iterable[Right]) -> list[Finding]:
 
 _REMEDIES = {
     routes.GATEWAY_GROUP: "install the Gateway API, 1.5 or its experimental channel, and a controller of it",
+    KSERVE_GROUP: "install KServe, or set kubernetes.kserve: false",
     "resource.k8s.io": "",
 }

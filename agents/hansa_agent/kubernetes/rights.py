@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hansa_agent.config_kubernetes import KubernetesSection
 
-INVENTORY, RUNTIME, INGRESS, GATEWAY = "inventory", "runtime", "ingress", "gateway"
+INVENTORY, RUNTIME, INGRESS, GATEWAY, KSERVE = "inventory", "runtime", "ingress", "gateway", "kserve"
 CLUSTER, NAMESPACE = "", "namespace"
 
 
@@ -67,6 +67,14 @@ RIGHTS = (
     Right(INGRESS, NAMESPACE, "networking.k8s.io", "ingresses", _MADE_AND_FOLLOWED, "no instance has its route"),
     Right(GATEWAY, NAMESPACE, GATEWAY_API, "tlsroutes", _MADE_AND_FOLLOWED, "no instance has its route"),
     Right(GATEWAY, CLUSTER, GATEWAY_API, "gateways", _FOLLOWED, "no route is known to be built"),
+    Right(
+        KSERVE,
+        NAMESPACE,
+        "serving.kserve.io",
+        "inferenceservices",
+        _MADE_AND_FOLLOWED,
+        "no instance of the shape kserve can run",
+    ),
 )
 
 
@@ -77,6 +85,8 @@ def rights_for(section: KubernetesSection, *, inventory: bool, runtime: bool) ->
         parts.add(RUNTIME)
         if section.route is not None:
             parts.add(INGRESS if section.route.kind == "Ingress" else GATEWAY)
+        if section.kserve:
+            parts.add(KSERVE)
     for right in RIGHTS:
         if right.part in parts and not (right.resource == "poddisruptionbudgets" and section.evictions == "allowed"):
             yield right

@@ -14,8 +14,9 @@ from hansa_agent.kubernetes.api import KubernetesApi
 from hansa_agent.kubernetes.board import Board
 from hansa_agent.kubernetes.connection import ApiSilent
 from hansa_agent.kubernetes.endpoint import endpoint_of, route_url
-from hansa_agent.kubernetes.names import ANCHOR, ORDER_DIGEST, is_ours, object_name, order_digest, token_of
-from hansa_agent.kubernetes.refusal import ApiRefused
+from hansa_agent.kubernetes.names import ANCHOR, ORDER_DIGEST, is_ours, object_name, order_digest, shape_of, token_of
+from hansa_agent.kubernetes.refusal import ApiRefused, NotServed
+from hansa_agent.kubernetes.shapes import inference_services, missing
 from hansa_agent.kubernetes.trouble import trouble_of
 from hansa_agent.kubernetes.unfinished import Unfinished
 from hansa_agent.kubernetes.words import printable
@@ -26,6 +27,7 @@ PAUSE_S = 0.5
 EVENTS_S = 5.0
 KILL_GRACE_S = 1
 """Zero would only strike the pod from the books of the API server, without the node having ended it."""
+KSERVE = "kserve"
 _NOT_FOUND, _CONFLICT = 404, 409
 
 
@@ -46,6 +48,12 @@ class Surroundings:
     def anchor_path(self, instance: str) -> str:
         """Of the ConfigMap."""
         return f"/api/v1/namespaces/{self.namespace}/configmaps/{object_name(self.zone, instance)}"
+
+    def workloads(self, anchor: Mapping[str, Any]) -> str:
+        """Where that is what runs under an anchor."""
+        if shape_of(anchor) == KSERVE:
+            return inference_services(self.namespace)
+        return f"/apis/apps/v1/namespaces/{self.namespace}/deployments"
 
     async def end(self, instance: str, uid: str) -> None:
         """Deletes all of an instance, the anchor last; nothing to do if it is gone or another one's by now."""
@@ -93,12 +101,12 @@ class RunningDeployment:
                 await self._around.clock.sleep(PAUSE_S)
 
     async def ready(self) -> bool:
-        if not self._around.board.fresh:
-            return False
         if self.unfinished is not None:
             if not await self.unfinished.done():
                 return False
             self.unfinished = None
+        if not self._around.board.fresh:
+            return False
         if self._is_ready():
             return bool(self.endpoint_url)
         await self._read_events()
@@ -134,14 +142,16 @@ class RunningDeployment:
     @property
     def trouble(self) -> str:
         board = self._around.board
-        if not board.fresh:
-            return board.trouble
         if self.unfinished is not None:
             return printable(self.unfinished.why)
+        if not board.fresh:
+            return board.trouble
         if self._pods_ready():
-            return printable(self._missing_of_route())
-        deployment = board.deployments.bodies.get(self._name)
-        return trouble_of(deployment, board.pods_of(self._instance), self._events)
+            return printable(self._missing())
+        made_by_kserve = board.deployments.bodies.get(f"{self._name}-predictor")
+        deployment = board.deployments.bodies.get(self._name) or made_by_kserve
+        of_pods = trouble_of(deployment, board.pods_of(self._instance), self._events)
+        return of_pods or printable(self._missing_of_shape())
 
     @property
     def endpoint_url(self) -> str:
@@ -149,6 +159,18 @@ class RunningDeployment:
         if section.route is not None:
             return "" if self._missing_of_route() else route_url(section.route, self._name)
         return endpoint_of(section.service, service, self._pods_ready(), self._instance) if service else ""
+
+    def _missing(self) -> str:
+        """What keeps clients of pods that are ready from being served."""
+        return self._missing_of_shape() or self._missing_of_route()
+
+    def _is_of_kserve(self) -> bool:
+        anchor = self._around.board.anchors.bodies.get(self._name)
+        return anchor is not None and shape_of(anchor) == KSERVE
+
+    def _missing_of_shape(self) -> str:
+        """What KServe says, of an instance that it runs."""
+        return missing(self._around.board.inference.bodies.get(self._name)) if self._is_of_kserve() else ""
 
     def _missing_of_route(self) -> str:
         """What keeps clients from getting through its route, if it has one."""
@@ -165,7 +187,7 @@ class RunningDeployment:
     def _is_ready(self) -> bool:
         anchor = self._around.board.anchors.bodies.get(self._name)
         ending = anchor is None or anchor["metadata"].get("deletionTimestamp")
-        return not ending and bool(self._pods_ready()) and not self._missing_of_route()
+        return not ending and bool(self._pods_ready()) and not self._missing()
 
     def _pods_ready(self) -> list[Mapping[str, Any]]:
         return [pod for pod in self._around.board.pods_of(self._instance) if self._serves(pod)]
@@ -184,7 +206,7 @@ class RunningDeployment:
         anchor = board.anchors.bodies.get(self._name)
         if anchor is None or self._uid != anchor["metadata"]["uid"]:
             return True
-        there = self._name in board.deployments.bodies
+        there = self._name in (board.inference if self._is_of_kserve() else board.deployments).bodies
         self._deployed = self._deployed or there
         return self._deployed and not there and not anchor["metadata"].get("deletionTimestamp")
 
@@ -198,10 +220,10 @@ class RunningDeployment:
                 return "replaced by something else on the cluster"
             if anchor["metadata"].get("deletionTimestamp"):
                 return ""
-            path = f"/apis/apps/v1/namespaces/{self._around.namespace}/deployments/{self._name}"
-            await self._around.api.get(path)
+            await self._around.api.get(f"{self._around.workloads(anchor)}/{self._name}")
         except ApiRefused as refused:
-            return "deleted from the cluster" if refused.status == _NOT_FOUND else ""
+            gone = refused.status == _NOT_FOUND and not isinstance(refused, NotServed)
+            return "deleted from the cluster" if gone else ""
         except ApiSilent:
             return ""
         return ""

@@ -23,12 +23,13 @@ from hansa_agent.kubernetes.api import KubernetesApi
 from hansa_agent.kubernetes.board import Board
 from hansa_agent.kubernetes.connection import ApiSilent
 from hansa_agent.kubernetes.follower import Outside
-from hansa_agent.kubernetes.names import Json, instance_of, is_ours, object_name, token_of
+from hansa_agent.kubernetes.names import SHAPE, Json, instance_of, is_ours, object_name, shape_of, token_of
 from hansa_agent.kubernetes.pools import nodes_with
 from hansa_agent.kubernetes.refusal import ApiRefused, NotServed
 from hansa_agent.kubernetes.running import RunningDeployment, Surroundings
 from hansa_agent.kubernetes.served import ANY_VERSION
 from hansa_agent.kubernetes.unfinished import NotYet, Unfinished
+from hansa_agent.kubernetes.wanted import Wanted
 from hansa_agent.kubernetes.words import printable
 from hansa_agent.ports import StartRefused
 
@@ -134,7 +135,8 @@ class KubernetesRuntime:
                 continue
             if standing["metadata"]["uid"] != record.handle.partition("/")[2]:
                 continue
-            body = objects.anchor(objects.Wanted(self._zone, order, artefact), self._section)
+            body = objects.anchor(Wanted(self._zone, order, artefact), self._section)
+            body["metadata"]["annotations"][SHAPE] = shape_of(standing)
             body["metadata"] |= {key: standing["metadata"][key] for key in ("uid", "resourceVersion")}
             with suppress(ApiSilent, ApiRefused):
                 await self._api.apply(f"{self._collection}/{body['metadata']['name']}", body)
@@ -165,7 +167,7 @@ class KubernetesRuntime:
 
     async def _started(self, order: DesiredInstance, artefact: Artefact) -> RunningDeployment:
         devices, nodes = await nodes_with(self._api, order.limits, self._section.node_selector)
-        wanted = objects.Wanted(self._zone, order, artefact, devices, nodes, self.stop_grace_s)
+        wanted = Wanted(self._zone, order, artefact, devices, nodes, self.stop_grace_s)
         uid = await self._anchored(wanted)
         running = self._running(order, uid)
         try:
@@ -177,18 +179,21 @@ class KubernetesRuntime:
             running.unfinished = Unfinished(partial(self._complete, wanted, uid), refused, self._outside)
         return running
 
-    async def _complete(self, wanted: objects.Wanted, uid: str) -> None:
+    async def _complete(self, wanted: Wanted, uid: str) -> None:
         """Makes all but the anchor, and writes down that it is made."""
         for collection, body in objects.parts(wanted, self._section, uid):
             await self._make(collection, body, uid)
         self._store.set_handle(wanted.order.instance, f"{wanted.name}/{uid}")
 
-    async def _anchored(self, wanted: objects.Wanted) -> str:
+    async def _anchored(self, wanted: Wanted) -> str:
         """The uid of the instance's anchor, made or brought up to date; refuses to touch what is not its own."""
         body = objects.anchor(wanted, self._section)
         found = await self._found(f"{self._collection}/{wanted.name}")
         if found is not None:
             self._check(found, wanted.order)
+            if shape_of(found) != wanted.artefact.shape:
+                await self._around.end(wanted.order.instance, str(found["metadata"]["uid"]))
+                raise NotYet("it was made in another shape, which ends first")
             # Refused (409) if somebody has changed it since, for example an agent with a newer order.
             body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
             body["metadata"]["uid"] = found["metadata"]["uid"]

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, field
 
 from kubernetes_api.kube_kinds import BY_PLURAL, Json, Kind
+from kubernetes_api.kube_kserve import KServe
 from kubernetes_api.kube_routing import Routing
 from kubernetes_api.kube_scheduling import choose
 from kubernetes_api.kube_store import FOREGROUND, Deletion, Store
@@ -48,9 +49,10 @@ class Controllers:
     refuse_pods: str = ""
     paused: bool = False
     routing: Routing = field(init=False)
+    kserve: KServe = field(init=False)
 
     def __post_init__(self) -> None:
-        self.routing = Routing(self.store)
+        self.routing, self.kserve = Routing(self.store), KServe(self.store)
 
     def settle(self) -> None:
         """Until nothing changes any more."""
@@ -59,6 +61,7 @@ class Controllers:
         for _ in range(50):
             before = self.store.version
             self._collect()
+            self.kserve.settle(self._create, self._replace)
             for deployment in self.store.all("deployments"):
                 self._deploy(deployment)
             for pod in self.store.all("pods"):

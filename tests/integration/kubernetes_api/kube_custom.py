@@ -21,7 +21,19 @@ _TLS_ROUTE = {
 }
 _LISTENER = {"name": str, "port": int, "protocol": str, "hostname": str, "tls": ANY, "allowedRoutes": ANY}
 _GATEWAY = {"gatewayClassName": str, "listeners": [_LISTENER], "addresses": ANY}
-SPECS: dict[str, Any] = {"TLSRoute": _TLS_ROUTE, "Gateway": _GATEWAY}
+_POD = (
+    "automountServiceAccountToken enableServiceLinks terminationGracePeriodSeconds securityContext containers volumes "
+    "tolerations nodeSelector imagePullSecrets runtimeClassName affinity"
+)
+_PREDICTOR: dict[str, Any] = dict.fromkeys(_POD.split(), ANY) | {
+    "labels": ANY,
+    "annotations": ANY,
+    "minReplicas": int,
+    "maxReplicas": int,
+    "deploymentStrategy": ANY,
+}
+_INFERENCE = {"predictor": _PREDICTOR}
+SPECS: dict[str, Any] = {"TLSRoute": _TLS_ROUTE, "Gateway": _GATEWAY, "InferenceService": _INFERENCE}
 
 
 def problems(kind: str, body: dict[str, Any]) -> list[str]:

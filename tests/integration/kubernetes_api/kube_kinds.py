@@ -92,7 +92,8 @@ KINDS = (
     Kind("resource.k8s.io", "v1", "resourceslices", "ResourceSlice", "V1ResourceSlice", namespaced=False),
     Kind("gateway.networking.k8s.io", "v1", "gateways", "Gateway", ""),
     Kind("gateway.networking.k8s.io", "v1", "tlsroutes", "TLSRoute", ""),
+    Kind("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService", ""),
 )
-LATE = ("resourceslices", "gateways", "tlsroutes")
+LATE = ("resourceslices", "gateways", "tlsroutes", "inferenceservices")
 """What a cluster need not have: not served unless a test says so."""
 BY_PLURAL = {kind.plural: kind for kind in KINDS}

@@ -19,7 +19,7 @@ from kubernetes import client as official
 
 AGENTS = CHART.parents[1]
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-PARTS = ("ingress", "gateway")
+PARTS = ("ingress", "gateway", "kserve")
 ALL_RIGHTS = {"rights": dict.fromkeys(PARTS, True)}
 HELM = shutil.which("helm") or ""
 
@@ -133,7 +133,7 @@ def test_example_values_pass_and_the_chart_alone_does_not() -> None:
         ({"imagetag": "1"}, "imagetag is not known"),
         ({"runAsUser": -1}, "values.runAsUser: below 0"),
         ({"runAsUser": True}, "values.runAsUser: no integer"),
-        ({"rights": {"ingress": "yes", "gateway": False}}, "values.rights.ingress: no boolean"),
+        ({"rights": {"ingress": "yes", "gateway": False, "kserve": False}}, "values.rights.ingress: no boolean"),
         ({"name": "Agent"}, "values.name"),
         ({"tolerations": ["x"]}, "values.tolerations.0: no object"),
         ({"state": {"size": "lots"}}, "values.state.size"),

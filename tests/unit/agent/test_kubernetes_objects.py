@@ -12,6 +12,7 @@ from hansa_agent.kubernetes import objects
 from hansa_agent.kubernetes.endpoint import endpoint_of
 from hansa_agent.kubernetes.names import is_ours, label_value, object_name, order_digest, token_of
 from hansa_agent.kubernetes.trouble import trouble_of
+from hansa_agent.kubernetes.wanted import Wanted
 from hansa_agent.launch import ENVIRONMENT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,8 +34,8 @@ ORDER = DesiredInstance(
 names = st.from_regex(re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?", re.ASCII), fullmatch=True)
 
 
-def wanted(**changes: Any) -> objects.Wanted:
-    return objects.Wanted(ZONE, ORDER, Artefact("ocr", (), (), "", {"OMP": "2"}, IMAGE), **changes)
+def wanted(**changes: Any) -> Wanted:
+    return Wanted(ZONE, ORDER, Artefact("ocr", (), (), "", {"OMP": "2"}, IMAGE), **changes)
 
 
 @given(names, names)
