@@ -15,6 +15,7 @@ from hansa.v1.common_pb2 import AcceleratorPool, Capacity
 from hansa_agent.kubernetes.accelerators import Kind
 from hansa_agent.kubernetes.nodes import NOT_READY, USABLE, NodeRow, node_row
 from hansa_agent.kubernetes.pods import CPU, MEMORY, PodRow, pod_row
+from hansa_agent.kubernetes.slices import Slices
 from hansa_agent.kubernetes.words import printable
 from hansa_agent.ports import Machine
 
@@ -30,7 +31,7 @@ class Books:
         self._nodes: dict[str, NodeRow] = {}
         self._pods: dict[str, PodRow] = {}
         self._held: dict[tuple[str, bool], Counter[str]] = {}
-        self._slices: dict[str, int] = {}
+        self.slices = Slices()
 
     def put_node(self, body: Mapping[str, Any]) -> str:
         """Writes a node down; its key."""
@@ -67,20 +68,6 @@ class Books:
     def pod_uids(self) -> Collection[str]:
         """Keys of all pods that hold something."""
         return self._pods.keys()
-
-    def put_slice(self, body: Mapping[str, Any]) -> str:
-        """Writes down how many devices a ResourceSlice offers, which this agent cannot order; its key."""
-        name = str(body["metadata"]["name"])
-        self._slices[name] = len((body.get("spec") or {}).get("devices") or [])
-        return name
-
-    def drop_slice(self, name: str) -> None:
-        """A ResourceSlice is gone."""
-        self._slices.pop(name, None)
-
-    def slice_names(self) -> Collection[str]:
-        """Keys of all ResourceSlices."""
-        return self._slices.keys()
 
     def machine(self) -> Machine:
         """The sum, rounded down; ``trouble`` tells what was left out."""
@@ -122,7 +109,9 @@ class Books:
             del self._held[key]
 
     def _told(self, left_out: Counter[str]) -> str:
-        left_out["devices of resource slices"] = sum(self._slices.values())
+        devices, incomplete = self.slices.counted()
+        # Instances do not order by ResourceClaim, so these are only told.
+        left_out["devices of resource slices"], left_out["resource pools that are not whole"] = devices, incomplete
         parts = [f"{what} ({count})" for what, count in sorted(left_out.items()) if what and count]
         return printable(f"left out: {', '.join(parts)}") if parts else ""
 

@@ -69,16 +69,16 @@ class SlicesView:
     books: Books
 
     def put(self, body: Mapping[str, Any]) -> str:
-        return self.books.put_slice(body)
+        return self.books.slices.put(body)
 
     def drop(self, key: str) -> None:
-        self.books.drop_slice(key)
+        self.books.slices.drop(key)
 
     def key(self, body: Mapping[str, Any]) -> str:
         return str(body["metadata"]["name"])
 
     def keys(self) -> Collection[str]:
-        return self.books.slice_names()
+        return self.books.slices.names()
 
 
 class KubernetesSource:
