@@ -110,6 +110,21 @@ async def test_instance_serves_nobody_until_the_gateway_api_is_installed(bench: 
     await agent.ready()
 
 
+async def test_gateway_api_that_is_taken_away_unsettles_its_routes_and_no_other_view(bench: Bench) -> None:
+    bench.cluster.put("gateways", gateway())
+    agent = await bench.agent(route=GATEWAY, service=CLUSTER_IP)
+    agent.order(desired())
+    await agent.ready()
+    bench.cluster.rest.served = [kind for kind in KINDS if kind.group != "gateway.networking.k8s.io"]
+    bench.cluster.watching.cut()
+    await agent.until(lambda: agent.status().state == INSTANCE_STATE_STARTING)
+    await agent.until(lambda: agent.runtime.board.fresh)
+    await agent.until(lambda: agent.status().message == "the TLSRoute is not there")
+    bench.cluster.rest.served = list(KINDS)
+    await agent.until(lambda: agent.status().state == INSTANCE_STATE_READY)
+    assert agent.status().restarts == 0
+
+
 async def test_pod_that_serves_is_not_to_be_evicted_unless_the_owner_allows_it(bench: Bench) -> None:
     agent = await bench.agent()
     agent.order(desired())

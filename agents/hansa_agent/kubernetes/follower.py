@@ -20,6 +20,7 @@ PAGE_LIMIT = 500
 SPARE_S = 15.0
 _BACKOFF_S_MIN, _BACKOFF_S_MAX = 0.25, 30.0
 _GONE = 410
+_NOT_SHOWN = (403, 404)
 _SOON_MS = 5_000
 _ABSENT = "absent"
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
@@ -92,7 +93,7 @@ class Follower:
         try:
             seen, version = await self._listed()
         except ApiRefused as refused:
-            if not self._followed.optional or refused.status not in (403, 404):
+            if not self._followed.optional or refused.status not in _NOT_SHOWN:
                 raise
             seen, version = set(), _ABSENT
         for key in sorted(set(self._view.keys()) - seen):
@@ -174,6 +175,9 @@ class Follower:
 
     async def _bear(self, error: ApiSilent | ApiRefused, random: Random) -> None:
         if isinstance(error, ApiRefused) and error.status == _GONE:
+            return await self._expire(random)
+        if isinstance(error, ApiRefused) and self._followed.optional and error.status in _NOT_SHOWN:
+            # What was there has been taken away: the next list tells that nothing is left.
             return await self._expire(random)
         self._failures += 1
         self.trouble = str(error)
