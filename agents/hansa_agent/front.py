@@ -20,6 +20,8 @@ from typing import Any
 from hansa_agent.system import environment
 
 PORT = "HANSA_FRONT_PORT"
+CONNECTIONS_MAX = 256
+"""At the same time; each may hold a few hundred KiB of what one side sends and the other does not take yet."""
 _CHUNK_BYTES = 64 << 10
 _HANDSHAKE_S, _CONNECT_S, _DRAIN_S = 10.0, 5.0, 8.0
 _LOOPBACK = "127.0.0.1"
@@ -93,7 +95,7 @@ class Front:
         self._busy.add(task)
         try:
             self._renew()
-            if self._may_call(writer):
+            if len(self._busy) <= CONNECTIONS_MAX and self._may_call(writer):
                 await self._lead(reader, writer)
         except (OSError, TimeoutError):
             pass

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from agent_harness import CALLER, Certificates, free_ports
+from hansa_agent import front as front_module
 from hansa_agent.front import Front, FrontSettings
 
 REQUEST = b"GET /v1/models HTTP/1.1\r\nHost: llama\r\n\r\n"
@@ -99,6 +100,20 @@ async def test_server_that_is_not_there_ends_the_connection_and_nothing_else(zon
     async with Front(FrontSettings.of(environment | {"HANSA_FRONT_PORT": "9"})) as front:
         assert await asked(front.port, client) == b""
         assert await asked(front.port, client) == b""
+
+
+async def test_front_that_is_full_takes_nobody_more_until_somebody_leaves(
+    zone: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front_module, "CONNECTIONS_MAX", 1)
+    client = zone.client(zone.clients.issue("caller", CALLER))
+    async with Front(FrontSettings.of(zone.environment())) as front:
+        _, first = await asyncio.open_connection("127.0.0.1", front.port, ssl=client, server_hostname="localhost")
+        assert await asked(front.port, client) == b""
+        first.close()
+        async with asyncio.timeout(10):
+            while not await asked(front.port, client):
+                await asyncio.sleep(0.05)
 
 
 async def test_renewed_certificate_is_served_with_from_the_next_connection_on(zone: Zone) -> None:

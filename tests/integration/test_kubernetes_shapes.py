@@ -102,6 +102,21 @@ async def test_cluster_without_kserve_is_told_and_waited_for(bench: Bench) -> No
     await agent.ready()
 
 
+async def test_kserve_that_is_taken_away_has_ended_nothing_that_anybody_saw(bench: Bench) -> None:
+    agent = await bench.agent(**OF_KSERVE)
+    agent.order(desired())
+    await agent.ready()
+    bench.cluster.rest.served = [kind for kind in KINDS if kind.group != "serving.kserve.io"]
+    bench.cluster.watching.cut()
+    await agent.until(lambda: agent.status().message == "the InferenceService is not there")
+    asked = bench.cluster.faults.count("GET", "/configmaps/")
+    await agent.until(lambda: bench.cluster.faults.count("GET", "/configmaps/") >= asked + 2)
+    assert agent.status().state == INSTANCE_STATE_STARTING and not agent.status().restarts
+    bench.cluster.rest.served = list(KINDS)
+    await agent.until(lambda: agent.status().state == INSTANCE_STATE_READY)
+    assert agent.status().restarts == 0 and len(bench.cluster.names("pods")) == 1
+
+
 async def test_inference_service_deleted_by_hand_is_made_again(bench: Bench) -> None:
     agent = await bench.agent(**OF_KSERVE)
     agent.order(desired())
