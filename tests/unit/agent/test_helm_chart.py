@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -107,6 +108,12 @@ def test_configuration_reaches_the_agent_as_it_was_written(tmp_path: Path) -> No
     assert yaml.safe_load(told) == config
     (tmp_path / "agent.yaml").write_text(told)
     assert load_yaml(tmp_path / "agent.yaml", AgentConfig).kubernetes is not None
+
+
+def test_chart_is_of_the_version_that_the_changelog_begins_with() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    (newest, *_) = re.findall(r"^## (\S+)", (AGENTS.parent / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert chart["version"] == chart["appVersion"] == newest
 
 
 def test_another_configuration_is_another_pod() -> None:
