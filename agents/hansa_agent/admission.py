@@ -26,11 +26,15 @@ Complaint = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """What is judged by: digests by artefact name, what the zone has, and the fencing tokens seen, by claim."""
+    """What is judged by: digests by artefact name, what the zone has, and the fencing tokens seen, by claim.
+
+    ``closed`` is why nothing that is not held yet may begin here now; empty if it may.
+    """
 
     digests: Mapping[str, str]
     capacity: Capacity
     tokens: Mapping[str, int]
+    closed: str = ""
 
 
 class OrderAdmission:
@@ -76,6 +80,7 @@ def _judge_instance(order: Order, held: Mapping[str, Order], grounds: Grounds) -
     former = held[order.name].instance if order.name in held else None
     return (
         _judge_names(order.name, desired)
+        or (("instance", grounds.closed) if grounds.closed and former is None else None)
         or _judge_artefact(desired, grounds.digests)
         or _judge_token(desired, [*others, *([former] if former else [])], grounds.tokens)
         or _judge_callers(desired)

@@ -134,11 +134,16 @@ class InstanceStore:
             path.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file so that it has the old or the new content after a crash, never a part, and is on the disk."""
+def write_atomically(path: Path, content: bytes, owner: tuple[int, int] | None = None) -> None:
+    """Replaces a file so that it has the old or the new content after a crash, never a part, and is on the disk.
+
+    ``owner`` is the user and group, by number, whose it is to be where root writes it.
+    """
     fresh = path.with_name(path.name + ".new")
     with fresh.open("wb") as stream:
         os.fchmod(stream.fileno(), 0o600)
+        if owner is not None and os.geteuid() == 0:
+            os.fchown(stream.fileno(), *owner)
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())

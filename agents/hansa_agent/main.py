@@ -11,7 +11,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hansa_agent import lean  # first of all
+from hansa_agent import (
+    lean,  # first of all
+    wish_commands,
+)
 from hansa_agent.artefacts import ArtefactUnreadable, artefact_digest
 from hansa_agent.config import LoadedConfig
 from hansa_agent.config_yaml import ConfigError
@@ -25,6 +28,7 @@ EXIT_CONFIG = 78
 """EX_CONFIG of sysexits(3)."""
 
 app = typer.Typer(no_args_is_help=True, help="The agent of one zone.", pretty_exceptions_enable=False)
+app.add_typer(wish_commands.app)
 
 
 @app.command()

@@ -25,12 +25,14 @@ from hansa_agent.platforms import runtime_of, source_of
 from hansa_agent.ports import Clock, IdSource, InventorySource, Machine, Random
 from hansa_agent.probing import Answering, prober_of
 from hansa_agent.session import AdvertBody, AgentSession, Identity
+from hansa_agent.site_wish import WishFile
 from hansa_agent.supervisor import Supervisor
 from hansa_agent.uplinks import telemetry_of, uplink_of
 
 _log = structlog.get_logger(__name__)
 WATCH_AGAIN_S = 5.0
 FACTS_LOOK_MS = 60_000
+WISH_LOOK_S = 0.5
 
 
 class StateDirTaken(Exception):
@@ -60,6 +62,7 @@ class Agent:
         self._answering = Answering()
         loaded.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _taken(loaded.state_dir / "agent.lock")
+        self._wish = WishFile(loaded.state_dir)
         store = InstanceStore(loaded.state_dir)
         self._runtime = runtime_of(loaded, store, outside.clock, outside.random)
         self._supervisor = Supervisor(self._runtime, store, outside.clock, self._advertise)
@@ -103,6 +106,7 @@ class Agent:
                 group.create_task(self._supervisor.run()),
                 group.create_task(self._follow_inventory()),
                 group.create_task(self._watch_facts()),
+                group.create_task(self._watch_wish()),
                 group.create_task(self._prober.run(outside.clock, outside.random)),
                 group.create_task(self._link.run(outside.random)),
             ]
@@ -139,6 +143,16 @@ class Agent:
             self._advertise()
             await clock.sleep(watch.next_ms(self._loaded.facts, now_ms, FACTS_LOOK_MS) / 1_000)
 
+    async def _watch_wish(self) -> None:
+        """Tells the operator what those who keep the machines ask, as soon as they ask it."""
+        told = self._wish.look()
+        while True:
+            await self._outside.clock.sleep(WISH_LOOK_S)
+            if (wish := self._wish.look()) != told:
+                told = wish
+                _log.info("site's wish", cordoned=wish.cordoned, drained=wish.drained, message=wish.note)
+                self._advertise()
+
     async def _watch(self, source: InventorySource) -> None:
         """Watches on after an answer that nobody expected; the zone takes nothing new until the next good one."""
         while True:
@@ -159,7 +173,8 @@ class Agent:
 
     def _grounds(self) -> Grounds:
         digests = digests_of(self._loaded.artefacts.values())
-        return Grounds(digests, full_capacity(self._machine), self._supervisor.tokens())
+        capacity, tokens = full_capacity(self._machine), self._supervisor.tokens()
+        return Grounds(digests, capacity, tokens, self._wish.look().closed)
 
     def _on_orders(self, orders: Mapping[str, Order]) -> None:
         self._supervisor.desire(orders)
@@ -176,7 +191,7 @@ class Agent:
         config = self._loaded.config
         digests = digests_of(self._loaded.artefacts.values())
         adverts: dict[str, AdvertBody] = {
-            "inventory": inventory_of(config, self._machine, digests, self._answering.address),
+            "inventory": inventory_of(config, self._machine, digests, self._answering.address, self._wish.look()),
             **facts_of(self._loaded.facts, self._outside.clock.now().wall_ms),
         }
         adverts.update({f"probes/{zone}": result for zone, result in self._prober.results().items()})

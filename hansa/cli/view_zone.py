@@ -8,7 +8,7 @@ from hansa.cli.documents import Cell, Document, Line, Styled, Table, line
 from hansa.cli.figures import age, cpu, date, euro_per_hour, memory, plural, power, rtt_ms
 from hansa.cli.output import enum_label
 from hansa.cli.view_decision import basis_cell
-from hansa.cli.view_upkeep import intake_label
+from hansa.cli.view_upkeep import intake_label, sides_label
 from hansa.names import short_zone
 from hansa.v1 import common_pb2, network_pb2, workload_service_pb2, zone_pb2
 
@@ -35,8 +35,7 @@ def _zone_row(zone: zone_pb2.Zone, now_ms: int, *, wide: bool) -> tuple[Cell, ..
     inventory = zone.inventory
     state = enum_label(zone, "state")
     if state == "AVAILABLE":
-        intake = intake_label(zone.upkeep)
-        state = intake if intake != "OPEN" else "CORDONED" if inventory.cordoned else state
+        state = _intake(zone)
     country = _values(zone, (common_pb2.FACT_KIND_SITE_COUNTRY,))
     row: tuple[Cell, ...] = (
         short_zone(zone.name),
@@ -58,6 +57,14 @@ def _zone_row(zone: zone_pb2.Zone, now_ms: int, *, wide: bool) -> tuple[Cell, ..
     source = f"{inventory.source}, in trouble: {inventory.trouble}" if inventory.trouble else inventory.source
     stands = (inventory.node, fails_with, watts, source, artefacts)
     return (*row, *stands, str(zone.generation), facts, origin_of(zone))
+
+
+def _intake(zone: zone_pb2.Zone) -> str:
+    """How a zone that is heard stands, and who closes it."""
+    intake, sides = intake_label(zone.upkeep), sides_label(zone.upkeep)
+    if intake != "OPEN":
+        return f"{intake} by {sides}" if sides else intake
+    return "CORDONED by agent" if zone.inventory.cordoned else "AVAILABLE"
 
 
 def origin_of(zone: zone_pb2.Zone) -> str:

@@ -369,3 +369,26 @@ def _with_token(world: World, token: int) -> object:
 def _processes(world: World) -> list[int]:
     marks = [path.read_text().split() for path in world.state_dir.glob("instances/*/process")]
     return [int(mark[0]) for mark in marks if alive(int(mark[0]))]
+
+
+async def test_what_the_site_asks_is_told_at_once_and_by_the_next_agent_too(world: World) -> None:
+    config = world.config()
+    agent = await world.spawn(config)
+    await world.operator.until(lambda: "inventory" in world.operator.adverts)
+    await world.operator.order(world.desired())
+    await world.operator.ready("c1-0")
+    assert await world.command("drain", "--config", str(config), "--why", "power") == 0
+    await world.operator.until(lambda: world.operator.adverts["inventory"].inventory.wish.note == "power")
+    await world.operator.order(world.desired(), world.desired("c2-0"))
+    await world.operator.until(lambda: any(ack.refusals for ack in world.operator.of("order_ack")))
+    agent.terminate()
+    await agent.wait()
+    seen = len(world.operator.received)
+    await world.spawn(config)
+    await world.operator.until(lambda: world.operator.of("hello", seen))
+    await world.operator.until(lambda: len(world.operator.of("heartbeat", seen)) >= 2)
+    assert world.operator.adverts["inventory"].inventory.wish.drained
+    status = world.operator.status("c1-0")
+    assert status is not None and status.state == INSTANCE_STATE_READY, "what runs goes on"
+    assert await world.command("uncordon", "--config", str(config)) == 0
+    await world.operator.until(lambda: not world.operator.adverts["inventory"].inventory.HasField("wish"))

@@ -83,16 +83,21 @@ def inventories(draw: st.DrawFn) -> m.Inventory:
         failure_domain=draw(st.just("") | names),
         trouble=draw(st.just("") | st.just("1 node is not ready")),
         device_watts=draw(st.integers(0, 100_000)),
+        wish=draw(st.none() | wishes),
     )
 
 
 windows = st.builds(m.Window, times_ms, times_ms, st.integers(0, 604_800_000), st.text("ab ", max_size=9))
+lasting = windows.map(lambda one: m.Window(one.from_ms, one.from_ms + 1, one.lead_ms, one.note))
+wish_windows = st.lists(lasting, max_size=3).map(tuple)
+wishes = st.builds(m.SiteWish, st.booleans(), st.booleans(), st.text("ab ", max_size=9), times_ms, wish_windows)
 upkeeps = st.builds(
     m.Upkeep,
     st.sampled_from(m.Intake),
     st.text("ab ", max_size=9),
     times_ms,
     st.lists(windows, min_size=1, max_size=3).map(tuple),
+    st.sampled_from([(), (m.ZoneSide.SITE,), tuple(m.ZoneSide)]),
 )
 
 

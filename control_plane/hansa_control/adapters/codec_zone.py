@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hansa.v1 import common_pb2, instance_pb2, zone_pb2
 from hansa_control.adapters import codec_fields as fields
-from hansa_control.adapters.codec_upkeep import upkeep_in, upkeep_out, zone_name_in
+from hansa_control.adapters.codec_upkeep import upkeep_in, upkeep_out, wish_in, wish_out, zone_name_in
 from hansa_control.domain.model import (
     AcceleratorPool,
     ArtefactRef,
@@ -217,6 +217,7 @@ def inventory_in(wire: zone_pb2.Inventory, path: str) -> Inventory:
         failure_domain=wire.failure_domain and fields.network_name_in(wire.failure_domain, f"{path}.failure_domain"),
         device_watts=fields.range_in(wire.device_watts, (0, DEVICE_WATTS_MAX), f"{path}.device_watts"),
         trouble=fields.text_in(wire.trouble, f"{path}.trouble"),
+        wish=wish_in(wire.wish, f"{path}.wish") if wire.HasField("wish") else None,
     )
 
 
@@ -243,6 +244,7 @@ def inventory_out(inventory: Inventory) -> zone_pb2.Inventory:
         failure_domain=inventory.failure_domain,
         device_watts=inventory.device_watts,
         trouble=inventory.trouble,
+        wish=None if inventory.wish is None else wish_out(inventory.wish),
     )
 
 

@@ -178,6 +178,7 @@ class ControlPlane:
             self.promises.broken(zone.operator, Breach.CLAIM_LOST)
 
     def _zone_changed(self, zone: ZoneId) -> None:
+        self.upkeep.follow(zone.zone)
         self.reconciler.wake_waiting()
 
     def _freed(self, zone: str) -> None:

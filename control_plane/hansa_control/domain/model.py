@@ -166,6 +166,9 @@ from hansa_control.domain.zones import (
     RoundTrip as RoundTrip,
 )
 from hansa_control.domain.zones import (
+    SiteWish as SiteWish,
+)
+from hansa_control.domain.zones import (
     Upkeep as Upkeep,
 )
 from hansa_control.domain.zones import (
@@ -176,6 +179,9 @@ from hansa_control.domain.zones import (
 )
 from hansa_control.domain.zones import (
     ZoneId as ZoneId,
+)
+from hansa_control.domain.zones import (
+    ZoneSide as ZoneSide,
 )
 from hansa_control.domain.zones import (
     ZoneState as ZoneState,

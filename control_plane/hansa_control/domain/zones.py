@@ -10,8 +10,10 @@ from hansa_control.domain.canonical import LATER
 from hansa_control.domain.hashed import Hashed
 from hansa_control.domain.intake import OPEN
 from hansa_control.domain.intake import Intake as Intake
+from hansa_control.domain.intake import SiteWish as SiteWish
 from hansa_control.domain.intake import Upkeep as Upkeep
 from hansa_control.domain.intake import Window as Window
+from hansa_control.domain.intake import ZoneSide as ZoneSide
 
 
 class ZoneId(NamedTuple):
@@ -153,7 +155,8 @@ class ArtefactRef(Hashed):
 class Inventory:
     """What a zone has: the owner's truth, used or not.
 
-    trouble is what the zone's agent cannot vouch for at present, for a person; no partner is told it.
+    trouble is what the zone's agent cannot vouch for at present, for a person, and wish what those ask who keep its
+    machines; no partner is told either, but for what follows from a wish.
     """
 
     node: str
@@ -168,6 +171,7 @@ class Inventory:
     failure_domain: str = ""
     device_watts: int = 0
     trouble: str = field(default="", metadata=LATER)
+    wish: SiteWish | None = field(default=None, metadata=LATER)
 
 
 class ZoneState(StrEnum):
