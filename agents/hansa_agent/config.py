@@ -14,6 +14,7 @@ from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.config_openstack import OpenStackSection
 from hansa_agent.config_operator import OperatorSection
 from hansa_agent.config_probe import ProbeSection
+from hansa_agent.config_refusals import RefusalsSection
 from hansa_agent.config_sections import (
     ArtefactSection,
     FactSection,
@@ -43,6 +44,7 @@ class AgentConfig(Section):
     container: ContainerSection | None = None
     kubernetes: KubernetesSection | None = None
     openstack: OpenStackSection | None = None
+    refusals: RefusalsSection | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("artefacts")

@@ -21,6 +21,7 @@ from hansa_agent.config import AgentConfig
 from hansa_agent.config_sections import FactSection, InventorySection
 from hansa_agent.fact_evidence import valid_until_ms
 from hansa_agent.ports import Machine
+from hansa_agent.refusals import message_of
 from hansa_agent.site_wish import NOTHING, Wish
 
 
@@ -82,6 +83,7 @@ def inventory_of(
         source=machine.source,
         cordoned=section.cordoned or machine.unsound or bool(wish.closed),
         wish=wish.message(),
+        refusals=message_of(config.refusals),
         trouble=machine.trouble,
         failure_domain=section.failure_domain,
         device_watts=section.device_watts,

@@ -13,7 +13,8 @@ import structlog
 
 from hansa.v1.agent_service_pb2 import Order
 from hansa.v1.common_pb2 import Capacity
-from hansa_agent.admission import Grounds, OrderAdmission
+from hansa.v1.instance_pb2 import DesiredInstance
+from hansa_agent.admission import Complaint, Grounds, OrderAdmission
 from hansa_agent.artefacts import digests_of
 from hansa_agent.config import LoadedConfig
 from hansa_agent.config_yaml import ConfigError
@@ -24,6 +25,7 @@ from hansa_agent.link import SessionLink
 from hansa_agent.platforms import runtime_of, source_of
 from hansa_agent.ports import Clock, IdSource, InventorySource, Machine, Random
 from hansa_agent.probing import Answering, prober_of
+from hansa_agent.refusals import refused
 from hansa_agent.session import AdvertBody, AgentSession, Identity
 from hansa_agent.site_wish import WishFile
 from hansa_agent.supervisor import Supervisor
@@ -174,7 +176,10 @@ class Agent:
     def _grounds(self) -> Grounds:
         digests = digests_of(self._loaded.artefacts.values())
         capacity, tokens = full_capacity(self._machine), self._supervisor.tokens()
-        return Grounds(digests, capacity, tokens, self._wish.look().closed)
+        return Grounds(digests, capacity, tokens, self._wish.look().closed, self._refused)
+
+    def _refused(self, desired: DesiredInstance) -> Complaint | None:
+        return refused(desired, self._loaded.config.refusals, self._outside.clock.now().wall_ms)
 
     def _on_orders(self, orders: Mapping[str, Order]) -> None:
         self._supervisor.desire(orders)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from hansa.v1 import common_pb2 as _common_pb2
+from hansa.v1 import residency_pb2 as _residency_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -143,6 +144,7 @@ class Inventory(_message.Message):
     DEVICE_WATTS_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
     WISH_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     """Network node at which the zone stands."""
     title: _builtins.str
@@ -177,6 +179,10 @@ class Inventory(_message.Message):
     def wish(self) -> Global___SiteWish:
         """What those who keep the machines ask, apart from what the operator decides; absent is nothing."""
 
+    @_builtins.property
+    def refusals(self) -> Global___SiteRefusals:
+        """What those who keep the machines refuse; absent is nothing. It concerns what is new, never what runs."""
+
     def __init__(
         self,
         *,
@@ -193,14 +199,87 @@ class Inventory(_message.Message):
         device_watts: _builtins.int = ...,
         trouble: _builtins.str = ...,
         wish: Global___SiteWish | None = ...,
+        refusals: Global___SiteRefusals | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "wish", b"wish"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "refusals", b"refusals", "wish", b"wish"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefacts", b"artefacts", "capacity", b"capacity", "cordoned", b"cordoned", "device_watts", b"device_watts", "failure_domain", b"failure_domain", "node", b"node", "pools", b"pools", "price_millieur_per_hour", b"price_millieur_per_hour", "probe_address", b"probe_address", "source", b"source", "title", b"title", "trouble", b"trouble", "wish", b"wish"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefacts", b"artefacts", "capacity", b"capacity", "cordoned", b"cordoned", "device_watts", b"device_watts", "failure_domain", b"failure_domain", "node", b"node", "pools", b"pools", "price_millieur_per_hour", b"price_millieur_per_hour", "probe_address", b"probe_address", "refusals", b"refusals", "source", b"source", "title", b"title", "trouble", b"trouble", "wish", b"wish"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Inventory: _TypeAlias = Inventory  # noqa: Y015
+
+@_typing.final
+class SiteRefusals(_message.Message):
+    """What those who keep a zone's machines refuse to start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANTS_ALLOWED_FIELD_NUMBER: _builtins.int
+    TENANTS_DENIED_FIELD_NUMBER: _builtins.int
+    DATA_DENIED_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
+    TENANTS_WITHHELD_FIELD_NUMBER: _builtins.int
+    tenants_withheld: _builtins.bool
+    """Whether the zone's owner judges tenants without showing which; it is to be told whose workload it is."""
+    @_builtins.property
+    def tenants_allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tenants that are taken, "operator/tenant", "operator/*" or "*"; none is everybody who is not denied."""
+
+    @_builtins.property
+    def tenants_denied(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tenants that are not taken, likewise."""
+
+    @_builtins.property
+    def data_denied(self) -> _containers.RepeatedScalarFieldContainer[_residency_pb2.DataClass.ValueType]:
+        """Kinds of data that no workload may bring."""
+
+    @_builtins.property
+    def times(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeeklySpan]:
+        """Times of the week in which nothing new is started."""
+
+    def __init__(
+        self,
+        *,
+        tenants_allowed: _abc.Iterable[_builtins.str] | None = ...,
+        tenants_denied: _abc.Iterable[_builtins.str] | None = ...,
+        data_denied: _abc.Iterable[_residency_pb2.DataClass.ValueType] | None = ...,
+        times: _abc.Iterable[Global___WeeklySpan] | None = ...,
+        tenants_withheld: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_denied", b"data_denied", "tenants_allowed", b"tenants_allowed", "tenants_denied", b"tenants_denied", "tenants_withheld", b"tenants_withheld", "times", b"times"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SiteRefusals: _TypeAlias = SiteRefusals  # noqa: Y015
+
+@_typing.final
+class WeeklySpan(_message.Message):
+    """A time of every week, UTC."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_MINUTE_FIELD_NUMBER: _builtins.int
+    UNTIL_MINUTE_FIELD_NUMBER: _builtins.int
+    from_minute: _builtins.int
+    """Begin, minutes since Monday 00:00."""
+    until_minute: _builtins.int
+    """End, likewise, 10080 at most; after the begin."""
+    def __init__(
+        self,
+        *,
+        from_minute: _builtins.int = ...,
+        until_minute: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_minute", b"from_minute", "until_minute", b"until_minute"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WeeklySpan: _TypeAlias = WeeklySpan  # noqa: Y015
 
 @_typing.final
 class SiteWish(_message.Message):

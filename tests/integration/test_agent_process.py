@@ -392,3 +392,19 @@ async def test_what_the_site_asks_is_told_at_once_and_by_the_next_agent_too(worl
     assert status is not None and status.state == INSTANCE_STATE_READY, "what runs goes on"
     assert await world.command("uncordon", "--config", str(config)) == 0
     await world.operator.until(lambda: not world.operator.adverts["inventory"].inventory.HasField("wish"))
+
+
+async def test_an_operator_that_does_not_ask_is_refused_by_the_agent_and_what_runs_goes_on(world: World) -> None:
+    refusals = {"tenants": {"allow": ["nordfjell/shop"]}}
+    await world.spawn(world.config(refusals=refusals))
+    await world.operator.until(lambda: "inventory" in world.operator.adverts)
+    told = world.operator.adverts["inventory"].inventory.refusals
+    assert list(told.tenants_allowed) == ["nordfjell/shop"]
+    ours = world.desired(asker="nordfjell/shop")
+    await world.operator.order(ours)
+    before = await world.operator.ready("c1-0")
+    await world.operator.order(ours, world.desired("c2-0"), world.desired("c3-0", asker="nordfjell/mill"))
+    acks = await world.operator.until(lambda: [ack for ack in world.operator.of("order_ack") if len(ack.refusals) == 2])
+    reasons = sorted(refusal.message.partition(":")[0] for refusal in acks[-1].refusals)
+    assert reasons == ["TENANT_REFUSED", "TENANT_UNKNOWN"]
+    assert world.operator.status("c1-0") == before

@@ -84,11 +84,21 @@ def inventories(draw: st.DrawFn) -> m.Inventory:
         trouble=draw(st.just("") | st.just("1 node is not ready")),
         device_watts=draw(st.integers(0, 100_000)),
         wish=draw(st.none() | wishes),
+        refusals=draw(st.none() | refusals),
     )
 
 
 windows = st.builds(m.Window, times_ms, times_ms, st.integers(0, 604_800_000), st.text("ab ", max_size=9))
 lasting = windows.map(lambda one: m.Window(one.from_ms, one.from_ms + 1, one.lead_ms, one.note))
+tenants = st.lists(st.sampled_from(["*", "a/*", "a/b", "c/d"]), unique=True).map(sorted).map(tuple)
+refusals = st.builds(
+    m.Refusals,
+    tenants,
+    tenants,
+    st.lists(st.sampled_from([one.value for one in m.DataClass]), unique=True).map(sorted).map(tuple),
+    st.lists(st.tuples(st.integers(0, 5_000), st.integers(5_001, 10_080)), max_size=3).map(tuple),
+    st.booleans(),
+)
 wish_windows = st.lists(lasting, max_size=3).map(tuple)
 wishes = st.builds(m.SiteWish, st.booleans(), st.booleans(), st.text("ab ", max_size=9), times_ms, wish_windows)
 upkeeps = st.builds(

@@ -279,6 +279,7 @@ class HoldRequest:
     """Asks an owner for capacity in one of its zones. claim is chosen by the home operator and makes it idempotent.
 
     answer_within_ms is for how long the home operator waits for the answer; it does not cross the wire as a field.
+    tenant is whose workload it is, empty where the owner need not know.
     """
 
     claim: str
@@ -286,6 +287,7 @@ class HoldRequest:
     spec: WorkloadSpec
     lease_ms: int
     answer_within_ms: int = 2_000
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from functools import reduce
 from math import floor
 from typing import NamedTuple
 
+from hansa_control.domain import refusals
 from hansa_control.domain.agreement import (
     Agreement,
     AgreementState,
@@ -151,9 +152,10 @@ def left(agreement: Agreement, zone: str, held: Held) -> Amounts:
 def outward(zone: Zone) -> Zone:
     """A zone without what its agent tells its operator alone."""
     inventory = zone.inventory
-    if not inventory.trouble and inventory.wish is None:
+    refused = refusals.shown(inventory.refusals)
+    if not inventory.trouble and inventory.wish is None and refused is inventory.refusals:
         return zone
-    return replace(zone, inventory=replace(inventory, trouble="", wish=None))
+    return replace(zone, inventory=replace(inventory, trouble="", wish=None, refusals=refused))
 
 
 def shown(agreement: Agreement, zone: Zone, held: Held, now_ms: int) -> Zone | None:

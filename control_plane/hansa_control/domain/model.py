@@ -163,6 +163,9 @@ from hansa_control.domain.zones import (
     ProbeResult as ProbeResult,
 )
 from hansa_control.domain.zones import (
+    Refusals as Refusals,
+)
+from hansa_control.domain.zones import (
     RoundTrip as RoundTrip,
 )
 from hansa_control.domain.zones import (
@@ -419,7 +422,10 @@ class InstanceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DesiredInstance:
-    """An order to an agent; what is not ordered is to be stopped."""
+    """An order to an agent; what is not ordered is to be stopped.
+
+    asker ("operator/tenant") and data are said to an agent that refuses some.
+    """
 
     instance: str
     claim: str
@@ -429,6 +435,8 @@ class DesiredInstance:
     fencing_token: int
     client_ca_pem: bytes
     client_ids: tuple[str, ...]
+    asker: str = ""
+    data: tuple[DataClass, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

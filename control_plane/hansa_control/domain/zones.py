@@ -14,6 +14,7 @@ from hansa_control.domain.intake import SiteWish as SiteWish
 from hansa_control.domain.intake import Upkeep as Upkeep
 from hansa_control.domain.intake import Window as Window
 from hansa_control.domain.intake import ZoneSide as ZoneSide
+from hansa_control.domain.refusals import Refusals as Refusals
 
 
 class ZoneId(NamedTuple):
@@ -156,7 +157,7 @@ class Inventory:
     """What a zone has: the owner's truth, used or not.
 
     trouble is what the zone's agent cannot vouch for at present, for a person, and wish what those ask who keep its
-    machines; no partner is told either, but for what follows from a wish.
+    machines; no partner is told either, but for what follows from a wish. refusals is what these never take.
     """
 
     node: str
@@ -172,6 +173,7 @@ class Inventory:
     device_watts: int = 0
     trouble: str = field(default="", metadata=LATER)
     wish: SiteWish | None = field(default=None, metadata=LATER)
+    refusals: Refusals | None = field(default=None, metadata=LATER)
 
 
 class ZoneState(StrEnum):
