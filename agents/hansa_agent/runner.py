@@ -85,7 +85,7 @@ class Agent:
     def reload(self) -> None:
         """Reads the configuration again: inventory, facts and artefacts count from now on, the rest after a restart."""
         try:
-            loaded = LoadedConfig(self._loaded.path)
+            loaded = LoadedConfig(self._loaded.path, self._loaded.key)
             source = source_of(loaded, self._outside.clock)
         except ConfigError as error:
             _log.error("configuration not reloaded", problems=error.problems)

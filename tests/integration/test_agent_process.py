@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from agent_harness import CALLER, SCRIPT, WAIT_S, World, alive, gone, zone_world
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hansa.v1.instance_pb2 import INSTANCE_STATE_FAILED, INSTANCE_STATE_READY, INSTANCE_STATE_STOPPING
 
@@ -408,3 +411,21 @@ async def test_an_operator_that_does_not_ask_is_refused_by_the_agent_and_what_ru
     reasons = sorted(refusal.message.partition(":")[0] for refusal in acks[-1].refusals)
     assert reasons == ["TENANT_REFUSED", "TENANT_UNKNOWN"]
     assert world.operator.status("c1-0") == before
+
+
+async def test_a_configuration_that_was_altered_is_not_taken_over_by_a_reload(world: World) -> None:
+    config, key = world.config(), world.folder / "config.key"
+    private = Ed25519PrivateKey.generate()
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    assert await world.command("sign-config", str(config), "--key", str(key)) == 0
+    pinned = base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    agent = await world.spawn(config, "--config-key", pinned)
+    await world.operator.until(lambda: "inventory" in world.operator.adverts)
+    config.write_text(config.read_text().replace("title: Oslo", "title: Bergen"))
+    agent.send_signal(signal.SIGHUP)
+    while "configuration not reloaded" not in [line["event"] for line in world.log()]:
+        await asyncio.sleep(0.05)
+    assert world.operator.adverts["inventory"].inventory.title == "Oslo"
+    assert await world.command("sign-config", str(config), "--key", str(key)) == 0
+    agent.send_signal(signal.SIGHUP)
+    await world.operator.until(lambda: world.operator.adverts["inventory"].inventory.title == "Bergen")
