@@ -33,6 +33,7 @@ class ProbeSection(Section):
     grpc: bool = False
     keys: list[ProbeKeySection] = Field(default_factory=list)
     strangers: bool = True
+    clock_error_us: int | None = Field(default=None, ge=1, le=10_000_000)
 
     @model_validator(mode="after")
     def _answers_somebody(self) -> Self:

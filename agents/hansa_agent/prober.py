@@ -13,6 +13,7 @@ from hansa.v1.network_pb2 import ProbeResult
 from hansa_agent.ports import Clock, Random
 from hansa_agent.probe_echo import EchoPinger
 from hansa_agent.probe_keys import NO_KEYS, ProbeKeys
+from hansa_agent.probe_one_way import OneWayWindow
 from hansa_agent.probe_pace import Budget, Pace, StepDetector
 from hansa_agent.probe_stamp import Sender
 from hansa_agent.probe_statistics import ProbeWindow, worth_telling
@@ -52,6 +53,7 @@ class _Course:
     def __init__(self, target: ProbeTarget, settings: ProbeSettings) -> None:
         self.target = target
         self.window = ProbeWindow(settings.window_count)
+        self.one_way = OneWayWindow(settings.window_count)
         self.pace = Pace(int(settings.interval_s * 1_000), int(settings.interval_s_max * 1_000))
         self.steps = StepDetector()
         self.unanswered_rounds = 0
@@ -66,6 +68,7 @@ class _Course:
             if since:
                 stepped = True
                 self.window.keep_last(since)
+                self.one_way.clear()
         return stepped
 
 
@@ -143,16 +146,16 @@ class Prober:
     async def _measure(self, zone: str, course: _Course) -> list[int | None]:
         settings, ways = self._settings, self._ways
         by_echo = ways.echo is not None and course.unanswered_rounds >= UNANSWERED_MAX
-        way = ways.echo if by_echo and ways.echo is not None else ways.sender
-        rtts_us = await way.measure(
-            course.target.address,
-            count=settings.count,
-            spacing_ms=settings.spacing_ms,
-            timeout_ms=settings.timeout_ms,
-            key=ways.keys.key_for(zone),
-        )
-        if by_echo and any(rtts_us):
-            _log.info("probed over gRPC, since UDP is not answered", target=zone)
+        asked = {"count": settings.count, "spacing_ms": settings.spacing_ms, "timeout_ms": settings.timeout_ms}
+        address, key = course.target.address, ways.keys.key_for(zone)
+        if by_echo and ways.echo is not None:
+            rtts_us = await ways.echo.measure(address, key=key, **asked)
+            if any(rtts_us):
+                _log.info("probed over gRPC, since UDP is not answered", target=zone)
+            return rtts_us
+        rtts_us, one_way = await ways.sender.measure_both(address, key=key, **asked)
+        for sample in one_way:
+            course.one_way.add(sample)
         return rtts_us
 
     def _take(self, zone: str, course: _Course, rtts_us: list[int | None], clock: Clock) -> int:
@@ -162,6 +165,8 @@ class Prober:
             _log.info("way has changed", target=zone)
         fresh = course.window.result(self._zone, zone, clock.now().wall_ms)
         if fresh is not None:
+            if (one_way := course.one_way.result()) is not None:
+                fresh.one_way.CopyFrom(one_way)
             self.on_measured(fresh)
         self._tell(zone, fresh)
         return course.pace.after_round(rtts_us.count(None), stepped=stepped)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import grpc.aio
 
+from hansa_agent.clock_error import ClockError, kernel_error_us, vouched
 from hansa_agent.config import LoadedConfig
 from hansa_agent.ports import Clock, Random
 from hansa_agent.probe_echo import EchoPinger, open_echo
@@ -27,9 +28,15 @@ def prober_of(loaded: LoadedConfig, clock: Clock, random: Random, on_change: Cal
         probe.interval_s_max,
         probe.packets_per_second_max,
     )
-    sender = Sender(clock, random)
+    sender = Sender(clock, random, clock_error_of(loaded))
     ways = Ways(sender, EchoPinger(clock, sender) if probe.grpc else None, loaded.probe_keys)
     return Prober(loaded.config.zone, settings, ways, on_change)
+
+
+def clock_error_of(loaded: LoadedConfig) -> ClockError:
+    """By how much the clock may be off: what the configuration vouches for, else what the kernel says."""
+    error_us = loaded.config.probe.clock_error_us
+    return kernel_error_us if error_us is None else vouched(error_us)
 
 
 class Answering:
@@ -46,7 +53,9 @@ class Answering:
         if probe.listen is None:
             return
         limit = RateLimit(probe.reflected_per_second_max)
-        self._reflector, reflector = await open_reflector(probe.listen, clock, limit, loaded.probe_keys)
+        self._reflector, reflector = await open_reflector(
+            probe.listen, clock, limit, loaded.probe_keys, clock_error_of(loaded)
+        )
         host, port = self._reflector.get_extra_info("sockname")[:2]
         listened = f"{f'[{host}]' if ':' in host else host}:{port}"
         if probe.grpc:

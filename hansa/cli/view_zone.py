@@ -168,9 +168,14 @@ def _basis(rtt: network_pb2.RoundTrip) -> Cell:
 
 
 def _probe_table(network: workload_service_pb2.GetNetworkResponse, now_ms: int) -> Table:
-    rows = tuple(_probe_row(comparison, now_ms) for comparison in network.probes)
+    has_one_way = any(comparison.measured.HasField("one_way") for comparison in network.probes)
+    rows = tuple(
+        (*_probe_row(comparison, now_ms), *((_one_way(comparison.measured),) if has_one_way else ()))
+        for comparison in network.probes
+    )
     measured = ("PROBED p50", "p95", "JITTER", "LOSS", "BASIS", "AGE")
-    headers = ("FROM", "TO", *measured, "GRAPH p50", "p95", "BASIS")
+    one_way = ("ONE WAY THERE, BACK p50",) if has_one_way else ()
+    headers = ("FROM", "TO", *measured, "GRAPH p50", "p95", "BASIS", *one_way)
     figures, kept = frozenset({2, 3, 4, 5, 7, 8, 9}), frozenset({0, 1, 6})
     return Table(headers, rows, right=figures, fixed=kept, spare=(4, 7, 5, 3, 9, 10))
 
@@ -191,6 +196,14 @@ def _probe_row(comparison: workload_service_pb2.ProbeComparison, now_ms: int) ->
         rtt_ms(model.p95_us) if known else "-",
         _basis(model) if known else "no path",
     )
+
+
+def _one_way(probe: network_pb2.ProbeResult) -> str:
+    """Delays by the clocks of both ends, with by how much they may be off; the clocks often do not allow them."""
+    if not probe.HasField("one_way"):
+        return "-"
+    delay = probe.one_way
+    return f"{rtt_ms(delay.there_p50_us)}, {rtt_ms(delay.back_p50_us)} +- {rtt_ms(delay.error_us)}"
 
 
 def _node_table(network: workload_service_pb2.GetNetworkResponse) -> Table:

@@ -281,6 +281,7 @@ class ProbeResult(_message.Message):
     MIN_US_FIELD_NUMBER: _builtins.int
     JITTER_US_FIELD_NUMBER: _builtins.int
     LOSS_PERMILLE_FIELD_NUMBER: _builtins.int
+    ONE_WAY_FIELD_NUMBER: _builtins.int
     source_zone: _builtins.str
     """The zone that probed, "operator/zone"."""
     target_zone: _builtins.str
@@ -295,6 +296,10 @@ class ProbeResult(_message.Message):
     def rtt(self) -> Global___RoundTrip:
         """What was measured."""
 
+    @_builtins.property
+    def one_way(self) -> Global___OneWayDelay:
+        """One-way delays; absent where the clocks of both ends do not allow it. Nothing is decided by them."""
+
     def __init__(
         self,
         *,
@@ -304,11 +309,54 @@ class ProbeResult(_message.Message):
         min_us: _builtins.int = ...,
         jitter_us: _builtins.int = ...,
         loss_permille: _builtins.int = ...,
+        one_way: Global___OneWayDelay | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["rtt", b"rtt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["one_way", b"one_way", "rtt", b"rtt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jitter_us", b"jitter_us", "loss_permille", b"loss_permille", "min_us", b"min_us", "rtt", b"rtt", "source_zone", b"source_zone", "target_zone", b"target_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jitter_us", b"jitter_us", "loss_permille", b"loss_permille", "min_us", b"min_us", "one_way", b"one_way", "rtt", b"rtt", "source_zone", b"source_zone", "target_zone", b"target_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProbeResult: _TypeAlias = ProbeResult  # noqa: Y015
+
+@_typing.final
+class OneWayDelay(_message.Message):
+    """One-way delays by the wall clocks of both ends, both of which follow a time source. Never half of a round trip."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THERE_P50_US_FIELD_NUMBER: _builtins.int
+    THERE_P95_US_FIELD_NUMBER: _builtins.int
+    BACK_P50_US_FIELD_NUMBER: _builtins.int
+    BACK_P95_US_FIELD_NUMBER: _builtins.int
+    ERROR_US_FIELD_NUMBER: _builtins.int
+    SAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    there_p50_us: _builtins.int
+    """From the zone that probed to the one that answered, median, microseconds."""
+    there_p95_us: _builtins.int
+    """The same, 95th percentile."""
+    back_p50_us: _builtins.int
+    """From the zone that answered back to the one that probed, median, microseconds."""
+    back_p95_us: _builtins.int
+    """The same, 95th percentile."""
+    error_us: _builtins.int
+    """By how much each of these may be off, since both clocks may be; smaller than both medians, microseconds."""
+    sample_count: _builtins.int
+    """Probes that they are of."""
+    def __init__(
+        self,
+        *,
+        there_p50_us: _builtins.int = ...,
+        there_p95_us: _builtins.int = ...,
+        back_p50_us: _builtins.int = ...,
+        back_p95_us: _builtins.int = ...,
+        error_us: _builtins.int = ...,
+        sample_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["back_p50_us", b"back_p50_us", "back_p95_us", b"back_p95_us", "error_us", b"error_us", "sample_count", b"sample_count", "there_p50_us", b"there_p50_us", "there_p95_us", b"there_p95_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OneWayDelay: _TypeAlias = OneWayDelay  # noqa: Y015

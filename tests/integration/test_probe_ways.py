@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from agent_harness import free_ports, zone_world
+from hansa_agent.clock_error import unknown_error, vouched
 from hansa_agent.probe_echo import EchoPinger, open_echo
 from hansa_agent.probe_keys import NO_KEYS, ProbeKeys
 from hansa_agent.probe_stamp import Reflector, Sender, open_reflector
@@ -116,3 +117,18 @@ async def test_an_agent_answers_authenticated_probes_over_udp_and_grpc(tmp_path:
         assert None not in await sender().measure(address, key=KEY, **ROUND)
         assert None not in await EchoPinger(SystemClock(), sender()).measure(address, key=KEY, **ROUND)
         assert await sender().measure(address, count=1, spacing_ms=1, timeout_ms=100) == [None]
+
+
+async def test_one_way_delays_are_measured_where_both_ends_vouch_for_their_clocks() -> None:
+    address = f"127.0.0.1:{free_ports(1)}"
+    clock = SystemClock()
+    for theirs, expected in ((vouched(5), 5), (unknown_error, 0)):
+        transport, _ = await open_reflector(address, clock, RateLimit(1_000), NO_KEYS, theirs)
+        try:
+            rtts_us, one_way = await Sender(clock, SystemRandom(), vouched(5)).measure_both(address, **ROUND)
+        finally:
+            transport.close()
+        told = [sample for sample in one_way if sample is not None]
+        assert len(told) == expected
+        assert all(sample.is_possible and sample.error_us in (10, 11) for sample in told)
+        assert None not in rtts_us

@@ -172,7 +172,12 @@ links = st.builds(
     st.integers(0, 10**12),
     st.sampled_from(m.LinkEncryption),
 )
-probes = st.builds(m.ProbeResult, zone_ids, zone_ids, measured, small, small, st.integers(0, 1000))
+delays_us = st.integers(1_001, 10_000_000)
+one_ways = st.builds(
+    m.OneWayDelay, delays_us, delays_us, delays_us, delays_us, st.integers(0, 1_000), st.integers(1, 9)
+)
+shares = st.integers(0, 1000)
+probes = st.builds(m.ProbeResult, zone_ids, zone_ids, measured, small, small, shares, st.none() | one_ways)
 instances = st.builds(
     m.InstanceStatus, names, names, st.sampled_from(m.InstanceState), urls, small, texts, tokens, times_ms
 )

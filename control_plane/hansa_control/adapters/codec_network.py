@@ -11,6 +11,7 @@ from hansa_control.domain.model import (
     LinkKind,
     NetworkLink,
     NetworkNode,
+    OneWayDelay,
     ProbeResult,
     RoundTrip,
 )
@@ -138,6 +139,34 @@ def probe_in(wire: network_pb2.ProbeResult, path: str) -> ProbeResult:
         min_us=fields.range_in(wire.min_us, (0, RTT_US_MAX), f"{path}.min_us"),
         jitter_us=fields.range_in(wire.jitter_us, (0, RTT_US_MAX), f"{path}.jitter_us"),
         loss_permille=fields.range_in(wire.loss_permille, (0, 1000), f"{path}.loss_permille"),
+        one_way=_one_way_in(wire.one_way, f"{path}.one_way") if wire.HasField("one_way") else None,
+    )
+
+
+def _one_way_in(wire: network_pb2.OneWayDelay, path: str) -> OneWayDelay:
+    """Delays that are larger than what their clocks may be off."""
+    bounds = (0, RTT_US_MAX)
+    found = OneWayDelay(
+        there_p50_us=fields.range_in(wire.there_p50_us, bounds, f"{path}.there_p50_us"),
+        there_p95_us=fields.range_in(wire.there_p95_us, bounds, f"{path}.there_p95_us"),
+        back_p50_us=fields.range_in(wire.back_p50_us, bounds, f"{path}.back_p50_us"),
+        back_p95_us=fields.range_in(wire.back_p95_us, bounds, f"{path}.back_p95_us"),
+        error_us=fields.range_in(wire.error_us, bounds, f"{path}.error_us"),
+        sample_count=fields.range_in(wire.sample_count, (1, 2**31 - 1), f"{path}.sample_count"),
+    )
+    if found.error_us >= min(found.there_p50_us, found.back_p50_us):
+        raise fields.refused(f"{path}.error_us", f"{found.error_us} is not smaller than the delays")
+    return found
+
+
+def _one_way_out(one_way: OneWayDelay) -> network_pb2.OneWayDelay:
+    return network_pb2.OneWayDelay(
+        there_p50_us=one_way.there_p50_us,
+        there_p95_us=one_way.there_p95_us,
+        back_p50_us=one_way.back_p50_us,
+        back_p95_us=one_way.back_p95_us,
+        error_us=one_way.error_us,
+        sample_count=one_way.sample_count,
     )
 
 
@@ -149,4 +178,5 @@ def probe_out(probe: ProbeResult) -> network_pb2.ProbeResult:
         min_us=probe.min_us,
         jitter_us=probe.jitter_us,
         loss_permille=probe.loss_permille,
+        one_way=None if probe.one_way is None else _one_way_out(probe.one_way),
     )

@@ -157,6 +157,9 @@ from hansa_control.domain.zones import (
     NetworkNode as NetworkNode,
 )
 from hansa_control.domain.zones import (
+    OneWayDelay as OneWayDelay,
+)
+from hansa_control.domain.zones import (
     Origin as Origin,
 )
 from hansa_control.domain.zones import (

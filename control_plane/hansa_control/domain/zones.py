@@ -292,8 +292,22 @@ class NetworkLink:
 
 
 @dataclass(frozen=True, slots=True)
+class OneWayDelay:
+    """One-way delays by the clocks of both ends, microseconds; each may be off by error_us. Nothing is decided by them,
+    for whoever answers may claim any split.
+    """
+
+    there_p50_us: int
+    there_p95_us: int
+    back_p50_us: int
+    back_p95_us: int
+    error_us: int
+    sample_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """Round-trip time that one zone's agent measured to another's."""
+    """Round-trip time that one zone's agent measured to another's, and one-way delays where clocks allow."""
 
     source_zone: ZoneId
     target_zone: ZoneId
@@ -301,3 +315,4 @@ class ProbeResult:
     min_us: int
     jitter_us: int
     loss_permille: int
+    one_way: OneWayDelay | None = field(default=None, metadata=LATER)
