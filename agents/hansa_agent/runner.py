@@ -24,6 +24,7 @@ from hansa_agent.inventory import facts_of, full_capacity, inventory_of
 from hansa_agent.link import SessionLink
 from hansa_agent.platforms import runtime_of, source_of
 from hansa_agent.ports import Clock, IdSource, InventorySource, Machine, Random
+from hansa_agent.prober import advert_of
 from hansa_agent.probing import Answering, prober_of
 from hansa_agent.refusals import refused
 from hansa_agent.session import AdvertBody, AgentSession, Identity
@@ -199,7 +200,7 @@ class Agent:
             "inventory": inventory_of(config, self._machine, digests, self._answering.address, self._wish.look()),
             **facts_of(self._loaded.facts, self._outside.clock.now().wall_ms),
         }
-        adverts.update({f"probes/{zone}": result for zone, result in self._prober.results().items()})
+        adverts.update({advert_of(result): result for result in self._prober.results().values()})
         adverts.update({f"instances/{name}": status for name, status in self._supervisor.statuses().items()})
         return adverts
 

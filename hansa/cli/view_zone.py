@@ -185,7 +185,7 @@ def _probe_row(comparison: workload_service_pb2.ProbeComparison, now_ms: int) ->
     known = comparison.HasField("modelled")
     return (
         probe.source_zone,
-        probe.target_zone,
+        _probed(probe),
         rtt_ms(probe.rtt.p50_us),
         rtt_ms(probe.rtt.p95_us),
         rtt_ms(probe.jitter_us),
@@ -196,6 +196,14 @@ def _probe_row(comparison: workload_service_pb2.ProbeComparison, now_ms: int) ->
         rtt_ms(model.p95_us) if known else "-",
         _basis(model) if known else "no path",
     )
+
+
+def _probed(probe: network_pb2.ProbeResult) -> str:
+    """What answered: a zone, or a node of the network with what it is."""
+    if not probe.target_node:
+        return probe.target_zone
+    kind = network_pb2.ProbedKind.Name(probe.target_kind).removeprefix("PROBED_KIND_").lower().replace("_", " ")
+    return f"{probe.target_node} ({kind})"
 
 
 def _one_way(probe: network_pb2.ProbeResult) -> str:

@@ -103,6 +103,30 @@ LATENCY_BASIS_MEASURED: LatencyBasis.ValueType  # 3
 """Probed on the wire."""
 Global___LatencyBasis: _TypeAlias = LatencyBasis  # noqa: Y015
 
+class _ProbedKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProbedKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProbedKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROBED_KIND_UNSPECIFIED: _ProbedKind.ValueType  # 0
+    """Not set: another zone's agent."""
+    PROBED_KIND_GATEWAY: _ProbedKind.ValueType  # 1
+    """A gateway, of a partner or between networks."""
+    PROBED_KIND_ACCESS_POINT: _ProbedKind.ValueType  # 2
+    """An access point."""
+
+class ProbedKind(_ProbedKind, metaclass=_ProbedKindEnumTypeWrapper):
+    """What a probe went to."""
+
+PROBED_KIND_UNSPECIFIED: ProbedKind.ValueType  # 0
+"""Not set: another zone's agent."""
+PROBED_KIND_GATEWAY: ProbedKind.ValueType  # 1
+"""A gateway, of a partner or between networks."""
+PROBED_KIND_ACCESS_POINT: ProbedKind.ValueType  # 2
+"""An access point."""
+Global___ProbedKind: _TypeAlias = ProbedKind  # noqa: Y015
+
 @_typing.final
 class NetworkNode(_message.Message):
     """A node of the network graph. Traffic enters at access points."""
@@ -271,7 +295,7 @@ Global___RoundTrip: _TypeAlias = RoundTrip  # noqa: Y015
 
 @_typing.final
 class ProbeResult(_message.Message):
-    """Round-trip time that one zone's agent measured to another zone's agent."""
+    """Round-trip time that one zone's agent measured to another zone's agent, or to a node of the network."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -282,16 +306,22 @@ class ProbeResult(_message.Message):
     JITTER_US_FIELD_NUMBER: _builtins.int
     LOSS_PERMILLE_FIELD_NUMBER: _builtins.int
     ONE_WAY_FIELD_NUMBER: _builtins.int
+    TARGET_NODE_FIELD_NUMBER: _builtins.int
+    TARGET_KIND_FIELD_NUMBER: _builtins.int
     source_zone: _builtins.str
     """The zone that probed, "operator/zone"."""
     target_zone: _builtins.str
-    """The zone that answered, "operator/zone"."""
+    """The zone that answered, "operator/zone"; empty where a node of the network did."""
     min_us: _builtins.int
     """Smallest round-trip time, microseconds."""
     jitter_us: _builtins.int
     """Mean difference of successive round-trip times, microseconds (RFC 3550, section 6.4.1, unsmoothed)."""
     loss_permille: _builtins.int
     """Lost probes, thousandths."""
+    target_node: _builtins.str
+    """The node of the network that answered; empty where a zone did."""
+    target_kind: Global___ProbedKind.ValueType
+    """What that node is."""
     @_builtins.property
     def rtt(self) -> Global___RoundTrip:
         """What was measured."""
@@ -310,10 +340,12 @@ class ProbeResult(_message.Message):
         jitter_us: _builtins.int = ...,
         loss_permille: _builtins.int = ...,
         one_way: Global___OneWayDelay | None = ...,
+        target_node: _builtins.str = ...,
+        target_kind: Global___ProbedKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["one_way", b"one_way", "rtt", b"rtt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jitter_us", b"jitter_us", "loss_permille", b"loss_permille", "min_us", b"min_us", "one_way", b"one_way", "rtt", b"rtt", "source_zone", b"source_zone", "target_zone", b"target_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jitter_us", b"jitter_us", "loss_permille", b"loss_permille", "min_us", b"min_us", "one_way", b"one_way", "rtt", b"rtt", "source_zone", b"source_zone", "target_kind", b"target_kind", "target_node", b"target_node", "target_zone", b"target_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

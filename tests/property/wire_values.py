@@ -177,6 +177,17 @@ one_ways = st.builds(
     m.OneWayDelay, delays_us, delays_us, delays_us, delays_us, st.integers(0, 1_000), st.integers(1, 9)
 )
 shares = st.integers(0, 1000)
+node_probes = st.builds(
+    m.NodeProbe,
+    zone_ids,
+    st.sampled_from(m.ProbedKind),
+    names,
+    measured,
+    small,
+    small,
+    shares,
+    st.none() | one_ways,
+)
 probes = st.builds(m.ProbeResult, zone_ids, zone_ids, measured, small, small, shares, st.none() | one_ways)
 instances = st.builds(
     m.InstanceStatus, names, names, st.sampled_from(m.InstanceState), urls, small, texts, tokens, times_ms

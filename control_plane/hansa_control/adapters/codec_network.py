@@ -11,7 +11,9 @@ from hansa_control.domain.model import (
     LinkKind,
     NetworkLink,
     NetworkNode,
+    NodeProbe,
     OneWayDelay,
+    ProbedKind,
     ProbeResult,
     RoundTrip,
 )
@@ -22,6 +24,7 @@ COUNT_MAX = 2**31 - 1
 BANDWIDTH_KBPS_MAX = 10**12
 
 LATENCY_BASES = fields.EnumCodec(LatencyBasis, network_pb2.LatencyBasis, "LATENCY_BASIS")
+PROBED_KINDS = fields.EnumCodec(ProbedKind, network_pb2.ProbedKind, "PROBED_KIND")
 LINK_KINDS = fields.EnumCodec(LinkKind, network_pb2.LinkKind, "LINK_KIND")
 LINK_ENCRYPTIONS = fields.EnumCodec(LinkEncryption, network_pb2.LinkEncryption, "LINK_ENCRYPTION")
 
@@ -127,14 +130,31 @@ def link_out(link: NetworkLink) -> network_pb2.NetworkLink:
     )
 
 
-def probe_in(wire: network_pb2.ProbeResult, path: str) -> ProbeResult:
-    """A measurement; its basis must say so."""
+def probe_in(wire: network_pb2.ProbeResult, path: str) -> ProbeResult | NodeProbe:
+    """A measurement, to a zone or to a node; its basis must say so."""
     rtt = round_trip_in(wire.rtt, f"{path}.rtt")
     if rtt.basis is not LatencyBasis.MEASURED:
         raise fields.refused(f"{path}.rtt.basis", f"{rtt.basis} is not MEASURED")
+    if wire.target_node:
+        return _node_probe_in(wire, rtt, path)
     return ProbeResult(
         source_zone=fields.zone_id_in(wire.source_zone, f"{path}.source_zone"),
         target_zone=fields.zone_id_in(wire.target_zone, f"{path}.target_zone"),
+        rtt=rtt,
+        min_us=fields.range_in(wire.min_us, (0, RTT_US_MAX), f"{path}.min_us"),
+        jitter_us=fields.range_in(wire.jitter_us, (0, RTT_US_MAX), f"{path}.jitter_us"),
+        loss_permille=fields.range_in(wire.loss_permille, (0, 1000), f"{path}.loss_permille"),
+        one_way=_one_way_in(wire.one_way, f"{path}.one_way") if wire.HasField("one_way") else None,
+    )
+
+
+def _node_probe_in(wire: network_pb2.ProbeResult, rtt: RoundTrip, path: str) -> NodeProbe:
+    if wire.target_zone:
+        raise fields.refused(f"{path}.target_node", "is set beside target_zone")
+    return NodeProbe(
+        source_zone=fields.zone_id_in(wire.source_zone, f"{path}.source_zone"),
+        kind=PROBED_KINDS.read(wire.target_kind, f"{path}.target_kind"),
+        probed_node=fields.network_name_in(wire.target_node, f"{path}.target_node"),
         rtt=rtt,
         min_us=fields.range_in(wire.min_us, (0, RTT_US_MAX), f"{path}.min_us"),
         jitter_us=fields.range_in(wire.jitter_us, (0, RTT_US_MAX), f"{path}.jitter_us"),
@@ -170,13 +190,17 @@ def _one_way_out(one_way: OneWayDelay) -> network_pb2.OneWayDelay:
     )
 
 
-def probe_out(probe: ProbeResult) -> network_pb2.ProbeResult:
-    return network_pb2.ProbeResult(
+def probe_out(probe: ProbeResult | NodeProbe) -> network_pb2.ProbeResult:
+    told = network_pb2.ProbeResult(
         source_zone=str(probe.source_zone),
-        target_zone=str(probe.target_zone),
         rtt=round_trip_out(probe.rtt),
         min_us=probe.min_us,
         jitter_us=probe.jitter_us,
         loss_permille=probe.loss_permille,
         one_way=None if probe.one_way is None else _one_way_out(probe.one_way),
     )
+    if isinstance(probe, NodeProbe):
+        told.target_node, told.target_kind = probe.probed_node, PROBED_KINDS.out(probe.kind)
+    else:
+        told.target_zone = str(probe.target_zone)
+    return told

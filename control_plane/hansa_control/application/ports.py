@@ -21,6 +21,7 @@ from hansa_control.domain.model import (
     Manifest,
     NetworkLink,
     NetworkNode,
+    NodeProbe,
     Origin,
     ProbeResult,
     Reason,
@@ -36,7 +37,7 @@ from hansa_control.domain.two_books import Asked
 from hansa_control.domain.upkeep import UpkeepAsked
 from hansa_control.domain.usage import UsageLine
 
-AdvertBody = Inventory | Fact | ProbeResult | InstanceStatus
+AdvertBody = Inventory | Fact | ProbeResult | NodeProbe | InstanceStatus
 OfferBody = Zone | NetworkNode | NetworkLink | ClaimStatus
 ShownBody = OfferBody | Chained
 

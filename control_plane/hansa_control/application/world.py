@@ -31,6 +31,7 @@ from hansa_control.domain.model import (
     Inventory,
     NetworkLink,
     NetworkNode,
+    NodeProbe,
     Origin,
     ProbeResult,
     Upkeep,
@@ -143,7 +144,7 @@ class World:
                 running[body.instance] = body
         elif isinstance(body or before, ProbeResult):
             self._snapshot = self._measured = None
-        else:
+        elif not isinstance(body or before, NodeProbe):
             self._measured = None
             self._facts.pop(zone, None)
             self.touch(zone)
@@ -401,6 +402,15 @@ class World:
             for zone in sorted(self._adverts)
             for _, body in sorted(self._adverts[zone].items())
             if isinstance(body, ProbeResult)
+        )
+
+    def node_probes(self) -> tuple[NodeProbe, ...]:
+        """What the operator's own agents measured to nodes of the network, ordered by source and node."""
+        return tuple(
+            body
+            for zone in sorted(self._adverts)
+            for _, body in sorted(self._adverts[zone].items())
+            if isinstance(body, NodeProbe)
         )
 
     def snapshot(self) -> Snapshot:

@@ -157,10 +157,16 @@ from hansa_control.domain.zones import (
     NetworkNode as NetworkNode,
 )
 from hansa_control.domain.zones import (
+    NodeProbe as NodeProbe,
+)
+from hansa_control.domain.zones import (
     OneWayDelay as OneWayDelay,
 )
 from hansa_control.domain.zones import (
     Origin as Origin,
+)
+from hansa_control.domain.zones import (
+    ProbedKind as ProbedKind,
 )
 from hansa_control.domain.zones import (
     ProbeResult as ProbeResult,

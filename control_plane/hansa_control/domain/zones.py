@@ -316,3 +316,26 @@ class ProbeResult:
     jitter_us: int
     loss_permille: int
     one_way: OneWayDelay | None = field(default=None, metadata=LATER)
+
+
+class ProbedKind(StrEnum):
+    """What a node is that a probe went to."""
+
+    GATEWAY = "GATEWAY"
+    ACCESS_POINT = "ACCESS_POINT"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProbe:
+    """Round-trip time that a zone's agent measured to a node of the network. It is shown beside the model; nothing is
+    decided by it, since whoever answers there proves no place.
+    """
+
+    source_zone: ZoneId
+    kind: ProbedKind
+    probed_node: str
+    rtt: RoundTrip
+    min_us: int
+    jitter_us: int
+    loss_permille: int
+    one_way: OneWayDelay | None = None
