@@ -22,7 +22,9 @@ async def test_a_measurement_to_a_node_stands_beside_the_models_and_survives_a_r
     await operator.say(OSLO, "node-probes/goteborg", probe())
     await operator.say(OSLO, "node-probes/moon", probe("moon"))
     assert await shown(operator) == [("goteborg", True), ("moon", False)]
-    assert await shown(await operator.crash_and_restart()) == [("goteborg", True), ("moon", False)]
+    operator = await operator.crash_and_restart()
+    assert await shown(operator) == [("goteborg", True), ("moon", False)]
+    operator.greet(OSLO)
     assert await operator.plane.agents.adverts(OSLO, [], ["node-probes/goteborg"]) == ()
     assert await shown(operator) == [("moon", False)]
 

@@ -235,9 +235,7 @@ def test_the_width_is_that_of_columns_and_none_without(monkeypatch: pytest.Monke
     assert terminal_width() == 0
 
 
-def test_a_probe_to_a_node_names_it_with_its_kind_and_one_way_delays_stand_beside_the_round_trip(
-    capsys: Capsys,
-) -> None:
+def test_a_probe_to_a_node_names_its_kind_and_one_way_delays_stand_beside_the_round_trip(capsys: Capsys) -> None:
     rtt = network_pb2.RoundTrip(p50_us=12_000, p95_us=13_000, basis=network_pb2.LATENCY_BASIS_MEASURED, sample_count=9)
     delay = network_pb2.OneWayDelay(there_p50_us=3_000, back_p50_us=9_000, error_us=100)
     named = network_pb2.ProbeResult(source_zone="a/b", target_node="bergen", target_kind=2, rtt=rtt, one_way=delay)
@@ -245,5 +243,5 @@ def test_a_probe_to_a_node_names_it_with_its_kind_and_one_way_delays_stand_besid
     comparisons = [workload_service_pb2.ProbeComparison(measured=one) for one in (named, plain)]
     seen = workload_service_pb2.GetNetworkResponse(probes=comparisons)
     first, second = shown(capsys, network_document(seen, NOW_MS, probes=True, wide=True))[-2:]
-    assert "bergen (access point)" in first and "3.0 ms, 9.0 ms +- 0.1 ms" in first
+    assert "bergen (access point)" in first and "3.0 ms, 9.0 ms +- 0.10 ms" in first
     assert cells(second)[1] == "c/d" and cells(second)[-1] == "-"
