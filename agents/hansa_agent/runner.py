@@ -36,6 +36,7 @@ _log = structlog.get_logger(__name__)
 WATCH_AGAIN_S = 5.0
 FACTS_LOOK_MS = 60_000
 WISH_LOOK_S = 0.5
+TROUBLE_LENGTH_MAX = 199
 
 
 class StateDirTaken(Exception):
@@ -189,15 +190,22 @@ class Agent:
 
     def _advertise(self) -> None:
         if self._telemetry is not None:
-            self._telemetry.note_health(self._machine)
+            self._telemetry.note_health(self._seen())
         if self._link is not None:
             self._link.advertise(self._adverts())
+
+    def _seen(self) -> Machine:
+        """The machine, which takes nothing new while orders cannot be written down."""
+        if not self._supervisor.trouble:
+            return self._machine
+        troubles = [each for each in (self._machine.trouble, self._supervisor.trouble) if each]
+        return replace(self._machine, trouble="; ".join(troubles)[:TROUBLE_LENGTH_MAX], unsound=True)
 
     def _adverts(self) -> dict[str, AdvertBody]:
         config = self._loaded.config
         digests = digests_of(self._loaded.artefacts.values())
         adverts: dict[str, AdvertBody] = {
-            "inventory": inventory_of(config, self._machine, digests, self._answering.address, self._wish.look()),
+            "inventory": inventory_of(config, self._seen(), digests, self._answering.address, self._wish.look()),
             **facts_of(self._loaded.facts, self._outside.clock.now().wall_ms),
         }
         adverts.update({advert_of(result): result for result in self._prober.results().values()})
