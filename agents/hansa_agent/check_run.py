@@ -24,10 +24,13 @@ from hansa_agent.ports import Clock, IdSource, Machine
 _CONFIDENTIAL = "nvidia-gpu-cc"
 
 
-async def findings_of(path: Path, clock: Clock, ids: IdSource) -> list[Finding]:
-    """All findings of the configuration at ``path``; a configuration that cannot be read leaves nothing else."""
+async def findings_of(path: Path, clock: Clock, ids: IdSource, key: str = "") -> list[Finding]:
+    """All findings of the configuration at ``path``; a configuration that cannot be read leaves nothing else.
+
+    ``key`` is the public key that it must be signed with; empty for none.
+    """
     try:
-        loaded = LoadedConfig(path)
+        loaded = LoadedConfig(path, key)
     except ConfigError as error:
         return [
             problem("configuration", each, "agents/agent.example.yaml explains every key") for each in error.problems

@@ -242,3 +242,23 @@ def test_artefact_named_twice_or_without_its_file_is_refused(folder: Path) -> No
     assert "named twice" in problems(write(folder, {"artefacts": [artefact, artefact]}))[0]
     absent = artefact | {"files": ["absent.py"]}
     assert "absent.py: No such file" in problems(write(folder, {"artefacts": [absent]}))[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ({"kind": "agent", "name": "bergen"}, "operator/zone"),
+        ({"kind": "gateway", "name": "svea/sto-1"}, "node of the network"),
+        ({"kind": "router", "name": "bergen"}, "targets.0.kind"),
+        ({"kind": "gateway", "name": "bergen", "address": "nowhere"}, "host:port"),
+        ({"kind": "gateway", "name": "bergen", "key_as": "bergen"}, "targets.0.key_as"),
+    ],
+)
+def test_probe_target_that_is_no_such_thing_is_refused(folder: Path, target: dict[str, Any], why: str) -> None:
+    given = {"address": "192.0.2.1:862"} | target
+    assert why in problems(write(folder, {"probe": {"targets": [given]}}))[0]
+
+
+def test_probe_target_that_is_named_twice_is_refused(folder: Path) -> None:
+    twice = [{"kind": kind, "name": "bergen", "address": "192.0.2.1:862"} for kind in ("gateway", "access_point")]
+    assert "'bergen' is named twice" in problems(write(folder, {"probe": {"targets": twice}}))[0]
