@@ -17,8 +17,15 @@ test_instances() {
   say "building the image of a test's instance"
   mkdir -p "$work/echo"
   cp tests/integration/agent_artefact.py "$work/echo/"
-  printf 'FROM localhost/%s\nCOPY agent_artefact.py /srv/agent_artefact.py\nCMD %s\n' "$base" \
-    '["/usr/bin/python3", "-I", "/srv/agent_artefact.py"]' >"$work/echo/Dockerfile"
+  # As images are that people make with care: a user of their own, by name, and an entry point with arguments.
+  cat >"$work/echo/Dockerfile" <<EOF
+FROM localhost/$base
+RUN useradd --uid 4711 --no-create-home ocr
+COPY agent_artefact.py /srv/agent_artefact.py
+USER ocr
+ENTRYPOINT ["/usr/bin/python3", "-I"]
+CMD ["/srv/agent_artefact.py"]
+EOF
   podman build -q -t hansa-echo:local "$work/echo" >"$work/echo.log" 2>&1 || { tail -20 "$work/echo.log" >&2; return 1; }
   digest=$(podman image inspect --format '{{.Digest}}' localhost/hansa-echo:local)
   # Devices that are none: what CDI does to a container shows all the same.
@@ -31,7 +38,8 @@ test_instances() {
 EOF
   say "running the agent's containers under podman"
   HANSA_PODMAN_SOCKET=$socket HANSA_PODMAN_IMAGE=localhost/hansa-echo@$digest \
-    "${PYTHON:-.venv/bin/python}" -m pytest -q -s -m containers -p no:cacheprovider tests/integration/test_agent_podman.py
+    "${PYTHON:-.venv/bin/python}" -m pytest -q -s -m containers -p no:cacheprovider tests/integration/test_agent_podman.py \
+    tests/integration/test_user_data_podman.py
   [ -z "$(podman ps -aq)" ]
   say "instances: passed"
 }

@@ -27,6 +27,8 @@ _SCRATCH = ("rw", "nosuid", "nodev", "mode=1777")
 class ContainerSpec:
     """A container, whichever engine makes it. ``mounts`` maps folders and files inside to those of the machine.
 
+    ``command`` replaces the image's entry point and its arguments; empty leaves both.
+
     ``published`` is the host's address at which the port is published, empty where the container has the host's
     network. ``ulimits`` are bounds of both kinds, soft and hard, by name.
     """
@@ -103,7 +105,7 @@ def docker_body(spec: ContainerSpec) -> dict[str, Any]:
         "Env": [f"{name}={value}" for name, value in sorted(spec.env.items())],
         "Labels": dict(spec.labels),
         "User": section.user,
-        **({"Cmd": list(spec.command)} if spec.command else {}),
+        **({"Entrypoint": list(spec.command), "Cmd": []} if spec.command else {}),
         "ExposedPorts": {each: {} for each in binding},
         "HostConfig": {
             "Binds": [f"{source}:{target}:ro,Z" for target, source in sorted(spec.mounts.items())],
@@ -137,7 +139,7 @@ def podman_body(name: str, spec: ContainerSpec) -> dict[str, Any]:
         "env": dict(spec.env),
         "labels": dict(spec.labels),
         "user": section.user,
-        **({"command": list(spec.command)} if spec.command else {}),
+        **({"entrypoint": list(spec.command), "command": []} if spec.command else {}),
         "mounts": [*_podman_binds(spec), *_podman_scratch(section)],
         **_podman_network(section),
         "portmappings": [mapping] if spec.published else [],
