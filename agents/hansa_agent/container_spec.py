@@ -12,9 +12,11 @@ from hansa.v1.instance_pb2 import DesiredInstance
 from hansa_agent.artefacts import Artefact
 from hansa_agent.config_container import ContainerSection
 from hansa_agent.launch import OPEN_FILES_MAX, Place, environment
+from hansa_agent.strays import ordered_text
 
 ZONE, INSTANCE, CLAIM, WORKLOAD = "hansa.zone", "hansa.instance", "hansa.claim", "hansa.workload"
 TOKEN, ORDER, PORT, DEVICES = "hansa.fencing-token", "hansa.order", "hansa.port", "hansa.devices"
+ORDERED = "hansa.ordered"
 INSIDE = Path("/hansa")
 """Where an instance finds, inside its container, what the agent gives it: read-only but for ``home``."""
 NANO_PER_MILLI = 1_000_000
@@ -72,6 +74,7 @@ def labels_of(zone: str, order: DesiredInstance, port: int, devices: tuple[str, 
         TOKEN: str(order.fencing_token),
         ORDER: order_digest(order),
         PORT: str(port),
+        ORDERED: ordered_text(order.limits),
         **({DEVICES: ",".join(devices)} if devices else {}),
     }
 

@@ -13,6 +13,7 @@ from hansa_agent.instance_store import InstanceStore
 from hansa_agent.inventory import FileSource
 from hansa_agent.ports import Clock, InventorySource, Random, Runtime
 from hansa_agent.runtime_process import ProcessRuntime
+from hansa_agent.strays import Strays
 
 
 class AllowingRuntime(Runtime, Protocol):
@@ -39,12 +40,15 @@ def source_of(loaded: LoadedConfig, clock: Clock) -> InventorySource:
     return FileSource(section)
 
 
-def runtime_of(loaded: LoadedConfig, store: InstanceStore, clock: Clock, random: Random) -> AllowingRuntime:
-    """What the zone's instances run on."""
+def runtime_of(
+    loaded: LoadedConfig, store: InstanceStore, clock: Clock, random: Random, strays: Strays | None = None
+) -> AllowingRuntime:
+    """What the zone's instances run on; ``strays`` is told what is there and in no record."""
+    strays = strays or Strays()
     if loaded.config.runtime == "openstack":
         from hansa_agent.openstack_platform import openstack_runtime
 
-        return openstack_runtime(loaded, store)
+        return openstack_runtime(loaded, store, strays)
     if loaded.config.runtime == "kubernetes":
         from hansa_agent.platform_kubernetes import cluster_runtime
 
@@ -53,7 +57,7 @@ def runtime_of(loaded: LoadedConfig, store: InstanceStore, clock: Clock, random:
     if config.runtime == "container" and config.container is not None:
         from hansa_agent.runtime_container import Around, ContainerRuntime
 
-        around = Around(config.zone, clock, random)
+        around = Around(config.zone, clock, random, strays)
         return ContainerRuntime(loaded.artefacts, config.container, settings, store, around)
     return ProcessRuntime(loaded.artefacts, settings, store)
 

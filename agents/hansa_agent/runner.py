@@ -25,6 +25,7 @@ from hansa_agent.platforms import runtime_of, source_of
 from hansa_agent.ports import Clock, IdSource, InventorySource, Machine, Random
 from hansa_agent.probing import Answering, prober_of
 from hansa_agent.session import AdvertBody, AgentSession, Identity
+from hansa_agent.strays import Strays
 from hansa_agent.supervisor import Supervisor
 from hansa_agent.uplinks import telemetry_of, uplink_of
 
@@ -61,7 +62,8 @@ class Agent:
         loaded.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _taken(loaded.state_dir / "agent.lock")
         store = InstanceStore(loaded.state_dir)
-        self._runtime = runtime_of(loaded, store, outside.clock, outside.random)
+        self._strays = Strays(self._advertise)
+        self._runtime = runtime_of(loaded, store, outside.clock, outside.random, self._strays)
         self._supervisor = Supervisor(self._runtime, store, outside.clock, self._advertise)
         self._prober = prober_of(loaded, outside.clock, outside.random, self._advertise)
         self._telemetry = telemetry_of(loaded, self._identity, outside.ids.new_id, outside.clock)
@@ -176,7 +178,7 @@ class Agent:
         config = self._loaded.config
         digests = digests_of(self._loaded.artefacts.values())
         adverts: dict[str, AdvertBody] = {
-            "inventory": inventory_of(config, self._machine, digests, self._answering.address),
+            "inventory": inventory_of(config, self._strays.less(self._machine), digests, self._answering.address),
             **facts_of(self._loaded.facts, self._outside.clock.now().wall_ms),
         }
         adverts.update({f"probes/{zone}": result for zone, result in self._prober.results().items()})

@@ -9,7 +9,13 @@ from cloud_settings import PASSWORD, READER_ROLE
 from hansa_agent import openstack_leftovers
 from hansa_agent.openstack_marks import metadata_of, zone_tag
 from hansa_agent.openstack_running import RunningServer
+from hansa_agent.ports import Machine
+from hansa_agent.strays import Strays
 from server_bench import ZONE, Bench, desired
+
+from hansa.v1.common_pb2 import Capacity
+
+MACHINE = Machine(Capacity(cpu_millis=1_000, memory_mib=1_000), (), "openstack")
 
 
 def stranger(bench: Bench, name: str, **changes: Any) -> str:
@@ -33,12 +39,31 @@ async def test_server_of_the_zone_without_a_record_is_deleted_and_strangers_are_
         stranger(bench, "tagged", tags=[zone_tag(ZONE)]),
         stranger(bench, "other-zone", metadata=metadata_of("waldnetz/ber-2", desired()), tags=[zone_tag(ZONE)]),
     }
+    told: list[Machine] = []
+    bench.runtime.leftovers.strays = strays = Strays(lambda: told.append(strays.less(MACHINE)))
     await bench.runtime.view.refresh()
+    assert [one.capacity for one in told] == [Capacity(cpu_millis=500, memory_mib=744)], (
+        "it is no room while it is there"
+    )
     await bench.runtime.housekeep()
     assert left in {one["id"] for one in bench.servers()}, "not before the grace has passed"
     monkeypatch.setattr(openstack_leftovers, "GRACE_MS", 0)
     await bench.runtime.housekeep()
     await bench.until(lambda: {one["id"] for one in bench.servers()} == others)
+    await bench.runtime.view.refresh()
+    assert [one.capacity for one in told[1:]] == [MACHINE.capacity]
+
+
+async def test_second_server_of_an_instance_is_no_room_and_the_first_is(bench: Bench) -> None:
+    told: list[Machine] = []
+    bench.runtime.leftovers.strays = strays = Strays(lambda: told.append(strays.less(MACHINE)))
+    await bench.runtime.start(desired())
+    assert told == []
+    stranger(bench, "hansa-c1-0-again", metadata=metadata_of(ZONE, desired()), tags=[zone_tag(ZONE)])
+    await bench.runtime.view.refresh()
+    bench.store.set_handle("c1-0", "")
+    await bench.runtime.view.refresh()
+    assert [one.capacity for one in told] == [Capacity(cpu_millis=500, memory_mib=744)], "whichever of the two it is"
 
 
 async def test_instances_of_a_claim_are_kept_apart_by_a_group_that_goes_with_them(
