@@ -62,11 +62,16 @@ def runtime_of(
     return ProcessRuntime(loaded.artefacts, settings, store)
 
 
-def checks_of(loaded: LoadedConfig) -> tuple[Check, ...]:
-    """What ``hansa-agent check`` has to look at on the platform that instances run on."""
+def checks_of(loaded: LoadedConfig, clock: Clock) -> tuple[Check, ...]:
+    """What ``hansa-agent check`` has to look at on the platform that the zone is read from or runs on."""
     config = loaded.config
+    checks: list[Check] = []
+    if "openstack" in (config.inventory.source, config.runtime):
+        from hansa_agent.openstack_check import check_cloud
+
+        checks.append(functools.partial(check_cloud, loaded, clock))
     if config.runtime == "container" and config.container is not None:
         from hansa_agent.container_check import check_engine
 
-        return (functools.partial(check_engine, config.container, list(loaded.artefacts.values())),)
-    return ()
+        checks.append(functools.partial(check_engine, config.container, list(loaded.artefacts.values())))
+    return tuple(checks)

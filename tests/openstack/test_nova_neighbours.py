@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cloud_settings import PASSWORD, READER_ROLE
+from cloud_settings import READER_ROLE
 from hansa_agent import openstack_leftovers
 from hansa_agent.openstack_marks import metadata_of, zone_tag
 from hansa_agent.openstack_running import RunningServer
@@ -88,29 +88,14 @@ async def test_instances_of_a_claim_are_kept_apart_by_a_group_that_goes_with_the
 
 
 async def test_application_credential_with_two_roles_is_enough_for_everything(bench: Bench) -> None:
-    auth_url = bench.cloud.auth["auth_url"]
-    session = bench.api._session
-    roles = [{"name": "member"}, {"name": READER_ROLE}]
-    wanted = {"application_credential": {"name": f"hansa-{bench.folder.name}", "secret": PASSWORD, "roles": roles}}
-    url = f"{auth_url}/users/{session.get_user_id()}/application_credentials"
-    made = session.post(url, json=wanted).json()["application_credential"]
-    bench.cloud_changes = {
-        "auth_type": "v3applicationcredential",
-        "auth": {
-            "auth_url": auth_url,
-            "application_credential_id": made["id"],
-            "application_credential_secret": PASSWORD,
-        },
-    }
-    bench.reopen()
+    withdraw = bench.credential("member", READER_ROLE)
     machine = await bench.source.read()
     assert machine.capacity.cpu_millis and machine.pools and not machine.unsound
     running = await bench.runtime.start(desired())
     assert isinstance(running, RunningServer)
-    session.delete(f"{url}/{made['id']}")
+    withdraw()
     await bench.until(lambda: bench.api._ask("GET", "compute", f"/servers/{running.uuid}", None).status == 401)
     refused = await bench.source.read()
     assert refused.unsound and refused.capacity == machine.capacity, "what was known last stays, and nothing new comes"
     assert "401" in refused.trouble
-    bench.cloud_changes = {}
-    bench.reopen()
+    bench.password()
