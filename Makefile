@@ -97,7 +97,7 @@ $(VENV)/.installed-demo: $(VENV)/pyvenv.cfg requirements.lock pyproject.toml
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed-demo requirements-dev.lock
+$(VENV)/.installed-dev: $(VENV)/.installed-demo requirements-agent.lock requirements-dev.lock
 	@echo "Installing what the tests need into $(VENV) (a minute, once)"
-	$(PIP_INSTALL) --require-hashes -r requirements.lock -r requirements-dev.lock
+	$(PIP_INSTALL) --require-hashes -r requirements.lock -r requirements-agent.lock -r requirements-dev.lock
 	@touch $@

@@ -44,7 +44,7 @@ async def findings_of(path: Path, clock: Clock, ids: IdSource, key: str = "") ->
         found += await check_endpoints(Asking(loaded, clock, ids.new_id()))
     found += check_clock()
     found += await _inventory(loaded, clock)
-    for each in _of_runtime(loaded):
+    for each in _of_runtime(loaded, clock):
         found += await each()
     return [
         *found,
@@ -86,14 +86,15 @@ def _claims(loaded: LoadedConfig, found: list[Finding]) -> list[Finding]:
     return []
 
 
-def _of_runtime(loaded: LoadedConfig) -> tuple[Check, ...]:
+def _of_runtime(loaded: LoadedConfig, clock: Clock) -> tuple[Check, ...]:
+    of_platform = checks_of(loaded, clock)
     if loaded.config.runtime == "process":
 
         async def check_programs() -> list[Finding]:
             return _programs(loaded)
 
-        return (check_programs,)
-    return checks_of(loaded)
+        return (check_programs, *of_platform)
+    return of_platform
 
 
 def _programs(loaded: LoadedConfig) -> list[Finding]:

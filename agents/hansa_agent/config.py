@@ -76,7 +76,13 @@ class AgentConfig(Section):
             if bool(artefact.image) == (self.runtime == "process"):
                 needed = "files" if self.runtime == "process" else "an image"
                 raise ValueError(f"artefacts.{index}: the runtime {self.runtime!r} needs {needed}")
+            if self._servers_run_commands() and not artefact.command:
+                raise ValueError(f"artefacts.{index}: openstack.server.start 'command' needs a command")
         return self
+
+    def _servers_run_commands(self) -> bool:
+        server = self.openstack.server if self.openstack is not None else None
+        return self.runtime == "openstack" and server is not None and server.start == "command"
 
     @model_validator(mode="after")
     def _has_the_cluster_it_names(self) -> Self:

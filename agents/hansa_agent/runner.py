@@ -29,6 +29,7 @@ from hansa_agent.probing import Answering, prober_of
 from hansa_agent.refusals import refused
 from hansa_agent.session import AdvertBody, AgentSession, Identity
 from hansa_agent.site_wish import WishFile
+from hansa_agent.strays import Strays
 from hansa_agent.supervisor import Supervisor
 from hansa_agent.uplinks import telemetry_of, uplink_of
 
@@ -68,7 +69,8 @@ class Agent:
         self._lock = _taken(loaded.state_dir / "agent.lock")
         self._wish = WishFile(loaded.state_dir)
         store = InstanceStore(loaded.state_dir)
-        self._runtime = runtime_of(loaded, store, outside.clock, outside.random)
+        self._strays = Strays(self._advertise)
+        self._runtime = runtime_of(loaded, store, outside.clock, outside.random, self._strays)
         self._supervisor = Supervisor(self._runtime, store, outside.clock, self._advertise)
         self._prober = prober_of(loaded, outside.clock, outside.random, self._advertise)
         self._telemetry = telemetry_of(loaded, self._identity, outside.ids.new_id, outside.clock)
@@ -195,11 +197,12 @@ class Agent:
             self._link.advertise(self._adverts())
 
     def _seen(self) -> Machine:
-        """The machine, which takes nothing new while orders cannot be written down."""
+        """The machine, less what is left over there; it takes nothing new while orders cannot be written down."""
+        machine = self._strays.less(self._machine)
         if not self._supervisor.trouble:
-            return self._machine
-        troubles = [each for each in (self._machine.trouble, self._supervisor.trouble) if each]
-        return replace(self._machine, trouble="; ".join(troubles)[:TROUBLE_LENGTH_MAX], unsound=True)
+            return machine
+        troubles = [each for each in (machine.trouble, self._supervisor.trouble) if each]
+        return replace(machine, trouble="; ".join(troubles)[:TROUBLE_LENGTH_MAX], unsound=True)
 
     def _adverts(self) -> dict[str, AdvertBody]:
         config = self._loaded.config
