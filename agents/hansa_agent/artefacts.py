@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hansa_agent.serving import KServe, Plain, Vllm
+
 _CACHES = frozenset({"__pycache__"})
 _CHUNK_BYTES = 1 << 20
 
@@ -30,6 +32,12 @@ class Artefact:
     digest: str
     env: Mapping[str, str] = field(default_factory=dict)
     image: str = ""
+    serve: Plain | Vllm | KServe | None = None
+
+    @property
+    def shape(self) -> str:
+        """As the configuration names it."""
+        return self.serve.shape if self.serve is not None else "deployment"
 
 
 def artefact_digest(files: Sequence[Path]) -> str:

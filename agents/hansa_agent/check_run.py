@@ -48,7 +48,7 @@ async def findings_of(path: Path, clock: Clock, ids: IdSource, key: str = "") ->
         found += await each()
     return [
         *found,
-        *check_instances(loaded, now_ms),
+        *(() if config.runtime == "kubernetes" else check_instances(loaded, now_ms)),
         *check_state_dir(loaded),
         *check_probe(loaded),
         *check_facts(loaded, now_ms),
@@ -67,6 +67,8 @@ async def _inventory(loaded: LoadedConfig, clock: Clock) -> list[Finding]:
         level = problem if machine.unsound else warning
         found.append(level("inventory", machine.trouble, "the zone takes nothing new" if machine.unsound else ""))
     found += await own() if own is not None else []
+    if close := getattr(source, "close", None):
+        await close()
     return [*found, *_claims(loaded, found)]
 
 

@@ -85,6 +85,17 @@ class AgentConfig(Section):
         return self.runtime == "openstack" and server is not None and server.start == "command"
 
     @model_validator(mode="after")
+    def _shapes_fit_the_cluster(self) -> Self:
+        for index, artefact in enumerate(self.artefacts):
+            if artefact.serve is None:
+                continue
+            if self.runtime != "kubernetes" or self.kubernetes is None:
+                raise ValueError(f"artefacts.{index}.serve: only the runtime 'kubernetes' knows shapes")
+            if problem := self.kubernetes.problem_of(artefact.serve):
+                raise ValueError(f"artefacts.{index}.serve: {problem}")
+        return self
+
+    @model_validator(mode="after")
     def _has_the_cluster_it_names(self) -> Self:
         for key, chosen in (("runtime", self.runtime), ("inventory.source", self.inventory.source)):
             if chosen == "kubernetes" and self.kubernetes is None:
@@ -185,4 +196,4 @@ class LoadedConfig:
         digest = section.image.rpartition("@")[2]
         if section.digest not in ("", digest):
             raise ConfigError([f"{self.path}: artefact {section.name} has digest {digest}, not {section.digest}"])
-        return Artefact(section.name, (), tuple(section.command), digest, section.env, section.image)
+        return Artefact(section.name, (), tuple(section.command), digest, section.env, section.image, section.serve)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from hansa_agent.config_route import RouteSection
 from hansa_agent.config_sections import Port, Section
+from hansa_agent.serving import KServe, Plain, Vllm
 
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
@@ -43,8 +45,12 @@ class KubernetesSection(Section):
     image_pull_secrets: list[ObjectName] = Field(default_factory=list)
     tls_secret: ObjectName | Literal[""] = ""
     service: ServiceSection = ServiceSection()
+    route: RouteSection | None = None
+    kserve: bool = False
+    evictions: Literal["refused", "allowed"] = "refused"
     listen_host: Literal["0.0.0.0", "::"] = "0.0.0.0"  # noqa: S104 - within the pod
     allow_from: list[Network] = Field(default_factory=lambda: ["0.0.0.0/0", "::/0"])
+    allow_from_namespaces: list[ObjectName] = Field(default_factory=list)
     allow_to: list[Network] = Field(default_factory=list)
     runtime_class: str = Field(default="", pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$")
     run_as_user: int | None = Field(default=None, ge=1)
@@ -53,3 +59,20 @@ class KubernetesSection(Section):
     patience_s: float = Field(default=30.0, ge=0, le=600)
     unsound_after_s: float = Field(default=60.0, ge=0)
     orphan_grace_s: float = Field(default=60.0, ge=0)
+
+    @model_validator(mode="after")
+    def _has_one_way_in(self) -> Self:
+        service = self.service
+        if self.route is not None and (service.type != "ClusterIP" or service.host or service.endpoint):
+            raise ValueError("with a route, service.type is ClusterIP, without host and endpoint: one way in, not two")
+        return self
+
+    def problem_of(self, serve: Plain | Vllm | KServe) -> str:
+        """What keeps an artefact from being served in a shape here; empty if nothing does."""
+        if isinstance(serve, Plain):
+            return ""
+        if isinstance(serve, KServe) and not self.kserve:
+            return "the shape 'kserve' needs kubernetes.kserve: true"
+        if not self.tls_secret:
+            return f"the shape {serve.shape!r} needs kubernetes.tls_secret, for its front to serve with"
+        return "port is service.port; its front listens there" if serve.port == self.service.port else ""

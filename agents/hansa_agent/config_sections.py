@@ -10,6 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from hansa.v1.common_pb2 import EvidenceKind, FactKind
 from hansa_agent.fact_values import problem_of
 from hansa_agent.launch import ENVIRONMENT
+from hansa_agent.serving import Serving
 
 _DETAIL = r"^([A-Za-z0-9][A-Za-z0-9 ._:/-]{0,62})?$"
 _FACT_PREFIX, _EVIDENCE_PREFIX = "FACT_KIND_", "EVIDENCE_KIND_"
@@ -148,6 +149,7 @@ class ArtefactSection(Section):
     image: str = Field(default="", pattern=r"^([^\s@]+@sha256:[0-9a-f]{64})?$")
     env: dict[str, str] = {}
     digest: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
+    serve: Serving | None = None
 
     @model_validator(mode="after")
     def _is_files_or_image(self) -> Self:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import math
 
+from hansa_agent.check import Check, Finding, problem
 from hansa_agent.config import LoadedConfig
 from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.config_yaml import ConfigError
 from hansa_agent.instance_store import InstanceStore
 from hansa_agent.kubernetes.api import KubernetesApi
+from hansa_agent.kubernetes.check import ClusterLook, check_cluster, check_instances_of
 from hansa_agent.kubernetes.connection import connector
 from hansa_agent.kubernetes.follower import Outside
+from hansa_agent.kubernetes.rights import rights_for
 from hansa_agent.kubernetes.runtime import KubernetesRuntime
 from hansa_agent.kubernetes.source import KubernetesSource
 from hansa_agent.system import SystemClock, SystemRandom
@@ -31,6 +34,26 @@ def cluster_runtime(loaded: LoadedConfig, store: InstanceStore) -> KubernetesRun
     runtime.artefacts = loaded.artefacts
     runtime.stop_grace_s = math.ceil(loaded.config.instance.stop_grace_s)
     return runtime
+
+
+def cluster_check(loaded: LoadedConfig) -> Check:
+    """What ``hansa-agent check`` looks at on the cluster."""
+
+    async def check() -> list[Finding]:
+        try:
+            section = _section(loaded)
+        except ConfigError as error:
+            return [problem("cluster", "; ".join(error.problems))]
+        config, api = loaded.config, _api(loaded, section)
+        used = {"inventory": config.inventory.source == "kubernetes", "runtime": config.runtime == "kubernetes"}
+        try:
+            rights = tuple(rights_for(section, **used))
+            found = await check_cluster(ClusterLook(api, section, SystemClock()), rights)
+            return found + (check_instances_of(section, loaded.artefacts.values()) if used["runtime"] else [])
+        finally:
+            await api.close()
+
+    return check
 
 
 def _section(loaded: LoadedConfig) -> KubernetesSection:

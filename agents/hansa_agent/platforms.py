@@ -70,6 +70,10 @@ def checks_of(loaded: LoadedConfig, clock: Clock) -> tuple[Check, ...]:
         from hansa_agent.openstack_check import check_cloud
 
         checks.append(functools.partial(check_cloud, loaded, clock))
+    if "kubernetes" in (config.inventory.source, config.runtime):
+        from hansa_agent.platform_kubernetes import cluster_check
+
+        checks.append(cluster_check(loaded))
     if config.runtime == "container" and config.container is not None:
         from hansa_agent.container_check import check_engine
 

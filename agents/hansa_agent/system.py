@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random  # noqa: TID251
 import time
 import uuid  # noqa: TID251
+from collections.abc import Mapping
 
 from hansa_agent.ports import Instant
 
@@ -44,3 +46,8 @@ class SystemRandom:
 
     def integer(self, low: int, high: int) -> int:
         return self._source.randint(low, high)
+
+
+def environment() -> Mapping[str, str]:
+    """Of this process: the contract of a process that runs as a part of an instance."""
+    return os.environ  # noqa: TID251

@@ -12,7 +12,7 @@ from kubernetes_api.kube_bench import PARTS, Agent, Bench, desired, kube_bench
 from kubernetes_api.kube_cluster import NAMESPACE
 from kubernetes_api.kube_faults import Fault
 
-from hansa.v1.instance_pb2 import INSTANCE_STATE_FAILED, INSTANCE_STATE_READY
+from hansa.v1.instance_pb2 import INSTANCE_STATE_FAILED, INSTANCE_STATE_READY, INSTANCE_STATE_STARTING
 
 FAULTS: dict[str, dict[str, Any]] = {
     "cut before": {"cut": "before"},
@@ -31,6 +31,8 @@ STEPS = [
     ("PATCH", "/networkpolicies/"),
     ("GET", "/services/"),
     ("PATCH", "/services/"),
+    ("GET", "/poddisruptionbudgets/"),
+    ("PATCH", "/poddisruptionbudgets/"),
     ("GET", "/deployments/"),
     ("PATCH", "/deployments/"),
 ]
@@ -177,13 +179,70 @@ async def test_pod_that_does_not_end_is_killed_and_is_not_taken_for_ended(bench:
     assert bench.is_empty()
 
 
-@pytest.mark.parametrize("status", [403, 422])
-async def test_refusal_that_time_does_not_heal_is_for_good(bench: Bench, status: int) -> None:
+POD_SECURITY = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": privileged'
+WEBHOOK = 'admission webhook "images.nordavind.example" denied the request: unsigned image'
+
+
+@pytest.mark.parametrize(
+    ("status", "message"), [(422, "no such thing here"), (403, POD_SECURITY), (403, WEBHOOK), (403, "no limits")]
+)
+async def test_refusal_of_the_body_itself_is_for_good(bench: Bench, status: int, message: str) -> None:
     agent = await bench.agent()
-    bench.cluster.faults.add(Fault("PATCH", "/deployments/", status=status, message="no such thing here"))
+    bench.cluster.faults.add(Fault("PATCH", "/deployments/", status=status, message=message))
     agent.order(desired())
     await agent.until(lambda: agent.status().state == INSTANCE_STATE_FAILED)
-    assert agent.status().message.startswith(f"{status} ") and "no such thing here" in agent.status().message
+    assert agent.status().message.startswith(f"{status} ") and message in agent.status().message
+    await withdrawn(bench, agent)
+
+
+QUOTA = 'services "x" is forbidden: exceeded quota: small, requested: count/services=1, used: 5, limited: 5'
+RBAC = 'services "x" is forbidden: User "agent" cannot patch resource "services" in API group ""'
+
+
+@pytest.mark.parametrize("message", [QUOTA, RBAC])
+async def test_refusal_that_may_be_lifted_is_told_and_tried_again(bench: Bench, message: str) -> None:
+    agent = await bench.agent()
+    fault = bench.cluster.faults.add(Fault("PATCH", "/services/", times=1_000, status=403, message=message))
+    agent.order(desired())
+    await agent.until(lambda: message in agent.status().message)
+    assert agent.status().state == INSTANCE_STATE_STARTING and not agent.status().restarts
+    await agent.until(lambda: bench.cluster.faults.count("PATCH", "/services/") >= 3)
+    fault.times = 0
+    status = await agent.ready()
+    assert_once(bench)
+    assert status.restarts == 0 and not status.message
+    await withdrawn(bench, agent)
+
+
+async def test_refusal_that_is_not_lifted_in_time_is_for_good_and_leaves_nothing(bench: Bench) -> None:
+    bench.policy = bench.policy.__class__(ready_timeout_ms=500, quick_failures_max=2, backoff_ms_min=50)
+    agent = await bench.agent()
+    bench.cluster.faults.add(Fault("PATCH", "/deployments/", times=1_000, status=403, message=QUOTA))
+    agent.order(desired())
+    await agent.until(lambda: agent.status().state == INSTANCE_STATE_FAILED)
+    assert agent.status().message.startswith("given up after 2 failures in a row: ")
+    assert "exceeded quota: small" in agent.status().message
+    await withdrawn(bench, agent)
+
+
+async def test_instance_that_is_withdrawn_while_it_is_refused_leaves_nothing(bench: Bench) -> None:
+    agent = await bench.agent()
+    bench.cluster.faults.add(Fault("PATCH", "/deployments/", times=1_000, status=403, message=QUOTA))
+    agent.order(desired())
+    await agent.until(lambda: "exceeded quota" in agent.status().message)
+    await withdrawn(bench, agent)
+
+
+async def test_agent_that_dies_while_it_is_refused_is_followed_by_one_that_goes_on(bench: Bench) -> None:
+    former = await bench.agent()
+    fault = bench.cluster.faults.add(Fault("PATCH", "/deployments/", times=1_000, status=403, message=QUOTA))
+    former.order(desired())
+    await former.until(lambda: "exceeded quota" in former.status().message)
+    await former.stop()
+    fault.times = 0
+    agent = await bench.agent()
+    await agent.ready()
+    assert_once(bench)
     await withdrawn(bench, agent)
 
 

@@ -173,6 +173,26 @@ async def test_devices_of_resource_slices_are_told_where_the_api_has_them(bench:
     assert pools(machine) == {"nvidia/H100": 8}
 
 
+async def test_resource_pool_that_is_being_changed_is_not_counted_until_it_is_whole(bench: Bench) -> None:
+    bench.cluster.rest.served = list(KINDS)
+
+    def put_slice(name: str, generation: int, devices: int) -> None:
+        pool = {"name": "gpu-1", "generation": generation, "resourceSliceCount": 2}
+        listed = [{"name": f"{name}-{number}"} for number in range(devices)]
+        spec = {"driver": "gpu.nvidia.com", "nodeName": "gpu-1", "pool": pool, "devices": listed}
+        bench.cluster.put("resourceslices", {"metadata": {"name": name}, "spec": spec})
+
+    put_slice("a", 1, 2)
+    put_slice("b", 1, 2)
+    async with watching(bench) as watched:
+        await watched.until(lambda machine: machine.trouble == "left out: devices of resource slices (4)")
+        put_slice("a", 2, 3)
+        await watched.until(lambda machine: machine.trouble == "left out: resource pools that are not whole (1)")
+        put_slice("b", 2, 3)
+        await watched.until(lambda machine: machine.trouble == "left out: devices of resource slices (6)")
+        assert pools(watched.machines[-1]) == {"nvidia/H100": 8}
+
+
 async def test_large_cluster_is_read_page_by_page(bench: Bench) -> None:
     bench.cluster.controllers.paused = True
     for number in range(1_203):

@@ -17,33 +17,15 @@ import aiohttp
 
 from hansa_agent.kubernetes.connection import ApiSilent, Clients, Connect
 from hansa_agent.kubernetes.names import MANAGER, Json
+from hansa_agent.kubernetes.refusal import ApiRefused
+from hansa_agent.kubernetes.served import Served
 from hansa_agent.kubernetes.words import printable
 
 PAGE_BYTES_MAX = 64 << 20
 LINE_BYTES_MAX = 8 << 20
+_NOT_FOUND = 404
 JSON_TYPE, APPLY_TYPE = "application/json", "application/apply-patch+yaml"
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-
-
-class ApiRefused(Exception):
-    """The API server answered with an error. ``retry_after_s`` is what it asked to wait; 0 if it did not."""
-
-    def __init__(self, status: int, reason: str, message: str, retry_after_s: float = 0.0) -> None:
-        super().__init__(f"{status} {reason}: {message}")
-        self.status = status
-        self.reason = reason
-        self.message = message
-        self.retry_after_s = retry_after_s
-
-    @property
-    def passing(self) -> bool:
-        """Whether trying again later may help."""
-        return self.status in (401, 408, 409, 410, 425, 429) or self.status >= 500
-
-    @property
-    def is_conflict_of_managers(self) -> bool:
-        """Whether server-side apply was refused because of another field manager."""
-        return self.status == 409 and self.message.startswith("Apply failed with")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +42,7 @@ class KubernetesApi:
     def __init__(self, connect: Connect, timeout_s: float) -> None:
         self._clients = Clients(connect)
         self._timeout_s = timeout_s
+        self.served = Served(self.get)
 
     async def close(self) -> None:
         """Ends all connections; the next request makes new ones."""
@@ -68,6 +51,10 @@ class KubernetesApi:
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = JSON_TYPE) -> Json:
         """Reads; raises ``ApiSilent`` and ``ApiRefused``, as all requests do."""
         return await self._whole("GET", path, query or {}, accept=accept)
+
+    async def dated(self, path: str) -> tuple[Json, str]:
+        """What ``path`` says, and when the server says so: its header ``Date``; empty without one."""
+        return await self._answered("GET", path, {})
 
     async def create(self, path: str, body: Json) -> Json:
         """Creates an object in the collection ``path``."""
@@ -116,12 +103,23 @@ class KubernetesApi:
         body: Json | None = None,
         **types: str,
     ) -> Json:
+        found, _ = await self._answered(method, path, query, body, **types)
+        return found
+
+    async def _answered(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Json | None = None,
+        **types: str,
+    ) -> tuple[Json, str]:
         headers = {"Accept": types.get("accept", JSON_TYPE), "Content-Type": types.get("content_type", JSON_TYPE)}
         how = Sending(headers, aiohttp.ClientTimeout(total=self._timeout_s))
         try:
             async with self._sent(method, path, query, body, how) as response:
                 found: Json = json.loads(await _bounded(response))
-                return found
+                return found, response.headers.get("Date", "")
         except (*_NO_ANSWER, ValueError) as error:
             raise _silent(error) from error
 
@@ -130,6 +128,7 @@ class KubernetesApi:
         self, method: str, path: str, query: Mapping[str, str], body: Json | None, how: Sending
     ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
         """The answer, if it is none that refuses."""
+        asked, path = path, await self.served.path(path)
         async with self._clients.lent(self._timeout_s) as client:
             async with asyncio.timeout(self._timeout_s):
                 request = await client.param_serialize(
@@ -143,6 +142,8 @@ class KubernetesApi:
                 response = (await client.call_api(*request, _request_timeout=how.timeout)).response
             try:
                 if response.status >= 400:
+                    if response.status == _NOT_FOUND and asked != path:
+                        self.served.forget(path)
                     raise await self._refusal(response, client)
                 yield response
             finally:
@@ -159,7 +160,7 @@ class KubernetesApi:
         told = told if isinstance(told, dict) else {}
         after = response.headers.get("Retry-After", "")
         retry_after_s = min(float(after), 300.0) if after.isdecimal() else 0.0
-        message = printable(str(told.get("message") or response.reason or ""))
+        message = str(told.get("message") or response.reason or "")
         return ApiRefused(response.status, str(told.get("reason", "")), message, retry_after_s)
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
+from hansa_agent.config_kubernetes import KubernetesSection
+from hansa_agent.kubernetes import routes
+from hansa_agent.kubernetes.api import KubernetesApi
 from hansa_agent.kubernetes.connection import ApiSilent
 from hansa_agent.kubernetes.follower import UNREADABLE, Followed, Follower
 from hansa_agent.kubernetes.names import INSTANCE, label_value, zone_selector
+from hansa_agent.kubernetes.refusal import ApiRefused
+from hansa_agent.kubernetes.shapes import inference_services
 from hansa_agent.ports import Clock, Random
 
+ABSENT_S = 5.0
 Body = Mapping[str, Any]
 
 
@@ -41,19 +46,29 @@ class Shelf:
 class Board:
     """What there is of a zone's instances, by name; true as of a moment ago while it is ``fresh``."""
 
-    def __init__(self, api: KubernetesApi, zone: str, namespace: str, watch_s: float, clock: Clock) -> None:
+    def __init__(self, api: KubernetesApi, zone: str, section: KubernetesSection, clock: Clock) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
         self.anchors, self.deployments, self.pods, self.services = Shelf(), Shelf(), Shelf(), Shelf()
-        collections = (
-            (f"/api/v1/namespaces/{namespace}/configmaps", self.anchors),
-            (f"/apis/apps/v1/namespaces/{namespace}/deployments", self.deployments),
-            (f"/api/v1/namespaces/{namespace}/pods", self.pods),
-            (f"/api/v1/namespaces/{namespace}/services", self.services),
-        )
-        query = {"labelSelector": zone_selector(zone)}
+        self.routes, self.gateways, self.inference = Shelf(), Shelf(), Shelf()
         self._followers = tuple(
-            Follower(api, Followed(path, query, watch_s), shelf, self._changed, clock) for path, shelf in collections
+            Follower(api, followed, shelf, self._changed, clock) for followed, shelf in self._followed(zone, section)
         )
+
+    def _followed(self, zone: str, section: KubernetesSection) -> Iterator[tuple[Followed, Shelf]]:
+        namespace, query, watch_s = section.namespace, {"labelSelector": zone_selector(zone)}, section.watch_s
+        yield Followed(f"/api/v1/namespaces/{namespace}/configmaps", query, watch_s), self.anchors
+        yield Followed(f"/apis/apps/v1/namespaces/{namespace}/deployments", query, watch_s), self.deployments
+        yield Followed(f"/api/v1/namespaces/{namespace}/pods", query, watch_s), self.pods
+        yield Followed(f"/api/v1/namespaces/{namespace}/services", query, watch_s), self.services
+        # What defines them may be installed after the agent, and taken away: the instances have not ended then.
+        late: dict[str, Any] = {"watch_s": watch_s, "optional": True, "absent_s": ABSENT_S}
+        if section.kserve:
+            yield Followed(inference_services(namespace), query, **late), self.inference
+        if section.route is not None:
+            yield Followed(routes.collection(section.route, namespace), query, **late), self.routes
+        if section.route is not None and section.route.gateway is not None:
+            chosen = {"fieldSelector": f"metadata.name={section.route.gateway.name}"}
+            yield Followed(routes.gateways(section.route.gateway), chosen, **late), self.gateways
 
     @property
     def fresh(self) -> bool:

@@ -1,7 +1,8 @@
 """The books of a cluster: nodes and what is held on them, kept change by change, and the sum of it. Pure.
 
-What others hold is subtracted node by node, because no instance spans two; what this agent's own pods hold is not,
-because the operator subtracts that. A node that takes nothing new counts with exactly what own pods hold on it.
+What others hold is subtracted node by node, because no instance spans two; what orders granted to this agent's own
+pods is not, because the operator subtracts that; what these hold beyond it counts as held by others. A node that takes
+nothing new counts with exactly what was granted to own pods on it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from hansa.v1.common_pb2 import AcceleratorPool, Capacity
 from hansa_agent.kubernetes.accelerators import Kind
 from hansa_agent.kubernetes.nodes import NOT_READY, USABLE, NodeRow, node_row
 from hansa_agent.kubernetes.pods import CPU, MEMORY, PodRow, pod_row
+from hansa_agent.kubernetes.slices import Slices
 from hansa_agent.kubernetes.words import printable
 from hansa_agent.ports import Machine
 
@@ -29,7 +31,7 @@ class Books:
         self._nodes: dict[str, NodeRow] = {}
         self._pods: dict[str, PodRow] = {}
         self._held: dict[tuple[str, bool], Counter[str]] = {}
-        self._slices: dict[str, int] = {}
+        self.slices = Slices()
 
     def put_node(self, body: Mapping[str, Any]) -> str:
         """Writes a node down; its key."""
@@ -67,20 +69,6 @@ class Books:
         """Keys of all pods that hold something."""
         return self._pods.keys()
 
-    def put_slice(self, body: Mapping[str, Any]) -> str:
-        """Writes down how many devices a ResourceSlice offers, which this agent cannot order; its key."""
-        name = str(body["metadata"]["name"])
-        self._slices[name] = len((body.get("spec") or {}).get("devices") or [])
-        return name
-
-    def drop_slice(self, name: str) -> None:
-        """A ResourceSlice is gone."""
-        self._slices.pop(name, None)
-
-    def slice_names(self) -> Collection[str]:
-        """Keys of all ResourceSlices."""
-        return self._slices.keys()
-
     def machine(self) -> Machine:
         """The sum, rounded down; ``trouble`` tells what was left out."""
         cpu_millis = memory_mib = 0
@@ -108,15 +96,22 @@ class Books:
         return lambda resource, allocatable: min(own[resource], allocatable)
 
     def _hold(self, row: PodRow, sign: int) -> None:
-        key = (row.node, row.own)
+        self._add((row.node, row.own), row.amounts, sign)
+        self._add((row.node, False), row.beyond, sign)
+
+    def _add(self, key: tuple[str, bool], amounts: tuple[tuple[str, int], ...], sign: int) -> None:
+        if not amounts:
+            return
         held = self._held.setdefault(key, Counter())
-        for resource, amount in row.amounts:
+        for resource, amount in amounts:
             held[resource] += sign * amount
         if sign < 0 and not any(held.values()):
             del self._held[key]
 
     def _told(self, left_out: Counter[str]) -> str:
-        left_out["devices of resource slices"] = sum(self._slices.values())
+        devices, incomplete = self.slices.counted()
+        # Instances do not order by ResourceClaim, so these are only told.
+        left_out["devices of resource slices"], left_out["resource pools that are not whole"] = devices, incomplete
         parts = [f"{what} ({count})" for what, count in sorted(left_out.items()) if what and count]
         return printable(f"left out: {', '.join(parts)}") if parts else ""
 

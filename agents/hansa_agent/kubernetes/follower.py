@@ -11,16 +11,18 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
+from hansa_agent.kubernetes.api import KubernetesApi
 from hansa_agent.kubernetes.connection import ApiSilent
+from hansa_agent.kubernetes.refusal import ApiRefused
 from hansa_agent.ports import Clock, Random
 
 PAGE_LIMIT = 500
 SPARE_S = 15.0
 _BACKOFF_S_MIN, _BACKOFF_S_MAX = 0.25, 30.0
 _GONE = 410
+_NOT_SHOWN = (403, 404)
 _SOON_MS = 5_000
-_ABSENT, _ABSENT_S = "absent", 300.0
+_ABSENT = "absent"
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 """What objects of another shape than promised lead to."""
 
@@ -53,13 +55,15 @@ class View(Protocol):
 class Followed:
     """What is followed: a collection, narrowed by selectors, each watch for about ``watch_s`` seconds.
 
-    An ``optional`` one that the server does not have (404), or does not show (403), is as good as empty.
+    An ``optional`` one that the server does not have (404), or does not show (403), is as good as empty, and is asked
+    for again after ``absent_s``.
     """
 
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     watch_s: float = 50.0
     optional: bool = False
+    absent_s: float = 300.0
 
 
 class Follower:
@@ -89,7 +93,7 @@ class Follower:
         try:
             seen, version = await self._listed()
         except ApiRefused as refused:
-            if not self._followed.optional or refused.status not in (403, 404):
+            if not self._followed.optional or refused.status not in _NOT_SHOWN:
                 raise
             seen, version = set(), _ABSENT
         for key in sorted(set(self._view.keys()) - seen):
@@ -115,7 +119,7 @@ class Follower:
                     await self.relist()
                 began_ms = self._clock.now().monotonic_ms
                 if self._version == _ABSENT:
-                    await self._clock.sleep(_ABSENT_S)
+                    await self._clock.sleep(self._followed.absent_s)
                     self._version = ""
                     continue
                 await self._watch(random)
@@ -171,6 +175,9 @@ class Follower:
 
     async def _bear(self, error: ApiSilent | ApiRefused, random: Random) -> None:
         if isinstance(error, ApiRefused) and error.status == _GONE:
+            return await self._expire(random)
+        if isinstance(error, ApiRefused) and self._followed.optional and error.status in _NOT_SHOWN:
+            # What was there has been taken away: the next list tells that nothing is left.
             return await self._expire(random)
         self._failures += 1
         self.trouble = str(error)

@@ -22,12 +22,18 @@ FENCING_TOKEN = f"{_DOMAIN}/fencing-token"
 ORDER_DIGEST = f"{_DOMAIN}/order-digest"
 ANCHOR = f"{_DOMAIN}/anchor"
 """On the pod: the uid of the anchor that it was made under, so that no former one is taken for it."""
+GRANTED = f"{_DOMAIN}/granted"
+"""On the pod: what the order granted, as JSON of quantities by resource."""
+SHAPE = f"{_DOMAIN}/shape"
 _LABEL_CHARS_MAX = 63
 
 
 def object_name(zone: str, instance: str) -> str:
-    """The name of everything that belongs to an instance: a DNS label (RFC 1035) that no other one has."""
-    slug = re.sub(r"[^a-z0-9]+", "-", instance)[:40].strip("-")
+    """The name of everything that belongs to an instance: a DNS label (RFC 1035) that no other one has.
+
+    With at most 53 characters, so that a controller may still append to it ("-predictor").
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", instance)[:36].strip("-")
     return f"hansa-{slug}-{_short_hash(zone, instance)}"
 
 
@@ -80,6 +86,11 @@ def is_ours(body: Mapping[str, Any], zone: str) -> bool:
 def instance_of(body: Mapping[str, Any]) -> str:
     """Which instance an object belongs to; empty if it does not say."""
     return str(((body.get("metadata") or {}).get("annotations") or {}).get(INSTANCE, ""))
+
+
+def shape_of(body: Mapping[str, Any]) -> str:
+    """In which shape an instance was made; "deployment" if its anchor does not say."""
+    return str(((body.get("metadata") or {}).get("annotations") or {}).get(SHAPE, "deployment"))
 
 
 def token_of(body: Mapping[str, Any]) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hansa_agent.kubernetes.accelerators import is_accelerator
+from hansa_agent.kubernetes.names import GRANTED
 from hansa_agent.kubernetes.quantity import rounded_up
 
 CPU, MEMORY = "cpu", "memory"
@@ -17,11 +19,16 @@ Amounts = dict[str, int]
 
 @dataclass(frozen=True, slots=True)
 class PodRow:
-    """A pod on a node; ``own`` if this agent made it."""
+    """A pod on a node; ``own`` if this agent made it.
+
+    ``beyond`` is what an own one holds over ``amounts``, which its order granted: overhead of its runtime class,
+    sidecars, what the cluster put in. No order pays for that, so nobody subtracts it but the inventory.
+    """
 
     node: str
     amounts: tuple[tuple[str, int], ...]
     own: bool
+    beyond: tuple[tuple[str, int], ...] = ()
 
 
 def pod_row(body: Mapping[str, Any], *, own: bool) -> PodRow | None:
@@ -30,7 +37,23 @@ def pod_row(body: Mapping[str, Any], *, own: bool) -> PodRow | None:
     node = spec.get("nodeName")
     if not node or status.get("phase") in _ENDED:
         return None
-    return PodRow(str(node), tuple(sorted(requested(spec).items())), own)
+    held = requested(spec)
+    granted = _granted(body) if own else None
+    if granted is None:
+        return PodRow(str(node), tuple(sorted(held.items())), own)
+    beyond = {key: amount - granted.get(key, 0) for key, amount in held.items() if amount > granted.get(key, 0)}
+    amounts = {key: amount - beyond.get(key, 0) for key, amount in held.items()}
+    return PodRow(str(node), tuple(sorted(amounts.items())), own, tuple(sorted(beyond.items())))
+
+
+def _granted(body: Mapping[str, Any]) -> Amounts | None:
+    """What the order of an own pod granted; None where the pod does not say so, and so nothing is beyond it."""
+    told = ((body.get("metadata") or {}).get("annotations") or {}).get(GRANTED)
+    try:
+        quantities = json.loads(told) if told is not None else None
+    except ValueError:
+        return None
+    return _amounts(quantities) if isinstance(quantities, dict) else None
 
 
 def requested(spec: Mapping[str, Any]) -> Amounts:

@@ -8,12 +8,18 @@ from typing import Any
 from urllib.parse import quote
 
 from hansa.v1.instance_pb2 import DesiredInstance
-from hansa_agent.config_kubernetes import ServiceSection
-from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
+from hansa_agent.config_kubernetes import KubernetesSection
+from hansa_agent.kubernetes import routes
+from hansa_agent.kubernetes.api import KubernetesApi
 from hansa_agent.kubernetes.board import Board
 from hansa_agent.kubernetes.connection import ApiSilent
-from hansa_agent.kubernetes.names import ANCHOR, ORDER_DIGEST, is_ours, object_name, order_digest, token_of
+from hansa_agent.kubernetes.endpoint import endpoint_of, route_url
+from hansa_agent.kubernetes.names import ANCHOR, ORDER_DIGEST, is_ours, object_name, order_digest, shape_of, token_of
+from hansa_agent.kubernetes.refusal import ApiRefused, NotServed
+from hansa_agent.kubernetes.shapes import inference_services, missing
 from hansa_agent.kubernetes.trouble import trouble_of
+from hansa_agent.kubernetes.unfinished import Unfinished
+from hansa_agent.kubernetes.words import printable
 from hansa_agent.ports import Clock, PlatformSilent
 
 CONFIRM_S = 5.0
@@ -21,6 +27,7 @@ PAUSE_S = 0.5
 EVENTS_S = 5.0
 KILL_GRACE_S = 1
 """Zero would only strike the pod from the books of the API server, without the node having ended it."""
+KSERVE = "kserve"
 _NOT_FOUND, _CONFLICT = 404, 409
 
 
@@ -31,13 +38,22 @@ class Surroundings:
     api: KubernetesApi
     board: Board
     zone: str
-    namespace: str
-    service: ServiceSection
+    section: KubernetesSection
     clock: Clock
+
+    @property
+    def namespace(self) -> str:
+        return self.section.namespace
 
     def anchor_path(self, instance: str) -> str:
         """Of the ConfigMap."""
         return f"/api/v1/namespaces/{self.namespace}/configmaps/{object_name(self.zone, instance)}"
+
+    def workloads(self, anchor: Mapping[str, Any]) -> str:
+        """Where that is what runs under an anchor."""
+        if shape_of(anchor) == KSERVE:
+            return inference_services(self.namespace)
+        return f"/apis/apps/v1/namespaces/{self.namespace}/deployments"
 
     async def end(self, instance: str, uid: str) -> None:
         """Deletes all of an instance, the anchor last; nothing to do if it is gone or another one's by now."""
@@ -61,7 +77,7 @@ class Surroundings:
 
 
 class RunningDeployment:
-    """``uid`` is the anchor's."""
+    """``uid`` is the anchor's. ``unfinished`` is what the cluster still refuses to have made."""
 
     def __init__(self, around: Surroundings, order: DesiredInstance, uid: str) -> None:
         instance = order.instance
@@ -73,16 +89,22 @@ class RunningDeployment:
         self._events: list[Mapping[str, Any]] = []
         self._events_at_ms: int | None = None
         self._deployed = self._told_to_end = False
+        self._last_trouble = ""
+        self.unfinished: Unfinished | None = None
 
     async def exited(self) -> str:
         while True:
             await self._around.board.until(self._looks_gone, CONFIRM_S)
             if gone := await self._confirmed():
-                return gone
+                return printable(f"{gone}, which had said: {self._last_trouble}") if self._last_trouble else gone
             if self._looks_gone():
                 await self._around.clock.sleep(PAUSE_S)
 
     async def ready(self) -> bool:
+        if self.unfinished is not None:
+            if not await self.unfinished.done():
+                return False
+            self.unfinished = None
         if not self._around.board.fresh:
             return False
         if self._is_ready():
@@ -98,6 +120,7 @@ class RunningDeployment:
 
     async def terminate(self) -> None:
         self._told_to_end = True
+        self._last_trouble = self.trouble or self._last_trouble
         try:
             await self._around.end(self._instance, self._uid)
         except (ApiSilent, ApiRefused) as error:
@@ -119,15 +142,43 @@ class RunningDeployment:
     @property
     def trouble(self) -> str:
         board = self._around.board
+        if self.unfinished is not None:
+            return printable(self.unfinished.why)
         if not board.fresh:
             return board.trouble
-        deployment = board.deployments.bodies.get(self._name)
-        return trouble_of(deployment, board.pods_of(self._instance), self._events)
+        if self._pods_ready():
+            return printable(self._missing())
+        made_by_kserve = board.deployments.bodies.get(f"{self._name}-predictor")
+        deployment = board.deployments.bodies.get(self._name) or made_by_kserve
+        of_pods = trouble_of(deployment, board.pods_of(self._instance), self._events)
+        return of_pods or printable(self._missing_of_shape())
 
     @property
     def endpoint_url(self) -> str:
-        service = self._around.board.services.bodies.get(self._name)
-        return endpoint_of(self._around.service, service, self._pods_ready(), self._instance) if service else ""
+        section, service = self._around.section, self._around.board.services.bodies.get(self._name)
+        if section.route is not None:
+            return "" if self._missing_of_route() else route_url(section.route, self._name)
+        return endpoint_of(section.service, service, self._pods_ready(), self._instance) if service else ""
+
+    def _missing(self) -> str:
+        """What keeps clients of pods that are ready from being served."""
+        return self._missing_of_shape() or self._missing_of_route()
+
+    def _is_of_kserve(self) -> bool:
+        anchor = self._around.board.anchors.bodies.get(self._name)
+        return anchor is not None and shape_of(anchor) == KSERVE
+
+    def _missing_of_shape(self) -> str:
+        """What KServe says, of an instance that it runs."""
+        return missing(self._around.board.inference.bodies.get(self._name)) if self._is_of_kserve() else ""
+
+    def _missing_of_route(self) -> str:
+        """What keeps clients from getting through its route, if it has one."""
+        route, board = self._around.section.route, self._around.board
+        if route is None:
+            return ""
+        gateway = board.gateways.bodies.get(route.gateway.name) if route.gateway is not None else None
+        return routes.missing(route, board.routes.bodies.get(self._name), gateway)
 
     def _ceased(self) -> bool:
         """Not ready, as far as is known; one that was told to end is not worth a word."""
@@ -136,7 +187,7 @@ class RunningDeployment:
     def _is_ready(self) -> bool:
         anchor = self._around.board.anchors.bodies.get(self._name)
         ending = anchor is None or anchor["metadata"].get("deletionTimestamp")
-        return not ending and bool(self._pods_ready())
+        return not ending and bool(self._pods_ready()) and not self._missing()
 
     def _pods_ready(self) -> list[Mapping[str, Any]]:
         return [pod for pod in self._around.board.pods_of(self._instance) if self._serves(pod)]
@@ -155,7 +206,7 @@ class RunningDeployment:
         anchor = board.anchors.bodies.get(self._name)
         if anchor is None or self._uid != anchor["metadata"]["uid"]:
             return True
-        there = self._name in board.deployments.bodies
+        there = self._name in (board.inference if self._is_of_kserve() else board.deployments).bodies
         self._deployed = self._deployed or there
         return self._deployed and not there and not anchor["metadata"].get("deletionTimestamp")
 
@@ -169,10 +220,10 @@ class RunningDeployment:
                 return "replaced by something else on the cluster"
             if anchor["metadata"].get("deletionTimestamp"):
                 return ""
-            path = f"/apis/apps/v1/namespaces/{self._around.namespace}/deployments/{self._name}"
-            await self._around.api.get(path)
+            await self._around.api.get(f"{self._around.workloads(anchor)}/{self._name}")
         except ApiRefused as refused:
-            return "deleted from the cluster" if refused.status == _NOT_FOUND else ""
+            gone = refused.status == _NOT_FOUND and not isinstance(refused, NotServed)
+            return "deleted from the cluster" if gone else ""
         except ApiSilent:
             return ""
         return ""
@@ -200,39 +251,3 @@ class RunningDeployment:
         except ApiRefused as refused:
             if refused.status not in (_NOT_FOUND, _CONFLICT):
                 raise PlatformSilent(str(refused)) from refused
-
-
-def endpoint_of(
-    section: ServiceSection, service: Mapping[str, Any], pods: list[Mapping[str, Any]], instance: str
-) -> str:
-    """The base URL at which an instance is reached; empty while the platform has not given it an address."""
-    meta, port = service["metadata"], _port(section, service)
-    address = section.host or _address(section.type, service, pods)
-    names = {"name": meta["name"], "namespace": meta["namespace"], "instance": instance}
-    if section.endpoint:
-        template = section.endpoint
-        if ("{address}" in template and not address) or ("{port}" in template and not port):
-            return ""
-        for key, value in {**names, "address": _bracketed(address), "port": str(port)}.items():
-            template = template.replace(f"{{{key}}}", value)
-        return template
-    return f"https://{_bracketed(address)}:{port}" if address and port else ""
-
-
-def _port(section: ServiceSection, service: Mapping[str, Any]) -> int:
-    ports = (service.get("spec") or {}).get("ports") or [{}]
-    return int(ports[0].get("nodePort") or 0) if section.type == "NodePort" else section.port
-
-
-def _address(kind: str, service: Mapping[str, Any], pods: list[Mapping[str, Any]]) -> str:
-    meta = service["metadata"]
-    if kind == "ClusterIP":
-        return f"{meta['name']}.{meta['namespace']}.svc"
-    if kind == "NodePort":
-        return str((pods[0].get("status") or {}).get("hostIP") or "") if pods else ""
-    given = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [{}]
-    return str(given[0].get("hostname") or given[0].get("ip") or "")
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

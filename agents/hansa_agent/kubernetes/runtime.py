@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -18,23 +19,23 @@ from hansa_agent.artefacts import Artefact
 from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.instance_store import InstanceStore
 from hansa_agent.kubernetes import objects
-from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
+from hansa_agent.kubernetes.api import KubernetesApi
 from hansa_agent.kubernetes.board import Board
 from hansa_agent.kubernetes.connection import ApiSilent
 from hansa_agent.kubernetes.follower import Outside
-from hansa_agent.kubernetes.names import Json, instance_of, is_ours, object_name, token_of
+from hansa_agent.kubernetes.names import SHAPE, Json, instance_of, is_ours, object_name, shape_of, token_of
 from hansa_agent.kubernetes.pools import nodes_with
+from hansa_agent.kubernetes.refusal import ApiRefused, NotServed
 from hansa_agent.kubernetes.running import RunningDeployment, Surroundings
+from hansa_agent.kubernetes.served import ANY_VERSION
+from hansa_agent.kubernetes.unfinished import NotYet, Unfinished
+from hansa_agent.kubernetes.wanted import Wanted
 from hansa_agent.kubernetes.words import printable
 from hansa_agent.ports import StartRefused
 
 _log = structlog.get_logger(__name__)
 _RETRY_S_MIN, _RETRY_S_MAX = 0.25, 5.0
 _NOT_FOUND = 404
-
-
-class NotYet(Exception):
-    """It cannot be done at present; the text says why, for a person."""
 
 
 class KubernetesRuntime:
@@ -52,8 +53,8 @@ class KubernetesRuntime:
         self._api = api
         self._store = store
         self._outside = outside
-        self.board = Board(api, zone, section.namespace, section.watch_s, outside.clock)
-        around = Surroundings(api, self.board, zone, section.namespace, section.service, outside.clock)
+        self.board = Board(api, zone, section, outside.clock)
+        around = Surroundings(api, self.board, zone, section, outside.clock)
         self._around = around
         self._collection = f"/api/v1/namespaces/{section.namespace}/configmaps"
         self._orphans: dict[str, int] = {}
@@ -134,7 +135,8 @@ class KubernetesRuntime:
                 continue
             if standing["metadata"]["uid"] != record.handle.partition("/")[2]:
                 continue
-            body = objects.anchor(objects.Wanted(self._zone, order, artefact), self._section)
+            body = objects.anchor(Wanted(self._zone, order, artefact), self._section)
+            body["metadata"]["annotations"][SHAPE] = shape_of(standing)
             body["metadata"] |= {key: standing["metadata"][key] for key in ("uid", "resourceVersion")}
             with suppress(ApiSilent, ApiRefused):
                 await self._api.apply(f"{self._collection}/{body['metadata']['name']}", body)
@@ -165,19 +167,33 @@ class KubernetesRuntime:
 
     async def _started(self, order: DesiredInstance, artefact: Artefact) -> RunningDeployment:
         devices, nodes = await nodes_with(self._api, order.limits, self._section.node_selector)
-        wanted = objects.Wanted(self._zone, order, artefact, devices, nodes, self.stop_grace_s)
+        wanted = Wanted(self._zone, order, artefact, devices, nodes, self.stop_grace_s)
         uid = await self._anchored(wanted)
+        running = self._running(order, uid)
+        try:
+            await self._complete(wanted, uid)
+        except ApiRefused as refused:
+            if not refused.may_be_lifted:
+                raise
+            # Told as its trouble and tried again for as long as an instance may take to become ready.
+            running.unfinished = Unfinished(partial(self._complete, wanted, uid), refused, self._outside)
+        return running
+
+    async def _complete(self, wanted: Wanted, uid: str) -> None:
+        """Makes all but the anchor, and writes down that it is made."""
         for collection, body in objects.parts(wanted, self._section, uid):
             await self._make(collection, body, uid)
-        self._store.set_handle(order.instance, f"{wanted.name}/{uid}")
-        return self._running(order, uid)
+        self._store.set_handle(wanted.order.instance, f"{wanted.name}/{uid}")
 
-    async def _anchored(self, wanted: objects.Wanted) -> str:
+    async def _anchored(self, wanted: Wanted) -> str:
         """The uid of the instance's anchor, made or brought up to date; refuses to touch what is not its own."""
         body = objects.anchor(wanted, self._section)
         found = await self._found(f"{self._collection}/{wanted.name}")
         if found is not None:
             self._check(found, wanted.order)
+            if shape_of(found) != wanted.artefact.shape:
+                await self._around.end(wanted.order.instance, str(found["metadata"]["uid"]))
+                raise NotYet("it was made in another shape, which ends first")
             # Refused (409) if somebody has changed it since, for example an agent with a newer order.
             body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
             body["metadata"]["uid"] = found["metadata"]["uid"]
@@ -196,6 +212,7 @@ class KubernetesRuntime:
 
     async def _make(self, collection: str, body: Json, anchor_uid: str) -> None:
         path = f"{collection}/{body['metadata']['name']}"
+        body["apiVersion"] = await self._version_of(collection, body["apiVersion"])
         found = await self._found(path)
         if found is not None:
             owners = {each.get("uid") for each in found["metadata"].get("ownerReferences") or []}
@@ -204,6 +221,13 @@ class KubernetesRuntime:
             if anchor_uid not in owners or found["metadata"].get("deletionTimestamp"):
                 raise NotYet(f"a former {body['kind']} is still being deleted")
         await self._apply(path, body)
+
+    async def _version_of(self, collection: str, told: str) -> str:
+        """``told``, or what the cluster serves where that is left open."""
+        group, _, version = told.partition("/")
+        if version != ANY_VERSION:
+            return told
+        return f"{group}/{await self._api.served.version(group, collection.rpartition('/')[2])}"
 
     async def _apply(self, path: str, body: Json) -> Json:
         try:
@@ -218,7 +242,7 @@ class KubernetesRuntime:
         try:
             return await self._api.get(path)
         except ApiRefused as refused:
-            if refused.status == _NOT_FOUND:
+            if refused.status == _NOT_FOUND and not isinstance(refused, NotServed):
                 return None
             raise
 

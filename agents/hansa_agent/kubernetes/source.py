@@ -10,11 +10,12 @@ from typing import Any
 
 from hansa.v1.common_pb2 import Capacity
 from hansa_agent.config_kubernetes import KubernetesSection
-from hansa_agent.kubernetes.api import ApiRefused, KubernetesApi
+from hansa_agent.kubernetes.api import KubernetesApi
 from hansa_agent.kubernetes.books import SOURCE, Books
 from hansa_agent.kubernetes.connection import ApiSilent
 from hansa_agent.kubernetes.follower import UNREADABLE, Followed, Follower, Outside
 from hansa_agent.kubernetes.names import is_ours
+from hansa_agent.kubernetes.refusal import ApiRefused
 from hansa_agent.kubernetes.words import printable
 from hansa_agent.ports import Machine
 
@@ -68,16 +69,16 @@ class SlicesView:
     books: Books
 
     def put(self, body: Mapping[str, Any]) -> str:
-        return self.books.put_slice(body)
+        return self.books.slices.put(body)
 
     def drop(self, key: str) -> None:
-        self.books.drop_slice(key)
+        self.books.slices.drop(key)
 
     def key(self, body: Mapping[str, Any]) -> str:
         return str(body["metadata"]["name"])
 
     def keys(self) -> Collection[str]:
-        return self.books.slice_names()
+        return self.books.slices.names()
 
 
 class KubernetesSource:

@@ -18,6 +18,7 @@ from hansa_agent.kubernetes.names import object_name
 from hansa_agent.kubernetes.runtime import KubernetesRuntime
 from hansa_agent.kubernetes.source import KubernetesSource
 from hansa_agent.reconciliation import RestartPolicy
+from hansa_agent.serving import KServe, Vllm
 from hansa_agent.supervisor import Supervisor
 from hansa_agent.system import SystemClock, SystemRandom
 from kubernetes_api.kube_cluster import NAMESPACE, Cluster, fake_cluster, node
@@ -35,8 +36,12 @@ H100 = {
     "nvidia.com/gpu.count": "4",
 }
 CA_PEM = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+FRONT = {"image": f"registry.nordavind.example/hansa-agent@sha256:{'b' * 64}"}
+VLLM = Vllm.model_validate({"shape": "vllm", "model": "/hansa/cache/llama", "served_name": "llama", "front": FRONT})
+KSERVE = KServe.model_validate({"shape": "kserve", "args": ["--http_port", "{port}"], "front": FRONT})
 WAIT_S = 20.0
-PARTS = ("configmaps", "networkpolicies", "services", "deployments")
+PARTS = ("configmaps", "networkpolicies", "services", "poddisruptionbudgets", "deployments")
+OPTIONAL = ("ingresses", "tlsroutes", "inferenceservices")
 
 
 def section(**changes: Any) -> KubernetesSection:
@@ -48,7 +53,7 @@ def section(**changes: Any) -> KubernetesSection:
         "orphan_grace_s": 0.0,
         "unsound_after_s": 0.3,
     }
-    return KubernetesSection(**(brief | changes))
+    return KubernetesSection.model_validate(brief | changes)
 
 
 def desired(instance: str = "c1-0", gpus: int = 0, **changes: Any) -> DesiredInstance:
@@ -70,12 +75,14 @@ def desired(instance: str = "c1-0", gpus: int = 0, **changes: Any) -> DesiredIns
 class Agent:
     """One agent process' runtime and supervisor."""
 
-    def __init__(self, folder: Path, cluster: Cluster, policy: RestartPolicy, **changes: Any) -> None:
+    def __init__(
+        self, folder: Path, cluster: Cluster, policy: RestartPolicy, *, serve: Any = None, **changes: Any
+    ) -> None:
         self.outside = Outside(SystemClock(), SystemRandom())
         self.store = InstanceStore(folder / "state")
         self.api = KubernetesApi(connector(cluster.kubeconfig(folder), ""), section(**changes).request_timeout_s)
         self.runtime = KubernetesRuntime(section(**changes), ZONE, self.api, self.store, self.outside)
-        self.runtime.artefacts = {"ocr": Artefact("ocr", (), (), IMAGE_DIGEST, {}, IMAGE)}
+        self.runtime.artefacts = {"ocr": Artefact("ocr", (), (), IMAGE_DIGEST, {}, IMAGE, serve)}
         self.changed = asyncio.Event()
         self.supervisor = Supervisor(self.runtime, self.store, self.outside.clock, self.changed.set)
         self._policy = policy
@@ -140,12 +147,12 @@ class Bench:
     def made(self, instance: str = "c1-0") -> dict[str, Any]:
         """What of an instance is on the cluster, by plural."""
         name = object_name(ZONE, instance)
-        keys = ((plural, (plural, NAMESPACE, name)) for plural in PARTS)
+        keys = ((plural, (plural, NAMESPACE, name)) for plural in (*PARTS, *OPTIONAL))
         return {plural: self.cluster.store.objects[key] for plural, key in keys if key in self.cluster.store.objects}
 
     def is_empty(self) -> bool:
         """Whether nothing of any instance is left."""
-        return not any(self.cluster.names(plural) for plural in (*PARTS, "pods", "replicasets"))
+        return not any(self.cluster.names(plural) for plural in (*PARTS, *OPTIONAL, "pods", "replicasets"))
 
     async def stop(self) -> None:
         for agent in self._agents:

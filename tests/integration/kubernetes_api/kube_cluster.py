@@ -6,6 +6,7 @@ Bodies are checked with the official models, so that what it takes a real server
 from __future__ import annotations
 
 import contextlib
+import email.utils
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ from typing import Any
 import yaml
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from hansa_agent.system import SystemClock
 from kubernetes_api.kube_access import Access
 from kubernetes_api.kube_controllers import Controllers, defaults
 from kubernetes_api.kube_faults import Faults
 from kubernetes_api.kube_kinds import BY_PLURAL, ApiError, Json
-from kubernetes_api.kube_rest import Rest, discovery, resources
+from kubernetes_api.kube_rest import Rest, discovery, group_of, resources
 from kubernetes_api.kube_store import Store
 from kubernetes_api.kube_watching import Watching
 
 NAMESPACE = "hansa"
+REVIEWS = ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"]
 
 
 class Cluster:
@@ -34,6 +37,8 @@ class Cluster:
         self.watching = Watching(self.store)
         self.rest = Rest(self.store, defaults)
         self.access = Access()
+        self.version = {"major": "1", "minor": "37", "gitVersion": "v1.37.1"}
+        self.ahead_s = 0
         self.port = 0
         self._runner: web.AppRunner | None = None
         self.put("namespaces", {"metadata": {"name": NAMESPACE}})
@@ -74,6 +79,7 @@ class Cluster:
 
     async def start(self) -> None:
         app = web.Application(middlewares=[_answering, self._guarded], client_max_size=4 << 20)
+        app.on_response_prepare.append(self._dated)
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
@@ -87,14 +93,26 @@ class Cluster:
             await self._runner.cleanup()
             self._runner = None
 
+    async def _dated(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = email.utils.formatdate(
+            SystemClock().now().wall_ms / 1_000 + self.ahead_s, usegmt=True
+        )
+
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         return await self.faults.around(request, handler)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         parts = request.match_info["path"].strip("/").split("/")
-        if parts in (["api"], ["apis"], ["version"]):
+        if parts == ["version"]:
+            self.access.authenticate(request)
+            return web.json_response(self.version)
+        if parts == REVIEWS and request.method == "POST":
+            return web.json_response(self.access.review(await request.json()), status=201)
+        if parts in (["api"], ["apis"]):
             return web.json_response(discovery(self.rest.served) if parts == ["apis"] else {"versions": ["v1"]})
+        if parts[0] == "apis" and len(parts) == 2:
+            return web.json_response(group_of(self.rest.served, parts[1]))
         group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2])
         rest = parts[2:] if parts[0] == "api" else parts[3:]
         if not rest:

@@ -8,6 +8,8 @@ import json
 from dataclasses import dataclass, field
 
 from kubernetes_api.kube_kinds import BY_PLURAL, Json, Kind
+from kubernetes_api.kube_kserve import KServe
+from kubernetes_api.kube_routing import Routing
 from kubernetes_api.kube_scheduling import choose
 from kubernetes_api.kube_store import FOREGROUND, Deletion, Store
 
@@ -46,6 +48,11 @@ class Controllers:
     balancer_address: str = "192.0.2.10"
     refuse_pods: str = ""
     paused: bool = False
+    routing: Routing = field(init=False)
+    kserve: KServe = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.routing, self.kserve = Routing(self.store), KServe(self.store)
 
     def settle(self) -> None:
         """Until nothing changes any more."""
@@ -54,6 +61,7 @@ class Controllers:
         for _ in range(50):
             before = self.store.version
             self._collect()
+            self.kserve.settle(self._create, self._replace)
             for deployment in self.store.all("deployments"):
                 self._deploy(deployment)
             for pod in self.store.all("pods"):
@@ -61,6 +69,7 @@ class Controllers:
             for pod in self.store.all("pods"):
                 self._run(pod)
             self._balance()
+            self.routing.settle(self._replace)
             if self.store.version == before:
                 return
         raise AssertionError("the fake's controllers do not settle")

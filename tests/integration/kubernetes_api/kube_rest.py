@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 from kubernetes_api.kube_apply import apply, claim_changes
-from kubernetes_api.kube_kinds import BY_PLURAL, KINDS, ApiError, Json, Kind
+from kubernetes_api.kube_kinds import BY_PLURAL, KINDS, LATE, ApiError, Json, Kind
 from kubernetes_api.kube_selectors import selects
 from kubernetes_api.kube_store import Deletion, Store
 
@@ -27,6 +27,14 @@ def discovery(served: list[Kind]) -> Json:
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
+def group_of(served: list[Kind], group: str) -> Json:
+    """/apis/{group}."""
+    for found in discovery(served)["groups"]:
+        if found["name"] == group:
+            return {"kind": "APIGroup", "apiVersion": "v1", **found, "preferredVersion": found["versions"][0]}
+    raise ApiError(404, "NotFound", "the server could not find the requested resource")
+
+
 def resources(served: list[Kind], group: str, version: str) -> Json:
     """/api/v1 or /apis/{group}/{version}."""
     found = [kind for kind in served if (kind.group, kind.version) == (group, version)]
@@ -42,7 +50,7 @@ class Rest:
 
     def __init__(self, store: Store, defaults: Any) -> None:
         self.store = store
-        self.served = [kind for kind in KINDS if kind.plural != "resourceslices"]
+        self.served = [kind for kind in KINDS if kind.plural not in LATE]
         self.page_max = 0
         self.snapshots: dict[str, tuple[str, list[Json]]] = {}
         self._defaults = defaults

@@ -9,9 +9,10 @@ import pytest
 from hansa_agent.artefacts import Artefact
 from hansa_agent.config_kubernetes import KubernetesSection, ServiceSection
 from hansa_agent.kubernetes import objects
+from hansa_agent.kubernetes.endpoint import endpoint_of
 from hansa_agent.kubernetes.names import is_ours, label_value, object_name, order_digest, token_of
-from hansa_agent.kubernetes.running import endpoint_of
 from hansa_agent.kubernetes.trouble import trouble_of
+from hansa_agent.kubernetes.wanted import Wanted
 from hansa_agent.launch import ENVIRONMENT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,8 +34,8 @@ ORDER = DesiredInstance(
 names = st.from_regex(re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?", re.ASCII), fullmatch=True)
 
 
-def wanted(**changes: Any) -> objects.Wanted:
-    return objects.Wanted(ZONE, ORDER, Artefact("ocr", (), (), "", {"OMP": "2"}, IMAGE), **changes)
+def wanted(**changes: Any) -> Wanted:
+    return Wanted(ZONE, ORDER, Artefact("ocr", (), (), "", {"OMP": "2"}, IMAGE), **changes)
 
 
 @given(names, names)
@@ -103,6 +104,37 @@ def test_nobody_may_be_called_and_nobody_may_call_unless_it_is_said() -> None:
     policy = objects.network_policy(wanted(), KubernetesSection(allow_from=["192.0.2.0/24"]))["spec"]
     assert policy["ingress"][0]["from"] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
     assert policy["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 8443}]
+
+
+def test_pods_of_named_namespaces_may_call_as_well() -> None:
+    section = KubernetesSection(allow_from=[], allow_from_namespaces=["ingress-nginx"])
+    (incoming,) = objects.network_policy(wanted(), section)["spec"]["ingress"]
+    assert incoming["from"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}
+    ]
+
+
+HOST = "{name}.edge.example"
+PASSING = {"haproxy.org/ssl-passthrough": "true"}
+LISTENER = {"name": "edge", "namespace": "ingress", "listener": "tls"}
+
+
+@pytest.mark.parametrize(
+    ("route", "service", "words"),
+    [
+        ({"kind": "HTTPRoute", "host": HOST}, {}, "an instance must see its client's certificate; use TLSRoute"),
+        ({"kind": "Ingress", "host": HOST}, {}, "must pass TLS through"),
+        ({"kind": "Ingress", "host": HOST, "annotations": {"haproxy.org/ssl-passthrough": "no"}}, {}, "pass TLS"),
+        ({"kind": "Ingress", "host": HOST, "annotations": PASSING, "gateway": LISTENER}, {}, "has no gateway"),
+        ({"kind": "TLSRoute", "host": HOST}, {}, "needs a gateway"),
+        ({"kind": "TLSRoute", "host": "all.edge.example", "gateway": LISTENER}, {}, "host"),
+        ({"kind": "Ingress", "host": HOST, "annotations": PASSING}, {"type": "LoadBalancer"}, "one way in, not two"),
+        ({"kind": "Ingress", "host": HOST, "annotations": PASSING}, {"host": "a.example"}, "one way in, not two"),
+    ],
+)
+def test_route_that_would_end_tls_or_leave_another_way_in_is_refused(route: Any, service: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        KubernetesSection.model_validate({"route": route, "service": {"type": "ClusterIP", **service}})
 
 
 def body(node_port: int = 31_000, ingress: list[dict[str, str]] | None = None) -> dict[str, Any]:
