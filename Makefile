@@ -41,16 +41,19 @@ type: $(VENV)/.installed-dev ## Check types, strictly
 
 # Tests that only compute share the processors, then those with sockets, a worker each; those that kill processes and
 # wait for leases have the machine to themselves.
-# A real OpenStack is a stage of its own: it waits more than it computes.
+# Tests on a real OpenStack wait more than they compute, so they run beside those that only compute; what they say comes
+# after, as they would disturb one another's lines.
 COMPUTING = architecture contract oracle property simulation stateful unit
 
 pytest: $(VENV)/.installed-dev ## Run the tests alone; ARGS="tests/unit -k ledger" runs some of them
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(addprefix tests/,$(COMPUTING))
+	@mkdir -p build; $(BIN)/python -m pytest tests/openstack >build/openstack-tests.log 2>&1 & cloud=$$!; \
+	trap 'kill $$cloud' INT TERM; \
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(addprefix tests/,$(COMPUTING)) || { kill $$cloud; exit 1; }; \
+	wait $$cloud; clouded=$$?; cat build/openstack-tests.log; exit $$clouded
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile tests/integration
-	$(BIN)/python -m pytest tests/openstack
 	$(BIN)/python -m pytest $(addprefix --ignore=tests/,$(COMPUTING) integration openstack)
 endif
 
@@ -94,7 +97,7 @@ $(VENV)/.installed-demo: $(VENV)/pyvenv.cfg requirements.lock pyproject.toml
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed-demo requirements-dev.lock
+$(VENV)/.installed-dev: $(VENV)/.installed-demo requirements-agent.lock requirements-dev.lock
 	@echo "Installing what the tests need into $(VENV) (a minute, once)"
-	$(PIP_INSTALL) --require-hashes -r requirements.lock -r requirements-dev.lock
+	$(PIP_INSTALL) --require-hashes -r requirements.lock -r requirements-agent.lock -r requirements-dev.lock
 	@touch $@

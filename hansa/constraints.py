@@ -22,6 +22,7 @@ REASONS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Reachability": ("UNREACHABLE",),
         "LatencyBound": ("LATENCY_EXCEEDED", "NOT_EVALUATED"),
         "ArtefactAllowed": ("ARTEFACT_NOT_ALLOWED",),
+        "SiteConsent": ("TENANT_REFUSED", "TENANT_UNKNOWN", "DATA_REFUSED", "TIME_REFUSED"),
         "ServiceTimeKnown": ("SERVICE_TIME_UNKNOWN",),
         "QueueStability": ("UNSTABLE",),
         "ResponseBound": ("LATENCY_EXCEEDED",),

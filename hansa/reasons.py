@@ -288,6 +288,22 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "The partner's release lacks something without which nothing of it may be used.",
             "Have the partner upgrade hansa; hansa partners -o json shows what it lacks.",
         ),
+        "TENANT_REFUSED": Explanation(
+            "Those who keep the zone's machines take no workloads of this tenant.",
+            "Ask the zone's owner to take the tenant (refusals.tenants of the zone's agent).",
+        ),
+        "TENANT_UNKNOWN": Explanation(
+            "Those who keep the zone's machines refuse some tenants, and nobody said whose workload it is.",
+            "Ask the home operator to upgrade; a zone that is offered on by a third operator cannot be told.",
+        ),
+        "DATA_REFUSED": Explanation(
+            "Those who keep the zone's machines refuse a kind of data that the workload brings.",
+            "Leave the data source out, or ask the zone's owner (refusals.data_classes of the zone's agent).",
+        ),
+        "TIME_REFUSED": Explanation(
+            "Those who keep the zone's machines let nothing new start at this time of the week.",
+            "Wait until the time that the rejection names is over; what runs is not touched by it.",
+        ),
     }
 )
 

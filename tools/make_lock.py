@@ -1,5 +1,6 @@
-"""Writes requirements.lock (what the demo runs on), requirements-dev.lock (what the tests need on top) and, when told
-``--openstack``, requirements-openstack.lock alone: the cloud of the tests, in a virtual environment of its own.
+"""Writes requirements.lock (what the demo runs on), requirements-agent.lock (what an agent needs on top for every
+platform), requirements-dev.lock (what the tests need on top of both) and, when told ``--openstack``,
+requirements-openstack.lock alone: the cloud of the tests, in a virtual environment of its own.
 
 Run it with the virtual environment's own Python: ``make lock``. Versions stay as the present locks have them, so that a
 new dependency does not move the others; ``--upgrade`` takes the newest that pyproject.toml allows, and
@@ -39,6 +40,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 MACHINES = ("x86_64", "aarch64")
 GLIBC_MINOR_NEWEST = 36  # Debian 12; Ubuntu 24.04 is newer, and takes all that Debian 12 takes
+# An agent's platforms and ways to its operator; not in the demo, nor in the image of the control plane.
+AGENT_EXTRAS = "kubernetes,openstack,mqtt"
 # An editable install without build isolation takes its build backend from the lock.
 BUILD_BACKEND = ("hatchling", "editables")
 # The services of the cloud in tests/openstack, the web server before them and the driver of their database.
@@ -59,7 +62,7 @@ class Pin:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Writes both locks; 1 if a version has no file for a Python that is to be supported."""
+    """Writes the locks; 1 if a version has no file for a Python that is to be supported."""
     options = _parse(arguments)
     if options.openstack:
         return _lock_openstack(
@@ -67,9 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
     constraints = _constraints(options.upgrade, options.constraints)
     run = _resolve([f"{ROOT}[demo]", *BUILD_BACKEND], constraints)
-    every = _resolve([f"{ROOT}[dev]", *BUILD_BACKEND], [*constraints, *(f"{pin.name}=={pin.version}" for pin in run)])
-    names = {pin.name for pin in run}
-    extra = [pin for pin in every if pin.name not in names]
+    platforms = _resolve([f"{ROOT}[demo,{AGENT_EXTRAS}]", *BUILD_BACKEND], [*constraints, *_pinned(run)])
+    every = _resolve([f"{ROOT}[dev]", *BUILD_BACKEND], [*constraints, *_pinned(platforms)])
     files = _release_files(every)
     faults = [*_missing_files(every, files), *_missing_requirements(every)]
     for fault in faults:
@@ -77,8 +79,19 @@ def main(arguments: list[str] | None = None) -> int:
     if faults:
         return 1
     _write(ROOT / "requirements.lock", "What `make demo` installs.", run, files)
-    _write(ROOT / "requirements-dev.lock", "What `make test` installs besides requirements.lock.", extra, files)
+    agent, dev = _without(platforms, run), _without(every, platforms)
+    _write(ROOT / "requirements-agent.lock", "What the agent's image has besides requirements.lock.", agent, files)
+    _write(ROOT / "requirements-dev.lock", "What `make test` installs besides the two others.", dev, files)
     return 0
+
+
+def _pinned(pins: Iterable[Pin]) -> list[str]:
+    return [f"{pin.name}=={pin.version}" for pin in pins]
+
+
+def _without(pins: Iterable[Pin], others: Iterable[Pin]) -> list[Pin]:
+    names = {pin.name for pin in others}
+    return [pin for pin in pins if pin.name not in names]
 
 
 def _lock_openstack(constraints: Iterable[str]) -> int:
@@ -90,7 +103,7 @@ def _lock_openstack(constraints: Iterable[str]) -> int:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Writes requirements.lock and requirements-dev.lock.")
+    parser = argparse.ArgumentParser(description="Writes the locks of the demo, of agents and of the tests.")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions that pyproject.toml allows")
     parser.add_argument("--constraints", type=Path, help="take the pins of this file instead of the present locks'")
     parser.add_argument("--openstack", action="store_true", help="write requirements-openstack.lock alone")
@@ -102,7 +115,8 @@ def _constraints(upgrade: bool, file: Path | None) -> list[str]:  # noqa: FBT001
         return []
     if file is not None and not file.exists():
         return []
-    sources = [file] if file else [ROOT / "requirements.lock", ROOT / "requirements-dev.lock"]
+    kinds = ("", "-agent", "-dev")
+    sources = [file] if file else [ROOT / f"requirements{kind}.lock" for kind in kinds]
     lines = chain.from_iterable(source.read_text().splitlines() for source in sources if source.exists())
     pins = [line.removesuffix(" \\").strip() for line in lines if "==" in line and not line.startswith("#")]
     return [pin for pin in pins if not pin.startswith("pip==")]

@@ -17,8 +17,15 @@ test_instances() {
   say "building the image of a test's instance"
   mkdir -p "$work/echo"
   cp tests/integration/agent_artefact.py "$work/echo/"
-  printf 'FROM localhost/%s\nCOPY agent_artefact.py /srv/agent_artefact.py\nCMD %s\n' "$base" \
-    '["/usr/bin/python3", "-I", "/srv/agent_artefact.py"]' >"$work/echo/Dockerfile"
+  # As images are that people make with care: a user of their own, by name, and an entry point with arguments.
+  cat >"$work/echo/Dockerfile" <<EOF
+FROM localhost/$base
+RUN useradd --uid 4711 --no-create-home ocr
+COPY agent_artefact.py /srv/agent_artefact.py
+USER ocr
+ENTRYPOINT ["/usr/bin/python3", "-I"]
+CMD ["/srv/agent_artefact.py"]
+EOF
   podman build -q -t hansa-echo:local "$work/echo" >"$work/echo.log" 2>&1 || { tail -20 "$work/echo.log" >&2; return 1; }
   digest=$(podman image inspect --format '{{.Digest}}' localhost/hansa-echo:local)
   # Devices that are none: what CDI does to a container shows all the same.
@@ -31,7 +38,8 @@ test_instances() {
 EOF
   say "running the agent's containers under podman"
   HANSA_PODMAN_SOCKET=$socket HANSA_PODMAN_IMAGE=localhost/hansa-echo@$digest \
-    "${PYTHON:-.venv/bin/python}" -m pytest -q -s -m containers -p no:cacheprovider tests/integration/test_agent_podman.py
+    "${PYTHON:-.venv/bin/python}" -m pytest -q -s -m containers -p no:cacheprovider tests/integration/test_agent_podman.py \
+    tests/integration/test_user_data_podman.py
   [ -z "$(podman ps -aq)" ]
   say "instances: passed"
 }
@@ -74,12 +82,12 @@ make_base() {
 }
 
 download_wheels() {
-  [ "$work/wheels/.complete" -nt requirements.lock ] && return
-  say "downloading what requirements.lock names (once)"
+  [ "$work/wheels/.complete" -nt requirements.lock ] && [ "$work/wheels/.complete" -nt requirements-agent.lock ] && return
+  say "downloading what requirements.lock and requirements-agent.lock name (once)"
   rm -rf "$work/wheels"
   /usr/bin/python3 -m venv "$work/venv"
   "$work/venv/bin/python" -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
-    -d "$work/wheels" -r requirements.lock
+    -d "$work/wheels" -r requirements.lock -r requirements-agent.lock
   touch "$work/wheels/.complete"
 }
 
@@ -169,6 +177,12 @@ run_inside() {
   export BASE_IMAGE=localhost/$base BUILD_PIP_NO_INDEX=1 BUILD_PIP_FIND_LINKS=/wheels
   compose --podman-build-args="-v $work/wheels:/wheels:ro" --parallel 1 build prepare nordavind \
     >"$work/build.log" 2>&1 || { tail -30 "$work/build.log" >&2; return 1; }
+  say "the agent has every platform, the control plane none"
+  for each in kubernetes openstack aiomqtt; do
+    podman run --rm --entrypoint python3 hansa-agent:local -c "import $each"
+    expect 1 podman run --rm --entrypoint python3 hansa-control-plane:local -c "import $each" 2>/dev/null
+  done
+  podman images --format '== {{.Repository}}: {{.Size}}' | grep -E 'hansa-(agent|control-plane)'
   say "starting four operators and ten agents"
   compose up -d --no-build >"$work/up.log" 2>&1 || { tail -30 "$work/up.log" >&2; return 1; }
   [ "$(podman ps --filter label=io.podman.compose.project=hansa -q | wc -l)" = 14 ] || { podman ps -a >&2; return 1; }

@@ -26,11 +26,17 @@ Complaint = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """What is judged by: digests by artefact name, what the zone has, and the fencing tokens seen, by claim."""
+    """What is judged by: digests by artefact name, what the zone has, and the fencing tokens seen, by claim.
+
+    ``closed`` is why nothing that is not held yet may begin here now; empty if it may. ``refused`` says what the site
+    refuses about an instance that is not held yet.
+    """
 
     digests: Mapping[str, str]
     capacity: Capacity
     tokens: Mapping[str, int]
+    closed: str = ""
+    refused: Callable[[DesiredInstance], Complaint | None] = lambda desired: None
 
 
 class OrderAdmission:
@@ -76,11 +82,16 @@ def _judge_instance(order: Order, held: Mapping[str, Order], grounds: Grounds) -
     former = held[order.name].instance if order.name in held else None
     return (
         _judge_names(order.name, desired)
+        or (_judge_newcomer(desired, grounds) if former is None else None)
         or _judge_artefact(desired, grounds.digests)
         or _judge_token(desired, [*others, *([former] if former else [])], grounds.tokens)
         or _judge_callers(desired)
         or _judge_limits(desired.limits, [other.limits for other in others], grounds.capacity)
     )
+
+
+def _judge_newcomer(desired: DesiredInstance, grounds: Grounds) -> Complaint | None:
+    return ("instance", grounds.closed) if grounds.closed else grounds.refused(desired)
 
 
 def _judge_names(name: str, desired: DesiredInstance) -> Complaint | None:

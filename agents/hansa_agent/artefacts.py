@@ -22,7 +22,8 @@ class Artefact:
     """An allowed artefact: the digest of ``files`` must be ``digest`` whenever ``command`` is started with ``env``.
 
     Where ``image`` is set, "repository@sha256:<64 hex digits>", it is a container image, its digest is the image's own
-    and there are no files; ``command`` may be empty then, which leaves the image's own.
+    and there are no files; ``command`` may be empty then, which leaves the image's own entry point and arguments. One
+    that is given replaces both, on every platform.
     """
 
     name: str

@@ -24,10 +24,13 @@ from hansa_agent.ports import Clock, IdSource, Machine
 _CONFIDENTIAL = "nvidia-gpu-cc"
 
 
-async def findings_of(path: Path, clock: Clock, ids: IdSource) -> list[Finding]:
-    """All findings of the configuration at ``path``; a configuration that cannot be read leaves nothing else."""
+async def findings_of(path: Path, clock: Clock, ids: IdSource, key: str = "") -> list[Finding]:
+    """All findings of the configuration at ``path``; a configuration that cannot be read leaves nothing else.
+
+    ``key`` is the public key that it must be signed with; empty for none.
+    """
     try:
-        loaded = LoadedConfig(path)
+        loaded = LoadedConfig(path, key)
     except ConfigError as error:
         return [
             problem("configuration", each, "agents/agent.example.yaml explains every key") for each in error.problems
@@ -41,7 +44,7 @@ async def findings_of(path: Path, clock: Clock, ids: IdSource) -> list[Finding]:
         found += await check_endpoints(Asking(loaded, clock, ids.new_id()))
     found += check_clock()
     found += await _inventory(loaded, clock)
-    for each in _of_runtime(loaded):
+    for each in _of_runtime(loaded, clock):
         found += await each()
     return [
         *found,
@@ -85,14 +88,15 @@ def _claims(loaded: LoadedConfig, found: list[Finding]) -> list[Finding]:
     return []
 
 
-def _of_runtime(loaded: LoadedConfig) -> tuple[Check, ...]:
+def _of_runtime(loaded: LoadedConfig, clock: Clock) -> tuple[Check, ...]:
+    of_platform = checks_of(loaded, clock)
     if loaded.config.runtime == "process":
 
         async def check_programs() -> list[Finding]:
             return _programs(loaded)
 
-        return (check_programs, *checks_of(loaded))
-    return checks_of(loaded)
+        return (check_programs, *of_platform)
+    return of_platform
 
 
 def _programs(loaded: LoadedConfig) -> list[Finding]:

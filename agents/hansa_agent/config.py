@@ -14,6 +14,7 @@ from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.config_openstack import OpenStackSection
 from hansa_agent.config_operator import OperatorSection
 from hansa_agent.config_probe import ProbeSection
+from hansa_agent.config_refusals import RefusalsSection
 from hansa_agent.config_sections import (
     ArtefactSection,
     FactSection,
@@ -21,6 +22,7 @@ from hansa_agent.config_sections import (
     InventorySection,
     Section,
 )
+from hansa_agent.config_signature import SignatureRefused, key_of, verify
 from hansa_agent.config_yaml import ConfigError, load_yaml
 from hansa_agent.fact_evidence import completed
 from hansa_agent.instance_ports import InstanceSettings
@@ -43,6 +45,7 @@ class AgentConfig(Section):
     container: ContainerSection | None = None
     kubernetes: KubernetesSection | None = None
     openstack: OpenStackSection | None = None
+    refusals: RefusalsSection | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("artefacts")
@@ -73,7 +76,13 @@ class AgentConfig(Section):
             if bool(artefact.image) == (self.runtime == "process"):
                 needed = "files" if self.runtime == "process" else "an image"
                 raise ValueError(f"artefacts.{index}: the runtime {self.runtime!r} needs {needed}")
+            if self._servers_run_commands() and not artefact.command:
+                raise ValueError(f"artefacts.{index}: openstack.server.start 'command' needs a command")
         return self
+
+    def _servers_run_commands(self) -> bool:
+        server = self.openstack.server if self.openstack is not None else None
+        return self.runtime == "openstack" and server is not None and server.start == "command"
 
     @model_validator(mode="after")
     def _shapes_fit_the_cluster(self) -> Self:
@@ -97,11 +106,14 @@ class AgentConfig(Section):
 class LoadedConfig:
     """A configuration with its paths made absolute (against the file's folder) and its digests known."""
 
-    def __init__(self, path: Path) -> None:
-        """Reads ``path``; raises ``ConfigError``, also when an artefact does not have the digest that is written."""
-        self.path = path
+    def __init__(self, path: Path, key: str = "") -> None:
+        """Reads ``path``; raises ``ConfigError``, also when an artefact does not have the digest that is written.
+
+        With ``key``, the public key of whoever signs configurations, one that is not signed or was altered is refused.
+        """
+        self.path, self.key = path, key
         self.base = path.resolve().parent
-        self.config = load_yaml(path, AgentConfig)
+        self.config = load_yaml(path, AgentConfig, self._check_signature)
         self._check_packages()
         self.probe_keys = self._probe_keys()
         self.facts, problems = completed(self.config.facts, self.base)
@@ -141,6 +153,13 @@ class LoadedConfig:
             tls_key=str(self.base / instance.tls.key) if instance.tls else "",
             log_bytes_max=instance.log_bytes_max,
         )
+
+    def _check_signature(self, content: bytes) -> None:
+        try:
+            if self.key:
+                verify(self.path, content, key_of(self.key))
+        except SignatureRefused as refused:
+            raise ConfigError([f"{self.path}: {refused}"]) from refused
 
     def _probe_keys(self) -> ProbeKeys:
         probe = self.config.probe

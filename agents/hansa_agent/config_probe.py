@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hansa_agent.config_sections import Address, Section
+
+_ZONE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,62}")
+_NODE = re.compile(r"[a-z0-9]([a-z0-9-]{0,126}[a-z0-9])?")
 
 
 class ProbeKeySection(Section):
@@ -15,6 +19,27 @@ class ProbeKeySection(Section):
 
     zones: str = Field(pattern=r"^[a-z0-9*?-]+/[a-z0-9*?-]+$")
     key_file: Path
+
+
+class ProbeTargetSection(Section):
+    """Something that is probed besides what the operator names: an agent by its zone, or a node of the network.
+
+    ``grpc`` is for one that answers over gRPC only; ``key_as`` is the zone by whose key of ``keys`` it is probed.
+    """
+
+    kind: Literal["agent", "gateway", "access_point"]
+    name: str
+    address: Address
+    grpc: bool = False
+    key_as: str = Field(default="", pattern=r"^([a-z0-9-]+/[a-z0-9-]+)?$")
+
+    @model_validator(mode="after")
+    def _is_named_as_its_kind(self) -> Self:
+        if self.kind == "agent" and not _ZONE.fullmatch(self.name):
+            raise ValueError("an agent is named by its zone, operator/zone")
+        if self.kind != "agent" and not _NODE.fullmatch(self.name):
+            raise ValueError(f"kind {self.kind!r} is named as a node of the network: letters, digits and inner hyphens")
+        return self
 
 
 class ProbeSection(Section):
@@ -33,6 +58,17 @@ class ProbeSection(Section):
     grpc: bool = False
     keys: list[ProbeKeySection] = Field(default_factory=list)
     strangers: bool = True
+    targets: list[ProbeTargetSection] = Field(default_factory=list, max_length=64)
+    clock_error_us: int | None = Field(default=None, ge=1, le=10_000_000)
+
+    @field_validator("targets")
+    @classmethod
+    def _named_once(cls, targets: list[ProbeTargetSection]) -> list[ProbeTargetSection]:
+        names = [target.name for target in targets]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} is named twice")
+        return targets
 
     @model_validator(mode="after")
     def _answers_somebody(self) -> Self:

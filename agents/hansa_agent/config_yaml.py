@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -36,12 +36,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_yaml(path: Path, model: type[Model]) -> Model:
-    """Reads ``path`` as ``model``; raises ``ConfigError``."""
+def load_yaml(path: Path, model: type[Model], check: Callable[[bytes], None] = lambda content: None) -> Model:
+    """Reads ``path`` as ``model``; raises ``ConfigError``. ``check`` sees the very bytes that are then understood."""
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        check(content)
+        text = content.decode("utf-8")
         root = yaml.compose(text, yaml.SafeLoader)
-        content = yaml.load(text, _Loader)  # noqa: S506 - derived from SafeLoader
+        tree = yaml.load(text, _Loader)  # noqa: S506 - derived from SafeLoader
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
@@ -49,7 +51,7 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
     except yaml.MarkedYAMLError as error:
         raise ConfigError([f"{path}:{_line_of_mark(error)}: {error.problem}"]) from error
     try:
-        return model.model_validate(content)
+        return model.model_validate(tree)
     except ValidationError as error:
         raise ConfigError([_problem(path, root, model, each) for each in error.errors()]) from error
 

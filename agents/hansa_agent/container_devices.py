@@ -9,7 +9,8 @@ from hansa.v1.common_pb2 import Capacity
 from hansa_agent.container_spec import DEVICES
 from hansa_agent.ports import StartRefused
 
-_HOLDS_NOTHING = frozenset({"exited", "dead", "stopped"})
+HOLDS_NOTHING = frozenset({"exited", "dead", "stopped"})
+"""States of a container that has ended."""
 
 
 def chosen_devices(
@@ -39,7 +40,7 @@ def held_devices(containers: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(
         name
         for each in containers
-        if each.get("State") not in _HOLDS_NOTHING
+        if each.get("State") not in HOLDS_NOTHING
         for name in str((each.get("Labels") or {}).get(DEVICES, "")).split(",")
         if name
     )

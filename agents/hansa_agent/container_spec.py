@@ -12,9 +12,11 @@ from hansa.v1.instance_pb2 import DesiredInstance
 from hansa_agent.artefacts import Artefact
 from hansa_agent.config_container import ContainerSection
 from hansa_agent.launch import OPEN_FILES_MAX, Place, environment
+from hansa_agent.strays import ordered_text
 
 ZONE, INSTANCE, CLAIM, WORKLOAD = "hansa.zone", "hansa.instance", "hansa.claim", "hansa.workload"
 TOKEN, ORDER, PORT, DEVICES = "hansa.fencing-token", "hansa.order", "hansa.port", "hansa.devices"
+ORDERED = "hansa.ordered"
 INSIDE = Path("/hansa")
 """Where an instance finds, inside its container, what the agent gives it: read-only but for ``home``."""
 NANO_PER_MILLI = 1_000_000
@@ -26,6 +28,8 @@ _SCRATCH = ("rw", "nosuid", "nodev", "mode=1777")
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """A container, whichever engine makes it. ``mounts`` maps folders and files inside to those of the machine.
+
+    ``command`` replaces the image's entry point and its arguments; empty leaves both.
 
     ``published`` is the host's address at which the port is published, empty where the container has the host's
     network. ``ulimits`` are bounds of both kinds, soft and hard, by name.
@@ -70,6 +74,7 @@ def labels_of(zone: str, order: DesiredInstance, port: int, devices: tuple[str, 
         TOKEN: str(order.fencing_token),
         ORDER: order_digest(order),
         PORT: str(port),
+        ORDERED: ordered_text(order.limits),
         **({DEVICES: ",".join(devices)} if devices else {}),
     }
 
@@ -103,7 +108,7 @@ def docker_body(spec: ContainerSpec) -> dict[str, Any]:
         "Env": [f"{name}={value}" for name, value in sorted(spec.env.items())],
         "Labels": dict(spec.labels),
         "User": section.user,
-        **({"Cmd": list(spec.command)} if spec.command else {}),
+        **({"Entrypoint": list(spec.command), "Cmd": []} if spec.command else {}),
         "ExposedPorts": {each: {} for each in binding},
         "HostConfig": {
             "Binds": [f"{source}:{target}:ro,Z" for target, source in sorted(spec.mounts.items())],
@@ -137,7 +142,7 @@ def podman_body(name: str, spec: ContainerSpec) -> dict[str, Any]:
         "env": dict(spec.env),
         "labels": dict(spec.labels),
         "user": section.user,
-        **({"command": list(spec.command)} if spec.command else {}),
+        **({"entrypoint": list(spec.command), "command": []} if spec.command else {}),
         "mounts": [*_podman_binds(spec), *_podman_scratch(section)],
         **_podman_network(section),
         "portmappings": [mapping] if spec.published else [],

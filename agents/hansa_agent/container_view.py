@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,7 @@ class ContainerView:
         self._seen: dict[str, Seen] = {}
         self._changed: dict[str, asyncio.Event] = {}
         self.silence = ""
+        self.on_all: Callable[[list[Mapping[str, Any]]], None] = lambda _found: None
 
     def watch(self, container: str) -> None:
         """From now on ``container`` is looked at; it is taken to run until it is seen otherwise."""
@@ -90,6 +91,7 @@ class ContainerView:
         for container in list(self._seen):
             if states.get(container) != "running" or self._seen[container] != Seen():
                 await self.look(container)
+        self.on_all(found)
         return found
 
     async def look(self, container: str) -> None:

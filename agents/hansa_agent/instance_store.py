@@ -12,6 +12,7 @@ One folder an instance, ``instances/<instance>/`` under the state directory:
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from google.protobuf.message import DecodeError
 from hansa.v1.agent_service_pb2 import Order
 
 RETIRED_LOGS_MAX = 16
+TRIAL_BYTES = 1 << 16
 _FORMAT = 1
 
 
@@ -96,11 +98,20 @@ class InstanceStore:
         record = self._records.get(instance, InstanceRecord(instance))
         self.put(replace(record, handle=handle))
 
+    def try_to_write(self) -> None:
+        """Writes as much as a start needs, and takes it away again; raises OSError where there is no room for it."""
+        trial = self._root.parent / "room"
+        try:
+            write_atomically(trial, bytes(TRIAL_BYTES))
+        finally:
+            trial.unlink(missing_ok=True)
+
     def remove(self, instance: str) -> None:
         """Forgets an instance; its log is kept among the last ``RETIRED_LOGS_MAX`` under ``logs/``."""
         self._records.pop(instance, None)
         folder = self.folder(instance)
-        self._retire_log(folder / "log", instance)
+        with contextlib.suppress(OSError):  # a log that cannot be kept is lost; the record must go
+            self._retire_log(folder / "log", instance)
         (folder / "instance.json").unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -134,20 +145,33 @@ class InstanceStore:
             path.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file so that it has the old or the new content after a crash, never a part, and is on the disk."""
+def write_atomically(path: Path, content: bytes, owner: tuple[int, int] | None = None) -> None:
+    """Replaces a file so that it has the old or the new content after a crash, never a part, and is on the disk.
+
+    ``owner`` is the user and group, by number, whose it is to be where root writes it.
+    """
     fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as stream:
-        os.fchmod(stream.fileno(), 0o600)
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(path)
+    try:
+        _write_synced(fresh, content, owner)
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)  # a part of it would take room where there is none
+        raise
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _write_synced(path: Path, content: bytes, owner: tuple[int, int] | None) -> None:
+    with path.open("wb") as stream:
+        os.fchmod(stream.fileno(), 0o600)
+        if owner is not None and os.geteuid() == 0:
+            os.fchown(stream.fileno(), *owner)
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _to_json(record: InstanceRecord) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from hansa_agent.config import AgentConfig
 from hansa_agent.config_sections import FactSection, InventorySection
 from hansa_agent.fact_evidence import valid_until_ms
 from hansa_agent.ports import Machine
+from hansa_agent.refusals import message_of
+from hansa_agent.site_wish import NOTHING, Wish
 
 
 class FileSource:
@@ -62,8 +64,13 @@ def full_capacity(machine: Machine) -> Capacity:
     return capacity
 
 
-def inventory_of(config: AgentConfig, machine: Machine, digests: Mapping[str, str], probe_address: str) -> Inventory:
-    """The advert "inventory". ``digests`` maps allowed artefacts to their digests."""
+def inventory_of(
+    config: AgentConfig, machine: Machine, digests: Mapping[str, str], probe_address: str, wish: Wish = NOTHING
+) -> Inventory:
+    """The advert "inventory". ``digests`` maps allowed artefacts to their digests.
+
+    What the site asks to be closed is told as cordoned, too, to an operator that does not know wishes.
+    """
     section = config.inventory
     return Inventory(
         node=section.node,
@@ -74,7 +81,9 @@ def inventory_of(config: AgentConfig, machine: Machine, digests: Mapping[str, st
         probe_address=probe_address,
         price_millieur_per_hour=section.price_millieur_per_hour,
         source=machine.source,
-        cordoned=section.cordoned or machine.unsound,
+        cordoned=section.cordoned or machine.unsound or bool(wish.closed),
+        wish=wish.message(),
+        refusals=message_of(config.refusals),
         trouble=machine.trouble,
         failure_domain=section.failure_domain,
         device_watts=section.device_watts,

@@ -11,7 +11,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hansa_agent import lean  # first of all
+from hansa_agent import (
+    lean,  # first of all
+    wish_commands,
+)
 from hansa_agent.artefacts import ArtefactUnreadable, artefact_digest
 from hansa_agent.config import LoadedConfig
 from hansa_agent.config_yaml import ConfigError
@@ -25,12 +28,18 @@ EXIT_CONFIG = 78
 """EX_CONFIG of sysexits(3)."""
 
 app = typer.Typer(no_args_is_help=True, help="The agent of one zone.", pretty_exceptions_enable=False)
+ConfigKey = Annotated[
+    str | None,
+    typer.Option("--config-key", metavar="BASE64", help="Ed25519 public key that the configuration is signed with."),
+]
+app.add_typer(wish_commands.app)
 
 
 @app.command()
 def serve(
     config: Annotated[Path, typer.Option("--config", "-c", help="The agent's configuration, YAML.")],
     *,
+    config_key: ConfigKey = None,
     stop_instances: Annotated[
         bool, typer.Option("--stop-instances", help="Stop all instances, too, when the agent is told to end.")
     ] = False,
@@ -39,9 +48,9 @@ def serve(
 
     On SIGTERM or SIGINT the agent ends and its instances GO ON RUNNING, so that it can be upgraded without stopping
     inference; the next agent on the same state directory adopts them. --stop-instances stops them instead. On SIGHUP
-    it reads inventory, facts and artefacts again.
+    it reads inventory, facts, artefacts and refusals again. With --config-key the configuration must be signed.
     """
-    loaded = _loaded(config)
+    loaded = _loaded(config, config_key)
     configure_logs(loaded.config.log_level, loaded.config.zone)
     outside = Outside(SystemClock(), SystemIds(), SystemRandom(), metadata.version("hansa"))
     try:
@@ -56,6 +65,24 @@ def digest(files: Annotated[list[Path], typer.Argument(help="The artefact's file
     try:
         typer.echo(artefact_digest(files))
     except ArtefactUnreadable as error:
+        _fail(str(error))
+
+
+@app.command(name="sign-config")
+def sign_config(
+    config: Annotated[Path, typer.Argument(help="The agent's configuration.")],
+    *,
+    key: Annotated[Path, typer.Option("--key", help="Ed25519 private key, PEM (openssl genpkey -algorithm ed25519).")],
+) -> None:
+    """Write the signature beside CONFIG and print the public key that --config-key pins.
+
+    To be done where configurations are made, not where the agent runs: the private key does not belong there.
+    """
+    from hansa_agent.config_signature import SignatureRefused, sign
+
+    try:
+        typer.echo(sign(config, key))
+    except SignatureRefused as error:
         _fail(str(error))
 
 
@@ -77,6 +104,7 @@ def inventory() -> None:
 def check(
     config: Annotated[Path, typer.Option("--config", "-c", help="The agent's configuration, YAML.")],
     *,
+    config_key: ConfigKey = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are warnings.")] = False,
     output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
 ) -> None:
@@ -90,7 +118,7 @@ def check(
     if output not in ("table", "json"):
         _fail(f"--output is table or json, not {output!r}")
     configure_logs("error", "-")
-    found = asyncio.run(findings_of(config, SystemClock(), SystemIds()))
+    found = asyncio.run(findings_of(config, SystemClock(), SystemIds(), _pinned(config_key)))
     typer.echo(as_json(found) if output == "json" else "\n".join(as_lines(found)))
     sys.exit(exit_status(found, strict=strict))
 
@@ -111,11 +139,18 @@ async def _serve(loaded: LoadedConfig, outside: Outside, *, stop_instances: bool
     await agent.run(stop, stop_instances=stop_instances)
 
 
-def _loaded(path: Path) -> LoadedConfig:
+def _loaded(path: Path, config_key: str | None) -> LoadedConfig:
     try:
-        return LoadedConfig(path)
+        return LoadedConfig(path, _pinned(config_key))
     except ConfigError as error:
         _fail(str(error))
+
+
+def _pinned(config_key: str | None) -> str:
+    """The key that is pinned; none only where the option was not given, for an empty one pins nothing."""
+    if config_key == "":
+        _fail("--config-key is empty; leave it out for a configuration that is not signed")
+    return config_key or ""
 
 
 def _fail(message: str) -> NoReturn:

@@ -32,11 +32,12 @@ BUSY = (413, 429, 503)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an API said. ``retry_after_s`` is 0 unless it named a time."""
+    """What an API said. ``retry_after_s`` is 0 unless it named a time; ``date`` is the header of that name."""
 
     status: int
     body: Mapping[str, Any] = field(default_factory=dict)
     retry_after_s: float = 0.0
+    date: str = ""
 
     @property
     def ok(self) -> bool:
@@ -46,6 +47,17 @@ class Answer:
     def words(self) -> str:
         """What is wrong, in the platform's own words, in one line."""
         return printable(_message(self.body) or f"status {self.status}")
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Who has signed in, where, and with which roles; ``credential`` is an application credential's id, or empty."""
+
+    user: str
+    user_id: str
+    project: str
+    roles: tuple[str, ...]
+    credential: str = ""
 
 
 class CloudBusy(PlatformSilent):
@@ -77,6 +89,14 @@ class OpenStackApi:
         self._timeout_s = timeout_s
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="openstack")
 
+    async def signed(self) -> Signed:
+        """Signs in; raises ``PlatformSilent`` or ``CloudRefused``."""
+        try:
+            async with asyncio.timeout(3 * self._timeout_s):
+                return await asyncio.to_thread(self._sign_in)
+        except TimeoutError as error:
+            raise PlatformSilent(f"identity does not answer within {3 * self._timeout_s:g} s") from error
+
     async def call(self, method: str, service: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
         """Whatever the API answers; raises ``PlatformSilent`` if nothing came: then nobody knows whether it was done.
 
@@ -103,6 +123,25 @@ class OpenStackApi:
     def close(self) -> None:
         """Lets go of the threads; what they are at ends by its own timeout."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _sign_in(self) -> Signed:
+        import requests
+        from keystoneauth1 import exceptions as refused
+
+        try:
+            told = self._session.auth.get_access(self._session)
+        except refused.HttpError as error:
+            answer = _not_signed_in(error)
+            raise CloudRefused(answer.status, answer.words) from error
+        except (refused.ClientException, requests.RequestException, OSError, ValueError) as error:
+            raise PlatformSilent(printable(f"identity: {error}")) from error
+        return Signed(
+            printable(told.username or ""),
+            str(told.user_id),
+            printable(told.project_name or ""),
+            tuple(sorted(map(printable, told.role_names))),
+            str(told.application_credential_id or ""),
+        )
 
     def _ask(self, method: str, service: str, path: str, body: Mapping[str, Any] | None) -> Answer:
         import requests
@@ -186,7 +225,8 @@ def _answer(response: Any) -> Answer:
             content += chunk
             if len(content) > ANSWER_BYTES_MAX:
                 raise ValueError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
-    return Answer(response.status_code, _body(content, response.status_code), _seconds(response.headers))
+    date = printable(response.headers.get("Date", ""))
+    return Answer(response.status_code, _body(content, response.status_code), _seconds(response.headers), date)
 
 
 def _body(content: bytes, status: int) -> Mapping[str, Any]:

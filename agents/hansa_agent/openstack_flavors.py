@@ -49,7 +49,7 @@ def flavor_in(one: Mapping[str, Any]) -> Flavor:
 
 def chosen(flavors: Iterable[Flavor], limits: Capacity, kind_of: KindOf, *, names: str, cpu_class: str) -> Flavor:
     """The smallest flavor for ``limits`` among those whose name fits the pattern ``names``; raises ``NoFlavor``."""
-    offered = [one for one in flavors if fnmatchcase(one.name, names or "*") and _is_of(one, cpu_class)]
+    offered = [one for one in flavors if fnmatchcase(one.name, names or "*") and is_of(one, cpu_class)]
     wanted = Counter({amount.pool: amount.count for amount in limits.accelerators if amount.count > 0})
     equipped = [one for one in offered if accelerators(one, kind_of) == wanted]
     fitting = [one for one in equipped if _holds(one, limits)]
@@ -99,7 +99,7 @@ def _aliases(flavor: Flavor) -> Iterator[tuple[str, int]]:
             yield alias, int(count) if count.isdecimal() else 1
 
 
-def _is_of(flavor: Flavor, cpu_class: str) -> bool:
+def is_of(flavor: Flavor, cpu_class: str) -> bool:
     """Whether its processors are of the class that the zone's inventory counts."""
     dedicated = flavor.specs.get("hw:cpu_policy") == "dedicated" or "resources:PCPU" in flavor.specs
     return dedicated == (cpu_class == "PCPU")

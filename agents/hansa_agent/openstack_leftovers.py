@@ -15,6 +15,7 @@ from hansa_agent.openstack_create import group_name, group_prefix
 from hansa_agent.openstack_servers import Server
 from hansa_agent.openstack_view import ServersView, delete_server
 from hansa_agent.ports import PlatformSilent
+from hansa_agent.strays import Strays, capacity_of
 
 _log = structlog.get_logger(__name__)
 GRACE_MS = 60_000
@@ -22,7 +23,7 @@ GROUPS_EVERY_MS = 300_000
 
 
 class Leftovers:
-    """What was seen without an owner, and since when."""
+    """What was seen without an owner, and since when. ``strays`` is told what it holds at each look at the servers."""
 
     def __init__(self, zone: str, store: InstanceStore, outside: Outside, view: ServersView) -> None:
         self._zone = zone
@@ -31,11 +32,13 @@ class Leftovers:
         self._view = view
         self._since_ms: dict[str, int] = {}
         self._groups_due_ms = 0
+        self.strays = Strays()
+        view.on_look = self._tell
 
     async def clear(self) -> None:
         """Deletes what has been without an owner for the grace; what the cloud does not do now is done later."""
         now_ms = self._outside.clock.now().monotonic_ms
-        unwanted = [one for one in self._view.servers.values() if not self._is_wanted(one)]
+        unwanted = self._unwanted()
         self._since_ms = {one.uuid: self._since_ms.get(one.uuid, now_ms) for one in unwanted}
         for one in unwanted:
             if now_ms - self._since_ms[one.uuid] >= GRACE_MS:
@@ -48,6 +51,19 @@ class Leftovers:
         """Deletes all servers of an instance that is not wanted any more, as far as they were seen."""
         for one in [one for one in self._view.servers.values() if one.marks.instance == instance]:
             await self._delete(one)
+
+    def _tell(self) -> None:
+        """Of several that may be the one of an instance, one is it."""
+        held, counted = [], set[str]()
+        for one in self._view.servers.values():
+            if one.marks.instance in counted or not self._is_wanted(one):
+                held.append(one.marks.ordered)
+            else:
+                counted.add(one.marks.instance)
+        self.strays.tell(capacity_of(one.cpu_millis, one.memory_mib, one.accelerators) for one in held)
+
+    def _unwanted(self) -> list[Server]:
+        return [one for one in self._view.servers.values() if not self._is_wanted(one)]
 
     def _is_wanted(self, server: Server) -> bool:
         """A record without a handle is of a server that is being made, or found again: any of them may be it."""

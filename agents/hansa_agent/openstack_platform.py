@@ -8,6 +8,7 @@ from hansa_agent.instance_store import InstanceStore
 from hansa_agent.inventory_openstack import OpenStackSource, Outside
 from hansa_agent.openstack_api import OpenStackApi
 from hansa_agent.runtime_openstack import OpenStackRuntime, ServerSettings
+from hansa_agent.strays import Strays
 from hansa_agent.system import SystemClock, SystemRandom
 
 
@@ -18,7 +19,7 @@ def openstack_source(loaded: LoadedConfig) -> OpenStackSource:
     return OpenStackSource(section, loaded.config.zone, outside)
 
 
-def openstack_runtime(loaded: LoadedConfig, store: InstanceStore) -> OpenStackRuntime:
+def openstack_runtime(loaded: LoadedConfig, store: InstanceStore, strays: Strays) -> OpenStackRuntime:
     """The runtime; raises ``ConfigError``."""
     section, tls = _section(loaded), loaded.config.instance.tls
     assert section.server is not None  # noqa: S101 - the configuration was validated
@@ -30,7 +31,9 @@ def openstack_runtime(loaded: LoadedConfig, store: InstanceStore) -> OpenStackRu
         loaded.base / tls.key if tls else None,
     )
     outside = Outside(_api(loaded, section), SystemClock(), SystemRandom())
-    return OpenStackRuntime(loaded.artefacts, settings, store, outside)
+    runtime = OpenStackRuntime(loaded.artefacts, settings, store, outside)
+    runtime.leftovers.strays = strays
+    return runtime
 
 
 def _section(loaded: LoadedConfig) -> OpenStackSection:

@@ -7,6 +7,7 @@ taken for gone: a list leaves out what lies in a cell that is down.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -38,6 +39,7 @@ class ServersView:
         self.watched: set[str] = set()
         self.trouble = ""
         self.looked = False
+        self.on_look: Callable[[], None] = lambda: None
 
     def is_gone(self, uuid: str) -> bool:
         """Whether the cloud has said that there is no such server (any more)."""
@@ -57,6 +59,7 @@ class ServersView:
                 if server is not None:
                     found[uuid] = server
         self.servers, self.trouble, self.looked = found, "", True
+        self.on_look()
         self._tell()
         return tuple(found.values())
 

@@ -13,6 +13,7 @@ from hansa_agent.instance_store import InstanceStore
 from hansa_agent.inventory import FileSource
 from hansa_agent.ports import Clock, InventorySource, Random, Runtime
 from hansa_agent.runtime_process import ProcessRuntime
+from hansa_agent.strays import Strays
 
 
 class AllowingRuntime(Runtime, Protocol):
@@ -39,12 +40,15 @@ def source_of(loaded: LoadedConfig, clock: Clock) -> InventorySource:
     return FileSource(section)
 
 
-def runtime_of(loaded: LoadedConfig, store: InstanceStore, clock: Clock, random: Random) -> AllowingRuntime:
-    """What the zone's instances run on."""
+def runtime_of(
+    loaded: LoadedConfig, store: InstanceStore, clock: Clock, random: Random, strays: Strays | None = None
+) -> AllowingRuntime:
+    """What the zone's instances run on; ``strays`` is told what is there and in no record."""
+    strays = strays or Strays()
     if loaded.config.runtime == "openstack":
         from hansa_agent.openstack_platform import openstack_runtime
 
-        return openstack_runtime(loaded, store)
+        return openstack_runtime(loaded, store, strays)
     if loaded.config.runtime == "kubernetes":
         from hansa_agent.platform_kubernetes import cluster_runtime
 
@@ -53,20 +57,25 @@ def runtime_of(loaded: LoadedConfig, store: InstanceStore, clock: Clock, random:
     if config.runtime == "container" and config.container is not None:
         from hansa_agent.runtime_container import Around, ContainerRuntime
 
-        around = Around(config.zone, clock, random)
+        around = Around(config.zone, clock, random, strays)
         return ContainerRuntime(loaded.artefacts, config.container, settings, store, around)
     return ProcessRuntime(loaded.artefacts, settings, store)
 
 
-def checks_of(loaded: LoadedConfig) -> tuple[Check, ...]:
-    """What ``hansa-agent check`` has to look at on the platform that instances run on, or that is looked up."""
+def checks_of(loaded: LoadedConfig, clock: Clock) -> tuple[Check, ...]:
+    """What ``hansa-agent check`` has to look at on the platform that the zone is read from or runs on."""
     config = loaded.config
-    if "kubernetes" in (config.runtime, config.inventory.source):
+    checks: list[Check] = []
+    if "openstack" in (config.inventory.source, config.runtime):
+        from hansa_agent.openstack_check import check_cloud
+
+        checks.append(functools.partial(check_cloud, loaded, clock))
+    if "kubernetes" in (config.inventory.source, config.runtime):
         from hansa_agent.platform_kubernetes import cluster_check
 
-        return (cluster_check(loaded),)
+        checks.append(cluster_check(loaded))
     if config.runtime == "container" and config.container is not None:
         from hansa_agent.container_check import check_engine
 
-        return (functools.partial(check_engine, config.container, list(loaded.artefacts.values())),)
-    return ()
+        checks.append(functools.partial(check_engine, config.container, list(loaded.artefacts.values())))
+    return tuple(checks)

@@ -14,16 +14,21 @@ from typing import Any, cast
 import structlog
 
 from hansa_agent import stamp_auth
+from hansa_agent.clock_error import ClockError, unknown_error
 from hansa_agent.ports import Clock, Random
 from hansa_agent.probe_keys import NO_KEYS, ProbeKeys
+from hansa_agent.probe_one_way import OneWaySample, sample_of
 from hansa_agent.probe_socket import open_probe_socket
 from hansa_agent.probe_statistics import RateLimit
 from hansa_agent.stamp_auth import StrangerPacket
 from hansa_agent.stamp_packet import (
+    ERROR_ESTIMATE,
     RANDOM_BITS,
+    RANDOM_BITS_US,
     MalformedPacket,
     ReflectorPacket,
     SenderPacket,
+    estimate_of,
     ntp_of,
     parse_reflector,
     parse_sender,
@@ -36,8 +41,11 @@ SEQUENCE_MAX = 0xFFFF_FFFF
 class Reflector(asyncio.DatagramProtocol):
     """Answers every request that it may with as many bytes, as long as its source does not ask too often."""
 
-    def __init__(self, clock: Clock, limit: RateLimit, keys: ProbeKeys = NO_KEYS) -> None:
+    def __init__(
+        self, clock: Clock, limit: RateLimit, keys: ProbeKeys = NO_KEYS, clock_error: ClockError = unknown_error
+    ) -> None:
         self._clock = clock
+        self._clock_error = clock_error
         self._limit = limit
         self._keys = keys
         self._transport: asyncio.DatagramTransport | None = None
@@ -57,7 +65,7 @@ class Reflector(asyncio.DatagramProtocol):
         """What ``source`` is answered, by whatever way it asked; None if it is not."""
         now = self._clock.now()
         try:
-            answer = reflect(data, now.wall_ms * 1_000_000, self._keys)
+            answer = reflect(data, self._clock.wall_ns(), self._keys, estimate_of(self._clock_error()))
         except StrangerPacket:
             self._refuse_stranger(source)
             return None
@@ -74,51 +82,54 @@ class Reflector(asyncio.DatagramProtocol):
             _log.warning("probes of strangers refused", count=self.stranger_count, last_source=source)
 
 
-def reflect(request: bytes, wall_ns: int, keys: ProbeKeys = NO_KEYS) -> bytes | None:
+def reflect(request: bytes, wall_ns: int, keys: ProbeKeys = NO_KEYS, estimate: int = ERROR_ESTIMATE) -> bytes | None:
     """The answer to a request, stateless (the sequence is the sender's), in the mode of the request; None if the
-    request is malformed. Raises ``StrangerPacket``.
+    request is malformed. ``estimate`` is that of the clock ``wall_ns`` is of. Raises ``StrangerPacket``.
     """
     ntp = ntp_of(wall_ns)
     try:
         if len(request) == stamp_auth.PACKET_BYTES:
             packet, key = stamp_auth.parse_sender(request, keys.known)
-            return stamp_auth.pack_reflector(ReflectorPacket(packet.sequence, ntp, ntp, packet), key)
+            answer = ReflectorPacket(packet.sequence, ntp, ntp, packet, error_estimate=estimate)
+            return stamp_auth.pack_reflector(answer, key)
         packet = parse_sender(request)
     except MalformedPacket:
         return None
     if not keys.strangers:
         raise StrangerPacket("not authenticated")
-    return ReflectorPacket(packet.sequence, ntp, ntp, packet).pack()
+    return ReflectorPacket(packet.sequence, ntp, ntp, packet, error_estimate=estimate).pack()
 
 
 async def open_reflector(
-    address: str, clock: Clock, limit: RateLimit, keys: ProbeKeys = NO_KEYS
+    address: str, clock: Clock, limit: RateLimit, keys: ProbeKeys = NO_KEYS, clock_error: ClockError = unknown_error
 ) -> tuple[asyncio.DatagramTransport, Reflector]:
     """Listens on ``address`` (host:port, port 0 for any); raises OSError if that is not possible."""
     host, _, port = address.rpartition(":")
     loop = asyncio.get_running_loop()
     return await loop.create_datagram_endpoint(
-        lambda: Reflector(clock, limit, keys), local_addr=(host.strip("[]"), int(port))
+        lambda: Reflector(clock, limit, keys, clock_error), local_addr=(host.strip("[]"), int(port))
     )
 
 
 class _Round:
     """The probes of one round that are under way."""
 
-    def __init__(self, clock: Clock, key: bytes = b"") -> None:
+    def __init__(self, clock: Clock, key: bytes = b"", error_us: int | None = None) -> None:
         self._clock = clock
         self._key = key
-        self._sent: dict[int, tuple[SenderPacket, int]] = {}
+        self._error_us = error_us
+        self._sent: dict[int, tuple[SenderPacket, int, int]] = {}
+        self.one_way: list[OneWaySample | None] = []
         self.rtts_us: dict[int, int] = {}
         self.complete = asyncio.Event()
         self.expected_count = 0
 
     def expect(self, packet: SenderPacket) -> None:
-        self._sent[packet.sequence] = (packet, self._clock.monotonic_ns())
+        self._sent[packet.sequence] = (packet, self._clock.monotonic_ns(), ntp_of(self._clock.wall_ns()))
 
     def receive(self, data: bytes, late_ns: int = 0) -> None:
         """An answer, which had waited ``late_ns`` on this host."""
-        received_ns = self._clock.monotonic_ns() - late_ns
+        received_ns, received_ntp = self._clock.monotonic_ns() - late_ns, ntp_of(self._clock.wall_ns() - late_ns)
         try:
             answer = stamp_auth.parse_reflector(data, self._key) if self._key else parse_reflector(data)
         except (MalformedPacket, StrangerPacket):
@@ -126,7 +137,8 @@ class _Round:
         sent = self._sent.get(answer.sender.sequence)
         if sent is None or sent[0] != answer.sender or answer.sender.sequence in self.rtts_us:
             return
-        self.rtts_us[answer.sender.sequence] = max((received_ns - sent[1]) // 1_000, 1)
+        rtt_us = self.rtts_us[answer.sender.sequence] = max((received_ns - sent[1]) // 1_000, 1)
+        self.one_way.append(sample_of(answer, (sent[2], received_ntp), rtt_us, self._error_us))
         if len(self.rtts_us) == self.expected_count:
             self.complete.set()
 
@@ -134,9 +146,10 @@ class _Round:
 class Sender:
     """Measures the way to a reflector, round by round. The sequence goes on from round to round."""
 
-    def __init__(self, clock: Clock, random: Random) -> None:
+    def __init__(self, clock: Clock, random: Random, clock_error: ClockError = unknown_error) -> None:
         self._clock = clock
         self._random = random
+        self._clock_error = clock_error
         self._sequence = random.integer(0, SEQUENCE_MAX)
 
     async def measure(
@@ -146,13 +159,20 @@ class Sender:
 
         With a ``key`` they are authenticated, and so must be the answers.
         """
-        probes = _Round(self._clock, key)
+        probes, _ = await self.measure_both(address, count=count, spacing_ms=spacing_ms, timeout_ms=timeout_ms, key=key)
+        return probes
+
+    async def measure_both(
+        self, address: str, *, count: int, spacing_ms: int, timeout_ms: int, key: bytes = b""
+    ) -> tuple[list[int | None], list[OneWaySample | None]]:
+        """The same, and the one-way delays of the probes that were answered; None where the clocks do not allow it."""
+        probes = _Round(self._clock, key, self._clock_error())
         probes.expected_count = count
         try:
             way = await open_probe_socket(address, self._clock, probes.receive)
         except (OSError, ValueError):
             # ValueError: a name that cannot be encoded for a resolver is as good as one that has no address.
-            return [None] * count
+            return [None] * count, []
         try:
             sequences = []
             for index in range(count):
@@ -166,16 +186,18 @@ class Sender:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_ms / 1_000):
                     await probes.complete.wait()
-            return [probes.rtts_us.get(sequence) for sequence in sequences]
+            return [probes.rtts_us.get(sequence) for sequence in sequences], probes.one_way
         finally:
             way.close()
 
     def next_packet(self) -> SenderPacket:
         """The next request, which nobody can answer before having seen it."""
-        packet = SenderPacket(self._sequence, self._timestamp())
+        error_us = self._clock_error()
+        told_us = None if error_us is None else error_us + RANDOM_BITS_US
+        packet = SenderPacket(self._sequence, self._timestamp(), estimate_of(told_us))
         self._sequence = (self._sequence + 1) & SEQUENCE_MAX
         return packet
 
     def _timestamp(self) -> int:
-        ntp = ntp_of(self._clock.now().wall_ms * 1_000_000)
+        ntp = ntp_of(self._clock.wall_ns())
         return ntp >> RANDOM_BITS << RANDOM_BITS | self._random.integer(0, (1 << RANDOM_BITS) - 1)

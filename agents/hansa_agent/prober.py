@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
 from hansa.v1.instance_pb2 import ProbeTarget
-from hansa.v1.network_pb2 import ProbeResult
+from hansa.v1.network_pb2 import PROBED_KIND_UNSPECIFIED, ProbedKind, ProbeResult
 from hansa_agent.ports import Clock, Random
 from hansa_agent.probe_echo import EchoPinger
 from hansa_agent.probe_keys import NO_KEYS, ProbeKeys
+from hansa_agent.probe_one_way import OneWayWindow
 from hansa_agent.probe_pace import Budget, Pace, StepDetector
 from hansa_agent.probe_stamp import Sender
 from hansa_agent.probe_statistics import ProbeWindow, worth_telling
@@ -39,19 +40,41 @@ class ProbeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How is probed: over UDP, and by ``echo`` (None: not at all) where UDP is not answered."""
+    """How is probed: over UDP, and by ``echo`` (None: not at all) where UDP is not answered.
+
+    ``pinger`` is for targets that answer over gRPC only.
+    """
 
     sender: Sender
     echo: EchoPinger | None = None
     keys: ProbeKeys = NO_KEYS
+    pinger: EchoPinger | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FixedTarget:
+    """What the configuration names: another zone's agent, whose ``kind`` is unspecified, or a node of the network."""
+
+    name: str
+    address: str
+    kind: ProbedKind.ValueType = PROBED_KIND_UNSPECIFIED
+    is_grpc_only: bool = False
+    key_as: str = ""
+
+
+def advert_of(result: ProbeResult) -> str:
+    """The name of the advert that tells a measurement."""
+    return f"node-probes/{result.target_node}" if result.target_node else f"probes/{result.target_zone}"
 
 
 class _Course:
     """What is known of one way."""
 
-    def __init__(self, target: ProbeTarget, settings: ProbeSettings) -> None:
+    def __init__(self, target: ProbeTarget, settings: ProbeSettings, fixed: FixedTarget | None = None) -> None:
         self.target = target
+        self.fixed = fixed
         self.window = ProbeWindow(settings.window_count)
+        self.one_way = OneWayWindow(settings.window_count)
         self.pace = Pace(int(settings.interval_s * 1_000), int(settings.interval_s_max * 1_000))
         self.steps = StepDetector()
         self.unanswered_rounds = 0
@@ -66,14 +89,23 @@ class _Course:
             if since:
                 stepped = True
                 self.window.keep_last(since)
+                self.one_way.clear()
         return stepped
 
 
 class Prober:
     """Measures from ``zone`` ("operator/zone"). ``on_change`` is called when ``results`` has changed."""
 
-    def __init__(self, zone: str, settings: ProbeSettings, ways: Ways, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        zone: str,
+        settings: ProbeSettings,
+        ways: Ways,
+        on_change: Callable[[], None],
+        fixed: Iterable[FixedTarget] = (),
+    ) -> None:
         self._zone = zone
+        self._fixed = {target.name: target for target in fixed}
         self._settings = settings
         self._ways = ways
         self._on_change = on_change
@@ -84,6 +116,7 @@ class Prober:
         self._courses: dict[str, _Course] = {}
         self._told: dict[str, ProbeResult] = {}
         self._changed = asyncio.Event()
+        self.aim({})
 
     def results(self) -> dict[str, ProbeResult]:
         """What is told, by target zone."""
@@ -91,12 +124,13 @@ class Prober:
 
     def aim(self, targets: Mapping[str, ProbeTarget]) -> None:
         """``targets``, by zone, is from now on all that is measured. Another address begins anew."""
-        wanted = {zone: target for zone, target in sorted(targets.items()) if zone != self._zone}
+        fixed = {name: ProbeTarget(zone=name, address=target.address) for name, target in self._fixed.items()}
+        wanted = {zone: target for zone, target in sorted({**targets, **fixed}.items()) if zone != self._zone}
         gone = [zone for zone, course in self._courses.items() if wanted.get(zone) != course.target]
         for zone in gone:
             del self._courses[zone]
         for zone, target in wanted.items():
-            self._courses.setdefault(zone, _Course(target, self._settings))
+            self._courses.setdefault(zone, _Course(target, self._settings, self._fixed.get(zone)))
         told = self._told.keys() & gone
         for zone in told:
             del self._told[zone]
@@ -143,16 +177,18 @@ class Prober:
     async def _measure(self, zone: str, course: _Course) -> list[int | None]:
         settings, ways = self._settings, self._ways
         by_echo = ways.echo is not None and course.unanswered_rounds >= UNANSWERED_MAX
-        way = ways.echo if by_echo and ways.echo is not None else ways.sender
-        rtts_us = await way.measure(
-            course.target.address,
-            count=settings.count,
-            spacing_ms=settings.spacing_ms,
-            timeout_ms=settings.timeout_ms,
-            key=ways.keys.key_for(zone),
-        )
-        if by_echo and any(rtts_us):
-            _log.info("probed over gRPC, since UDP is not answered", target=zone)
+        asked = {"count": settings.count, "spacing_ms": settings.spacing_ms, "timeout_ms": settings.timeout_ms}
+        address, key = course.target.address, ways.keys.key_for((course.fixed and course.fixed.key_as) or zone)
+        if course.fixed is not None and course.fixed.is_grpc_only and ways.pinger is not None:
+            return await ways.pinger.measure(address, key=key, **asked)
+        if by_echo and ways.echo is not None:
+            rtts_us = await ways.echo.measure(address, key=key, **asked)
+            if any(rtts_us):
+                _log.info("probed over gRPC, since UDP is not answered", target=zone)
+            return rtts_us
+        rtts_us, one_way = await ways.sender.measure_both(address, key=key, **asked)
+        for sample in one_way:
+            course.one_way.add(sample)
         return rtts_us
 
     def _take(self, zone: str, course: _Course, rtts_us: list[int | None], clock: Clock) -> int:
@@ -162,6 +198,11 @@ class Prober:
             _log.info("way has changed", target=zone)
         fresh = course.window.result(self._zone, zone, clock.now().wall_ms)
         if fresh is not None:
+            if course.fixed is not None and course.fixed.kind:
+                fresh.target_zone, fresh.target_node = "", course.fixed.name
+                fresh.target_kind = course.fixed.kind
+            if (one_way := course.one_way.result()) is not None:
+                fresh.one_way.CopyFrom(one_way)
             self.on_measured(fresh)
         self._tell(zone, fresh)
         return course.pace.after_round(rtts_us.count(None), stepped=stepped)

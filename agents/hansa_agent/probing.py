@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 import grpc.aio
 
+from hansa.v1.network_pb2 import PROBED_KIND_UNSPECIFIED, ProbedKind
+from hansa_agent.clock_error import ClockError, kernel_error_us, vouched
 from hansa_agent.config import LoadedConfig
+from hansa_agent.config_probe import ProbeTargetSection
 from hansa_agent.ports import Clock, Random
 from hansa_agent.probe_echo import EchoPinger, open_echo
 from hansa_agent.probe_stamp import Sender, open_reflector
 from hansa_agent.probe_statistics import RateLimit
-from hansa_agent.prober import Prober, ProbeSettings, Ways
+from hansa_agent.prober import FixedTarget, Prober, ProbeSettings, Ways
 
 
 def prober_of(loaded: LoadedConfig, clock: Clock, random: Random, on_change: Callable[[], None]) -> Prober:
@@ -27,9 +30,23 @@ def prober_of(loaded: LoadedConfig, clock: Clock, random: Random, on_change: Cal
         probe.interval_s_max,
         probe.packets_per_second_max,
     )
-    sender = Sender(clock, random)
-    ways = Ways(sender, EchoPinger(clock, sender) if probe.grpc else None, loaded.probe_keys)
-    return Prober(loaded.config.zone, settings, ways, on_change)
+    sender = Sender(clock, random, clock_error_of(loaded))
+    pinger = EchoPinger(clock, sender)
+    ways = Ways(sender, pinger if probe.grpc else None, loaded.probe_keys, pinger)
+    return Prober(loaded.config.zone, settings, ways, on_change, map(_fixed, probe.targets))
+
+
+def _fixed(section: ProbeTargetSection) -> FixedTarget:
+    kind = (
+        PROBED_KIND_UNSPECIFIED if section.kind == "agent" else ProbedKind.Value(f"PROBED_KIND_{section.kind.upper()}")
+    )
+    return FixedTarget(section.name, section.address, kind, section.grpc, section.key_as)
+
+
+def clock_error_of(loaded: LoadedConfig) -> ClockError:
+    """By how much the clock may be off: what the configuration vouches for, else what the kernel says."""
+    error_us = loaded.config.probe.clock_error_us
+    return kernel_error_us if error_us is None else vouched(error_us)
 
 
 class Answering:
@@ -46,7 +63,9 @@ class Answering:
         if probe.listen is None:
             return
         limit = RateLimit(probe.reflected_per_second_max)
-        self._reflector, reflector = await open_reflector(probe.listen, clock, limit, loaded.probe_keys)
+        self._reflector, reflector = await open_reflector(
+            probe.listen, clock, limit, loaded.probe_keys, clock_error_of(loaded)
+        )
         host, port = self._reflector.get_extra_info("sockname")[:2]
         listened = f"{f'[{host}]' if ':' in host else host}:{port}"
         if probe.grpc:

@@ -221,13 +221,17 @@ def instances_of(orders: Iterable[DesiredInstance]) -> dict[str, DesiredInstance
 
 
 def _same_process(one: DesiredInstance, other: DesiredInstance) -> bool:
-    """Whether the process that runs under ``one`` serves under ``other``: token and workload's name are no matter."""
+    """Whether the process that runs under ``one`` serves under ``other``: token, workload's name and whose it is
+    are no matter.
+    """
     left, right = DesiredInstance(), DesiredInstance()
     left.CopyFrom(one)
     right.CopyFrom(other)
     for order in (left, right):
         order.fencing_token = 0
         order.workload = ""
+        order.asker = ""
+        order.ClearField("data")
     return left == right
 
 

@@ -13,7 +13,8 @@ import structlog
 
 from hansa.v1.agent_service_pb2 import Order
 from hansa.v1.common_pb2 import Capacity
-from hansa_agent.admission import Grounds, OrderAdmission
+from hansa.v1.instance_pb2 import DesiredInstance
+from hansa_agent.admission import Complaint, Grounds, OrderAdmission
 from hansa_agent.artefacts import digests_of
 from hansa_agent.config import LoadedConfig
 from hansa_agent.config_yaml import ConfigError
@@ -23,14 +24,20 @@ from hansa_agent.inventory import facts_of, full_capacity, inventory_of
 from hansa_agent.link import SessionLink
 from hansa_agent.platforms import runtime_of, source_of
 from hansa_agent.ports import Clock, IdSource, InventorySource, Machine, Random
+from hansa_agent.prober import advert_of
 from hansa_agent.probing import Answering, prober_of
+from hansa_agent.refusals import refused
 from hansa_agent.session import AdvertBody, AgentSession, Identity
+from hansa_agent.site_wish import WishFile
+from hansa_agent.strays import Strays
 from hansa_agent.supervisor import Supervisor
 from hansa_agent.uplinks import telemetry_of, uplink_of
 
 _log = structlog.get_logger(__name__)
 WATCH_AGAIN_S = 5.0
 FACTS_LOOK_MS = 60_000
+WISH_LOOK_S = 0.5
+TROUBLE_LENGTH_MAX = 199
 
 
 class StateDirTaken(Exception):
@@ -60,8 +67,10 @@ class Agent:
         self._answering = Answering()
         loaded.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _taken(loaded.state_dir / "agent.lock")
+        self._wish = WishFile(loaded.state_dir)
         store = InstanceStore(loaded.state_dir)
-        self._runtime = runtime_of(loaded, store, outside.clock, outside.random)
+        self._strays = Strays(self._advertise)
+        self._runtime = runtime_of(loaded, store, outside.clock, outside.random, self._strays)
         self._supervisor = Supervisor(self._runtime, store, outside.clock, self._advertise)
         self._prober = prober_of(loaded, outside.clock, outside.random, self._advertise)
         self._telemetry = telemetry_of(loaded, self._identity, outside.ids.new_id, outside.clock)
@@ -80,7 +89,7 @@ class Agent:
     def reload(self) -> None:
         """Reads the configuration again: inventory, facts and artefacts count from now on, the rest after a restart."""
         try:
-            loaded = LoadedConfig(self._loaded.path)
+            loaded = LoadedConfig(self._loaded.path, self._loaded.key)
             source = source_of(loaded, self._outside.clock)
         except ConfigError as error:
             _log.error("configuration not reloaded", problems=error.problems)
@@ -103,6 +112,7 @@ class Agent:
                 group.create_task(self._supervisor.run()),
                 group.create_task(self._follow_inventory()),
                 group.create_task(self._watch_facts()),
+                group.create_task(self._watch_wish()),
                 group.create_task(self._prober.run(outside.clock, outside.random)),
                 group.create_task(self._link.run(outside.random)),
             ]
@@ -139,6 +149,16 @@ class Agent:
             self._advertise()
             await clock.sleep(watch.next_ms(self._loaded.facts, now_ms, FACTS_LOOK_MS) / 1_000)
 
+    async def _watch_wish(self) -> None:
+        """Tells the operator what those who keep the machines ask, as soon as they ask it."""
+        told = self._wish.look()
+        while True:
+            await self._outside.clock.sleep(WISH_LOOK_S)
+            if (wish := self._wish.look()) != told:
+                told = wish
+                _log.info("site's wish", cordoned=wish.cordoned, drained=wish.drained, message=wish.note)
+                self._advertise()
+
     async def _watch(self, source: InventorySource) -> None:
         """Watches on after an answer that nobody expected; the zone takes nothing new until the next good one."""
         while True:
@@ -159,7 +179,11 @@ class Agent:
 
     def _grounds(self) -> Grounds:
         digests = digests_of(self._loaded.artefacts.values())
-        return Grounds(digests, full_capacity(self._machine), self._supervisor.tokens())
+        capacity, tokens = full_capacity(self._machine), self._supervisor.tokens()
+        return Grounds(digests, capacity, tokens, self._wish.look().closed, self._refused)
+
+    def _refused(self, desired: DesiredInstance) -> Complaint | None:
+        return refused(desired, self._loaded.config.refusals, self._outside.clock.now().wall_ms)
 
     def _on_orders(self, orders: Mapping[str, Order]) -> None:
         self._supervisor.desire(orders)
@@ -168,18 +192,26 @@ class Agent:
 
     def _advertise(self) -> None:
         if self._telemetry is not None:
-            self._telemetry.note_health(self._machine)
+            self._telemetry.note_health(self._seen())
         if self._link is not None:
             self._link.advertise(self._adverts())
+
+    def _seen(self) -> Machine:
+        """The machine, less what is left over there; it takes nothing new while orders cannot be written down."""
+        machine = self._strays.less(self._machine)
+        if not self._supervisor.trouble:
+            return machine
+        troubles = [each for each in (machine.trouble, self._supervisor.trouble) if each]
+        return replace(machine, trouble="; ".join(troubles)[:TROUBLE_LENGTH_MAX], unsound=True)
 
     def _adverts(self) -> dict[str, AdvertBody]:
         config = self._loaded.config
         digests = digests_of(self._loaded.artefacts.values())
         adverts: dict[str, AdvertBody] = {
-            "inventory": inventory_of(config, self._machine, digests, self._answering.address),
+            "inventory": inventory_of(config, self._seen(), digests, self._answering.address, self._wish.look()),
             **facts_of(self._loaded.facts, self._outside.clock.now().wall_ms),
         }
-        adverts.update({f"probes/{zone}": result for zone, result in self._prober.results().items()})
+        adverts.update({advert_of(result): result for result in self._prober.results().values()})
         adverts.update({f"instances/{name}": status for name, status in self._supervisor.statuses().items()})
         return adverts
 

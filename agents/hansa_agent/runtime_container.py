@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import structlog
 from hansa.v1.instance_pb2 import DesiredInstance
 from hansa_agent.artefacts import Artefact
 from hansa_agent.config_container import ContainerSection
-from hansa_agent.container_devices import chosen_devices
+from hansa_agent.container_devices import HOLDS_NOTHING, chosen_devices
 from hansa_agent.container_engine import Engine
 from hansa_agent.container_files import laid_out, save_log
 from hansa_agent.container_images import ensure_image
@@ -30,6 +30,7 @@ from hansa_agent.container_spec import (
     DEVICES,
     INSTANCE,
     ORDER,
+    ORDERED,
     PORT,
     TOKEN,
     ZONE,
@@ -45,6 +46,7 @@ from hansa_agent.container_view import ContainerView
 from hansa_agent.instance_ports import InstanceSettings, free_port
 from hansa_agent.instance_store import InstanceStore, ProcessMark
 from hansa_agent.ports import Clock, PlatformSilent, Random, StartRefused
+from hansa_agent.strays import Strays, ordered_in
 
 _log = structlog.get_logger(__name__)
 START_PATIENCE_S = 30.0
@@ -59,6 +61,7 @@ class Around:
     zone: str
     clock: Clock
     random: Random
+    strays: Strays = field(default_factory=Strays)
 
 
 class ContainerRuntime:
@@ -83,6 +86,7 @@ class ContainerRuntime:
         self._view = ContainerView(self.engine, around.zone)
         self._choosing = asyncio.Lock()
         self._left_over: frozenset[str] = frozenset()
+        self._view.on_all = self._tell_strays
 
     async def start(self, order: DesiredInstance) -> RunningContainer:
         """Waits up to ``START_PATIENCE_S`` for an engine that does not answer, which is no fault of the instance."""
@@ -120,11 +124,13 @@ class ContainerRuntime:
         """Removes what is the zone's and in no record, once it was seen so twice."""
         try:
             found = await self._view.look_at_all()
-            orphans = {str(each["Id"]) for each in found if _labels(each).get(INSTANCE) not in self._store.records}
-            for container in sorted(orphans & self._left_over):
+            orphans = {str(each["Id"]) for each in found if not self._is_wanted(each)}
+            removed = sorted(orphans & self._left_over)
+            for container in removed:
                 _log.warning("container without a record removed", container=container)
                 await self.engine.remove(container)
             self._left_over = frozenset(orphans)
+            self._tell_strays([each for each in found if str(each["Id"]) not in removed])
         except (PlatformSilent, EngineRefused) as error:
             _log.warning("containers not looked after", message=str(error))
 
@@ -233,6 +239,13 @@ class ContainerRuntime:
         await save_log(self.engine, container, self._log_of(instance), self._settings.log_bytes_max)
         await self.engine.remove(container)
         self._view.drop(container)
+
+    def _is_wanted(self, found: Mapping[str, Any]) -> bool:
+        return _labels(found).get(INSTANCE) in self._store.records
+
+    def _tell_strays(self, found: list[Mapping[str, Any]]) -> None:
+        strays = [each for each in found if not self._is_wanted(each) and each.get("State") not in HOLDS_NOTHING]
+        self._around.strays.tell(ordered_in(_labels(each).get(ORDERED, "")) for each in strays)
 
     def _log_of(self, instance: str) -> Path:
         return self._store.folder(instance) / "log"

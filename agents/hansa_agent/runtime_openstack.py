@@ -61,7 +61,7 @@ class OpenStackRuntime:
         self._outside = outside
         poll_s = settings.openstack.poll_s
         self.view = ServersView(outside.api, settings.zone, outside.clock, outside.random, poll_s)
-        self._leftovers = Leftovers(settings.zone, store, outside, self.view)
+        self.leftovers = Leftovers(settings.zone, store, outside, self.view)
         self._kind_of = kinds_by(settings.openstack.accelerators)
 
     async def start(self, order: DesiredInstance) -> RunningServer:
@@ -89,10 +89,10 @@ class OpenStackRuntime:
     async def forget(self, instance: str) -> None:
         """Forgets at once; servers that are there all the same are found by ``housekeep``, having no record."""
         self._store.remove(instance)
-        await self._leftovers.clear_instance(instance)
+        await self.leftovers.clear_instance(instance)
 
     async def housekeep(self) -> None:
-        await self._leftovers.clear()
+        await self.leftovers.clear()
 
     async def run(self) -> None:
         await self.view.run()

@@ -114,10 +114,17 @@ class ProcessRuntime:
                 continue
             with contextlib.suppress(ProcessLookupError):
                 group = ProcessGroup(mark.pid)
-                self._store.set_process(instance, mark, record.port)
+                self._note_process(instance, mark, record.port)
                 place = self._place(instance, record.port)
                 found[instance] = RunningProcess(group, place, self._settings.endpoint_url(place.port))
         return found
+
+    def _note_process(self, instance: str, mark: ProcessMark, port: int) -> None:
+        """What runs is taken over though it cannot be noted: it is found again as it was this time."""
+        try:
+            self._store.set_process(instance, mark, port)
+        except OSError as error:
+            _log.warning("process not noted", instance=instance, message=error.strerror)
 
     def _end_strays(self) -> None:
         for name in self._store.strays():
@@ -163,8 +170,12 @@ class ProcessRuntime:
         self._store.set_process(order.instance, ProcessMark(), place.port)
         child = _popen(place)
         group = ProcessGroup(child.pid, child)
-        _tell(child, self._specification(order, artefact, place))
-        self._store.set_process(order.instance, mark_of(child.pid), place.port)
+        try:
+            _tell(child, self._specification(order, artefact, place))
+            self._store.set_process(order.instance, mark_of(child.pid), place.port)
+        except OSError:
+            group.signal(signal.SIGKILL)  # nobody would find it again
+            raise
         return RunningProcess(group, place, self._settings.endpoint_url(place.port))
 
     def _specification(self, order: DesiredInstance, artefact: Artefact, place: Place) -> dict[str, object]:

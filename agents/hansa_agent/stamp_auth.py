@@ -9,7 +9,7 @@ import hmac
 import struct
 from collections.abc import Iterable
 
-from hansa_agent.stamp_packet import ERROR_ESTIMATE, MalformedPacket, ReflectorPacket, SenderPacket
+from hansa_agent.stamp_packet import MalformedPacket, ReflectorPacket, SenderPacket
 
 PACKET_BYTES = 112
 HMAC_BYTES = 16
@@ -32,7 +32,7 @@ def pack_sender(packet: SenderPacket, key: bytes) -> bytes:
 def pack_reflector(packet: ReflectorPacket, key: bytes) -> bytes:
     """An answer."""
     sender = packet.sender
-    times = (packet.sequence, packet.ntp, ERROR_ESTIMATE, packet.received_ntp)
+    times = (packet.sequence, packet.ntp, packet.error_estimate, packet.received_ntp)
     content = _REFLECTOR.pack(*times, sender.sequence, sender.ntp, sender.error_estimate, packet.sender_ttl)
     return _signed(content, key)
 
@@ -51,8 +51,8 @@ def parse_sender(content: bytes, keys: Iterable[bytes]) -> tuple[SenderPacket, b
 def parse_reflector(content: bytes, key: bytes) -> ReflectorPacket:
     """Reads an answer. Raises ``MalformedPacket`` or ``StrangerPacket``."""
     _key_of(content, (key,))
-    sequence, ntp, _, received_ntp, *sender, ttl = _REFLECTOR.unpack(content[:_COVERED])
-    return ReflectorPacket(sequence, ntp, received_ntp, SenderPacket(*sender), ttl)
+    sequence, ntp, estimate, received_ntp, *sender, ttl = _REFLECTOR.unpack(content[:_COVERED])
+    return ReflectorPacket(sequence, ntp, received_ntp, SenderPacket(*sender), ttl, estimate)
 
 
 def _signed(content: bytes, key: bytes) -> bytes:

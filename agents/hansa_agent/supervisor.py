@@ -18,6 +18,7 @@ from hansa.v1.agent_service_pb2 import Order
 from hansa.v1.instance_pb2 import DesiredInstance, InstanceStatus
 from hansa_agent.instance_life import Act, Phase
 from hansa_agent.instance_store import InstanceRecord, InstanceStore
+from hansa_agent.journal import Journal, is_no_room
 from hansa_agent.ports import Clock, PlatformSilent, Random, Running, Runtime, StartRefused
 from hansa_agent.reconciliation import Action, Life, Reconciliation, RestartPolicy
 
@@ -25,6 +26,7 @@ _log = structlog.get_logger(__name__)
 READY_POLL_S = 0.1
 TICK_S = 0.1
 HOUSEKEEPING_S = 10.0
+ROOM_LOOK_MS = 1_000
 NO_ADDRESS = "it runs, but the platform gives it no address at which it could be called"
 
 
@@ -34,6 +36,9 @@ class Supervisor:
     def __init__(self, runtime: Runtime, store: InstanceStore, clock: Clock, on_change: Callable[[], None]) -> None:
         self._runtime = runtime
         self._store = store
+        self._journal = Journal(store)
+        self._held: dict[str, Action] = {}
+        self._try_again_ms = 0
         self._clock = clock
         self._on_change = on_change
         self._running: dict[str, Running] = {}
@@ -64,6 +69,11 @@ class Supervisor:
                 self._reconciliation.on_ready(name, now)
         return tuple(order for _, order in sorted(self._orders.items()))
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing new can be begun at present, for a person; empty if it can."""
+        return self._journal.trouble
+
     def tokens(self) -> dict[str, int]:
         """Highest fencing token seen per claim."""
         return self._reconciliation.tokens()
@@ -93,6 +103,7 @@ class Supervisor:
             while True:
                 await self._clock.sleep(TICK_S)
                 self._pass_over_silence()
+                self._go_on_once_there_is_room()
                 actions = self._reconciliation.tick(self._clock.now())
                 if actions:
                     self._follow(actions)
@@ -105,15 +116,41 @@ class Supervisor:
             await self._idle.wait()
 
     def _follow(self, actions: tuple[Action, ...]) -> None:
+        unwritten = self._write_down({action.instance for action in actions if action.act is Act.FORGET})
         for action in actions:
-            self._queue_of(action.instance).put_nowait(action)
-        self._write_down({action.instance for action in actions if action.act is Act.FORGET})
+            if action.act is Act.START and action.instance in unwritten:
+                self._hold(action)
+            elif action.instance in self._held and action.act is not Act.START:
+                self._drop_held(action.instance)
+            else:
+                self._queue_of(action.instance).put_nowait(action)
         self._on_change()
 
-    def _write_down(self, forgotten: set[str]) -> None:
-        for name, life in self._reconciliation.lives.items():
-            if name not in forgotten:
-                self._store.put(self._record(name, life))
+    def _write_down(self, forgotten: set[str]) -> frozenset[str]:
+        lives = self._reconciliation.lives.items()
+        return self._journal.write([self._record(name, life) for name, life in lives if name not in forgotten])
+
+    def _hold(self, action: Action) -> None:
+        """A start that cannot be written down is not begun; it is kept until it can."""
+        self._held[action.instance] = action
+        self._reconciliation.on_trouble(action.instance, self._journal.trouble)
+
+    def _drop_held(self, instance: str) -> None:
+        """Nothing was begun of it, so there is nothing to end."""
+        del self._held[instance]
+        now = self._clock.now()
+        self._follow(self._reconciliation.on_start_refused(instance, "not begun", now, permanent=False))
+
+    def _go_on_once_there_is_room(self) -> None:
+        now = self._clock.now()
+        for name in self._held:
+            self._reconciliation.on_silence(name, now)  # its time to become ready has not begun
+        if not self._journal.trouble or now.monotonic_ms < self._try_again_ms:
+            return
+        self._try_again_ms = now.monotonic_ms + ROOM_LOOK_MS
+        if self._journal.has_recovered():
+            held, self._held = self._held, {}
+            self._follow(tuple(held[name] for name in sorted(held)))
 
     def _record(self, name: str, life: Life) -> InstanceRecord:
         former = self._store.records.get(name, InstanceRecord(name))
@@ -155,6 +192,11 @@ class Supervisor:
             running = await self._begun(order)
         except StartRefused as refused:
             _log.warning("instance not started", instance=instance, message=refused.message)
+            if is_no_room(refused) and self._is_starting(instance):
+                self._journal.failed(refused.message)
+                self._hold(Action(Act.START, instance, order))
+                self._on_change()
+                return
             now = self._clock.now()
             self._follow(
                 self._reconciliation.on_start_refused(instance, refused.message, now, permanent=refused.permanent)
@@ -208,6 +250,9 @@ class Supervisor:
             self._follow(self._reconciliation.on_unready(instance, why, self._clock.now()))
             if instance not in self._starting():
                 return
+
+    def _is_starting(self, instance: str) -> bool:
+        return instance in self._starting()
 
     def _starting(self) -> set[str]:
         return {name for name, life in self._reconciliation.lives.items() if life.phase is Phase.STARTING}

@@ -25,12 +25,19 @@ def intake_label(upkeep: zone_pb2.ZoneUpkeep) -> str:
     return enum_label(upkeep, "intake") if upkeep.intake else "OPEN"
 
 
+def sides_label(upkeep: zone_pb2.ZoneUpkeep) -> str:
+    """Whose decision it is that the zone is closed: operator, site, or both; empty if nobody's."""
+    return " and ".join(zone_pb2.ZoneSide.Name(side).removeprefix("ZONE_SIDE_").lower() for side in upkeep.sides)
+
+
 def upkeep_line(zone: str, upkeep: zone_pb2.ZoneUpkeep) -> Line:
     """One sentence on a zone."""
     by = "until" if upkeep.intake == zone_pb2.ZONE_INTAKE_UNSTEADY else "to be empty by"
     due = f", {by} {timestamp(upkeep.due_ms)}" if upkeep.due_ms else ""
     why = f" ({upkeep.note})" if upkeep.note else ""
-    return line(Styled(zone, "bold"), f" {_WORDS.get(intake_label(upkeep), intake_label(upkeep))}{due}{why}")
+    sides = sides_label(upkeep)
+    asked = f", as {sides} {'ask' if len(upkeep.sides) > 1 else 'asks'}" if sides else ""
+    return line(Styled(zone, "bold"), f" {_WORDS.get(intake_label(upkeep), intake_label(upkeep))}{due}{asked}{why}")
 
 
 def upkeep_document(zone: str, seen: zone_service_pb2.GetZoneUpkeepResponse) -> Document:
@@ -39,7 +46,9 @@ def upkeep_document(zone: str, seen: zone_service_pb2.GetZoneUpkeepResponse) -> 
     rows = tuple((timestamp(one.from_ms), timestamp(one.until_ms), one.note or "-") for one in windows)
     announced = [Table(("FROM", "UNTIL", "WHY"), rows, fixed=frozenset({0, 1}))] if rows else []
     rest: Document = occupant_table(seen.occupants) if seen.occupants else [line("nothing is in it")]
-    return [upkeep_line(zone, seen.upkeep), *announced, *rest]
+    apart = (("  the operator alone:", seen.operator_upkeep), ("  the site alone:", seen.site_upkeep))
+    both = [upkeep_line(side, upkeep) for side, upkeep in apart if seen.upkeep.sides]
+    return [upkeep_line(zone, seen.upkeep), *both, *announced, *rest]
 
 
 def occupant_table(occupants: Iterable[zone_service_pb2.ZoneOccupant]) -> Document:

@@ -8,7 +8,7 @@ from hansa.cli.documents import Cell, Document, Line, Styled, Table, line
 from hansa.cli.figures import age, cpu, date, euro_per_hour, memory, plural, power, rtt_ms
 from hansa.cli.output import enum_label
 from hansa.cli.view_decision import basis_cell
-from hansa.cli.view_upkeep import intake_label
+from hansa.cli.view_upkeep import intake_label, sides_label
 from hansa.names import short_zone
 from hansa.v1 import common_pb2, network_pb2, workload_service_pb2, zone_pb2
 
@@ -35,8 +35,7 @@ def _zone_row(zone: zone_pb2.Zone, now_ms: int, *, wide: bool) -> tuple[Cell, ..
     inventory = zone.inventory
     state = enum_label(zone, "state")
     if state == "AVAILABLE":
-        intake = intake_label(zone.upkeep)
-        state = intake if intake != "OPEN" else "CORDONED" if inventory.cordoned else state
+        state = _intake(zone)
     country = _values(zone, (common_pb2.FACT_KIND_SITE_COUNTRY,))
     row: tuple[Cell, ...] = (
         short_zone(zone.name),
@@ -58,6 +57,14 @@ def _zone_row(zone: zone_pb2.Zone, now_ms: int, *, wide: bool) -> tuple[Cell, ..
     source = f"{inventory.source}, in trouble: {inventory.trouble}" if inventory.trouble else inventory.source
     stands = (inventory.node, fails_with, watts, source, artefacts)
     return (*row, *stands, str(zone.generation), facts, origin_of(zone))
+
+
+def _intake(zone: zone_pb2.Zone) -> str:
+    """How a zone that is heard stands, and who closes it."""
+    intake, sides = intake_label(zone.upkeep), sides_label(zone.upkeep)
+    if intake != "OPEN":
+        return f"{intake} by {sides}" if sides else intake
+    return "CORDONED by agent" if zone.inventory.cordoned else "AVAILABLE"
 
 
 def origin_of(zone: zone_pb2.Zone) -> str:
@@ -161,9 +168,14 @@ def _basis(rtt: network_pb2.RoundTrip) -> Cell:
 
 
 def _probe_table(network: workload_service_pb2.GetNetworkResponse, now_ms: int) -> Table:
-    rows = tuple(_probe_row(comparison, now_ms) for comparison in network.probes)
+    has_one_way = any(comparison.measured.HasField("one_way") for comparison in network.probes)
+    rows = tuple(
+        (*_probe_row(comparison, now_ms), *((_one_way(comparison.measured),) if has_one_way else ()))
+        for comparison in network.probes
+    )
     measured = ("PROBED p50", "p95", "JITTER", "LOSS", "BASIS", "AGE")
-    headers = ("FROM", "TO", *measured, "GRAPH p50", "p95", "BASIS")
+    one_way = ("ONE WAY THERE, BACK p50",) if has_one_way else ()
+    headers = ("FROM", "TO", *measured, "GRAPH p50", "p95", "BASIS", *one_way)
     figures, kept = frozenset({2, 3, 4, 5, 7, 8, 9}), frozenset({0, 1, 6})
     return Table(headers, rows, right=figures, fixed=kept, spare=(4, 7, 5, 3, 9, 10))
 
@@ -173,7 +185,7 @@ def _probe_row(comparison: workload_service_pb2.ProbeComparison, now_ms: int) ->
     known = comparison.HasField("modelled")
     return (
         probe.source_zone,
-        probe.target_zone,
+        _probed(probe),
         rtt_ms(probe.rtt.p50_us),
         rtt_ms(probe.rtt.p95_us),
         rtt_ms(probe.jitter_us),
@@ -184,6 +196,22 @@ def _probe_row(comparison: workload_service_pb2.ProbeComparison, now_ms: int) ->
         rtt_ms(model.p95_us) if known else "-",
         _basis(model) if known else "no path",
     )
+
+
+def _probed(probe: network_pb2.ProbeResult) -> str:
+    """What answered: a zone, or a node of the network with what it is."""
+    if not probe.target_node:
+        return probe.target_zone
+    kind = network_pb2.ProbedKind.Name(probe.target_kind).removeprefix("PROBED_KIND_").lower().replace("_", " ")
+    return f"{probe.target_node} ({kind})"
+
+
+def _one_way(probe: network_pb2.ProbeResult) -> str:
+    """Delays by the clocks of both ends, with by how much they may be off; the clocks often do not allow them."""
+    if not probe.HasField("one_way"):
+        return "-"
+    delay = probe.one_way
+    return f"{rtt_ms(delay.there_p50_us)}, {rtt_ms(delay.back_p50_us)} +- {rtt_ms(delay.error_us)}"
 
 
 def _node_table(network: workload_service_pb2.GetNetworkResponse) -> Table:

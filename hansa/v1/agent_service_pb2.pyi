@@ -259,7 +259,7 @@ class Advert(_message.Message):
     PROBE_FIELD_NUMBER: _builtins.int
     INSTANCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"inventory", "facts/{kind}/{n}", "probes/{operator}/{zone}", "instances/{instance}"."""
+    """"inventory", "facts/{kind}/{n}", "probes/{operator}/{zone}", "node-probes/{node}", "instances/{instance}"."""
     etag: _builtins.str
     """Digest of the content."""
     @_builtins.property

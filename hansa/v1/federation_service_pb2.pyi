@@ -592,6 +592,7 @@ class HoldRequest(_message.Message):
     REQUIREMENTS_FIELD_NUMBER: _builtins.int
     LEASE_MS_FIELD_NUMBER: _builtins.int
     ON_BEHALF_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     context_id: _builtins.str
     """The federation."""
     claim: _builtins.str
@@ -600,6 +601,8 @@ class HoldRequest(_message.Message):
     """Zone of the owner, without the operator."""
     lease_ms: _builtins.int
     """Lease, milliseconds, from when the owner grants it."""
+    tenant: _builtins.str
+    """The tenant whose workload it is; said only where the zone's owner judges tenants, else empty."""
     @_builtins.property
     def requirements(self) -> _workload_pb2.WorkloadSpec:
         """What is needed and which law applies. The artefact is part of it, as the owner must allow it."""
@@ -617,10 +620,11 @@ class HoldRequest(_message.Message):
         requirements: _workload_pb2.WorkloadSpec | None = ...,
         lease_ms: _builtins.int = ...,
         on_behalf: Global___OnBehalf | None = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["on_behalf", b"on_behalf", "requirements", b"requirements"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "context_id", b"context_id", "lease_ms", b"lease_ms", "on_behalf", b"on_behalf", "requirements", b"requirements", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "context_id", b"context_id", "lease_ms", b"lease_ms", "on_behalf", b"on_behalf", "requirements", b"requirements", "tenant", b"tenant", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

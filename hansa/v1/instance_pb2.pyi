@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from hansa.v1 import common_pb2 as _common_pb2
+from hansa.v1 import residency_pb2 as _residency_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -66,6 +67,8 @@ class DesiredInstance(_message.Message):
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     CLIENT_CA_PEM_FIELD_NUMBER: _builtins.int
     CLIENT_IDS_FIELD_NUMBER: _builtins.int
+    ASKER_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
     instance: _builtins.str
     """Identity, "{claim}-{replica}"."""
     claim: _builtins.str
@@ -76,6 +79,8 @@ class DesiredInstance(_message.Message):
     """Grows with each grant in this zone; an agent refuses an order with a smaller token than it has seen for the claim."""
     client_ca_pem: _builtins.bytes
     """Certificate authority, PEM, whose client certificates may call the instance."""
+    asker: _builtins.str
+    """Whose workload it is, "operator/tenant"; said to an agent that refuses anything."""
     @_builtins.property
     def artefact(self) -> _common_pb2.ArtefactRef:
         """What to run. The agent maps it to a command that the zone's owner wrote; no command crosses the wire."""
@@ -88,6 +93,10 @@ class DesiredInstance(_message.Message):
     def client_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """SPIFFE identities that may call the instance."""
 
+    @_builtins.property
+    def data(self) -> _containers.RepeatedScalarFieldContainer[_residency_pb2.DataClass.ValueType]:
+        """Kinds of data that the workload brings; likewise."""
+
     def __init__(
         self,
         *,
@@ -99,10 +108,12 @@ class DesiredInstance(_message.Message):
         fencing_token: _builtins.int = ...,
         client_ca_pem: _builtins.bytes = ...,
         client_ids: _abc.Iterable[_builtins.str] | None = ...,
+        asker: _builtins.str = ...,
+        data: _abc.Iterable[_residency_pb2.DataClass.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact", "claim", b"claim", "client_ca_pem", b"client_ca_pem", "client_ids", b"client_ids", "fencing_token", b"fencing_token", "instance", b"instance", "limits", b"limits", "workload", b"workload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact", "asker", b"asker", "claim", b"claim", "client_ca_pem", b"client_ca_pem", "client_ids", b"client_ids", "data", b"data", "fencing_token", b"fencing_token", "instance", b"instance", "limits", b"limits", "workload", b"workload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

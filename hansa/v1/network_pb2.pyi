@@ -103,6 +103,30 @@ LATENCY_BASIS_MEASURED: LatencyBasis.ValueType  # 3
 """Probed on the wire."""
 Global___LatencyBasis: _TypeAlias = LatencyBasis  # noqa: Y015
 
+class _ProbedKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProbedKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProbedKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROBED_KIND_UNSPECIFIED: _ProbedKind.ValueType  # 0
+    """Not set: another zone's agent."""
+    PROBED_KIND_GATEWAY: _ProbedKind.ValueType  # 1
+    """A gateway, of a partner or between networks."""
+    PROBED_KIND_ACCESS_POINT: _ProbedKind.ValueType  # 2
+    """An access point."""
+
+class ProbedKind(_ProbedKind, metaclass=_ProbedKindEnumTypeWrapper):
+    """What a probe went to."""
+
+PROBED_KIND_UNSPECIFIED: ProbedKind.ValueType  # 0
+"""Not set: another zone's agent."""
+PROBED_KIND_GATEWAY: ProbedKind.ValueType  # 1
+"""A gateway, of a partner or between networks."""
+PROBED_KIND_ACCESS_POINT: ProbedKind.ValueType  # 2
+"""An access point."""
+Global___ProbedKind: _TypeAlias = ProbedKind  # noqa: Y015
+
 @_typing.final
 class NetworkNode(_message.Message):
     """A node of the network graph. Traffic enters at access points."""
@@ -271,7 +295,7 @@ Global___RoundTrip: _TypeAlias = RoundTrip  # noqa: Y015
 
 @_typing.final
 class ProbeResult(_message.Message):
-    """Round-trip time that one zone's agent measured to another zone's agent."""
+    """Round-trip time that one zone's agent measured to another zone's agent, or to a node of the network."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -281,19 +305,30 @@ class ProbeResult(_message.Message):
     MIN_US_FIELD_NUMBER: _builtins.int
     JITTER_US_FIELD_NUMBER: _builtins.int
     LOSS_PERMILLE_FIELD_NUMBER: _builtins.int
+    ONE_WAY_FIELD_NUMBER: _builtins.int
+    TARGET_NODE_FIELD_NUMBER: _builtins.int
+    TARGET_KIND_FIELD_NUMBER: _builtins.int
     source_zone: _builtins.str
     """The zone that probed, "operator/zone"."""
     target_zone: _builtins.str
-    """The zone that answered, "operator/zone"."""
+    """The zone that answered, "operator/zone"; empty where a node of the network did."""
     min_us: _builtins.int
     """Smallest round-trip time, microseconds."""
     jitter_us: _builtins.int
     """Mean difference of successive round-trip times, microseconds (RFC 3550, section 6.4.1, unsmoothed)."""
     loss_permille: _builtins.int
     """Lost probes, thousandths."""
+    target_node: _builtins.str
+    """The node of the network that answered; empty where a zone did."""
+    target_kind: Global___ProbedKind.ValueType
+    """What that node is."""
     @_builtins.property
     def rtt(self) -> Global___RoundTrip:
         """What was measured."""
+
+    @_builtins.property
+    def one_way(self) -> Global___OneWayDelay:
+        """One-way delays; absent where the clocks of both ends do not allow it. Nothing is decided by them."""
 
     def __init__(
         self,
@@ -304,11 +339,56 @@ class ProbeResult(_message.Message):
         min_us: _builtins.int = ...,
         jitter_us: _builtins.int = ...,
         loss_permille: _builtins.int = ...,
+        one_way: Global___OneWayDelay | None = ...,
+        target_node: _builtins.str = ...,
+        target_kind: Global___ProbedKind.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["rtt", b"rtt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["one_way", b"one_way", "rtt", b"rtt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jitter_us", b"jitter_us", "loss_permille", b"loss_permille", "min_us", b"min_us", "rtt", b"rtt", "source_zone", b"source_zone", "target_zone", b"target_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jitter_us", b"jitter_us", "loss_permille", b"loss_permille", "min_us", b"min_us", "one_way", b"one_way", "rtt", b"rtt", "source_zone", b"source_zone", "target_kind", b"target_kind", "target_node", b"target_node", "target_zone", b"target_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProbeResult: _TypeAlias = ProbeResult  # noqa: Y015
+
+@_typing.final
+class OneWayDelay(_message.Message):
+    """One-way delays by the wall clocks of both ends, both of which follow a time source. Never half of a round trip."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THERE_P50_US_FIELD_NUMBER: _builtins.int
+    THERE_P95_US_FIELD_NUMBER: _builtins.int
+    BACK_P50_US_FIELD_NUMBER: _builtins.int
+    BACK_P95_US_FIELD_NUMBER: _builtins.int
+    ERROR_US_FIELD_NUMBER: _builtins.int
+    SAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    there_p50_us: _builtins.int
+    """From the zone that probed to the one that answered, median, microseconds."""
+    there_p95_us: _builtins.int
+    """The same, 95th percentile."""
+    back_p50_us: _builtins.int
+    """From the zone that answered back to the one that probed, median, microseconds."""
+    back_p95_us: _builtins.int
+    """The same, 95th percentile."""
+    error_us: _builtins.int
+    """By how much each of these may be off, since both clocks may be; smaller than both medians, microseconds."""
+    sample_count: _builtins.int
+    """Probes that they are of."""
+    def __init__(
+        self,
+        *,
+        there_p50_us: _builtins.int = ...,
+        there_p95_us: _builtins.int = ...,
+        back_p50_us: _builtins.int = ...,
+        back_p95_us: _builtins.int = ...,
+        error_us: _builtins.int = ...,
+        sample_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["back_p50_us", b"back_p50_us", "back_p95_us", b"back_p95_us", "error_us", b"error_us", "sample_count", b"sample_count", "there_p50_us", b"there_p50_us", "there_p95_us", b"there_p95_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OneWayDelay: _TypeAlias = OneWayDelay  # noqa: Y015

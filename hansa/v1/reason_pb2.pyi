@@ -160,6 +160,14 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The world has moved since the expected generation, and the answer would be another."""
     REASON_CAPABILITY_MISSING: _Reason.ValueType  # 73
     """The partner's release lacks something without which nothing of it may be used."""
+    REASON_TENANT_REFUSED: _Reason.ValueType  # 80
+    """Those who keep the zone's machines take no workloads of this tenant."""
+    REASON_TENANT_UNKNOWN: _Reason.ValueType  # 81
+    """Those who keep the zone's machines refuse some tenants, and nobody said whose workload it is."""
+    REASON_DATA_REFUSED: _Reason.ValueType  # 82
+    """Those who keep the zone's machines refuse a kind of data that the workload brings."""
+    REASON_TIME_REFUSED: _Reason.ValueType  # 83
+    """Those who keep the zone's machines let nothing new start at this time of the week."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Every reason for which hansa refuses something. Append-only: a number is never used again."""
@@ -302,4 +310,12 @@ REASON_GENERATION_CHANGED: Reason.ValueType  # 72
 """The world has moved since the expected generation, and the answer would be another."""
 REASON_CAPABILITY_MISSING: Reason.ValueType  # 73
 """The partner's release lacks something without which nothing of it may be used."""
+REASON_TENANT_REFUSED: Reason.ValueType  # 80
+"""Those who keep the zone's machines take no workloads of this tenant."""
+REASON_TENANT_UNKNOWN: Reason.ValueType  # 81
+"""Those who keep the zone's machines refuse some tenants, and nobody said whose workload it is."""
+REASON_DATA_REFUSED: Reason.ValueType  # 82
+"""Those who keep the zone's machines refuse a kind of data that the workload brings."""
+REASON_TIME_REFUSED: Reason.ValueType  # 83
+"""Those who keep the zone's machines let nothing new start at this time of the week."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -747,7 +747,7 @@ class GetNetworkResponse(_message.Message):
 
     @_builtins.property
     def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProbeComparison]:
-        """What agents measured between zones, beside what the model says for the same pair."""
+        """What agents measured between zones, and from zones to nodes, beside what the model says for the same pair."""
 
     def __init__(
         self,

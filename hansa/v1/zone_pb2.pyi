@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from hansa.v1 import common_pb2 as _common_pb2
+from hansa.v1 import residency_pb2 as _residency_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +20,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ZoneSide:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ZoneSideEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ZoneSide.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ZONE_SIDE_UNSPECIFIED: _ZoneSide.ValueType  # 0
+    """Not set; refused."""
+    ZONE_SIDE_OPERATOR: _ZoneSide.ValueType  # 1
+    """The operator whose zone it is."""
+    ZONE_SIDE_SITE: _ZoneSide.ValueType  # 2
+    """Those who keep the zone's machines, through its agent."""
+
+class ZoneSide(_ZoneSide, metaclass=_ZoneSideEnumTypeWrapper):
+    """Who may close a zone. Neither side lifts what the other one asks."""
+
+ZONE_SIDE_UNSPECIFIED: ZoneSide.ValueType  # 0
+"""Not set; refused."""
+ZONE_SIDE_OPERATOR: ZoneSide.ValueType  # 1
+"""The operator whose zone it is."""
+ZONE_SIDE_SITE: ZoneSide.ValueType  # 2
+"""Those who keep the zone's machines, through its agent."""
+Global___ZoneSide: _TypeAlias = ZoneSide  # noqa: Y015
 
 class _ZoneIntake:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -118,6 +143,8 @@ class Inventory(_message.Message):
     FAILURE_DOMAIN_FIELD_NUMBER: _builtins.int
     DEVICE_WATTS_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     """Network node at which the zone stands."""
     title: _builtins.str
@@ -148,6 +175,14 @@ class Inventory(_message.Message):
     def artefacts(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.ArtefactRef]:
         """What may run here, by name and digest."""
 
+    @_builtins.property
+    def wish(self) -> Global___SiteWish:
+        """What those who keep the machines ask, apart from what the operator decides; absent is nothing."""
+
+    @_builtins.property
+    def refusals(self) -> Global___SiteRefusals:
+        """What those who keep the machines refuse; absent is nothing. It concerns what is new, never what runs."""
+
     def __init__(
         self,
         *,
@@ -163,14 +198,128 @@ class Inventory(_message.Message):
         failure_domain: _builtins.str = ...,
         device_watts: _builtins.int = ...,
         trouble: _builtins.str = ...,
+        wish: Global___SiteWish | None = ...,
+        refusals: Global___SiteRefusals | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "refusals", b"refusals", "wish", b"wish"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefacts", b"artefacts", "capacity", b"capacity", "cordoned", b"cordoned", "device_watts", b"device_watts", "failure_domain", b"failure_domain", "node", b"node", "pools", b"pools", "price_millieur_per_hour", b"price_millieur_per_hour", "probe_address", b"probe_address", "source", b"source", "title", b"title", "trouble", b"trouble"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefacts", b"artefacts", "capacity", b"capacity", "cordoned", b"cordoned", "device_watts", b"device_watts", "failure_domain", b"failure_domain", "node", b"node", "pools", b"pools", "price_millieur_per_hour", b"price_millieur_per_hour", "probe_address", b"probe_address", "refusals", b"refusals", "source", b"source", "title", b"title", "trouble", b"trouble", "wish", b"wish"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Inventory: _TypeAlias = Inventory  # noqa: Y015
+
+@_typing.final
+class SiteRefusals(_message.Message):
+    """What those who keep a zone's machines refuse to start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANTS_ALLOWED_FIELD_NUMBER: _builtins.int
+    TENANTS_DENIED_FIELD_NUMBER: _builtins.int
+    DATA_DENIED_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
+    TENANTS_WITHHELD_FIELD_NUMBER: _builtins.int
+    tenants_withheld: _builtins.bool
+    """Whether the zone's owner judges tenants without showing which; it is to be told whose workload it is."""
+    @_builtins.property
+    def tenants_allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tenants that are taken, "operator/tenant", "operator/*" or "*"; none is everybody who is not denied."""
+
+    @_builtins.property
+    def tenants_denied(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tenants that are not taken, likewise."""
+
+    @_builtins.property
+    def data_denied(self) -> _containers.RepeatedScalarFieldContainer[_residency_pb2.DataClass.ValueType]:
+        """Kinds of data that no workload may bring."""
+
+    @_builtins.property
+    def times(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeeklySpan]:
+        """Times of the week in which nothing new is started."""
+
+    def __init__(
+        self,
+        *,
+        tenants_allowed: _abc.Iterable[_builtins.str] | None = ...,
+        tenants_denied: _abc.Iterable[_builtins.str] | None = ...,
+        data_denied: _abc.Iterable[_residency_pb2.DataClass.ValueType] | None = ...,
+        times: _abc.Iterable[Global___WeeklySpan] | None = ...,
+        tenants_withheld: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_denied", b"data_denied", "tenants_allowed", b"tenants_allowed", "tenants_denied", b"tenants_denied", "tenants_withheld", b"tenants_withheld", "times", b"times"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SiteRefusals: _TypeAlias = SiteRefusals  # noqa: Y015
+
+@_typing.final
+class WeeklySpan(_message.Message):
+    """A time of every week, UTC."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_MINUTE_FIELD_NUMBER: _builtins.int
+    UNTIL_MINUTE_FIELD_NUMBER: _builtins.int
+    from_minute: _builtins.int
+    """Begin, minutes since Monday 00:00."""
+    until_minute: _builtins.int
+    """End, likewise, 10080 at most; after the begin."""
+    def __init__(
+        self,
+        *,
+        from_minute: _builtins.int = ...,
+        until_minute: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_minute", b"from_minute", "until_minute", b"until_minute"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WeeklySpan: _TypeAlias = WeeklySpan  # noqa: Y015
+
+@_typing.final
+class SiteWish(_message.Message):
+    """What those who keep a zone's machines ask of its operator. The zone is open only if neither side closes it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CORDONED_FIELD_NUMBER: _builtins.int
+    DRAINED_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    DUE_MS_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    cordoned: _builtins.bool
+    """Nothing new is to come; what runs there may stay."""
+    drained: _builtins.bool
+    """Nothing new is to come, and what runs there is to move away."""
+    note: _builtins.str
+    """Why, in their words."""
+    due_ms: _builtins.int
+    """By when the zone is to be empty, milliseconds since the Unix epoch, UTC; 0 is no such time. Nothing is stopped by it."""
+    @_builtins.property
+    def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___MaintenanceWindow]:
+        """Maintenance that they announce, by its begin."""
+
+    def __init__(
+        self,
+        *,
+        cordoned: _builtins.bool = ...,
+        drained: _builtins.bool = ...,
+        note: _builtins.str = ...,
+        due_ms: _builtins.int = ...,
+        windows: _abc.Iterable[Global___MaintenanceWindow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cordoned", b"cordoned", "drained", b"drained", "due_ms", b"due_ms", "note", b"note", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SiteWish: _TypeAlias = SiteWish  # noqa: Y015
 
 @_typing.final
 class Zone(_message.Message):
@@ -294,7 +443,7 @@ Global___Handler: _TypeAlias = Handler  # noqa: Y015
 
 @_typing.final
 class ZoneUpkeep(_message.Message):
-    """What the owner of a zone has decided: whether it takes in new workloads, and whether those it has are to leave."""
+    """What is decided about a zone by both sides: whether it takes in new workloads, and whether those it has are to leave."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -302,6 +451,7 @@ class ZoneUpkeep(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     DUE_MS_FIELD_NUMBER: _builtins.int
     WINDOWS_FIELD_NUMBER: _builtins.int
+    SIDES_FIELD_NUMBER: _builtins.int
     intake: Global___ZoneIntake.ValueType
     """As it is now."""
     note: _builtins.str
@@ -312,6 +462,10 @@ class ZoneUpkeep(_message.Message):
     def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___MaintenanceWindow]:
         """Maintenance that is announced or goes on, by its begin."""
 
+    @_builtins.property
+    def sides(self) -> _containers.RepeatedScalarFieldContainer[Global___ZoneSide.ValueType]:
+        """Whose decision it is that the zone is not open; empty if it is open or nobody's decision."""
+
     def __init__(
         self,
         *,
@@ -319,10 +473,11 @@ class ZoneUpkeep(_message.Message):
         note: _builtins.str = ...,
         due_ms: _builtins.int = ...,
         windows: _abc.Iterable[Global___MaintenanceWindow] | None = ...,
+        sides: _abc.Iterable[Global___ZoneSide.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_ms", b"due_ms", "intake", b"intake", "note", b"note", "windows", b"windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_ms", b"due_ms", "intake", b"intake", "note", b"note", "sides", b"sides", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

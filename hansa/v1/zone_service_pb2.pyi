@@ -301,6 +301,8 @@ class GetZoneUpkeepResponse(_message.Message):
 
     UPKEEP_FIELD_NUMBER: _builtins.int
     OCCUPANTS_FIELD_NUMBER: _builtins.int
+    OPERATOR_UPKEEP_FIELD_NUMBER: _builtins.int
+    SITE_UPKEEP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def upkeep(self) -> _zone_pb2.ZoneUpkeep:
         """What was decided, as it is now."""
@@ -309,15 +311,25 @@ class GetZoneUpkeepResponse(_message.Message):
     def occupants(self) -> _containers.RepeatedCompositeFieldContainer[Global___ZoneOccupant]:
         """What takes capacity of the zone, by claim."""
 
+    @_builtins.property
+    def operator_upkeep(self) -> _zone_pb2.ZoneUpkeep:
+        """What the operator alone has decided."""
+
+    @_builtins.property
+    def site_upkeep(self) -> _zone_pb2.ZoneUpkeep:
+        """What the site alone asks, through its agent."""
+
     def __init__(
         self,
         *,
         upkeep: _zone_pb2.ZoneUpkeep | None = ...,
         occupants: _abc.Iterable[Global___ZoneOccupant] | None = ...,
+        operator_upkeep: _zone_pb2.ZoneUpkeep | None = ...,
+        site_upkeep: _zone_pb2.ZoneUpkeep | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["upkeep", b"upkeep"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operator_upkeep", b"operator_upkeep", "site_upkeep", b"site_upkeep", "upkeep", b"upkeep"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["occupants", b"occupants", "upkeep", b"upkeep"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["occupants", b"occupants", "operator_upkeep", b"operator_upkeep", "site_upkeep", b"site_upkeep", "upkeep", b"upkeep"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

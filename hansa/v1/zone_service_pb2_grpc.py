@@ -81,7 +81,7 @@ class ZoneServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UncordonZone(self, request, context):
-        """The zone is open again: neither cordoned nor drained. Announced maintenance stays announced.
+        """The operator neither cordons nor drains the zone. Maintenance that is announced and what the site asks stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

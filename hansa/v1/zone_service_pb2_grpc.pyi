@@ -38,7 +38,7 @@ class ZoneServiceStub:
     CordonZone: _grpc.UnaryUnaryMultiCallable[_zone_service_pb2.CordonZoneRequest, _zone_service_pb2.CordonZoneResponse]
     """The zone takes in nothing new; what runs there stays."""
     UncordonZone: _grpc.UnaryUnaryMultiCallable[_zone_service_pb2.UncordonZoneRequest, _zone_service_pb2.UncordonZoneResponse]
-    """The zone is open again: neither cordoned nor drained. Announced maintenance stays announced."""
+    """The operator neither cordons nor drains the zone. Maintenance that is announced and what the site asks stay."""
     DrainZone: _grpc.UnaryUnaryMultiCallable[_zone_service_pb2.DrainZoneRequest, _zone_service_pb2.DrainZoneResponse]
     """The zone takes in nothing new, and what runs there moves away, the new instance first. Answers at once."""
     AnnounceMaintenance: _grpc.UnaryUnaryMultiCallable[_zone_service_pb2.AnnounceMaintenanceRequest, _zone_service_pb2.AnnounceMaintenanceResponse]
@@ -58,7 +58,7 @@ class ZoneServiceAsyncStub(ZoneServiceStub):
     CordonZone: _aio.UnaryUnaryMultiCallable[_zone_service_pb2.CordonZoneRequest, _zone_service_pb2.CordonZoneResponse]  # type: ignore[assignment]
     """The zone takes in nothing new; what runs there stays."""
     UncordonZone: _aio.UnaryUnaryMultiCallable[_zone_service_pb2.UncordonZoneRequest, _zone_service_pb2.UncordonZoneResponse]  # type: ignore[assignment]
-    """The zone is open again: neither cordoned nor drained. Announced maintenance stays announced."""
+    """The operator neither cordons nor drains the zone. Maintenance that is announced and what the site asks stay."""
     DrainZone: _aio.UnaryUnaryMultiCallable[_zone_service_pb2.DrainZoneRequest, _zone_service_pb2.DrainZoneResponse]  # type: ignore[assignment]
     """The zone takes in nothing new, and what runs there moves away, the new instance first. Answers at once."""
     AnnounceMaintenance: _aio.UnaryUnaryMultiCallable[_zone_service_pb2.AnnounceMaintenanceRequest, _zone_service_pb2.AnnounceMaintenanceResponse]  # type: ignore[assignment]
@@ -87,7 +87,7 @@ class ZoneServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _zone_service_pb2.UncordonZoneRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_zone_service_pb2.UncordonZoneResponse, _abc.Awaitable[_zone_service_pb2.UncordonZoneResponse]]:
-        """The zone is open again: neither cordoned nor drained. Announced maintenance stays announced."""
+        """The operator neither cordons nor drains the zone. Maintenance that is announced and what the site asks stay."""
 
     @_abc_1.abstractmethod
     def DrainZone(

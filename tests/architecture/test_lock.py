@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 from source_tree import ROOT
 
 RUN_LOCK = ROOT / "requirements.lock"
+AGENT_LOCK = ROOT / "requirements-agent.lock"
 DEV_LOCK = ROOT / "requirements-dev.lock"
 OPENSTACK_LOCK = ROOT / "requirements-openstack.lock"
 PIN = re.compile(r"([a-z0-9][a-z0-9.-]*)==([\w.!+]+) \\(?:\n    --hash=sha256:[0-9a-f]{64}(?: \\)?)+\n")
@@ -20,7 +21,7 @@ TABLE = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS: dict[str, list[str]] = TABLE["project"]["optional-dependencies"]
 
 
-@pytest.mark.parametrize("lock", [RUN_LOCK, DEV_LOCK, OPENSTACK_LOCK], ids=lambda lock: lock.name)
+@pytest.mark.parametrize("lock", [RUN_LOCK, AGENT_LOCK, DEV_LOCK, OPENSTACK_LOCK], ids=lambda lock: lock.name)
 def test_lock_has_only_pins_with_hashes(lock: Path) -> None:
     text = "".join(line for line in lock.read_text().splitlines(keepends=True) if not line.startswith("#"))
     assert PIN.sub("", text) == ""
@@ -31,8 +32,24 @@ def test_run_lock_serves_every_dependency_of_the_demo() -> None:
     assert list(_not_served("demo", _pins(RUN_LOCK))) == []
 
 
-def test_both_locks_serve_every_dependency_of_the_tests() -> None:
-    assert list(_not_served("dev", _pins(RUN_LOCK) | _pins(DEV_LOCK))) == []
+@pytest.mark.parametrize("extra", ["agent", "kubernetes", "openstack", "mqtt"])
+def test_lock_of_the_agents_image_serves_every_platform_and_the_demo_does_without(extra: str) -> None:
+    assert list(_not_served(extra, _pins(RUN_LOCK) | _pins(AGENT_LOCK))) == []
+    assert extra == "agent" or list(_not_served(extra, _pins(RUN_LOCK)))
+
+
+def test_three_locks_serve_every_dependency_of_the_tests_and_none_names_what_another_has() -> None:
+    locks = [_pins(lock) for lock in (RUN_LOCK, AGENT_LOCK, DEV_LOCK)]
+    every = {name: version for pins in locks for name, version in pins.items()}
+    assert list(_not_served("dev", every)) == []
+    assert len(every) == sum(len(pins) for pins in locks)
+
+
+def test_images_share_their_layers_and_the_agents_alone_has_the_platforms() -> None:
+    agent, control = (_steps(ROOT / folder / "Dockerfile") for folder in ("agents", "control_plane"))
+    shared = control.index("ENV PATH=/opt/hansa/bin:/usr/local/bin:/usr/bin:/bin     HOME=/tmp     PYTHONUNBUFFERED=1")
+    assert agent[:shared] == control[:shared]
+    assert [step for step in agent if AGENT_LOCK.name in step] and AGENT_LOCK.name not in " ".join(control)
 
 
 def test_build_backend_is_locked_because_the_project_is_installed_without_isolation() -> None:
@@ -45,6 +62,11 @@ def test_dependency_that_the_lock_has_not_or_has_too_old_is_noticed() -> None:
     assert not _is_served(Requirement("numpy>=2"), pins)
     assert not _is_served(Requirement("scipy"), pins)
     assert _is_served(Requirement("NumPy>=1"), pins)
+
+
+def _steps(dockerfile: Path) -> list[str]:
+    lines = [line for line in dockerfile.read_text().splitlines() if line and not line.startswith("#")]
+    return "\n".join(lines).replace("\\\n", "").split("\n")
 
 
 def _pins(lock: Path) -> dict[str, str]:

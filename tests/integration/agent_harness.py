@@ -310,6 +310,13 @@ class World:
         self._agents.append(agent)
         return agent
 
+    async def command(self, *words: str) -> int:
+        """Runs another command of the agent's to its end; its exit status."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "hansa_agent.main", *words, stdout=asyncio.subprocess.DEVNULL
+        )
+        return await process.wait()
+
     def log(self) -> list[dict[str, Any]]:
         lines = (self.folder / "agent.log").read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]

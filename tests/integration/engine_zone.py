@@ -15,9 +15,10 @@ from hansa_agent.config_container import ContainerSection
 from hansa_agent.container_engine import Engine
 from hansa_agent.instance_ports import InstanceSettings
 from hansa_agent.instance_store import InstanceStore
-from hansa_agent.ports import Instant
+from hansa_agent.ports import Instant, Machine
 from hansa_agent.reconciliation import RestartPolicy
 from hansa_agent.runtime_container import Around, ContainerRuntime
+from hansa_agent.strays import Strays
 from hansa_agent.supervisor import Supervisor
 from hansa_agent.system import SystemClock, SystemRandom
 
@@ -29,6 +30,7 @@ DIGEST = "sha256:" + "a" * 64
 IMAGE = f"registry.example/echo@{DIGEST}"
 ZONE = "nordfjell/osl-1"
 SPEED = 20
+MACHINE = Machine(Capacity(cpu_millis=1_000, memory_mib=1_000), (), "machine")
 POLICY = RestartPolicy(backoff_ms_min=100, backoff_ms_max=400, quick_failures_max=100_000, stop_grace_ms=2_000)
 
 
@@ -56,13 +58,16 @@ class Zone:
         self.orders: dict[str, Order] = {}
         self.task: asyncio.Task[None] | None = None
         self.restarts = 0
+        self.told: list[Machine] = []
+        self.strays = Strays(lambda: self.told.append(self.strays.less(MACHINE)))
 
     async def up(self) -> None:
         """An agent starts, and takes over what is there."""
         self.store = InstanceStore(self.folder / "state")
         clock, random = FastClock(), SystemRandom()
         artefacts = {"echo": Artefact("echo", (), (), DIGEST, image=IMAGE)}
-        self.runtime = ContainerRuntime(artefacts, self.section, self.settings, self.store, Around(ZONE, clock, random))
+        around = Around(ZONE, clock, random, self.strays)
+        self.runtime = ContainerRuntime(artefacts, self.section, self.settings, self.store, around)
         self.runtime.engine = Engine(self.engine.socket, timeout_s=0.15)
         self.runtime._view._engine = self.runtime.engine
         self.changed = asyncio.Event()

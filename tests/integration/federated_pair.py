@@ -25,7 +25,7 @@ from hansa_control.domain.agreement import AgreementState
 from hansa_control.domain.model import Standing, Workload, WorkloadId, WorkloadState
 
 from hansa.v1 import agent_service_pb2 as agent_pb2
-from hansa.v1 import instance_pb2, workload_pb2
+from hansa.v1 import instance_pb2, workload_pb2, zone_pb2
 
 PATIENT = {"heartbeat_interval_ms": 200, "quiet_after_ms": 500_000, "lost_after_ms": 600_000, "tick_ms": 50}
 YARD = WorkloadId("harbour", "yard-ocr")
@@ -43,10 +43,22 @@ class RunningAgent:
         self._operator, self._zone = operator, zone
         self._adverts = [advert("inventory", inventory(node)), advert("facts/SITE_COUNTRY/0", fact(value=country))]
         self._nonce = 0
+        self._stream: AgentByHand | None = None
         self.urls: dict[str, str] = {}
+        self.ordered: list[instance_pb2.DesiredInstance] = []
+
+    async def tell(self, **changes: Any) -> None:
+        """Its inventory has changed in these fields."""
+        assert self._stream is not None
+        told = inventory(self._adverts[0].inventory.node)
+        told.MergeFrom(zone_pb2.Inventory(**changes))
+        self._nonce += 1
+        delta = agent_pb2.AdvertDelta(updated=[advert("inventory", told)], nonce=f"m{self._nonce}")
+        await self._stream.send(adverts=delta)
 
     async def run(self, greeted: asyncio.Event) -> None:
         async with AgentByHand(self._operator, self._zone) as agent:
+            self._stream = agent
             await agent.greet()
             await agent.advertise(*self._adverts)
             greeted.set()
@@ -59,6 +71,7 @@ class RunningAgent:
         ordered = {order.name: order.instance for order in orders.updated if order.WhichOneof("body") == "instance"}
         stopped = [name for name in orders.removed_names if name.startswith("instances/")]
         started = [advert(name, self._started(name, instance)) for name, instance in ordered.items()]
+        self.ordered += ordered.values()
         for name in stopped:
             self.urls.pop(name, None)
         self._nonce += 1

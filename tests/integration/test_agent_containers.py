@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from engine_fake import Container, FakeEngine, Fault
-from engine_zone import IMAGE, ZONE, Zone
+from engine_zone import IMAGE, MACHINE, ZONE, Zone
 from hansa_agent import container_view, runtime_container
 from hansa_agent.ports import PlatformSilent, StartRefused
 
@@ -206,6 +206,25 @@ async def test_leftovers_of_the_zone_go_and_those_of_others_stay(zone: Zone) -> 
     await zone.until(lambda: zone.is_ready() and not zone.engine.of("old-0")[1:])
     assert all(other in zone.engine.containers.values() for other in others)
     assert len(zone.engine.containers) == 3
+
+
+async def test_leftover_is_no_room_until_it_is_gone_and_what_is_wanted_never_is(zone: Zone) -> None:
+    limits = Capacity(cpu_millis=300, memory_mib=200)
+    await zone.order(zone.desired(limits=limits))
+    kept = await only(zone)
+    assert zone.told == [], "the operator subtracts what it ordered"
+    marks = {"hansa.zone": ZONE, "hansa.instance": "old-0", "hansa.ordered": "[250,100,{}]"}
+    zone.engine.put("hansa.nordfjell.osl-1.old-0", marks)
+    zone.engine.put("hansa.nordfjell.osl-1.old-1", marks | {"hansa.instance": "old-1"}, "exited")
+    await zone.until(lambda: len(zone.told) == 2)
+    assert zone.told[0].capacity == Capacity(cpu_millis=750, memory_mib=900)
+    assert zone.told[1].capacity == MACHINE.capacity and not zone.engine.of("old-0")
+    await zone.down()
+    zone.store.remove("c1-0")
+    zone.orders.clear()
+    await zone.up()
+    await zone.until(lambda: len(zone.told) == 3)
+    assert zone.told[2].capacity == Capacity(cpu_millis=700, memory_mib=800), kept.labels
 
 
 async def test_name_that_is_another_s_is_left_alone(zone: Zone) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +92,12 @@ async def until_empty() -> None:
             await asyncio.sleep(0.1)
 
 
-def config(world: World, **section: Any) -> Path:
+def config(world: World, *, command: Sequence[str] = (), **section: Any) -> Path:
     devices = {POOL: ["hansa.test/gpu=0", "hansa.test/gpu=1"]}
     changes = {
         "runtime": "container",
         "container": {"socket": SOCKET, "devices": devices} | section,
-        "artefacts": [{"name": "echo", "image": IMAGE}],
+        "artefacts": [{"name": "echo", "image": IMAGE, "command": list(command)}],
     }
     return world.config(**changes)
 
@@ -164,6 +164,12 @@ async def test_container_that_is_killed_from_outside_is_told_and_started_again(w
     await world.operator.ready("c1-0")
     (second,) = await ids()
     assert first != second
+
+
+async def test_command_replaces_the_images_entry_point_and_arguments(world: World) -> None:
+    words = ("/usr/bin/python3", "-I", "/srv/agent_artefact.py", "its own")
+    await world.call(await ready(world, config(world, command=words)), "/environment")
+    assert (await podman("top", NAME, "args")).splitlines()[-1] == " ".join(words)
 
 
 async def test_image_that_is_not_here_is_refused_in_plain_words(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from agent_harness import CALLER, SCRIPT, WAIT_S, World, alive, gone, zone_world
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hansa.v1.instance_pb2 import INSTANCE_STATE_FAILED, INSTANCE_STATE_READY, INSTANCE_STATE_STOPPING
 
@@ -369,3 +372,60 @@ def _with_token(world: World, token: int) -> object:
 def _processes(world: World) -> list[int]:
     marks = [path.read_text().split() for path in world.state_dir.glob("instances/*/process")]
     return [int(mark[0]) for mark in marks if alive(int(mark[0]))]
+
+
+async def test_what_the_site_asks_is_told_at_once_and_by_the_next_agent_too(world: World) -> None:
+    config = world.config()
+    agent = await world.spawn(config)
+    await world.operator.until(lambda: "inventory" in world.operator.adverts)
+    await world.operator.order(world.desired())
+    await world.operator.ready("c1-0")
+    assert await world.command("drain", "--config", str(config), "--why", "power") == 0
+    await world.operator.until(lambda: world.operator.adverts["inventory"].inventory.wish.note == "power")
+    await world.operator.order(world.desired(), world.desired("c2-0"))
+    await world.operator.until(lambda: any(ack.refusals for ack in world.operator.of("order_ack")))
+    agent.terminate()
+    await agent.wait()
+    seen = len(world.operator.received)
+    await world.spawn(config)
+    await world.operator.until(lambda: world.operator.of("hello", seen))
+    await world.operator.until(lambda: len(world.operator.of("heartbeat", seen)) >= 2)
+    assert world.operator.adverts["inventory"].inventory.wish.drained
+    status = world.operator.status("c1-0")
+    assert status is not None and status.state == INSTANCE_STATE_READY, "what runs goes on"
+    assert await world.command("uncordon", "--config", str(config)) == 0
+    await world.operator.until(lambda: not world.operator.adverts["inventory"].inventory.HasField("wish"))
+
+
+async def test_an_operator_that_does_not_ask_is_refused_by_the_agent_and_what_runs_goes_on(world: World) -> None:
+    refusals = {"tenants": {"allow": ["nordfjell/shop"]}}
+    await world.spawn(world.config(refusals=refusals))
+    await world.operator.until(lambda: "inventory" in world.operator.adverts)
+    told = world.operator.adverts["inventory"].inventory.refusals
+    assert list(told.tenants_allowed) == ["nordfjell/shop"]
+    ours = world.desired(asker="nordfjell/shop")
+    await world.operator.order(ours)
+    before = await world.operator.ready("c1-0")
+    await world.operator.order(ours, world.desired("c2-0"), world.desired("c3-0", asker="nordfjell/mill"))
+    acks = await world.operator.until(lambda: [ack for ack in world.operator.of("order_ack") if len(ack.refusals) == 2])
+    reasons = sorted(refusal.message.partition(":")[0] for refusal in acks[-1].refusals)
+    assert reasons == ["TENANT_REFUSED", "TENANT_UNKNOWN"]
+    assert world.operator.status("c1-0") == before
+
+
+async def test_a_configuration_that_was_altered_is_not_taken_over_by_a_reload(world: World) -> None:
+    config, key = world.config(), world.folder / "config.key"
+    private = Ed25519PrivateKey.generate()
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    assert await world.command("sign-config", str(config), "--key", str(key)) == 0
+    pinned = base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    agent = await world.spawn(config, "--config-key", pinned)
+    await world.operator.until(lambda: "inventory" in world.operator.adverts)
+    config.write_text(config.read_text().replace("title: Oslo", "title: Bergen"))
+    agent.send_signal(signal.SIGHUP)
+    while "configuration not reloaded" not in [line["event"] for line in world.log()]:
+        await asyncio.sleep(0.05)
+    assert world.operator.adverts["inventory"].inventory.title == "Oslo"
+    assert await world.command("sign-config", str(config), "--key", str(key)) == 0
+    agent.send_signal(signal.SIGHUP)
+    await world.operator.until(lambda: world.operator.adverts["inventory"].inventory.title == "Bergen")

@@ -36,7 +36,7 @@ async def call(operator: Operator, certificate: KeyPair, method: str, request: A
 async def test_the_operator_decides_on_its_zone_and_is_told_what_holds_now(operator: Operator) -> None:
     own = operator.certificate(Role.CONTROL_PLANE)
     drained = await call(operator, own, "DrainZone", zone_service_pb2.DrainZoneRequest(name=ZONE, note="new switch"))
-    assert drained.upkeep == zone_pb2.ZoneUpkeep(intake=zone_pb2.ZONE_INTAKE_DRAINING, note="new switch")
+    assert drained.upkeep == zone_pb2.ZoneUpkeep(intake=zone_pb2.ZONE_INTAKE_DRAINING, note="new switch", sides=[1])
     seen = await call(operator, own, "GetZoneUpkeep", zone_service_pb2.GetZoneUpkeepRequest(name=ZONE))
     assert (seen.upkeep, list(seen.occupants)) == (drained.upkeep, [])
     opened = await call(operator, own, "UncordonZone", zone_service_pb2.UncordonZoneRequest(name=ZONE))

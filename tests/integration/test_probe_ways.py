@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 from agent_harness import free_ports, zone_world
+from hansa_agent.clock_error import unknown_error, vouched
 from hansa_agent.probe_echo import EchoPinger, open_echo
 from hansa_agent.probe_keys import NO_KEYS, ProbeKeys
 from hansa_agent.probe_stamp import Reflector, Sender, open_reflector
 from hansa_agent.probe_statistics import RateLimit
-from hansa_agent.prober import Prober, ProbeSettings, Ways
+from hansa_agent.prober import FixedTarget, Prober, ProbeSettings, Ways, advert_of
 from hansa_agent.system import SystemClock, SystemRandom
 
 from hansa.v1.instance_pb2 import ProbeTarget
+from hansa.v1.network_pb2 import PROBED_KIND_ACCESS_POINT, PROBED_KIND_GATEWAY
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 ONLY_KNOWN = ProbeKeys((("svea/*", KEY),), strangers=False)
@@ -116,3 +118,44 @@ async def test_an_agent_answers_authenticated_probes_over_udp_and_grpc(tmp_path:
         assert None not in await sender().measure(address, key=KEY, **ROUND)
         assert None not in await EchoPinger(SystemClock(), sender()).measure(address, key=KEY, **ROUND)
         assert await sender().measure(address, count=1, spacing_ms=1, timeout_ms=100) == [None]
+
+
+async def test_one_way_delays_are_measured_where_both_ends_vouch_for_their_clocks() -> None:
+    clock = SystemClock()
+    for theirs, expected in ((vouched(5), 5), (unknown_error, 0)):
+        address = f"127.0.0.1:{free_ports(1)}"
+        transport, _ = await open_reflector(address, clock, RateLimit(1_000), NO_KEYS, theirs)
+        try:
+            rtts_us, one_way = await Sender(clock, SystemRandom(), vouched(5)).measure_both(address, **ROUND)
+        finally:
+            transport.close()
+        told = [sample for sample in one_way if sample is not None]
+        assert len(told) == expected
+        assert all(sample.is_possible and sample.error_us in (10, 11) for sample in told)
+        assert None not in rtts_us
+
+
+async def test_gateways_and_access_points_of_the_configuration_are_probed_and_told_as_nodes() -> None:
+    async with reflecting(ONLY_KNOWN) as (udp, _), reflecting(NO_KEYS, udp=False, echo=True) as (tcp, _):
+        fixed = [
+            FixedTarget("bergen", udp, PROBED_KIND_ACCESS_POINT, key_as="svea/sto-1"),
+            FixedTarget("svea-sto", tcp, PROBED_KIND_GATEWAY, is_grpc_only=True),
+            FixedTarget("svea/sto-1", udp),
+            FixedTarget("no-key", udp, PROBED_KIND_GATEWAY),
+        ]
+        told = asyncio.Event()
+        ways = Ways(sender(), None, ONLY_KNOWN, EchoPinger(SystemClock(), sender()))
+        settings = ProbeSettings(0.05, 5, 1, 200, 100)
+        prober = Prober("nordfjell/osl-1", settings, ways, told.set, fixed)
+        running = asyncio.create_task(prober.run(SystemClock(), SystemRandom()))
+        async with asyncio.timeout(20):
+            while len(prober.results()) < 3:
+                told.clear()
+                await told.wait()
+        prober.aim({})
+        running.cancel()
+    found = {advert_of(result): result for result in prober.results().values()}
+    assert sorted(found) == ["node-probes/bergen", "node-probes/svea-sto", "probes/svea/sto-1"]
+    assert found["node-probes/svea-sto"].target_kind == PROBED_KIND_GATEWAY
+    assert found["node-probes/bergen"].target_zone == ""
+    assert all(result.rtt.p50_us > 0 and result.source_zone == "nordfjell/osl-1" for result in found.values())

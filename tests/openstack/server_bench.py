@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+from cloud_settings import PASSWORD
 from hansa_agent.artefacts import Artefact
 from hansa_agent.config_openstack import OpenStackSection, ServerSection
 from hansa_agent.instance_store import InstanceStore
@@ -89,6 +91,22 @@ class Bench:
             return await self.runtime.start(order)
         except StartRefused as refused:
             return refused
+
+    def credential(self, *roles: str, **wanted: Any) -> Callable[[], object]:
+        """From now on the agent uses an application credential with these roles; withdraws it when called."""
+        auth_url, session = self.cloud.auth["auth_url"], self.api._session
+        body = {"name": str(uuid.uuid4()), "secret": PASSWORD, "roles": [{"name": role} for role in roles]} | wanted
+        url = f"{auth_url}/users/{session.get_user_id()}/application_credentials"
+        made = session.post(url, json={"application_credential": body}).json()["application_credential"]
+        told = {"application_credential_id": made["id"], "application_credential_secret": PASSWORD}
+        self.cloud_changes = {"auth_type": "v3applicationcredential", "auth": {"auth_url": auth_url, **told}}
+        self.reopen()
+        return lambda: session.delete(f"{url}/{made['id']}")
+
+    def password(self) -> None:
+        """The agent uses its user's password again."""
+        self.cloud_changes = {}
+        self.reopen()
 
     def servers(self) -> list[dict[str, Any]]:
         """Every server of the agent's project, as the administrator sees it."""

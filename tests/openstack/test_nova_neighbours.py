@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cloud_settings import PASSWORD, READER_ROLE
+from cloud_settings import READER_ROLE
 from hansa_agent import openstack_leftovers
 from hansa_agent.openstack_marks import metadata_of, zone_tag
 from hansa_agent.openstack_running import RunningServer
+from hansa_agent.ports import Machine
+from hansa_agent.strays import Strays
 from server_bench import ZONE, Bench, desired
+
+from hansa.v1.common_pb2 import Capacity
+
+MACHINE = Machine(Capacity(cpu_millis=1_000, memory_mib=1_000), (), "openstack")
 
 
 def stranger(bench: Bench, name: str, **changes: Any) -> str:
@@ -33,12 +39,31 @@ async def test_server_of_the_zone_without_a_record_is_deleted_and_strangers_are_
         stranger(bench, "tagged", tags=[zone_tag(ZONE)]),
         stranger(bench, "other-zone", metadata=metadata_of("waldnetz/ber-2", desired()), tags=[zone_tag(ZONE)]),
     }
+    told: list[Machine] = []
+    bench.runtime.leftovers.strays = strays = Strays(lambda: told.append(strays.less(MACHINE)))
     await bench.runtime.view.refresh()
+    assert [one.capacity for one in told] == [Capacity(cpu_millis=500, memory_mib=744)], (
+        "it is no room while it is there"
+    )
     await bench.runtime.housekeep()
     assert left in {one["id"] for one in bench.servers()}, "not before the grace has passed"
     monkeypatch.setattr(openstack_leftovers, "GRACE_MS", 0)
     await bench.runtime.housekeep()
     await bench.until(lambda: {one["id"] for one in bench.servers()} == others)
+    await bench.runtime.view.refresh()
+    assert [one.capacity for one in told[1:]] == [MACHINE.capacity]
+
+
+async def test_second_server_of_an_instance_is_no_room_and_the_first_is(bench: Bench) -> None:
+    told: list[Machine] = []
+    bench.runtime.leftovers.strays = strays = Strays(lambda: told.append(strays.less(MACHINE)))
+    await bench.runtime.start(desired())
+    assert told == []
+    stranger(bench, "hansa-c1-0-again", metadata=metadata_of(ZONE, desired()), tags=[zone_tag(ZONE)])
+    await bench.runtime.view.refresh()
+    bench.store.set_handle("c1-0", "")
+    await bench.runtime.view.refresh()
+    assert [one.capacity for one in told] == [Capacity(cpu_millis=500, memory_mib=744)], "whichever of the two it is"
 
 
 async def test_instances_of_a_claim_are_kept_apart_by_a_group_that_goes_with_them(
@@ -63,29 +88,14 @@ async def test_instances_of_a_claim_are_kept_apart_by_a_group_that_goes_with_the
 
 
 async def test_application_credential_with_two_roles_is_enough_for_everything(bench: Bench) -> None:
-    auth_url = bench.cloud.auth["auth_url"]
-    session = bench.api._session
-    roles = [{"name": "member"}, {"name": READER_ROLE}]
-    wanted = {"application_credential": {"name": f"hansa-{bench.folder.name}", "secret": PASSWORD, "roles": roles}}
-    url = f"{auth_url}/users/{session.get_user_id()}/application_credentials"
-    made = session.post(url, json=wanted).json()["application_credential"]
-    bench.cloud_changes = {
-        "auth_type": "v3applicationcredential",
-        "auth": {
-            "auth_url": auth_url,
-            "application_credential_id": made["id"],
-            "application_credential_secret": PASSWORD,
-        },
-    }
-    bench.reopen()
+    withdraw = bench.credential("member", READER_ROLE)
     machine = await bench.source.read()
     assert machine.capacity.cpu_millis and machine.pools and not machine.unsound
     running = await bench.runtime.start(desired())
     assert isinstance(running, RunningServer)
-    session.delete(f"{url}/{made['id']}")
+    withdraw()
     await bench.until(lambda: bench.api._ask("GET", "compute", f"/servers/{running.uuid}", None).status == 401)
     refused = await bench.source.read()
     assert refused.unsound and refused.capacity == machine.capacity, "what was known last stays, and nothing new comes"
     assert "401" in refused.trouble
-    bench.cloud_changes = {}
-    bench.reopen()
+    bench.password()

@@ -60,6 +60,7 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.placement import PlacementRequest
 from hansa_control.domain.snapshot import Measured, Snapshot, assemble_snapshot, build_network
+from oracle_refusals import random_asker, with_refusals
 
 T = TypeVar("T")
 
@@ -145,6 +146,16 @@ class World:
 
 def random_world(seed: int) -> World:
     """The world of a seed; every other one is mild."""
+    world = _world(seed)
+    chance = Stream(seed + (1 << 41))  # of its own, so that worlds of before stay what they were
+    if seed % 2 == 0 or not chance.one_in(2):
+        return world
+    return replace(
+        world, zones=with_refusals(chance, world.zones), spec=replace(world.spec, asker=random_asker(chance))
+    )
+
+
+def _world(seed: int) -> World:
     chance = Stream(seed)
     is_mild = seed % 2 == 0
     nodes = tuple(_node(chance, at, is_mild) for at in range(3 + chance.below(6)))

@@ -23,6 +23,7 @@ from hansa_control.domain.model import (
 )
 from oracle_law import Fault, law_faults, number_of, of_kind, predicate
 from oracle_paths import Paths
+from oracle_refusals import refused_by_site
 from oracle_worlds import World
 
 R = Reason
@@ -62,6 +63,7 @@ def expected(world: World) -> dict[ZoneId, Verdict]:
 def _verdict(world: World, zone: Zone, paths: Paths) -> Verdict:
     able = capable(world, zone, paths)
     faults = law_faults(world, zone) | paths.faults(zone) | able.faults | _state_faults(world.spec, zone)
+    faults |= {("SiteConsent", reason) for reason in refused_by_site(world.spec, zone, world.now_ms)}
     terms = _terms(world, zone, paths, able) if not faults else {}
     return Verdict(frozenset(faults), able.pool.key if able.pool else "", able.replicas, terms)
 

@@ -50,5 +50,9 @@ def test_the_worlds_meet_every_reason_and_enough_feasible_zones() -> None:
         "SERVICE_TIME_UNKNOWN",
         "GPU_EXHAUSTED",
         "GPU_MEMORY_TOO_SMALL",
+        "TENANT_REFUSED",
+        "TENANT_UNKNOWN",
+        "DATA_REFUSED",
+        "TIME_REFUSED",
     }
     assert wanted <= met.keys()

@@ -36,6 +36,7 @@ PAIRS = {
     "round trip": (values.round_trips, codec_network.round_trip_out, codec_network.round_trip_in),
     "node": (values.nodes, codec_network.node_out, codec_network.node_in),
     "link": (values.links, codec_network.link_out, codec_network.link_in),
+    "node probe": (values.node_probes, codec_network.probe_out, codec_network.probe_in),
     "probe": (values.probes, codec_network.probe_out, codec_network.probe_in),
     "policy": (values.policies, codec_workload.policy_out, codec_workload.policy_in),
     "spec": (values.specs(), codec_workload.spec_out, codec_workload.spec_in),

@@ -83,16 +83,31 @@ def inventories(draw: st.DrawFn) -> m.Inventory:
         failure_domain=draw(st.just("") | names),
         trouble=draw(st.just("") | st.just("1 node is not ready")),
         device_watts=draw(st.integers(0, 100_000)),
+        wish=draw(st.none() | wishes),
+        refusals=draw(st.none() | refusals),
     )
 
 
 windows = st.builds(m.Window, times_ms, times_ms, st.integers(0, 604_800_000), st.text("ab ", max_size=9))
+lasting = windows.map(lambda one: m.Window(one.from_ms, one.from_ms + 1, one.lead_ms, one.note))
+tenants = st.lists(st.sampled_from(["*", "a/*", "a/b", "c/d"]), unique=True).map(sorted).map(tuple)
+refusals = st.builds(
+    m.Refusals,
+    tenants,
+    tenants,
+    st.lists(st.sampled_from([one.value for one in m.DataClass]), unique=True).map(sorted).map(tuple),
+    st.lists(st.tuples(st.integers(0, 5_000), st.integers(5_001, 10_080)), max_size=3).map(tuple),
+    st.booleans(),
+)
+wish_windows = st.lists(lasting, max_size=3).map(tuple)
+wishes = st.builds(m.SiteWish, st.booleans(), st.booleans(), st.text("ab ", max_size=9), times_ms, wish_windows)
 upkeeps = st.builds(
     m.Upkeep,
     st.sampled_from(m.Intake),
     st.text("ab ", max_size=9),
     times_ms,
     st.lists(windows, min_size=1, max_size=3).map(tuple),
+    st.sampled_from([(), (m.ZoneSide.SITE,), tuple(m.ZoneSide)]),
 )
 
 
@@ -157,7 +172,23 @@ links = st.builds(
     st.integers(0, 10**12),
     st.sampled_from(m.LinkEncryption),
 )
-probes = st.builds(m.ProbeResult, zone_ids, zone_ids, measured, small, small, st.integers(0, 1000))
+delays_us = st.integers(1_001, 10_000_000)
+one_ways = st.builds(
+    m.OneWayDelay, delays_us, delays_us, delays_us, delays_us, st.integers(0, 1_000), st.integers(1, 9)
+)
+shares = st.integers(0, 1000)
+node_probes = st.builds(
+    m.NodeProbe,
+    zone_ids,
+    st.sampled_from(m.ProbedKind),
+    names,
+    measured,
+    small,
+    small,
+    shares,
+    st.none() | one_ways,
+)
+probes = st.builds(m.ProbeResult, zone_ids, zone_ids, measured, small, small, shares, st.none() | one_ways)
 instances = st.builds(
     m.InstanceStatus, names, names, st.sampled_from(m.InstanceState), urls, small, texts, tokens, times_ms
 )

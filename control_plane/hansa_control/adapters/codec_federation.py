@@ -282,6 +282,7 @@ def hold_request_in(wire: federation_pb2.HoldRequest) -> HoldCall:
         zone=fields.name_in(wire.zone, "zone"),
         spec=_asked_in(wire),
         lease_ms=fields.range_in(wire.lease_ms, (1, LEASE_MS_MAX), "lease_ms"),
+        tenant=wire.tenant and fields.name_in(wire.tenant, "tenant"),
     )
     return HoldCall(fields.token_in(wire.context_id, "context_id"), request)
 
@@ -300,6 +301,7 @@ def hold_request_out(call: HoldCall) -> federation_pb2.HoldRequest:
         requirements=spec_out(call.request.spec),
         lease_ms=call.request.lease_ms,
         on_behalf=on_behalf_out(call.request.spec.on_behalf),
+        tenant=call.request.tenant,
     )
 
 

@@ -11,6 +11,9 @@ from hansa_control.domain.model import (
     LinkKind,
     NetworkLink,
     NetworkNode,
+    NodeProbe,
+    OneWayDelay,
+    ProbedKind,
     ProbeResult,
     RoundTrip,
 )
@@ -21,6 +24,7 @@ COUNT_MAX = 2**31 - 1
 BANDWIDTH_KBPS_MAX = 10**12
 
 LATENCY_BASES = fields.EnumCodec(LatencyBasis, network_pb2.LatencyBasis, "LATENCY_BASIS")
+PROBED_KINDS = fields.EnumCodec(ProbedKind, network_pb2.ProbedKind, "PROBED_KIND")
 LINK_KINDS = fields.EnumCodec(LinkKind, network_pb2.LinkKind, "LINK_KIND")
 LINK_ENCRYPTIONS = fields.EnumCodec(LinkEncryption, network_pb2.LinkEncryption, "LINK_ENCRYPTION")
 
@@ -126,11 +130,13 @@ def link_out(link: NetworkLink) -> network_pb2.NetworkLink:
     )
 
 
-def probe_in(wire: network_pb2.ProbeResult, path: str) -> ProbeResult:
-    """A measurement; its basis must say so."""
+def probe_in(wire: network_pb2.ProbeResult, path: str) -> ProbeResult | NodeProbe:
+    """A measurement, to a zone or to a node; its basis must say so."""
     rtt = round_trip_in(wire.rtt, f"{path}.rtt")
     if rtt.basis is not LatencyBasis.MEASURED:
         raise fields.refused(f"{path}.rtt.basis", f"{rtt.basis} is not MEASURED")
+    if wire.target_node:
+        return _node_probe_in(wire, rtt, path)
     return ProbeResult(
         source_zone=fields.zone_id_in(wire.source_zone, f"{path}.source_zone"),
         target_zone=fields.zone_id_in(wire.target_zone, f"{path}.target_zone"),
@@ -138,15 +144,63 @@ def probe_in(wire: network_pb2.ProbeResult, path: str) -> ProbeResult:
         min_us=fields.range_in(wire.min_us, (0, RTT_US_MAX), f"{path}.min_us"),
         jitter_us=fields.range_in(wire.jitter_us, (0, RTT_US_MAX), f"{path}.jitter_us"),
         loss_permille=fields.range_in(wire.loss_permille, (0, 1000), f"{path}.loss_permille"),
+        one_way=_one_way_in(wire.one_way, f"{path}.one_way") if wire.HasField("one_way") else None,
     )
 
 
-def probe_out(probe: ProbeResult) -> network_pb2.ProbeResult:
-    return network_pb2.ProbeResult(
+def _node_probe_in(wire: network_pb2.ProbeResult, rtt: RoundTrip, path: str) -> NodeProbe:
+    if wire.target_zone:
+        raise fields.refused(f"{path}.target_node", "is set beside target_zone")
+    return NodeProbe(
+        source_zone=fields.zone_id_in(wire.source_zone, f"{path}.source_zone"),
+        kind=PROBED_KINDS.read(wire.target_kind, f"{path}.target_kind"),
+        probed_node=fields.network_name_in(wire.target_node, f"{path}.target_node"),
+        rtt=rtt,
+        min_us=fields.range_in(wire.min_us, (0, RTT_US_MAX), f"{path}.min_us"),
+        jitter_us=fields.range_in(wire.jitter_us, (0, RTT_US_MAX), f"{path}.jitter_us"),
+        loss_permille=fields.range_in(wire.loss_permille, (0, 1000), f"{path}.loss_permille"),
+        one_way=_one_way_in(wire.one_way, f"{path}.one_way") if wire.HasField("one_way") else None,
+    )
+
+
+def _one_way_in(wire: network_pb2.OneWayDelay, path: str) -> OneWayDelay:
+    """Delays that are larger than what their clocks may be off."""
+    bounds = (0, RTT_US_MAX)
+    found = OneWayDelay(
+        there_p50_us=fields.range_in(wire.there_p50_us, bounds, f"{path}.there_p50_us"),
+        there_p95_us=fields.range_in(wire.there_p95_us, bounds, f"{path}.there_p95_us"),
+        back_p50_us=fields.range_in(wire.back_p50_us, bounds, f"{path}.back_p50_us"),
+        back_p95_us=fields.range_in(wire.back_p95_us, bounds, f"{path}.back_p95_us"),
+        error_us=fields.range_in(wire.error_us, bounds, f"{path}.error_us"),
+        sample_count=fields.range_in(wire.sample_count, (1, 2**31 - 1), f"{path}.sample_count"),
+    )
+    if found.error_us >= min(found.there_p50_us, found.back_p50_us):
+        raise fields.refused(f"{path}.error_us", f"{found.error_us} is not smaller than the delays")
+    return found
+
+
+def _one_way_out(one_way: OneWayDelay) -> network_pb2.OneWayDelay:
+    return network_pb2.OneWayDelay(
+        there_p50_us=one_way.there_p50_us,
+        there_p95_us=one_way.there_p95_us,
+        back_p50_us=one_way.back_p50_us,
+        back_p95_us=one_way.back_p95_us,
+        error_us=one_way.error_us,
+        sample_count=one_way.sample_count,
+    )
+
+
+def probe_out(probe: ProbeResult | NodeProbe) -> network_pb2.ProbeResult:
+    told = network_pb2.ProbeResult(
         source_zone=str(probe.source_zone),
-        target_zone=str(probe.target_zone),
         rtt=round_trip_out(probe.rtt),
         min_us=probe.min_us,
         jitter_us=probe.jitter_us,
         loss_permille=probe.loss_permille,
+        one_way=None if probe.one_way is None else _one_way_out(probe.one_way),
     )
+    if isinstance(probe, NodeProbe):
+        told.target_node, told.target_kind = probe.probed_node, PROBED_KINDS.out(probe.kind)
+    else:
+        told.target_zone = str(probe.target_zone)
+    return told

@@ -23,6 +23,7 @@ from hansa_control.domain.model import (
     Event,
     NetworkLink,
     NetworkNode,
+    NodeProbe,
     ProbeResult,
     RoundTrip,
     Workload,
@@ -233,7 +234,7 @@ def zones_out(zones: Sequence[Zone], limit: int) -> service_pb2.ListZonesRespons
 
 def network_out(
     graph: tuple[Sequence[NetworkNode], Sequence[NetworkLink]],
-    probes: Sequence[tuple[ProbeResult, RoundTrip | None]],
+    probes: Sequence[tuple[ProbeResult | NodeProbe, RoundTrip | None]],
     generation: int,
 ) -> service_pb2.GetNetworkResponse:
     nodes, links = graph
@@ -245,7 +246,7 @@ def network_out(
     )
 
 
-def _comparison_out(measured: ProbeResult, modelled: RoundTrip | None) -> service_pb2.ProbeComparison:
+def _comparison_out(measured: ProbeResult | NodeProbe, modelled: RoundTrip | None) -> service_pb2.ProbeComparison:
     return service_pb2.ProbeComparison(
         measured=probe_out(measured), modelled=None if modelled is None else round_trip_out(modelled)
     )

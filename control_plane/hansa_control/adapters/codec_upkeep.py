@@ -8,12 +8,13 @@ from typing import NamedTuple
 from hansa.v1 import zone_pb2
 from hansa.v1 import zone_service_pb2 as service_pb2
 from hansa_control.adapters import codec_fields as fields
-from hansa_control.application.upkeeping import Occupant
-from hansa_control.domain.model import Intake, Upkeep, Window, ZoneId
-from hansa_control.domain.upkeep import LEAD_MS_MAX, WINDOWS_MAX
+from hansa_control.application.ports import RefusalError
+from hansa_control.application.upkeeping import Decided, Occupant
+from hansa_control.domain.model import Intake, SiteWish, Upkeep, Window, ZoneId, ZoneSide
+from hansa_control.domain.upkeep import LEAD_MS_MAX, NOTE_LENGTH_MAX, WINDOWS_MAX
 
 INTAKES = fields.EnumCodec(Intake, zone_pb2.ZoneIntake, "ZONE_INTAKE")
-NOTE_LENGTH_MAX = 200
+SIDES = fields.EnumCodec(ZoneSide, zone_pb2.ZoneSide, "ZONE_SIDE")
 
 
 class Drain(NamedTuple):
@@ -31,7 +32,43 @@ def upkeep_in(wire: zone_pb2.ZoneUpkeep, path: str) -> Upkeep:
     intake = INTAKES.read(wire.intake, f"{path}.intake")
     if intake is Intake.MAINTENANCE:
         fields.not_empty(windows, f"{path}.windows")
-    return Upkeep(intake, _note_in(wire.note, path), fields.time_ms_in(wire.due_ms, f"{path}.due_ms"), windows)
+    named = {SIDES.read(side, f"{path}.sides[{at}]") for at, side in enumerate(wire.sides)}
+    sides = tuple(side for side in ZoneSide if side in named)
+    return Upkeep(intake, _note_in(wire.note, path), fields.time_ms_in(wire.due_ms, f"{path}.due_ms"), windows, sides)
+
+
+def wish_in(wire: zone_pb2.SiteWish, path: str) -> SiteWish:
+    """What a site asks, as its agent tells it. One that cannot be read closes the zone, with what is wrong with it."""
+    try:
+        return _wish_in(wire, path)
+    except RefusalError as refused:
+        note = f"what the site asks cannot be read: {refused.field} {refused.message}"
+        return SiteWish(is_cordoned=True, note=note[:NOTE_LENGTH_MAX])
+
+
+def _wish_in(wire: zone_pb2.SiteWish, path: str) -> SiteWish:
+    fields.bounded(wire.windows, WINDOWS_MAX, f"{path}.windows")
+    windows = tuple(window_in(window, f"{path}.windows[{at}]") for at, window in enumerate(wire.windows))
+    for at, window in enumerate(windows):
+        if window.until_ms <= window.from_ms:
+            raise fields.refused(f"{path}.windows[{at}].until_ms", "is not after the begin")
+    return SiteWish(
+        is_cordoned=wire.cordoned,
+        is_drained=wire.drained,
+        note=_note_in(wire.note, path),
+        due_ms=fields.time_ms_in(wire.due_ms, f"{path}.due_ms"),
+        windows=windows,
+    )
+
+
+def wish_out(wish: SiteWish) -> zone_pb2.SiteWish:
+    return zone_pb2.SiteWish(
+        cordoned=wish.is_cordoned,
+        drained=wish.is_drained,
+        note=wish.note,
+        due_ms=wish.due_ms,
+        windows=[_window_out(one) for one in wish.windows],
+    )
 
 
 def window_in(wire: zone_pb2.MaintenanceWindow, path: str) -> Window:
@@ -53,10 +90,14 @@ def upkeep_out(upkeep: Upkeep) -> zone_pb2.ZoneUpkeep:
         intake=INTAKES.out(upkeep.intake),
         note=upkeep.note,
         due_ms=upkeep.due_ms,
-        windows=[
-            zone_pb2.MaintenanceWindow(from_ms=one.from_ms, until_ms=one.until_ms, lead_ms=one.lead_ms, note=one.note)
-            for one in upkeep.windows
-        ],
+        windows=[_window_out(one) for one in upkeep.windows],
+        sides=[SIDES.out(side) for side in upkeep.sides],
+    )
+
+
+def _window_out(window: Window) -> zone_pb2.MaintenanceWindow:
+    return zone_pb2.MaintenanceWindow(
+        from_ms=window.from_ms, until_ms=window.until_ms, lead_ms=window.lead_ms, note=window.note
     )
 
 
@@ -76,10 +117,12 @@ def withdraw_in(wire: service_pb2.WithdrawMaintenanceRequest, own: str) -> tuple
     return own_zone_in(wire.name, own), fields.time_ms_in(wire.from_ms, "from_ms")
 
 
-def seen_out(upkeep: Upkeep, occupants: Sequence[Occupant]) -> service_pb2.GetZoneUpkeepResponse:
-    """What was decided about a zone, and what is in it."""
+def seen_out(decided: Decided, occupants: Sequence[Occupant]) -> service_pb2.GetZoneUpkeepResponse:
+    """What was decided about a zone, and by whom, and what is in it."""
     return service_pb2.GetZoneUpkeepResponse(
-        upkeep=upkeep_out(upkeep),
+        upkeep=upkeep_out(decided.upkeep),
+        operator_upkeep=upkeep_out(decided.operator),
+        site_upkeep=upkeep_out(decided.site),
         occupants=[
             service_pb2.ZoneOccupant(
                 claim=one.claim,

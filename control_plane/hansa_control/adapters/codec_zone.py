@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from hansa.v1 import common_pb2, instance_pb2, zone_pb2
 from hansa_control.adapters import codec_fields as fields
-from hansa_control.adapters.codec_upkeep import upkeep_in, upkeep_out, zone_name_in
+from hansa_control.adapters.codec_refusals import DATA_CLASSES, refusals_in, refusals_out
+from hansa_control.adapters.codec_upkeep import upkeep_in, upkeep_out, wish_in, wish_out, zone_name_in
 from hansa_control.domain.model import (
     AcceleratorPool,
     ArtefactRef,
@@ -217,6 +218,8 @@ def inventory_in(wire: zone_pb2.Inventory, path: str) -> Inventory:
         failure_domain=wire.failure_domain and fields.network_name_in(wire.failure_domain, f"{path}.failure_domain"),
         device_watts=fields.range_in(wire.device_watts, (0, DEVICE_WATTS_MAX), f"{path}.device_watts"),
         trouble=fields.text_in(wire.trouble, f"{path}.trouble"),
+        wish=wish_in(wire.wish, f"{path}.wish") if wire.HasField("wish") else None,
+        refusals=refusals_in(wire.refusals, f"{path}.refusals") if wire.HasField("refusals") else None,
     )
 
 
@@ -243,6 +246,8 @@ def inventory_out(inventory: Inventory) -> zone_pb2.Inventory:
         failure_domain=inventory.failure_domain,
         device_watts=inventory.device_watts,
         trouble=inventory.trouble,
+        wish=None if inventory.wish is None else wish_out(inventory.wish),
+        refusals=None if inventory.refusals is None else refusals_out(inventory.refusals),
     )
 
 
@@ -351,6 +356,8 @@ def desired_instance_out(order: DesiredInstance) -> instance_pb2.DesiredInstance
         fencing_token=order.fencing_token,
         client_ca_pem=order.client_ca_pem,
         client_ids=list(order.client_ids),
+        asker=order.asker,
+        data=[DATA_CLASSES.out(one) for one in order.data],
     )
 
 

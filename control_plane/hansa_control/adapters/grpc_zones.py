@@ -68,7 +68,7 @@ class ZoneServicer(zone_service_pb2_grpc.ZoneServiceServicer):
     ) -> service_pb2.GetZoneUpkeepResponse:
         self._authorise(context)
         zone = codec.own_zone_in(request.name, self._operator)
-        return codec.seen_out(self._desk.upkeep(zone), self._desk.occupants(zone))
+        return codec.seen_out(self._desk.decided(zone), self._desk.occupants(zone))
 
     def _authorise(self, context: Any) -> None:
         peer = self._peers.peer(context, Role.CONTROL_PLANE)

@@ -216,7 +216,7 @@ class AgreementDesk:
         """The zones that a partner is shown, as it is shown them."""
         agreement = self._shown_under(home)
         if agreement == OPEN:
-            yield from zones
+            yield from map(disclosure.outward, zones)
             return
         held, now_ms = self._held(home), self._clock.wall_ms()
         for zone in zones:

@@ -135,6 +135,9 @@ class ControlPlane:
         records = (self.state, self.journal, self.partners)
         holder = Holder(self.settings, records, owners, (self.grants, self.promises, self._clock))
         holder.on_asked = self.settlement.asked
+        holder.judges_tenants = self.world.judges_tenants
+        self.laws.asks_who = self.world.asks_who
+        self.laws.operator = self.settings.operator
         holder.origin_of, holder.authority_of = self.world.origin_of, self.queries.authority_of
         placer = Placer(self.settings, self.state, (self.decider, holder), self._clock)
         return Reconciler(
@@ -178,6 +181,7 @@ class ControlPlane:
             self.promises.broken(zone.operator, Breach.CLAIM_LOST)
 
     def _zone_changed(self, zone: ZoneId) -> None:
+        self.upkeep.follow(zone.zone)
         self.reconciler.wake_waiting()
 
     def _freed(self, zone: str) -> None:

@@ -43,6 +43,8 @@ from hansa_control.domain.model import (
 )
 from hansa_control.domain.reputation import Breach
 
+_NO_BREACH = frozenset({Reason.QUOTA_EXCEEDED, Reason.TENANT_REFUSED, Reason.TENANT_UNKNOWN, Reason.TIME_REFUSED})
+"""What an offer need not have shown before a hold was refused for it."""
 _HOLD_IS_GONE = frozenset({Reason.HOLD_EXPIRED, Reason.NOT_FOUND, Reason.FENCED})
 
 
@@ -92,6 +94,7 @@ class Holder:
         self._owners = owners
         self.on_asked: Callable[[Workload, str, ZoneId, WorkloadSpec], None] = lambda workload, claim, zone, spec: None
         self.origin_of: Callable[[ZoneId], Origin | None] = lambda zone: None
+        self.judges_tenants: Callable[[ZoneId], bool] = lambda zone: False
         self.authority_of: Callable[[ZoneId], bytes] = lambda zone: b""
 
     async def take(self, workload: Workload, parts: list[Part], deadline_ms: int) -> Tried:
@@ -101,6 +104,7 @@ class Holder:
         """
         if behind := owed(workload, [part.zone for part in parts]):
             return Tried(workload, behind, 0)
+        parts = [part._replace(spec=replace(part.spec, asker="")) if part.spec.asker else part for part in parts]
         workload, claims = await self._intend(workload, parts)
         held: list[_Held] = []
         try:
@@ -122,7 +126,9 @@ class Holder:
         if left_ms <= 0 and part.zone.operator != self._settings.operator:
             rejection = owner_rejection(part.zone, Reason.PARTNER_UNREACHABLE, "the time for asking was over")
             raise RefusedHere(part.zone, (rejection,), "not asked: the time for asking was over", is_known=True)
-        request = HoldRequest(claim, part.zone.zone, part.spec, self._settings.hold_lease_ms, max(left_ms, 1))
+        tenant = workload.id.tenant if self.judges_tenants(part.zone) else ""
+        lease_ms = self._settings.hold_lease_ms
+        request = HoldRequest(claim, part.zone.zone, part.spec, lease_ms, max(left_ms, 1), tenant)
         federation = self._partners.context(part.zone.operator)
         asked = self._grants.asked(part.zone, request, federation.context_id if federation else "")
         try:
@@ -132,7 +138,7 @@ class Holder:
             raise refused_by(part.zone, failure) from failure
         if isinstance(outcome, Refused):
             why = "; ".join(f"{r.reason} {r.result.measured} ({r.result.bound})" for r in outcome.rejections)
-            if any(rejection.reason is not Reason.QUOTA_EXCEEDED for rejection in outcome.rejections):
+            if any(rejection.reason not in _NO_BREACH for rejection in outcome.rejections):
                 self._promises.broken(part.zone.operator, Breach.REFUSED_AFTER_OFFER)
             raise RefusedHere(part.zone, outcome.rejections, why, is_known=True)
         self._take_in(workload, part, asked, outcome)

@@ -21,6 +21,7 @@ from hansa_control.domain.model import (
     FactKind,
     InstanceStatus,
     Inventory,
+    NodeProbe,
     ProbeResult,
     ProbeTarget,
     Reason,
@@ -35,6 +36,7 @@ _KIND_OF_PREFIX: Mapping[str, type] = {
     "inventory": Inventory,
     "facts": Fact,
     "probes": ProbeResult,
+    "node-probes": NodeProbe,
     "instances": InstanceStatus,
 }
 
@@ -151,7 +153,7 @@ class AgentIngest:
         return tuple(refusals)
 
     def _keep(self, key: str, advert: StoredAdvert) -> None:
-        if isinstance(advert.body, ProbeResult) and not self._measurements.is_due(key, advert.body):
+        if isinstance(advert.body, ProbeResult | NodeProbe) and not self._measurements.is_due(key, advert.body):
             self._state.hold(Table.ADVERT, key, advert)
         else:
             self._state.put(Table.ADVERT, key, advert)
@@ -183,7 +185,9 @@ class AgentIngest:
             near = get_close_matches(body.node, [node.name for node in self._world.own_nodes], n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             return advert.name, "inventory.node", f"no node {body.node} in this operator's network{hint}"
-        if isinstance(body, ProbeResult) and body.source_zone != ZoneId(self._settings.operator, zone):
+        if isinstance(body, NodeProbe) and advert.name != f"node-probes/{body.probed_node}":
+            return advert.name, "name", f"does not name the node {body.probed_node}"
+        if isinstance(body, ProbeResult | NodeProbe) and body.source_zone != ZoneId(self._settings.operator, zone):
             return advert.name, "probe.source_zone", f"is {body.source_zone}, but the agent is of zone {zone}"
         if isinstance(body, Fact) and advert.name.split("/")[1:2] != [FactKind(body.kind).value]:
             return advert.name, "name", f"does not name the kind {body.kind}"

@@ -7,7 +7,7 @@ from that day on; what cannot be expanded any more allows nothing.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
@@ -97,6 +97,9 @@ class LawDesk:
         self._clock = clock
         self._version: Hashable = None
         self._merged: dict[tuple[ResidencyPolicy, str], ResidencyPolicy] = {}
+        self._signed: dict[tuple[WorkloadSpec, str], WorkloadSpec] = {}
+        self.operator = ""
+        self.asks_who: Callable[[], bool] = lambda: False
 
     def checked(self, spec: WorkloadSpec, tenant: str) -> WorkloadSpec:
         """The request under the law that applies to a tenant's workload. RefusalError INVALID_FIELD on a preset that
@@ -104,9 +107,20 @@ class LawDesk:
         """
         _check_predicates(spec)
         try:
-            return _under(spec, self._effective(spec.residency, tenant))
+            return self._asked_by(tenant, _under(spec, self._effective(spec.residency, tenant)))
         except PresetUnknown as unknown:
             raise self._refusal(unknown, spec.residency, "spec.residency.presets") from unknown
+
+    def _asked_by(self, tenant: str, spec: WorkloadSpec) -> WorkloadSpec:
+        """The request with whose it is, where any zone asks; the same object for the same request."""
+        if not self.asks_who():
+            return spec
+        known = self._signed.get((spec, tenant))
+        if known is None:
+            if len(self._signed) >= POLICIES_KEPT_MAX:
+                self._signed = {}
+            known = self._signed[spec, tenant] = replace(spec, asker=f"{self.operator}/{tenant}")
+        return known
 
     def supposed(self, overlay: Overlay, spec: WorkloadSpec) -> Overlay:
         """An overlay whose policy is explicit, as it is merged into a request. RefusalError as for ``checked``; what a
@@ -123,7 +137,7 @@ class LawDesk:
     def enforced(self, spec: WorkloadSpec, tenant: str) -> WorkloadSpec:
         """The same for a workload that was accepted: a preset that cannot be expanded any more allows nothing."""
         try:
-            return _under(spec, self._effective(spec.residency, tenant))
+            return self._asked_by(tenant, _under(spec, self._effective(spec.residency, tenant)))
         except PresetUnknown:
             return replace(spec, residency=merge([_explicit(spec.residency), NOTHING_ALLOWED]))
 

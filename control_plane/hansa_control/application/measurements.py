@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hansa_control.application.ports import Clock
-from hansa_control.domain.model import ProbeResult
+from hansa_control.domain.model import NodeProbe, ProbeResult
 
 WRITTEN_EVERY_MS = 60_000
 
@@ -28,7 +28,7 @@ class Measurements:
         self._clock = clock
         self._written: dict[str, _Written] = {}
 
-    def is_due(self, key: str, probe: ProbeResult) -> bool:
+    def is_due(self, key: str, probe: ProbeResult | NodeProbe) -> bool:
         """Whether this one is to be written, which counts as done."""
         now_ms, before = self._clock.monotonic_ms(), self._written.get(key)
         if before is not None and now_ms - before.at_ms < WRITTEN_EVERY_MS and not _is_shorter(probe, before):
@@ -41,6 +41,6 @@ class Measurements:
         self._written.pop(key, None)
 
 
-def _is_shorter(probe: ProbeResult, before: _Written) -> bool:
+def _is_shorter(probe: ProbeResult | NodeProbe, before: _Written) -> bool:
     """0 is an answer that nobody measured."""
     return probe.min_us > 0 and (before.min_us == 0 or probe.min_us < before.min_us)

@@ -39,9 +39,11 @@ from hansa_control.domain.model import (
     Manifest,
     Reason,
     Rejection,
+    WorkloadId,
     ZoneId,
 )
 from hansa_control.domain.origin import JOINT
+from hansa_control.domain.refusal_filter import handled_data
 from hansa_control.domain.seals import Seal
 
 _ORDERED = frozenset({ClaimState.ALLOCATED, ClaimState.SERVING, ClaimState.LOST, ClaimState.FAILED})
@@ -81,7 +83,7 @@ class OwnerService:
         self._open_holds: set[str] = set()
         self._releasing: dict[str, set[str]] = {}
         self._ordered_from: dict[str, int] = {}
-        self._orders_of: dict[str, tuple[Claim, tuple[DesiredInstance, ...]]] = {}
+        self._orders_of: dict[str, tuple[Claim, bool, tuple[DesiredInstance, ...]]] = {}
         self.origins = OriginDesk(settings, self._world, self.agreements, clock)
         self.chains = ChainChecks(settings, records, clock)
         self.agreements.on_changed = self.changed.notify
@@ -140,6 +142,8 @@ class OwnerService:
         zone = self.agreements.priced(home, zone)
         masked = self.agreements.masked(home, request.spec)
         judged = self._laws.owned(masked.spec)
+        if request.tenant and zone.inventory.refusals is not None:
+            judged = replace(judged, asker=f"{home}/{request.tenant}")
         rejections, pool = refusals_of_zone(judged, snapshot, zone, self._clock.wall_ms())
         if rejections:
             return Refused(masked.told(self.agreements.told(home, rejections)))
@@ -367,10 +371,12 @@ class OwnerService:
         orders of its whole zone looked at.
         """
         key = claim_key(claim.home, claim.name)
+        inventory = self._world.inventory(claim.zone)
+        is_judged = inventory is not None and inventory.refusals is not None
         known = self._orders_of.get(key)
-        if known is None or known[0] is not claim:
-            known = self._orders_of[key] = claim, _instances(claim, manifest)
-        return known[1]
+        if known is None or known[0] is not claim or known[1] is not is_judged:
+            known = self._orders_of[key] = claim, is_judged, _instances(claim, manifest, is_judged=is_judged)
+        return known[2]
 
     def _is_kept(self, claim: Claim) -> bool:
         """Nothing is ordered before its confirmation is durable: a crash would leave it running under a mere hold."""
@@ -409,7 +415,10 @@ def instance_names(claim: Claim) -> tuple[str, ...]:
     return tuple(f"{claim.name}-{claim.fencing_token}-{replica}" for replica in range(claim.spec.replicas))
 
 
-def _instances(claim: Claim, manifest: Manifest) -> tuple[DesiredInstance, ...]:
+def _instances(claim: Claim, manifest: Manifest, *, is_judged: bool) -> tuple[DesiredInstance, ...]:
+    """is_judged says that the agent refuses some, and is told whose workload it is and what data it brings."""
+    asker = _asker(claim, manifest) if is_judged else ""
+    data = tuple(sorted(handled_data(claim.spec))) if is_judged else ()
     replicas = claim.spec.replicas
     accelerators = tuple((pool, count // replicas) for pool, count in claim.amount.accelerators)
     limits = Capacity(claim.spec.cpu_millis, claim.spec.memory_mib, accelerators)
@@ -423,6 +432,16 @@ def _instances(claim: Claim, manifest: Manifest) -> tuple[DesiredInstance, ...]:
             claim.fencing_token,
             manifest.client_ca_pem,
             manifest.client_ids,
+            asker,
+            data,
         )
         for name in instance_names(claim)
     )
+
+
+def _asker(claim: Claim, manifest: Manifest) -> str:
+    """Whose workload a claim is for, as its home operator says; empty where it says it in no known form."""
+    try:
+        return f"{claim.home}/{WorkloadId.parse(manifest.workload).tenant}"
+    except ValueError:
+        return ""

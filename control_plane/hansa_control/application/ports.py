@@ -21,6 +21,7 @@ from hansa_control.domain.model import (
     Manifest,
     NetworkLink,
     NetworkNode,
+    NodeProbe,
     Origin,
     ProbeResult,
     Reason,
@@ -36,7 +37,7 @@ from hansa_control.domain.two_books import Asked
 from hansa_control.domain.upkeep import UpkeepAsked
 from hansa_control.domain.usage import UsageLine
 
-AdvertBody = Inventory | Fact | ProbeResult | InstanceStatus
+AdvertBody = Inventory | Fact | ProbeResult | NodeProbe | InstanceStatus
 OfferBody = Zone | NetworkNode | NetworkLink | ClaimStatus
 ShownBody = OfferBody | Chained
 
@@ -279,6 +280,7 @@ class HoldRequest:
     """Asks an owner for capacity in one of its zones. claim is chosen by the home operator and makes it idempotent.
 
     answer_within_ms is for how long the home operator waits for the answer; it does not cross the wire as a field.
+    tenant is whose workload it is, empty where the owner need not know.
     """
 
     claim: str
@@ -286,6 +288,7 @@ class HoldRequest:
     spec: WorkloadSpec
     lease_ms: int
     answer_within_ms: int = 2_000
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

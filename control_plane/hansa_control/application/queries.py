@@ -20,6 +20,7 @@ from hansa_control.domain.model import (
     Event,
     NetworkLink,
     NetworkNode,
+    NodeProbe,
     Placement,
     ProbeResult,
     Reason,
@@ -78,7 +79,7 @@ class NetworkView:
 
     nodes: tuple[NetworkNode, ...]
     links: tuple[NetworkLink, ...]
-    probes: tuple[tuple[ProbeResult, RoundTrip | None], ...]
+    probes: tuple[tuple[ProbeResult | NodeProbe, RoundTrip | None], ...]
     generation: int
 
 
@@ -138,8 +139,10 @@ class Queries:
 
     def network(self) -> NetworkView:
         snapshot = self._world.snapshot()
-        probes = tuple((probe, _modelled(snapshot, probe)) for probe in snapshot.probes)
-        return NetworkView(snapshot.nodes, snapshot.links, probes, snapshot.generation)
+        probes: list[tuple[ProbeResult | NodeProbe, RoundTrip | None]] = []
+        probes += [(probe, _modelled(snapshot, probe)) for probe in snapshot.probes]
+        probes += [(probe, _modelled_to(snapshot, probe)) for probe in self._world.node_probes()]
+        return NetworkView(snapshot.nodes, snapshot.links, tuple(probes), snapshot.generation)
 
     async def explain(self, workload: WorkloadId, zone: ZoneId | None) -> Explanation:
         """Why a workload is where it is. RefusalError UNAVAILABLE before the first decision."""
@@ -223,6 +226,15 @@ def _modelled(snapshot: Snapshot, probe: ProbeResult) -> RoundTrip | None:
     """What the network graph says for the pair that a probe measured; None if a zone is not seen or no path leads."""
     source, target = snapshot.zone(probe.source_zone), snapshot.zone(probe.target_zone)
     return fastest_between(snapshot, source, target) if source and target else None
+
+
+def _modelled_to(snapshot: Snapshot, probe: NodeProbe) -> RoundTrip | None:
+    """The same for a zone and a node: as if a zone stood at the node."""
+    source = snapshot.zone(probe.source_zone)
+    if source is None or all(node.name != probe.probed_node for node in snapshot.nodes):
+        return None
+    there = replace(source, inventory=replace(source.inventory, node=probe.probed_node))
+    return fastest_between(snapshot, source, there)
 
 
 def _restricted(decision: Decision, zone: ZoneId | None) -> Decision:

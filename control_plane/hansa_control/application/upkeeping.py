@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from hansa_control.application.ports import Clock, RefusalError, Table
@@ -39,13 +39,25 @@ class Occupant:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What holds of a zone, and what each side asks: its operator, and the site through its agent."""
+
+    upkeep: Upkeep
+    operator: Upkeep
+    site: Upkeep
+
+
 class UpkeepDesk:
-    """Keeps what was asked for each zone. Partners see it in the offers; their home operators move what is theirs."""
+    """Keeps what was asked for each zone, and joins to it what the site asks. Partners see what follows in the offers;
+    their home operators move what is theirs.
+    """
 
     def __init__(self, operator: str, records: tuple[State, World], clock: Clock) -> None:
         self._operator = operator
         self._state, self._world = records
         self._clock = clock
+        self._timed: set[str] = set()
         self.on_changed: Callable[[ZoneId], None] = lambda zone: None
 
     # --- asking ---
@@ -95,7 +107,7 @@ class UpkeepDesk:
     async def _kept(self, asked: UpkeepAsked) -> Upkeep:
         asked = rules.without_past(asked, self._clock.wall_ms())
         self._put(asked)
-        self._follow(asked.zone)
+        self.follow(asked.zone)
         await self._state.commit()
         return self._world.upkeep(asked.zone)
 
@@ -110,21 +122,33 @@ class UpkeepDesk:
     def tick(self) -> None:
         """Takes note of what begins or ends by itself."""
         now_ms = self._clock.wall_ms()
-        for asked in list(self._state.upkeep.values()):
-            if asked.windows:
+        for zone in sorted(self._timed):
+            if (asked := self._state.upkeep.get(zone)) is not None:
                 self._put(rules.without_past(asked, now_ms))
-                self._follow(asked.zone)
+            self.follow(zone)
 
     def recover(self) -> None:
-        """After loading: what was asked before holds."""
-        for zone in self._state.upkeep:
-            self._follow(zone)
+        """After loading: what was asked before holds, by either side."""
+        for zone in sorted({*self._state.upkeep, *self._world.zone_names()}):
+            self.follow(zone)
 
-    def _follow(self, zone: str) -> None:
-        asked = self._state.upkeep.get(zone)
-        now = rules.upkeep_at(asked, self._clock.wall_ms()) if asked else Upkeep()
-        if self._world.set_upkeep(zone, now):
+    def follow(self, zone: str) -> None:
+        """What either side asks for a zone may be another: what follows from it counts from now on."""
+        self._timed.discard(zone)
+        if any(asked.windows for asked in self._sides(zone)):
+            self._timed.add(zone)
+        if self._world.set_upkeep(zone, self._decided(zone).upkeep):
             self.on_changed(ZoneId(self._operator, zone))
+
+    def _sides(self, zone: str) -> tuple[UpkeepAsked, UpkeepAsked]:
+        inventory = self._world.inventory(zone)
+        wish = inventory.wish if inventory is not None else None
+        return self._state.upkeep.get(zone, UpkeepAsked(zone)), rules.wished(zone, wish)
+
+    def _decided(self, zone: str) -> Decided:
+        now_ms = self._clock.wall_ms()
+        operator, site = (rules.upkeep_at(asked, now_ms) for asked in self._sides(zone))
+        return Decided(rules.merged(operator, site), operator, site)
 
     # --- looking ---
 
@@ -132,6 +156,11 @@ class UpkeepDesk:
         """As it is now; RefusalError for a zone that is not the operator's own."""
         self._asked(zone)
         return self._world.upkeep(zone.zone)
+
+    def decided(self, zone: ZoneId) -> Decided:
+        """The same, and what each side asks."""
+        self._asked(zone)
+        return replace(self._decided(zone.zone), upkeep=self._world.upkeep(zone.zone))
 
     def occupants(self, zone: ZoneId) -> tuple[Occupant, ...]:
         """What takes capacity of the zone, by home and claim."""

@@ -31,6 +31,7 @@ from hansa_control.domain.model import (
     Inventory,
     NetworkLink,
     NetworkNode,
+    NodeProbe,
     Origin,
     ProbeResult,
     Upkeep,
@@ -99,6 +100,8 @@ class World:
         self._partner_heard_ms: dict[str, int] = {}
         self._upkeep: dict[str, Upkeep] = {}
         self._partners_drained: tuple[tuple[Zone, ...], frozenset[ZoneId]] = ((), frozenset())
+        self._judging: set[str] = set()
+        self._partners_judging: tuple[tuple[Zone, ...], frozenset[ZoneId]] = ((), frozenset())
         self.instances: dict[str, dict[str, InstanceStatus]] = {}
 
     def recover(self) -> None:
@@ -107,6 +110,7 @@ class World:
             self._adverts.setdefault(stored.zone, {})[stored.name] = stored.body
             if isinstance(stored.body, InstanceStatus):
                 self.instances.setdefault(stored.zone, {})[stored.body.instance] = stored.body
+            self._note_judging(stored.zone, stored.name, stored.body)
         for claim in self._state.claims.values():
             self._zone_claims.setdefault(claim.zone, {})[claim_key(claim.home, claim.name)] = claim
             self._home_claims.setdefault(claim.home, {})[claim.name] = claim
@@ -131,6 +135,7 @@ class World:
         before = held.pop(name, None) if body is None else held.get(name)
         if body is not None:
             held[name] = body
+        self._note_judging(zone, name, body)
         instance = body if isinstance(body, InstanceStatus) else before
         if isinstance(instance, InstanceStatus):
             running = self.instances.setdefault(zone, {})
@@ -139,7 +144,7 @@ class World:
                 running[body.instance] = body
         elif isinstance(body or before, ProbeResult):
             self._snapshot = self._measured = None
-        else:
+        elif not isinstance(body or before, NodeProbe):
             self._measured = None
             self._facts.pop(zone, None)
             self.touch(zone)
@@ -204,6 +209,31 @@ class World:
             theirs = frozenset(zone.id for zone in zones if zone.upkeep.intake is Intake.DRAINING)
             self._partners_drained = zones, theirs
         return theirs | own
+
+    def _note_judging(self, zone: str, name: str, body: object | None) -> None:
+        if name != "inventory":
+            return
+        self._judging.discard(zone)
+        if isinstance(body, Inventory) and body.refusals is not None and body.refusals.judges_tenants:
+            self._judging.add(zone)
+
+    def asks_who(self) -> bool:
+        """Whether any zone, own or offered, is not for every tenant."""
+        return bool(self._judging or self._offers_judging())
+
+    def judges_tenants(self, zone: ZoneId) -> bool:
+        """Whether a zone is not for every tenant, so that its owner is to be told whose workload it is."""
+        if zone.operator == self.settings.operator:
+            return zone.zone in self._judging
+        return zone in self._offers_judging()
+
+    def _offers_judging(self) -> frozenset[ZoneId]:
+        seen, found = self._partners_judging
+        if (zones := self.partner_zones()) is not seen:
+            judging = (zone for zone in zones if zone.inventory.refusals and zone.inventory.refusals.judges_tenants)
+            found = frozenset(zone.id for zone in judging)
+            self._partners_judging = zones, found
+        return found
 
     def touch(self, zone: str) -> None:
         """The zone is to be looked at afresh by the next snapshot."""
@@ -372,6 +402,15 @@ class World:
             for zone in sorted(self._adverts)
             for _, body in sorted(self._adverts[zone].items())
             if isinstance(body, ProbeResult)
+        )
+
+    def node_probes(self) -> tuple[NodeProbe, ...]:
+        """What the operator's own agents measured to nodes of the network, ordered by source and node."""
+        return tuple(
+            body
+            for zone in sorted(self._adverts)
+            for _, body in sorted(self._adverts[zone].items())
+            if isinstance(body, NodeProbe)
         )
 
     def snapshot(self) -> Snapshot:

@@ -13,6 +13,7 @@ from functools import reduce
 from math import floor
 from typing import NamedTuple
 
+from hansa_control.domain import refusals
 from hansa_control.domain.agreement import (
     Agreement,
     AgreementState,
@@ -148,6 +149,15 @@ def left(agreement: Agreement, zone: str, held: Held) -> Amounts:
     return Amounts(*(least.get(name) for name in Taken._fields[:3]))
 
 
+def outward(zone: Zone) -> Zone:
+    """A zone without what its agent tells its operator alone."""
+    inventory = zone.inventory
+    refused = refusals.shown(inventory.refusals)
+    if not inventory.trouble and inventory.wish is None and refused is inventory.refusals:
+        return zone
+    return replace(zone, inventory=replace(inventory, trouble="", wish=None, refusals=refused))
+
+
 def shown(agreement: Agreement, zone: Zone, held: Held, now_ms: int) -> Zone | None:
     """A zone as its owner shows it to a partner; None if it shows nothing of it.
 
@@ -159,8 +169,7 @@ def shown(agreement: Agreement, zone: Zone, held: Held, now_ms: int) -> Zone | N
     if not is_offered and name not in held.by_zone:
         return None
     disclosure = agreement.disclosure(name)
-    zone = replace(zone, inventory=replace(zone.inventory, trouble="")) if zone.inventory.trouble else zone
-    zone = priced(agreement, zone, now_ms)
+    zone = priced(agreement, outward(zone), now_ms)
     if disclosure.place is PlaceShown.COARSE:
         zone = replace(zone, inventory=replace(zone.inventory, title="", failure_domain=""))
     if not is_offered:

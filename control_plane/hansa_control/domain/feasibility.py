@@ -39,6 +39,7 @@ from hansa_control.domain.place_filters import ARTEFACT as ARTEFACT
 from hansa_control.domain.place_filters import ZONE_STATE as ZONE_STATE
 from hansa_control.domain.place_filters import Artefact, State
 from hansa_control.domain.reach import Reach, Sources
+from hansa_control.domain.refusal_filter import Consent
 from hansa_control.domain.round_trips import CUT_OFF, lawful_trips, round_trips
 from hansa_control.domain.service import Service
 from hansa_control.domain.snapshot import Network, Snapshot
@@ -117,17 +118,19 @@ class Verdicts:
         self.replicas = self._replicas()
         self.price = Price(question, self.replicas)
         state, artefact, machine = State(question), Artefact(question), Machine(question, self.replicas)
+        consent = Consent(question)
         self.filters: tuple[Filter, ...] = (
             state,
             *standpoint.filters,
             artefact,
+            consent,
             standpoint.service,
             self.accelerators,
             machine,
             self.price,
         )
         self.failing: Mask = standpoint.refused | state.failing
-        for at in (self.accelerators, machine, self.price):
+        for at in (consent, self.accelerators, machine, self.price):
             self.failing |= at.failing
 
     def rejections(self) -> tuple[Rejection, ...]:

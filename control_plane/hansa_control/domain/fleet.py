@@ -29,6 +29,10 @@ OPENING_COST = 0.02
 TOLERATED = frozenset(
     {
         Reason.ZONE_CORDONED,
+        Reason.TENANT_REFUSED,
+        Reason.TENANT_UNKNOWN,
+        Reason.DATA_REFUSED,
+        Reason.TIME_REFUSED,
         Reason.CPU_EXHAUSTED,
         Reason.MEMORY_EXHAUSTED,
         Reason.GPU_EXHAUSTED,

@@ -157,13 +157,28 @@ from hansa_control.domain.zones import (
     NetworkNode as NetworkNode,
 )
 from hansa_control.domain.zones import (
+    NodeProbe as NodeProbe,
+)
+from hansa_control.domain.zones import (
+    OneWayDelay as OneWayDelay,
+)
+from hansa_control.domain.zones import (
     Origin as Origin,
+)
+from hansa_control.domain.zones import (
+    ProbedKind as ProbedKind,
 )
 from hansa_control.domain.zones import (
     ProbeResult as ProbeResult,
 )
 from hansa_control.domain.zones import (
+    Refusals as Refusals,
+)
+from hansa_control.domain.zones import (
     RoundTrip as RoundTrip,
+)
+from hansa_control.domain.zones import (
+    SiteWish as SiteWish,
 )
 from hansa_control.domain.zones import (
     Upkeep as Upkeep,
@@ -176,6 +191,9 @@ from hansa_control.domain.zones import (
 )
 from hansa_control.domain.zones import (
     ZoneId as ZoneId,
+)
+from hansa_control.domain.zones import (
+    ZoneSide as ZoneSide,
 )
 from hansa_control.domain.zones import (
     ZoneState as ZoneState,
@@ -413,7 +431,10 @@ class InstanceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DesiredInstance:
-    """An order to an agent; what is not ordered is to be stopped."""
+    """An order to an agent; what is not ordered is to be stopped.
+
+    asker ("operator/tenant") and data are said to an agent that refuses some.
+    """
 
     instance: str
     claim: str
@@ -423,6 +444,8 @@ class DesiredInstance:
     fencing_token: int
     client_ca_pem: bytes
     client_ids: tuple[str, ...]
+    asker: str = ""
+    data: tuple[DataClass, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

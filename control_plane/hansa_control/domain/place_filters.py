@@ -14,6 +14,7 @@ from hansa_control.domain.model import (
     Reason,
     Rejection,
     Zone,
+    ZoneSide,
     ZoneState,
 )
 from hansa_control.domain.near_names import NearNames
@@ -28,6 +29,11 @@ STATE_REASON = {
     ZoneState.AGREEMENT_SUSPENDED: Reason.AGREEMENT_SUSPENDED,
     ZoneState.AGREEMENT_ENDING: Reason.AGREEMENT_ENDING,
     ZoneState.AGREEMENT_UNKNOWN: Reason.AGREEMENT_UNKNOWN,
+}
+_SIDES = {
+    (ZoneSide.OPERATOR,): "the operator",
+    (ZoneSide.SITE,): "the site",
+    (ZoneSide.OPERATOR, ZoneSide.SITE): "operator and site",
 }
 _IS_GONE = np.array([state in STATE_REASON for state in STATES], dtype=np.bool_)
 
@@ -64,18 +70,21 @@ class State:
 
 
 def _closed(zone: Zone) -> tuple[Reason, str, str]:
-    """Reason, what is found and what is asked of a zone that takes in nothing new; what its owner says counts first."""
+    """Reason, what is found and what is asked of a zone that takes in nothing new; what is decided counts first."""
     upkeep = zone.upkeep
+    by = f" by {_SIDES[upkeep.sides]}" if upkeep.sides else ""
     note = f": {upkeep.note}" if upkeep.note else ""
     if upkeep.intake is Intake.DRAINING:
         due = f", to be empty by {format_utc_minute(upkeep.due_ms)}" if upkeep.due_ms else ""
-        return Reason.ZONE_DRAINING, f"being drained{due}{note}", "not drained"
+        return Reason.ZONE_DRAINING, f"being drained{by}{due}{note}", "not drained"
     if upkeep.intake is Intake.MAINTENANCE:
+        announced = f", announced{by}" if by else ""
         spans = (f" {format_utc_minute(at.from_ms)} to {format_utc_minute(at.until_ms)}" for at in upkeep.windows)
-        return Reason.ZONE_MAINTENANCE, f"maintenance{next(spans, '')}{note}", "no maintenance announced"
+        return Reason.ZONE_MAINTENANCE, f"maintenance{next(spans, '')}{announced}{note}", "no maintenance announced"
     if upkeep.intake is Intake.UNSTEADY:
         return Reason.ZONE_UNSTEADY, f"held down until {format_utc_minute(upkeep.due_ms)}{note}", "steady"
-    return Reason.ZONE_CORDONED, f"cordoned{note}", "not cordoned"
+    by = by or (" by its agent" if zone.inventory.cordoned else "")
+    return Reason.ZONE_CORDONED, f"cordoned{by}{note}", "not cordoned"
 
 
 def _gone(columns: Columns) -> tuple[Mask, Mask]:

@@ -175,8 +175,9 @@ class WorkloadSpec(Hashed):
     """What an app team wants to run. Capacity figures are per replica.
 
     replicas is the least; replicas_max the most, 0 the same. artefact_forms are the artefact in other forms, for zones
-    that run something else; any will do. on_behalf is no wish of an app team's: an operator that re-offers a zone says
-    there for whom it asks the zone's owner.
+    that run something else; any will do. asker is whose workload it is ("operator/tenant"), said by whoever decides
+    where that matters; it never crosses the wire with a spec. on_behalf is no wish of an app team's: an operator that
+    re-offers a zone says there for whom it asks the zone's owner.
     """
 
     artefact: ArtefactRef
@@ -200,6 +201,7 @@ class WorkloadSpec(Hashed):
     on_partition: PartitionRule = PartitionRule()
     on_behalf: OnBehalf | None = field(default=None, metadata=LATER)
     artefact_forms: tuple[ArtefactRef, ...] = field(default=(), metadata=LATER)
+    asker: str = field(default="", metadata=LATER)
 
     __hash__ = Hashed.__hash__
 

@@ -1,4 +1,7 @@
-"""What an operator has asked for a zone of its own (cordon, drain, maintenance), and what follows from it at a time.
+"""What is asked for a zone (cordon, drain, maintenance) by either side, and what follows from it at a time.
+
+The two sides are the operator whose zone it is and those who keep its machines (the site), whose wish its agent tells.
+They are kept apart: a zone is open only while neither closes it, and neither lifts what the other one asks.
 
 A workload has no end that is known before, so anything new would run into every window that is announced: from the
 announcement on nothing new is placed, and from the window's lead on what runs there moves away.
@@ -6,13 +9,16 @@ announcement on nothing new is placed, and from the window's lead on what runs t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hansa_control.domain.model import Intake, Upkeep, Window
+from hansa_control.domain.model import Intake, SiteWish, Upkeep, Window, ZoneSide
 
 WINDOWS_MAX = 16
 LENGTH_MS_MAX = 14 * 24 * 3_600_000
 LEAD_MS_MAX = 7 * 24 * 3_600_000
+NOTE_LENGTH_MAX = 200
+_STRICTER = (Intake.OPEN, Intake.MAINTENANCE, Intake.CORDONED, Intake.DRAINING)
 
 
 class UpkeepInvalid(ValueError):
@@ -100,3 +106,35 @@ def upkeep_at(asked: UpkeepAsked, now_ms: int) -> Upkeep:
     if asked.is_cordoned:
         return Upkeep(Intake.CORDONED, asked.note, 0, ahead)
     return Upkeep(Intake.MAINTENANCE, ahead[0].note, 0, ahead) if ahead else Upkeep()
+
+
+def wished(zone: str, wish: SiteWish | None) -> UpkeepAsked:
+    """What the site asks for its zone, in the form of what its operator asks."""
+    if wish is None:
+        return UpkeepAsked(zone)
+    is_cordoned = wish.is_cordoned or wish.is_drained
+    return UpkeepAsked(zone, is_cordoned, wish.is_drained, wish.note, wish.due_ms, wish.windows)
+
+
+def merged(operator: Upkeep, site: Upkeep) -> Upkeep:
+    """What follows for a zone from what each side asks: of both the stricter, of two times to be empty the sooner."""
+    asked = ((ZoneSide.OPERATOR, operator), (ZoneSide.SITE, site))
+    closing = [(side, upkeep) for side, upkeep in asked if upkeep.intake is not Intake.OPEN]
+    if not closing:
+        return Upkeep()
+    intake = max((upkeep.intake for _, upkeep in closing), key=_STRICTER.index)
+    due_ms = min((upkeep.due_ms for _, upkeep in closing if upkeep.due_ms), default=0)
+    windows = sorted({window for _, upkeep in closing for window in upkeep.windows}, key=_by_begin)
+    return Upkeep(intake, _notes(closing), due_ms, tuple(windows[:WINDOWS_MAX]), tuple(side for side, _ in closing))
+
+
+def _by_begin(window: Window) -> tuple[int, int, int, str]:
+    return window.from_ms, window.until_ms, window.lead_ms, window.note
+
+
+def _notes(closing: Sequence[tuple[ZoneSide, Upkeep]]) -> str:
+    """The words of the side that closes the zone; of both, each with whose they are."""
+    if len(closing) == 1:
+        return closing[0][1].note
+    told = [f"{side.value.lower()}: {upkeep.note}" for side, upkeep in closing if upkeep.note]
+    return "; ".join(told)[:NOTE_LENGTH_MAX]

@@ -10,8 +10,11 @@ from hansa_control.domain.canonical import LATER
 from hansa_control.domain.hashed import Hashed
 from hansa_control.domain.intake import OPEN
 from hansa_control.domain.intake import Intake as Intake
+from hansa_control.domain.intake import SiteWish as SiteWish
 from hansa_control.domain.intake import Upkeep as Upkeep
 from hansa_control.domain.intake import Window as Window
+from hansa_control.domain.intake import ZoneSide as ZoneSide
+from hansa_control.domain.refusals import Refusals as Refusals
 
 
 class ZoneId(NamedTuple):
@@ -153,7 +156,8 @@ class ArtefactRef(Hashed):
 class Inventory:
     """What a zone has: the owner's truth, used or not.
 
-    trouble is what the zone's agent cannot vouch for at present, for a person; no partner is told it.
+    trouble is what the zone's agent cannot vouch for at present, for a person, and wish what those ask who keep its
+    machines; no partner is told either, but for what follows from a wish. refusals is what these never take.
     """
 
     node: str
@@ -168,6 +172,8 @@ class Inventory:
     failure_domain: str = ""
     device_watts: int = 0
     trouble: str = field(default="", metadata=LATER)
+    wish: SiteWish | None = field(default=None, metadata=LATER)
+    refusals: Refusals | None = field(default=None, metadata=LATER)
 
 
 class ZoneState(StrEnum):
@@ -286,8 +292,22 @@ class NetworkLink:
 
 
 @dataclass(frozen=True, slots=True)
+class OneWayDelay:
+    """One-way delays by the clocks of both ends, microseconds; each may be off by error_us. Nothing is decided by them,
+    for whoever answers may claim any split.
+    """
+
+    there_p50_us: int
+    there_p95_us: int
+    back_p50_us: int
+    back_p95_us: int
+    error_us: int
+    sample_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """Round-trip time that one zone's agent measured to another's."""
+    """Round-trip time that one zone's agent measured to another's, and one-way delays where clocks allow."""
 
     source_zone: ZoneId
     target_zone: ZoneId
@@ -295,3 +315,27 @@ class ProbeResult:
     min_us: int
     jitter_us: int
     loss_permille: int
+    one_way: OneWayDelay | None = field(default=None, metadata=LATER)
+
+
+class ProbedKind(StrEnum):
+    """What a node is that a probe went to."""
+
+    GATEWAY = "GATEWAY"
+    ACCESS_POINT = "ACCESS_POINT"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProbe:
+    """Round-trip time that a zone's agent measured to a node of the network. It is shown beside the model; nothing is
+    decided by it, since whoever answers there proves no place.
+    """
+
+    source_zone: ZoneId
+    kind: ProbedKind
+    probed_node: str
+    rtt: RoundTrip
+    min_us: int
+    jitter_us: int
+    loss_permille: int
+    one_way: OneWayDelay | None = None

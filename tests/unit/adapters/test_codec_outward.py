@@ -64,6 +64,7 @@ EVENT = m.Event(4, 5, "tenants/acme/workloads/ocr", "Placed", "in oslo-1", m.Eve
 ORDER = m.DesiredInstance(
     "c1-0", "c1", "tenants/acme/workloads/ocr", SPEC.artefact, m.Capacity(1, 2, (("nvidia/L4", 1),)), 4, b"pem", ("id",)
 )
+ORDER = replace(ORDER, asker="nordavind/acme", data=(m.DataClass.INPUT,))
 TARGET = m.ProbeTarget(ZONE, "127.0.0.1:862")
 
 OTHER: dict[type, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,24 @@ def test_example_is_valid_and_names_every_key() -> None:
     assert set(config.probe.model_fields_set) == set(type(config.probe).model_fields)
     assert config.container is not None
     assert set(config.container.model_fields_set) == set(type(config.container).model_fields)
-    assert set(config.operator.model_fields_set) == set(type(config.operator).model_fields)
-    assert config.operator.mqtt is not None
-    assert set(config.operator.mqtt.model_fields_set) == set(type(config.operator.mqtt).model_fields)
+    assert set(type(config.operator).model_fields) - set(config.operator.model_fields_set) == {"mqtt"}
+
+
+def test_example_of_mqtt_is_valid_and_names_every_key_of_it() -> None:
+    operator = load_yaml(EXAMPLE.with_name("agent.mqtt.example.yaml"), AgentConfig).operator
+    assert operator.mqtt is not None
+    assert set(operator.mqtt.model_fields_set) == set(type(operator.mqtt).model_fields)
+
+
+def test_example_is_read_without_any_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first reader has hansa[agent] alone, and is to be told what is missing of the reader's own files, no more."""
+    for package in ("aiomqtt", "kubernetes", "openstack"):
+        monkeypatch.setitem(sys.modules, package, None)
+    content = yaml.safe_load(EXAMPLE.read_text()) | {"artefacts": []}
+    assert LoadedConfig(write(tmp_path, text=yaml.safe_dump(content))).config.zone == "nordfjell/osl-1"
+    content["operator"]["mqtt"] = {"brokers": ["mqtt.nordfjell.example:8883"]}
+    (told,) = problems(write(tmp_path, text=yaml.safe_dump(content)))
+    assert "pip install 'hansa[mqtt]'" in told
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -242,3 +258,23 @@ def test_artefact_named_twice_or_without_its_file_is_refused(folder: Path) -> No
     assert "named twice" in problems(write(folder, {"artefacts": [artefact, artefact]}))[0]
     absent = artefact | {"files": ["absent.py"]}
     assert "absent.py: No such file" in problems(write(folder, {"artefacts": [absent]}))[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ({"kind": "agent", "name": "bergen"}, "operator/zone"),
+        ({"kind": "gateway", "name": "svea/sto-1"}, "node of the network"),
+        ({"kind": "router", "name": "bergen"}, "targets.0.kind"),
+        ({"kind": "gateway", "name": "bergen", "address": "nowhere"}, "host:port"),
+        ({"kind": "gateway", "name": "bergen", "key_as": "bergen"}, "targets.0.key_as"),
+    ],
+)
+def test_probe_target_that_is_no_such_thing_is_refused(folder: Path, target: dict[str, Any], why: str) -> None:
+    given = {"address": "192.0.2.1:862"} | target
+    assert why in problems(write(folder, {"probe": {"targets": [given]}}))[0]
+
+
+def test_probe_target_that_is_named_twice_is_refused(folder: Path) -> None:
+    twice = [{"kind": kind, "name": "bergen", "address": "192.0.2.1:862"} for kind in ("gateway", "access_point")]
+    assert "'bergen' is named twice" in problems(write(folder, {"probe": {"targets": twice}}))[0]

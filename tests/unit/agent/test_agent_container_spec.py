@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,14 @@ def test_docker_is_told_every_bound() -> None:
     assert body["Env"] == ["A=1", "B=2"] and body["User"] == "65532:65532" and "Cmd" not in body
     assert body["Labels"]["hansa.devices"] == "nvidia.com/gpu=0"
     assert "Privileged" not in host and host["RestartPolicy"] == {"Name": "no"}
+
+
+def test_command_replaces_the_images_entry_point_and_its_arguments_and_none_leaves_both() -> None:
+    plain = spec()
+    assert "Entrypoint" not in docker_body(plain) and "entrypoint" not in podman_body("n", plain)
+    told = replace(plain, command=("/opt/ocr", "--fast"))
+    assert (docker_body(told)["Entrypoint"], docker_body(told)["Cmd"]) == (["/opt/ocr", "--fast"], [])
+    assert (podman_body("n", told)["entrypoint"], podman_body("n", told)["command"]) == (["/opt/ocr", "--fast"], [])
 
 
 def test_podman_is_told_every_bound() -> None:

@@ -158,11 +158,11 @@ class Answers:
         self.meanwhile = meanwhile
         self.rtts_us: list[int | None] = [10_000, 10_000]
 
-    async def measure(
+    async def measure_both(
         self, address: str, *, count: int, spacing_ms: int, timeout_ms: int, key: bytes
-    ) -> list[int | None]:
+    ) -> tuple[list[int | None], list[None]]:
         self.meanwhile()
-        return self.rtts_us
+        return self.rtts_us, []
 
 
 def prober(sender: Answers, on_change: Callable[[], None]) -> Prober:

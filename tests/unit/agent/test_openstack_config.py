@@ -50,6 +50,16 @@ def test_runtime_needs_to_know_what_servers_are_made_of(tmp_path: Path) -> None:
     assert config.inventory.source == "openstack", "the inventory alone does without"
 
 
+def test_servers_that_run_commands_need_one_of_every_artefact(tmp_path: Path) -> None:
+    content = yaml.safe_load(EXAMPLE.read_text())
+    content["openstack"]["server"]["start"] = "command"
+    load_yaml(written(tmp_path, openstack=content["openstack"]), AgentConfig)
+    del content["artefacts"][0]["command"]
+    load_yaml(written(tmp_path, artefacts=content["artefacts"]), AgentConfig)
+    with pytest.raises(ConfigError, match=r"artefacts\.0: openstack\.server\.start 'command' needs a command"):
+        load_yaml(written(tmp_path, openstack=content["openstack"], artefacts=content["artefacts"]), AgentConfig)
+
+
 def test_what_the_cloud_finds_is_not_written_down_as_well(tmp_path: Path) -> None:
     inventory = yaml.safe_load(EXAMPLE.read_text())["inventory"]
     inventory["capacity"] = {"cpu_millis": 1, "memory_mib": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -44,23 +45,35 @@ def config(artefact: Artefact, certificate: Certificate = TLS, *, with_podman: b
 
 
 def test_workload_is_started_by_podman_by_its_digest_with_the_whole_environment() -> None:
-    artefact = Artefact("ocr", (), ("--model", "a b; rm -rf /"), DIGEST, {"LEVEL": "$(id)"}, IMAGE)
+    artefact = Artefact("ocr", (), ("/opt/ocr", "a b; rm -rf /"), DIGEST, {"LEVEL": "$(id)"}, IMAGE)
     command = config(artefact)["runcmd"][-1]
     assert command[:2] == ["podman", "run"]
-    assert command[-3:] == [IMAGE, "--model", "a b; rm -rf /"], "words stay words; no shell reads them"
+    assert command[-1] == IMAGE
+    entry_point = json.loads(command[command.index("--entrypoint") + 1])
+    assert entry_point == ["/opt/ocr", "a b; rm -rf /"], "words stay words; no shell reads them"
     told = {command[index + 1] for index, word in enumerate(command) if word == "--env"}
     assert {"HANSA_INSTANCE=c1-0", "HANSA_LISTEN_PORT=8443", "HANSA_LISTEN_HOST=0.0.0.0", "LEVEL=$(id)"} <= told
     assert "HANSA_CLIENT_IDS=spiffe://skargard/app/shop" in told
     assert "nvidia.com/gpu=all" in command
 
 
-def test_certificate_key_is_for_root_alone_and_nothing_is_written_where_there_is_none() -> None:
+def test_key_is_for_the_images_user_in_a_folder_that_lets_root_alone_through() -> None:
     artefact = Artefact("ocr", (), (), DIGEST, {}, IMAGE)
-    files = {one["path"]: one for one in config(artefact)["write_files"]}
-    key = files["/var/lib/hansa/tls/key.pem"]
+    told = config(artefact)
+    files = {one["path"]: one for one in told["write_files"]}
+    key = files["/var/lib/hansa/instance/tls/key.pem"]
     assert (base64.b64decode(key["content"]), key["permissions"]) == (b"KEY", "0600")
-    assert base64.b64decode(files["/var/lib/hansa/client_ca.pem"]["content"]) == b"CA"
-    assert [one["path"] for one in config(artefact, Certificate())["write_files"]] == ["/var/lib/hansa/client_ca.pem"]
+    assert base64.b64decode(files["/var/lib/hansa/instance/client_ca.pem"]["content"]) == b"CA"
+    *_, closed, run = told["runcmd"]
+    assert closed == ["chmod", "0700", "/var/lib/hansa"]
+    assert run[run.index("--volume") + 1] == "/var/lib/hansa/instance:/var/lib/hansa/instance:Z,U"
+    assert "--user" not in run and "--entrypoint" not in run, "both are the image's own"
+
+
+def test_nothing_but_the_callers_authority_is_written_where_there_is_no_certificate() -> None:
+    artefact = Artefact("ocr", (), (), DIGEST, {}, IMAGE)
+    files = config(artefact, Certificate())["write_files"]
+    assert [one["path"] for one in files] == ["/var/lib/hansa/instance/client_ca.pem"]
 
 
 def test_command_of_the_image_runs_as_a_unit_that_is_started_again() -> None:

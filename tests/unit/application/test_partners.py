@@ -191,5 +191,6 @@ async def test_an_owner_that_does_not_sign_its_grants_is_not_used_and_what_it_gr
 
 
 async def test_a_hold_request_carries_no_manifest() -> None:
-    """What crosses a border before a zone is chosen is minimal."""
-    assert set(HoldRequest.__dataclass_fields__) == {"claim", "zone", "spec", "lease_ms", "answer_within_ms"}
+    """What crosses a border before a zone is chosen is minimal; the tenant is named only where the owner judges it."""
+    fields = {"claim", "zone", "spec", "lease_ms", "answer_within_ms", "tenant"}
+    assert set(HoldRequest.__dataclass_fields__) == fields

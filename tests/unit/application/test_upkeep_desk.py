@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from hansa_control.application.ports import RefusalError
-from hansa_control.domain.model import Intake, Reason, Window, Zone, ZoneId
-from own_zones import GOTEBORG, OPERATOR, OSLO, PARTNER, OwnZones, reasons, with_oslo
+from hansa_control.domain.model import Intake, Reason, SiteWish, Window, Zone, ZoneId, ZoneSide
+from own_zones import GOTEBORG, OPERATOR, OSLO, PARTNER, OwnZones, inventory, reasons, with_oslo
 
 ZONE = ZoneId(OPERATOR, OSLO)
 HOUR_MS = 3_600_000
@@ -115,3 +115,50 @@ async def test_other_zones_go_on_taking_in_workloads() -> None:
     await operator.connect(GOTEBORG, "goteborg")
     await operator.plane.upkeep.drain(ZONE, "", 0)
     await operator.allocated("c1", zone=GOTEBORG)
+
+
+async def wish(operator: OwnZones, asked: SiteWish | None) -> None:
+    await operator.say(OSLO, "inventory", inventory(wish=asked))
+
+
+async def test_the_operator_does_not_lift_what_the_site_asks() -> None:
+    operator = await with_oslo()
+    await wish(operator, SiteWish(is_cordoned=True, note="power"))
+    await operator.plane.upkeep.cordon(ZONE, "fan")
+    assert (await operator.plane.upkeep.uncordon(ZONE)).sides == (ZoneSide.SITE,)
+    outcome = await operator.hold()
+    assert reasons(outcome) == [Reason.ZONE_CORDONED]
+    assert outcome.rejections[0].result.measured == "cordoned by the site: power"  # type: ignore[union-attr]
+    await wish(operator, None)
+    await operator.allocated("c2")
+
+
+async def test_the_site_does_not_lift_what_the_operator_decides() -> None:
+    operator = await with_oslo()
+    await operator.plane.upkeep.drain(ZONE, "fan", 0)
+    await wish(operator, SiteWish(is_cordoned=True))
+    await wish(operator, None)
+    assert operator.plane.upkeep.decided(ZONE).operator.intake is Intake.DRAINING
+    outcome = await operator.hold()
+    assert outcome.rejections[0].result.measured == "being drained by the operator: fan"  # type: ignore[union-attr]
+
+
+async def test_a_drain_that_the_site_asks_for_is_told_to_partners_without_the_wish_itself() -> None:
+    operator = await with_oslo()
+    await wish(operator, SiteWish(is_drained=True, note="power"))
+    assert operator.plane.world.drained_zones() == {ZONE}
+    zone = offered(operator)
+    assert (zone.upkeep.intake, zone.upkeep.sides, zone.inventory.wish) == (Intake.DRAINING, (ZoneSide.SITE,), None)
+
+
+async def test_maintenance_that_the_site_announces_begins_and_ends_by_itself_and_survives_a_crash() -> None:
+    operator = await with_oslo()
+    await wish(operator, SiteWish(windows=(night(operator),)))
+    operator = await operator.crash_and_restart()
+    operator.greet(OSLO)
+    seen = []
+    for _ in range(4):
+        seen.append(offered(operator).upkeep.intake)
+        operator.pass_ms(HOUR_MS, heard=(OSLO,))
+        operator.plane.upkeep.tick()
+    assert seen == [Intake.MAINTENANCE, Intake.DRAINING, Intake.DRAINING, Intake.OPEN]

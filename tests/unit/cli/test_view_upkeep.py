@@ -32,6 +32,8 @@ def occupant(why: str, name: str = "yard-ocr") -> zone_service_pb2.ZoneOccupant:
             zone_pb2.ZoneUpkeep(intake=4, due_ms=DUE_MS),
             "oslo-1 is being emptied, to be empty by 2027-01-15 08:00:00 UTC",
         ),
+        (zone_pb2.ZoneUpkeep(intake=2, sides=[2]), "oslo-1 takes in nothing new, as site asks"),
+        (zone_pb2.ZoneUpkeep(intake=2, sides=[1, 2]), "oslo-1 takes in nothing new, as operator and site ask"),
     ],
 )
 def test_one_sentence_says_how_a_zone_stands(upkeep: zone_pb2.ZoneUpkeep, said: str) -> None:

@@ -9,7 +9,7 @@ from hansa.cli.documents import Line, Screen, Styled, Table, terminal_width
 from hansa.cli.figures import age, clock_time, date, euro_per_hour, memory, rtt_ms, timestamp
 from hansa.cli.view_decision import basis_cell
 from hansa.cli.view_zone import network_document, zone_table
-from hansa.v1 import network_pb2, workload_service_pb2
+from hansa.v1 import network_pb2, workload_service_pb2, zone_pb2
 
 Capsys = pytest.CaptureFixture[str]
 
@@ -52,7 +52,7 @@ def test_a_zone_without_facts_or_cards_says_so(capsys: Capsys) -> None:
     ("state", "cordoned", "expected"),
     [
         ("AVAILABLE", False, "AVAILABLE"),
-        ("AVAILABLE", True, "CORDONED"),
+        ("AVAILABLE", True, "CORDONED by agent"),
         ("LOST", True, "LOST"),
         ("STALE", False, "STALE"),
     ],
@@ -60,6 +60,22 @@ def test_a_zone_without_facts_or_cards_says_so(capsys: Capsys) -> None:
 def test_a_cordon_shows_unless_something_worse_does(state: str, cordoned: bool, expected: str, capsys: Capsys) -> None:
     row = cells(shown(capsys, zone_table([zone(state=state, cordoned=cordoned)], NOW_MS, wide=False))[1])
     assert row[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [
+        ([], "DRAINING"),
+        ([1], "DRAINING by operator"),
+        ([2], "DRAINING by site"),
+        ([1, 2], "DRAINING by operator and site"),
+    ],
+)
+def test_a_closed_zone_shows_whose_wish_it_is(sides: list[int], expected: str, capsys: Capsys) -> None:
+    found = zone(cordoned=True)
+    found.upkeep.intake = zone_pb2.ZONE_INTAKE_DRAINING
+    found.upkeep.sides.extend(sides)  # type: ignore[arg-type]
+    assert cells(shown(capsys, zone_table([found], NOW_MS, wide=False))[1])[1] == expected
 
 
 def test_wide_adds_the_facts_with_their_proof(capsys: Capsys) -> None:
@@ -217,3 +233,15 @@ def test_the_width_is_that_of_columns_and_none_without(monkeypatch: pytest.Monke
     monkeypatch.delenv("COLUMNS")
     monkeypatch.setattr("os.get_terminal_size", lambda *_: (_ for _ in ()).throw(OSError))
     assert terminal_width() == 0
+
+
+def test_a_probe_to_a_node_names_its_kind_and_one_way_delays_stand_beside_the_round_trip(capsys: Capsys) -> None:
+    rtt = network_pb2.RoundTrip(p50_us=12_000, p95_us=13_000, basis=network_pb2.LATENCY_BASIS_MEASURED, sample_count=9)
+    delay = network_pb2.OneWayDelay(there_p50_us=3_000, back_p50_us=9_000, error_us=100)
+    named = network_pb2.ProbeResult(source_zone="a/b", target_node="bergen", target_kind=2, rtt=rtt, one_way=delay)
+    plain = network_pb2.ProbeResult(source_zone="a/b", target_zone="c/d", rtt=rtt)
+    comparisons = [workload_service_pb2.ProbeComparison(measured=one) for one in (named, plain)]
+    seen = workload_service_pb2.GetNetworkResponse(probes=comparisons)
+    first, second = shown(capsys, network_document(seen, NOW_MS, probes=True, wide=True))[-2:]
+    assert "bergen (access point)" in first and "3.0 ms, 9.0 ms +- 0.10 ms" in first
+    assert cells(second)[1] == "c/d" and cells(second)[-1] == "-"

@@ -98,7 +98,7 @@ def test_what_a_full_and_cordoned_zone_lacks_is_told_beside_what_holds_of_it() -
     ]
     assert refused(full) == [
         ("OFFER_STALE", "ZoneState", "stale", "available or silent"),
-        ("ZONE_CORDONED", "ZoneState", "cordoned", "not cordoned"),
+        ("ZONE_CORDONED", "ZoneState", "cordoned by its agent", "not cordoned"),
         ("ARTEFACT_NOT_ALLOWED", "ArtefactAllowed", "allowed as sha256:a, sha256:b", WANTED),
         ("GPU_EXHAUSTED", "GpuCapacity", "1 free of nvidia/L4", ">= 2 (1 x 2 replicas)"),
         ("CPU_EXHAUSTED", "CpuCapacity", "3999 millicores free", ">= 4000 millicores"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hansa_control.domain.model import Intake, Upkeep, Window
+from hansa_control.domain.model import Intake, SiteWish, Upkeep, Window, ZoneSide
 from hansa_control.domain.upkeep import (
     LEAD_MS_MAX,
     WINDOWS_MAX,
@@ -14,8 +14,10 @@ from hansa_control.domain.upkeep import (
     announced,
     cordoned,
     drained,
+    merged,
     uncordoned,
     upkeep_at,
+    wished,
     withdrawn,
     without_past,
 )
@@ -111,3 +113,38 @@ def test_windows_that_are_over_are_forgotten() -> None:
     asked = announced(NOTHING, NIGHT, 0)
     assert without_past(asked, NIGHT.until_ms - 1) is asked
     assert without_past(asked, NIGHT.until_ms).is_nothing
+
+
+def both(operator: UpkeepAsked, wish: SiteWish | None, hours: float = 0) -> Upkeep:
+    at_ms = int(hours * HOUR_MS)
+    return merged(upkeep_at(operator, at_ms), upkeep_at(wished("oslo-1", wish), at_ms))
+
+
+def test_a_zone_is_open_only_if_neither_side_closes_it() -> None:
+    cordon, wish = cordoned(NOTHING, "fan"), SiteWish(is_cordoned=True, note="power")
+    assert both(NOTHING, None) == both(NOTHING, SiteWish()) == Upkeep()
+    assert both(cordon, None) == Upkeep(Intake.CORDONED, "fan", sides=(ZoneSide.OPERATOR,))
+    assert both(NOTHING, wish) == Upkeep(Intake.CORDONED, "power", sides=(ZoneSide.SITE,))
+    assert both(cordon, wish) == Upkeep(Intake.CORDONED, "operator: fan; site: power", sides=tuple(ZoneSide))
+
+
+def test_of_both_sides_the_stricter_counts_and_the_sooner_time() -> None:
+    wish = SiteWish(is_drained=True, due_ms=5, note="power")
+    found = both(drained(NOTHING, "", 3), wish)
+    assert (found.intake, found.due_ms, found.note) == (Intake.DRAINING, 3, "site: power")
+    assert both(cordoned(NOTHING, ""), wish).intake is Intake.DRAINING
+    assert both(drained(NOTHING, "", 0), SiteWish(is_cordoned=True)).intake is Intake.DRAINING
+
+
+def test_maintenance_of_the_site_begins_and_ends_like_the_operators() -> None:
+    wish = SiteWish(windows=(NIGHT,))
+    seen = [both(NOTHING, wish, hours).intake for hours in (8, 9, 11, 12)]
+    assert seen == [Intake.MAINTENANCE, Intake.DRAINING, Intake.DRAINING, Intake.OPEN]
+
+
+def test_windows_of_both_sides_stand_beside_one_another_by_begin_and_are_bounded() -> None:
+    morning = Window(20 * HOUR_MS, 21 * HOUR_MS, 0)
+    asked = announced(NOTHING, morning, 0)
+    assert both(asked, SiteWish(windows=(NIGHT,))).windows == (NIGHT, morning)
+    many = tuple(Window(at * HOUR_MS, at * HOUR_MS + 1, 0) for at in range(30, 30 + WINDOWS_MAX))
+    assert len(both(asked, SiteWish(windows=many)).windows) == WINDOWS_MAX

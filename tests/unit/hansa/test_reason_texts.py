@@ -13,6 +13,7 @@ from hansa_control.domain import (
     path_words,
     place_filters,
     predicates,
+    refusal_filter,
     residency,
     service,
 )
@@ -57,13 +58,14 @@ def test_every_constraint_of_the_tables_names_reasons_that_are_explained() -> No
             path_words,
             place_filters,
             predicates,
+            refusal_filter,
             residency,
             service,
         )
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, str) and re.fullmatch("([A-Z][a-z]+)+", value)
     }
-    assert len(named) == 24
+    assert len(named) == 25
     assert set(REASONS_OF) - named == {"OwnerConsent", "BetterTier", "PolicyHolds", "ZonePaused"}
     assert named <= set(REASONS_OF)
     assert {reason for reasons in REASONS_OF.values() for reason in reasons} <= set(EXPLANATIONS)

@@ -1,0 +1,81 @@
+"""The section on what those who keep the machines refuse. ``agent.example.yaml`` explains it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from hansa.v1.residency_pb2 import DataClass
+from hansa_agent.config_sections import Section
+
+TENANT = r"^(\*|[a-z0-9][a-z0-9-]{0,62}/(\*|[a-z0-9][a-z0-9-]{0,62}))$"
+DAY_MINUTES = 24 * 60
+WEEK_MINUTES = 7 * DAY_MINUTES
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_DAYS: tuple[Day, ...] = get_args(Day)
+_DATA = tuple(name.removeprefix("DATA_CLASS_").lower() for name in DataClass.keys()[1:])
+
+Tenant = Annotated[str, Field(pattern=TENANT)]
+
+
+class TenantsSection(Section):
+    """Who is taken: everybody who is allowed, if anybody is named, and not denied."""
+
+    allow: list[Tenant] = Field(default=[], max_length=1_000)
+    deny: list[Tenant] = Field(default=[], max_length=1_000)
+
+
+class DataClassesSection(Section):
+    """Kinds of data that no workload may bring."""
+
+    deny: list[str] = Field(default=[])
+
+    @field_validator("deny")
+    @classmethod
+    def _are_known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in _DATA:
+                raise ValueError(f"{name!r} is no kind of data; one of {', '.join(_DATA)}")
+        return sorted(set(names))
+
+
+class TimeSection(Section):
+    """A time of the week, UTC, in which nothing new is started; one that ends before it begins ends the next day."""
+
+    days: list[Day] = Field(default=list(_DAYS))
+    begin: str = Field(alias="from", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    end: str = Field(alias="to", pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if _minute(self.begin) == _minute(self.end):
+            raise ValueError("'from' and 'to' are the same; a whole day is 00:00 to 24:00")
+        if not self.days:
+            raise ValueError("'days' is empty; leave it out for every day")
+        return self
+
+    def spans(self) -> list[tuple[int, int]]:
+        """[from, until) in minutes since Monday 00:00; two where it goes over the end of the week."""
+        begin, end = _minute(self.begin), _minute(self.end)
+        length = end - begin if end > begin else end - begin + DAY_MINUTES
+        found = []
+        for day in self.days:
+            first = _DAYS.index(day) * DAY_MINUTES + begin
+            found.append((first, min(first + length, WEEK_MINUTES)))
+            if first + length > WEEK_MINUTES:
+                found.append((0, first + length - WEEK_MINUTES))
+        return found
+
+
+class RefusalsSection(Section):
+    """What is never started here, whoever asks. What runs is not touched by it."""
+
+    tenants: TenantsSection = TenantsSection()
+    data_classes: DataClassesSection = DataClassesSection()
+    times: list[TimeSection] = Field(default=[], max_length=32)
+
+
+def _minute(text: str) -> int:
+    hours, minutes = text.split(":")
+    return int(hours) * 60 + int(minutes)

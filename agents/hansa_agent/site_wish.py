@@ -1,0 +1,161 @@
+"""What those who keep the machines ask of the operator: kept in a file under the state directory, watched by the agent.
+
+Whoever may write in the state directory (the agent's user and root) may ask; ``hansa-agent cordon`` and the like do it.
+A file that is there and cannot be read closes the zone: nobody knows what it asks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from hansa.v1 import zone_pb2
+from hansa_agent.config_sections import Section
+from hansa_agent.instance_store import write_atomically
+
+NAME = "site-wish.json"
+BYTES_MAX = 1 << 16
+WINDOWS_MAX = 16
+LEAD_MS_MAX = 7 * 24 * 3_600_000
+LENGTH_MS_MAX = 14 * 24 * 3_600_000
+NOTE_LENGTH_MAX = 200
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it holds characters that cannot be printed")
+    return text
+
+
+Note = Annotated[str, Field(max_length=NOTE_LENGTH_MAX), AfterValidator(_printable)]
+
+
+class WishWindow(Section):
+    """Maintenance, Unix epoch, UTC; what runs in the zone starts to move away ``lead_ms`` before."""
+
+    from_ms: int = Field(gt=0)
+    until_ms: int = Field(gt=0)
+    lead_ms: int = Field(default=0, ge=0, le=LEAD_MS_MAX)
+    note: Note = ""
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if not 0 < self.until_ms - self.from_ms <= LENGTH_MS_MAX:
+            raise ValueError(f"a window ends after its begin, within {LENGTH_MS_MAX // 86_400_000} days")
+        return self
+
+
+class Wish(Section):
+    """Everything that the site asks; ``due_ms`` belongs to the drain, 0 if there is no such time."""
+
+    cordoned: bool = False
+    drained: bool = False
+    note: Note = ""
+    due_ms: int = Field(default=0, ge=0)
+    windows: tuple[WishWindow, ...] = Field(default=(), max_length=WINDOWS_MAX)
+
+    @model_validator(mode="after")
+    def _windows_are_apart(self) -> Self:
+        ordered = sorted(self.windows, key=lambda one: one.from_ms)
+        for before, after in itertools.pairwise(ordered):
+            if after.from_ms < before.until_ms:
+                raise ValueError("two windows overlap; withdraw the former first")
+        return self
+
+    @property
+    def is_nothing(self) -> bool:
+        return not (self.cordoned or self.drained or self.windows)
+
+    @property
+    def closed(self) -> str:
+        """Why nothing new may begin here now, for a person; empty if it may."""
+        if not (self.cordoned or self.drained):
+            return ""
+        return f"the site takes nothing new: {self.note}" if self.note else "the site takes nothing new"
+
+    def message(self) -> zone_pb2.SiteWish | None:
+        """As it is told to the operator; None where nothing is asked."""
+        if self.is_nothing:
+            return None
+        windows = [zone_pb2.MaintenanceWindow(**one.model_dump()) for one in self.windows]
+        return zone_pb2.SiteWish(
+            cordoned=self.cordoned, drained=self.drained, note=self.note, due_ms=self.due_ms, windows=windows
+        )
+
+
+NOTHING = Wish()
+
+
+class WishUnreadable(Exception):
+    """The file is there, and nobody knows what it asks; the text says why."""
+
+
+class WishFile:
+    """The file, as both the agent and its commands see it."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.path = state_dir / NAME
+        self._seen: tuple[tuple[int, ...], Wish] | None = None
+
+    def read(self) -> Wish:
+        """What is asked; nothing if there is no file. Raises ``WishUnreadable``."""
+        try:
+            with self.path.open("rb") as stream:
+                content = stream.read(BYTES_MAX + 1)
+        except FileNotFoundError:
+            return NOTHING
+        except OSError as error:
+            raise WishUnreadable(f"{self.path.name}: {error.strerror}") from error
+        if len(content) > BYTES_MAX:
+            raise WishUnreadable(f"{self.path.name}: more than {BYTES_MAX} bytes")
+        try:
+            return Wish.model_validate_json(content, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise WishUnreadable(f"{self.path.name}: {where + ': ' if where else ''}{first['msg']}") from error
+
+    def look(self) -> Wish:
+        """What the agent goes by: a wish that cannot be read closes the zone, with the reason. Cheap while it stays."""
+        mark = self._mark()
+        if self._seen is None or self._seen[0] != mark:
+            self._seen = mark, self._read_or_closed()
+        return self._seen[1]
+
+    def write(self, wish: Wish) -> None:
+        """Replaces what is asked; it is on the disk on return, readable by the owner of the state directory."""
+        owner = self.path.parent.stat()
+        write_atomically(self.path, wish.model_dump_json(indent=1).encode(), owner=(owner.st_uid, owner.st_gid))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else changes it meanwhile."""
+        lock = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _mark(self) -> tuple[int, ...]:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            return (-1, error.errno or 0)
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+    def _read_or_closed(self) -> Wish:
+        try:
+            return self.read()
+        except WishUnreadable as unreadable:
+            note = f"what the site asks cannot be read: {unreadable}"
+            return Wish(cordoned=True, note=" ".join(note.split())[:NOTE_LENGTH_MAX])
