@@ -6,8 +6,6 @@ of the 60 that it may take. Once structlog is loaded rich can be had again, for 
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import importlib
 import sys
 
@@ -20,11 +18,3 @@ if "rich" not in sys.modules and "structlog" not in sys.modules:
         importlib.import_module("structlog")
     finally:
         del sys.modules["rich"]
-
-
-def give_back() -> None:
-    """Gives the system what starting took and nothing needs any more (malloc_trim(3), where the C library has it)."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from hansa.memory import give_back
 from hansa_agent import (
     lean,  # first of all
     wish_commands,
@@ -135,7 +136,7 @@ async def _serve(loaded: LoadedConfig, outside: Outside, *, stop_instances: bool
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, agent.reload)
-    loop.call_later(lean.SETTLED_S, lean.give_back)
+    loop.call_later(lean.SETTLED_S, give_back)
     await agent.run(stop, stop_instances=stop_instances)
 
 

@@ -17,7 +17,7 @@ from agent_harness import World, zone_world
 from footprint import cpu_s, rss_mib
 from hansa_agent.lean import SETTLED_S
 
-RSS_MIB_MAX = {"file": 60, "machine": 64}
+RSS_MIB_MAX = {"file": 57, "machine": 57}
 IDLE_PERMILLE_MAX = 10
 IDLE_S = 8
 
