@@ -71,8 +71,8 @@ class TimeSection(Section):
 class RefusalsSection(Section):
     """What is never started here, whoever asks. What runs is not touched by it."""
 
-    tenants: TenantsSection = TenantsSection()
-    data_classes: DataClassesSection = DataClassesSection()
+    tenants: TenantsSection = Field(default_factory=TenantsSection)
+    data_classes: DataClassesSection = Field(default_factory=DataClassesSection)
     times: list[TimeSection] = Field(default=[], max_length=32)
 
 
