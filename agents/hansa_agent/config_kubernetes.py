@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +13,8 @@ _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 
 def _network(text: str) -> str:
+    from ipaddress import ip_network  # only where a zone is a cluster
+
     ip_network(text)
     return text
 
@@ -42,7 +43,7 @@ class KubernetesSection(Section):
     tolerate: list[str] = Field(default_factory=list)
     image_pull_secrets: list[ObjectName] = Field(default_factory=list)
     tls_secret: ObjectName | Literal[""] = ""
-    service: ServiceSection = ServiceSection()
+    service: ServiceSection = Field(default_factory=ServiceSection)
     listen_host: Literal["0.0.0.0", "::"] = "0.0.0.0"  # noqa: S104 - within the pod
     allow_from: list[Network] = Field(default_factory=lambda: ["0.0.0.0/0", "::/0"])
     allow_to: list[Network] = Field(default_factory=list)

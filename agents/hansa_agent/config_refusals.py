@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from hansa.v1.residency_pb2 import DataClass
+from hansa.v1.common_pb2 import DataClass
 from hansa_agent.config_sections import Section
 
 TENANT = r"^(\*|[a-z0-9][a-z0-9-]{0,62}/(\*|[a-z0-9][a-z0-9-]{0,62}))$"

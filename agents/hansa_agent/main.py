@@ -16,7 +16,6 @@ from hansa_agent.artefacts import ArtefactUnreadable, artefact_digest
 from hansa_agent.config import LoadedConfig
 from hansa_agent.config_yaml import ConfigError
 from hansa_agent.inventory import pool_key
-from hansa_agent.inventory_machine import MachineSource
 from hansa_agent.logs import configure_logs
 from hansa_agent.runner import Agent, Outside, StateDirTaken
 from hansa_agent.system import SystemClock, SystemIds, SystemRandom
@@ -85,6 +84,8 @@ def sign_config(
 @app.command()
 def inventory() -> None:
     """Print what an agent with the inventory source "machine" would advertise of this machine."""
+    from hansa_agent.inventory_machine import MachineSource
+
     configure_logs("warning", "-")
     machine = MachineSource(SystemClock()).look()
     typer.echo(f"source      {machine.source}")
