@@ -34,7 +34,7 @@ from typing import Protocol
 from hansa.countries import COUNTRIES, country_hint
 from hansa.errors import HansaError
 from hansa.names import hint, nearest
-from hansa.v1 import residency_pb2
+from hansa.v1 import common_pb2, residency_pb2
 from hansa.yaml_tree import YamlValue
 
 ON_CHANGE: Mapping[str, residency_pb2.OnChange.ValueType] = {
@@ -46,8 +46,8 @@ UNKNOWN_PATHS: Mapping[str, residency_pb2.UnknownPaths.ValueType] = {
     "reject": residency_pb2.UNKNOWN_PATHS_REJECT,
     "accept-encrypted": residency_pb2.UNKNOWN_PATHS_ACCEPT_ENCRYPTED,
 }
-DATA_CLASSES: Mapping[str, residency_pb2.DataClass.ValueType] = {
-    name.removeprefix("DATA_CLASS_").lower(): number for name, number in residency_pb2.DataClass.items() if number
+DATA_CLASSES: Mapping[str, common_pb2.DataClass.ValueType] = {
+    name.removeprefix("DATA_CLASS_").lower(): number for name, number in common_pb2.DataClass.items() if number
 }
 TECHNOLOGIES = ("amd-sev-snp", "arm-cca", "intel-sgx", "intel-tdx", "nvidia-gpu-cc")
 
@@ -317,7 +317,7 @@ def _energy(value: YamlValue, rule: residency_pb2.EnergyRule) -> None:
         rule.renewable_percent_min = parts["renewable_percent_min"].integer(0, 100)
 
 
-def _data_classes(value: YamlValue) -> list[residency_pb2.DataClass.ValueType]:
+def _data_classes(value: YamlValue) -> list[common_pb2.DataClass.ValueType]:
     return sorted({DATA_CLASSES[entry.one_of(DATA_CLASSES)] for entry in _some(value)})
 
 

@@ -20,11 +20,11 @@ from hansa.countries import country_fault
 from hansa.errors import HansaError
 from hansa.names import checked_id, parse_zone
 from hansa.policy_file import predicate_text
-from hansa.v1 import residency_pb2, workload_pb2
+from hansa.v1 import common_pb2, workload_pb2
 from hansa.yaml_tree import YamlValue
 
 _SELECTOR_KEYS = ("operators", "countries", "zones", "predicate")
-_DATA = {name.removeprefix("DATA_CLASS_").lower(): number for name, number in residency_pb2.DataClass.items() if number}
+_DATA = {name.removeprefix("DATA_CLASS_").lower(): number for name, number in common_pb2.DataClass.items() if number}
 _WEIGHTS = {"latency": 1_000, "price": 50, "carbon": 0}
 """Thousandths; the control plane's defaults."""
 

@@ -16,6 +16,7 @@ from hansa_agent.check_certificate import check_pair, hosts_of
 from hansa_agent.config import LoadedConfig
 from hansa_agent.instance_ports import can_bind
 from hansa_agent.ports import StartRefused
+from hansa_agent.site_wish import WishFile
 
 EVIDENCE_WARN = timedelta(days=30)
 FREE_MIB_WARN = 1_024
@@ -35,6 +36,16 @@ def check_state_dir(loaded: LoadedConfig) -> list[Finding]:
     if free_mib < FREE_MIB_WARN:
         found.append(warning("state_dir", f"{free_mib} MiB are free", "logs of instances need room"))
     return found
+
+
+def check_wish(loaded: LoadedConfig) -> list[Finding]:
+    """Whether those who keep the machines have closed the zone; nothing is said where they ask nothing."""
+    wish = WishFile(loaded.state_dir).look()
+    if wish.closed:
+        return [warning("site", wish.closed, "`hansa-agent uncordon` opens it again")]
+    if wish.windows:
+        return [warning("site", f"{len(wish.windows)} windows of maintenance are announced", "hansa-agent status")]
+    return []
 
 
 def is_taken(loaded: LoadedConfig) -> bool:

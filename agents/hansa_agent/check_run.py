@@ -12,6 +12,7 @@ from hansa_agent.check_machine import (
     check_instances,
     check_probe,
     check_state_dir,
+    check_wish,
     is_taken,
 )
 from hansa_agent.check_operator import Asking, check_endpoints, check_identity
@@ -50,6 +51,7 @@ async def findings_of(path: Path, clock: Clock, ids: IdSource, key: str = "") ->
         *found,
         *(() if config.runtime == "kubernetes" else check_instances(loaded, now_ms)),
         *check_state_dir(loaded),
+        *check_wish(loaded),
         *check_probe(loaded),
         *check_facts(loaded, now_ms),
     ]

@@ -39,7 +39,7 @@ class AgentConfig(Section):
     inventory: InventorySection
     facts: list[FactSection] = Field(default_factory=list)
     artefacts: list[ArtefactSection] = Field(default_factory=list)
-    probe: ProbeSection = ProbeSection()
+    probe: ProbeSection = Field(default_factory=ProbeSection)
     instance: InstanceSection
     runtime: Literal["process", "container", "kubernetes", "openstack"] = "process"
     container: ContainerSection | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -16,6 +15,8 @@ _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 
 def _network(text: str) -> str:
+    from ipaddress import ip_network  # only where a zone is a cluster
+
     ip_network(text)
     return text
 
@@ -44,7 +45,7 @@ class KubernetesSection(Section):
     tolerate: list[str] = Field(default_factory=list)
     image_pull_secrets: list[ObjectName] = Field(default_factory=list)
     tls_secret: ObjectName | Literal[""] = ""
-    service: ServiceSection = ServiceSection()
+    service: ServiceSection = Field(default_factory=ServiceSection)
     route: RouteSection | None = None
     kserve: bool = False
     evictions: Literal["refused", "allowed"] = "refused"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from hansa.v1.residency_pb2 import DataClass
+from hansa.v1.common_pb2 import DataClass
 from hansa_agent.config_sections import Section
 
 TENANT = r"^(\*|[a-z0-9][a-z0-9-]{0,62}/(\*|[a-z0-9][a-z0-9-]{0,62}))$"
@@ -71,8 +71,8 @@ class TimeSection(Section):
 class RefusalsSection(Section):
     """What is never started here, whoever asks. What runs is not touched by it."""
 
-    tenants: TenantsSection = TenantsSection()
-    data_classes: DataClassesSection = DataClassesSection()
+    tenants: TenantsSection = Field(default_factory=TenantsSection)
+    data_classes: DataClassesSection = Field(default_factory=DataClassesSection)
     times: list[TimeSection] = Field(default=[], max_length=32)
 
 

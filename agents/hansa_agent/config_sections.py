@@ -207,4 +207,4 @@ class InstanceSection(Section):
     stop_grace_s: float = Field(default=10.0, ge=0)
     ready_timeout_s: float = Field(default=120.0, ge=0)
     log_bytes_max: int = Field(default=10 << 20, ge=4_096)
-    restart: RestartSection = RestartSection()
+    restart: RestartSection = Field(default_factory=RestartSection)

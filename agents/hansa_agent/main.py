@@ -12,15 +12,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from hansa.memory import give_back
-from hansa_agent import (
-    lean,  # first of all
-    wish_commands,
-)
+from hansa_agent import lean  # first of all
 from hansa_agent.artefacts import ArtefactUnreadable, artefact_digest
 from hansa_agent.config import LoadedConfig
 from hansa_agent.config_yaml import ConfigError
 from hansa_agent.inventory import pool_key
-from hansa_agent.inventory_machine import MachineSource
 from hansa_agent.logs import configure_logs
 from hansa_agent.runner import Agent, Outside, StateDirTaken
 from hansa_agent.system import SystemClock, SystemIds, SystemRandom
@@ -33,7 +29,6 @@ ConfigKey = Annotated[
     str | None,
     typer.Option("--config-key", metavar="BASE64", help="Ed25519 public key that the configuration is signed with."),
 ]
-app.add_typer(wish_commands.app)
 
 
 @app.command()
@@ -90,6 +85,8 @@ def sign_config(
 @app.command()
 def inventory() -> None:
     """Print what an agent with the inventory source "machine" would advertise of this machine."""
+    from hansa_agent.inventory_machine import MachineSource
+
     configure_logs("warning", "-")
     machine = MachineSource(SystemClock()).look()
     typer.echo(f"source      {machine.source}")
@@ -126,7 +123,16 @@ def check(
 
 def main() -> None:
     """Entry point."""
-    app()
+    (app if sys.argv[1:2] == ["serve"] else whole_app())()
+
+
+def whole_app() -> typer.Typer:
+    """The command with those of the site, too, which an agent that serves has no memory to spare for."""
+    if not app.registered_groups:
+        from hansa_agent import wish_commands
+
+        app.add_typer(wish_commands.app)
+    return app
 
 
 async def _serve(loaded: LoadedConfig, outside: Outside, *, stop_instances: bool) -> None:

@@ -6,8 +6,8 @@ Pure. An order that does not say whose workload it is, or what data it brings, i
 from __future__ import annotations
 
 from hansa.v1 import zone_pb2
+from hansa.v1.common_pb2 import DataClass
 from hansa.v1.instance_pb2 import DesiredInstance
-from hansa.v1.residency_pb2 import DataClass
 from hansa_agent.config_refusals import DAY_MINUTES, WEEK_MINUTES, RefusalsSection
 
 _MONDAY_MINUTE = 3 * DAY_MINUTES

@@ -36,7 +36,7 @@ from hansa_agent.uplinks import telemetry_of, uplink_of
 _log = structlog.get_logger(__name__)
 WATCH_AGAIN_S = 5.0
 FACTS_LOOK_MS = 60_000
-WISH_LOOK_S = 0.5
+WISH_LOOK_S = 1.0
 TROUBLE_LENGTH_MAX = 199
 
 

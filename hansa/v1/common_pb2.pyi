@@ -167,6 +167,50 @@ EVENT_LEVEL_WARNING: EventLevel.ValueType  # 2
 """Somebody should look."""
 Global___EventLevel: _TypeAlias = EventLevel  # noqa: Y015
 
+class _DataClass:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DataClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DataClass.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DATA_CLASS_UNSPECIFIED: _DataClass.ValueType  # 0
+    """Not set; refused."""
+    DATA_CLASS_INPUT: _DataClass.ValueType  # 1
+    """What users send."""
+    DATA_CLASS_OUTPUT: _DataClass.ValueType  # 2
+    """What users get back."""
+    DATA_CLASS_WEIGHTS: _DataClass.ValueType  # 3
+    """Model weights."""
+    DATA_CLASS_LOGS: _DataClass.ValueType  # 4
+    """Logs."""
+    DATA_CLASS_TELEMETRY: _DataClass.ValueType  # 5
+    """Metrics and traces."""
+    DATA_CLASS_BACKUP: _DataClass.ValueType  # 6
+    """Backups."""
+    DATA_CLASS_ARTEFACT: _DataClass.ValueType  # 7
+    """Images and other artefacts."""
+
+class DataClass(_DataClass, metaclass=_DataClassEnumTypeWrapper):
+    """The kinds of data that a workload moves or leaves behind."""
+
+DATA_CLASS_UNSPECIFIED: DataClass.ValueType  # 0
+"""Not set; refused."""
+DATA_CLASS_INPUT: DataClass.ValueType  # 1
+"""What users send."""
+DATA_CLASS_OUTPUT: DataClass.ValueType  # 2
+"""What users get back."""
+DATA_CLASS_WEIGHTS: DataClass.ValueType  # 3
+"""Model weights."""
+DATA_CLASS_LOGS: DataClass.ValueType  # 4
+"""Logs."""
+DATA_CLASS_TELEMETRY: DataClass.ValueType  # 5
+"""Metrics and traces."""
+DATA_CLASS_BACKUP: DataClass.ValueType  # 6
+"""Backups."""
+DATA_CLASS_ARTEFACT: DataClass.ValueType  # 7
+"""Images and other artefacts."""
+Global___DataClass: _TypeAlias = DataClass  # noqa: Y015
+
 @_typing.final
 class Fact(_message.Message):
     """A claim about a zone or its owner, with its proof."""

@@ -23,22 +23,21 @@ _sym_db = _symbol_database.Default()
 
 
 from hansa.v1 import common_pb2 as hansa_dot_v1_dot_common__pb2
-from hansa.v1 import residency_pb2 as hansa_dot_v1_dot_residency__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hansa/v1/instance.proto\x12\x08hansa.v1\x1a\x15hansa/v1/common.proto\x1a\x18hansa/v1/residency.proto\"\x85\x02\n\x0f\x44\x65siredInstance\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\x10\n\x08workload\x18\x03 \x01(\t\x12\'\n\x08\x61rtefact\x18\x04 \x01(\x0b\x32\x15.hansa.v1.ArtefactRef\x12\"\n\x06limits\x18\x05 \x01(\x0b\x32\x12.hansa.v1.Capacity\x12\x15\n\rfencing_token\x18\x06 \x01(\x03\x12\x15\n\rclient_ca_pem\x18\x07 \x01(\x0c\x12\x12\n\nclient_ids\x18\x08 \x03(\t\x12\r\n\x05\x61sker\x18\t \x01(\t\x12!\n\x04\x64\x61ta\x18\n \x03(\x0e\x32\x13.hansa.v1.DataClass\"\xc0\x01\n\x0eInstanceStatus\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.hansa.v1.InstanceState\x12\x14\n\x0c\x65ndpoint_url\x18\x04 \x01(\t\x12\x10\n\x08restarts\x18\x05 \x01(\x05\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x15\n\rfencing_token\x18\x07 \x01(\x03\x12\x15\n\rstarted_at_ms\x18\x08 \x01(\x03\",\n\x0bProbeTarget\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t*\x9e\x01\n\rInstanceState\x12\x1e\n\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17INSTANCE_STATE_STARTING\x10\x01\x12\x18\n\x14INSTANCE_STATE_READY\x10\x02\x12\x1b\n\x17INSTANCE_STATE_STOPPING\x10\x03\x12\x19\n\x15INSTANCE_STATE_FAILED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hansa/v1/instance.proto\x12\x08hansa.v1\x1a\x15hansa/v1/common.proto\"\x85\x02\n\x0f\x44\x65siredInstance\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\x10\n\x08workload\x18\x03 \x01(\t\x12\'\n\x08\x61rtefact\x18\x04 \x01(\x0b\x32\x15.hansa.v1.ArtefactRef\x12\"\n\x06limits\x18\x05 \x01(\x0b\x32\x12.hansa.v1.Capacity\x12\x15\n\rfencing_token\x18\x06 \x01(\x03\x12\x15\n\rclient_ca_pem\x18\x07 \x01(\x0c\x12\x12\n\nclient_ids\x18\x08 \x03(\t\x12\r\n\x05\x61sker\x18\t \x01(\t\x12!\n\x04\x64\x61ta\x18\n \x03(\x0e\x32\x13.hansa.v1.DataClass\"\xc0\x01\n\x0eInstanceStatus\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.hansa.v1.InstanceState\x12\x14\n\x0c\x65ndpoint_url\x18\x04 \x01(\t\x12\x10\n\x08restarts\x18\x05 \x01(\x05\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x15\n\rfencing_token\x18\x07 \x01(\x03\x12\x15\n\rstarted_at_ms\x18\x08 \x01(\x03\",\n\x0bProbeTarget\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t*\x9e\x01\n\rInstanceState\x12\x1e\n\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17INSTANCE_STATE_STARTING\x10\x01\x12\x18\n\x14INSTANCE_STATE_READY\x10\x02\x12\x1b\n\x17INSTANCE_STATE_STOPPING\x10\x03\x12\x19\n\x15INSTANCE_STATE_FAILED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hansa.v1.instance_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INSTANCESTATE']._serialized_start=592
-  _globals['_INSTANCESTATE']._serialized_end=750
-  _globals['_DESIREDINSTANCE']._serialized_start=87
-  _globals['_DESIREDINSTANCE']._serialized_end=348
-  _globals['_INSTANCESTATUS']._serialized_start=351
-  _globals['_INSTANCESTATUS']._serialized_end=543
-  _globals['_PROBETARGET']._serialized_start=545
-  _globals['_PROBETARGET']._serialized_end=589
+  _globals['_INSTANCESTATE']._serialized_start=566
+  _globals['_INSTANCESTATE']._serialized_end=724
+  _globals['_DESIREDINSTANCE']._serialized_start=61
+  _globals['_DESIREDINSTANCE']._serialized_end=322
+  _globals['_INSTANCESTATUS']._serialized_start=325
+  _globals['_INSTANCESTATUS']._serialized_end=517
+  _globals['_PROBETARGET']._serialized_start=519
+  _globals['_PROBETARGET']._serialized_end=563
 # @@protoc_insertion_point(module_scope)

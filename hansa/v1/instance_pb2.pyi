@@ -9,7 +9,6 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from hansa.v1 import common_pb2 as _common_pb2
-from hansa.v1 import residency_pb2 as _residency_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -94,7 +93,7 @@ class DesiredInstance(_message.Message):
         """SPIFFE identities that may call the instance."""
 
     @_builtins.property
-    def data(self) -> _containers.RepeatedScalarFieldContainer[_residency_pb2.DataClass.ValueType]:
+    def data(self) -> _containers.RepeatedScalarFieldContainer[_common_pb2.DataClass.ValueType]:
         """Kinds of data that the workload brings; likewise."""
 
     def __init__(
@@ -109,7 +108,7 @@ class DesiredInstance(_message.Message):
         client_ca_pem: _builtins.bytes = ...,
         client_ids: _abc.Iterable[_builtins.str] | None = ...,
         asker: _builtins.str = ...,
-        data: _abc.Iterable[_residency_pb2.DataClass.ValueType] | None = ...,
+        data: _abc.Iterable[_common_pb2.DataClass.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

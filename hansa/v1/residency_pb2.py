@@ -22,43 +22,42 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from hansa.v1 import common_pb2 as hansa_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18hansa/v1/residency.proto\x12\x08hansa.v1\"\xaa\x03\n\x0fResidencyPolicy\x12 \n\x04site\x18\x01 \x01(\x0b\x32\x12.hansa.v1.SiteRule\x12\"\n\x05legal\x18\x02 \x01(\x0b\x32\x13.hansa.v1.LegalRule\x12&\n\x07transit\x18\x03 \x01(\x0b\x32\x15.hansa.v1.TransitRule\x12%\n\ton_change\x18\x04 \x01(\x0e\x32\x12.hansa.v1.OnChange\x12*\n\tpersonnel\x18\x05 \x01(\x0b\x32\x17.hansa.v1.PersonnelRule\x12.\n\x0b\x61ttestation\x18\x06 \x01(\x0b\x32\x19.hansa.v1.AttestationRule\x12\x32\n\rcertification\x18\x07 \x01(\x0b\x32\x1b.hansa.v1.CertificationRule\x12$\n\x06\x65nergy\x18\x08 \x01(\x0b\x32\x14.hansa.v1.EnergyRule\x12\x12\n\npredicates\x18\t \x03(\t\x12\'\n\napplies_to\x18\n \x03(\x0e\x32\x13.hansa.v1.DataClass\x12\x0f\n\x07presets\x18\x0b \x03(\t\"\x1f\n\nCountrySet\x12\x11\n\tcountries\x18\x01 \x03(\t\"X\n\x08SiteRule\x12\x19\n\x11\x63ountries_allowed\x18\x01 \x03(\t\x12\x18\n\x10\x63ountries_denied\x18\x02 \x03(\t\x12\x17\n\x0fnothing_allowed\x18\x03 \x01(\x08\"\xb4\x01\n\tLegalRule\x12\x19\n\x11\x63ountries_allowed\x18\x01 \x03(\t\x12\x13\n\x0blaws_denied\x18\x02 \x03(\t\x12\x18\n\x10\x63ountries_denied\x18\x03 \x03(\t\x12\x17\n\x0fnothing_allowed\x18\x04 \x01(\x08\x12&\n\x19\x66oreign_share_percent_max\x18\x05 \x01(\x05H\x00\x88\x01\x01\x42\x1c\n\x1a_foreign_share_percent_max\"\xc0\x01\n\x0bTransitRule\x12\x19\n\x11\x63ountries_allowed\x18\x01 \x03(\t\x12\x17\n\x0f\x63\x61rriers_denied\x18\x02 \x03(\t\x12\x18\n\x10\x63ountries_denied\x18\x03 \x03(\t\x12\x17\n\x0fnothing_allowed\x18\x04 \x01(\x08\x12\x1b\n\x13\x65ncryption_required\x18\x05 \x01(\x08\x12-\n\runknown_paths\x18\x06 \x01(\x0e\x32\x16.hansa.v1.UnknownPaths\"z\n\rPersonnelRule\x12\x19\n\x11\x63ountries_allowed\x18\x01 \x03(\t\x12\x18\n\x10\x63ountries_denied\x18\x02 \x03(\t\x12\x17\n\x0fnothing_allowed\x18\x03 \x01(\x08\x12\x1b\n\x13\x63learances_required\x18\x04 \x03(\t\"<\n\x0f\x41ttestationRule\x12)\n\x08required\x18\x01 \x03(\x0b\x32\x17.hansa.v1.TechnologySet\"\x1f\n\rTechnologySet\x12\x0e\n\x06\x61ny_of\x18\x01 \x03(\t\"A\n\x11\x43\x65rtificationRule\x12,\n\x08required\x18\x01 \x03(\x0b\x32\x1a.hansa.v1.CertificationSet\"?\n\x10\x43\x65rtificationSet\x12+\n\x06\x61ny_of\x18\x01 \x03(\x0b\x32\x1b.hansa.v1.CertificationNeed\"E\n\x11\x43\x65rtificationNeed\x12\x0e\n\x06scheme\x18\x01 \x01(\t\x12\x10\n\x08versions\x18\x02 \x03(\t\x12\x0e\n\x06levels\x18\x03 \x03(\t\"\x8c\x01\n\nEnergyRule\x12$\n\x17\x63\x61rbon_gco2_per_kwh_max\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x15renewable_percent_min\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x1a\n\x18_carbon_gco2_per_kwh_maxB\x18\n\x16_renewable_percent_min*\xcb\x01\n\tDataClass\x12\x1a\n\x16\x44\x41TA_CLASS_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44\x41TA_CLASS_INPUT\x10\x01\x12\x15\n\x11\x44\x41TA_CLASS_OUTPUT\x10\x02\x12\x16\n\x12\x44\x41TA_CLASS_WEIGHTS\x10\x03\x12\x13\n\x0f\x44\x41TA_CLASS_LOGS\x10\x04\x12\x18\n\x14\x44\x41TA_CLASS_TELEMETRY\x10\x05\x12\x15\n\x11\x44\x41TA_CLASS_BACKUP\x10\x06\x12\x17\n\x13\x44\x41TA_CLASS_ARTEFACT\x10\x07*k\n\x0cUnknownPaths\x12\x1d\n\x19UNKNOWN_PATHS_UNSPECIFIED\x10\x00\x12\x18\n\x14UNKNOWN_PATHS_REJECT\x10\x01\x12\"\n\x1eUNKNOWN_PATHS_ACCEPT_ENCRYPTED\x10\x02*q\n\x08OnChange\x12\x19\n\x15ON_CHANGE_UNSPECIFIED\x10\x00\x12\x1c\n\x18ON_CHANGE_KEEP_AND_ALERT\x10\x01\x12\x13\n\x0fON_CHANGE_DRAIN\x10\x02\x12\x17\n\x13ON_CHANGE_TERMINATE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18hansa/v1/residency.proto\x12\x08hansa.v1\x1a\x15hansa/v1/common.proto\"\xaa\x03\n\x0fResidencyPolicy\x12 \n\x04site\x18\x01 \x01(\x0b\x32\x12.hansa.v1.SiteRule\x12\"\n\x05legal\x18\x02 \x01(\x0b\x32\x13.hansa.v1.LegalRule\x12&\n\x07transit\x18\x03 \x01(\x0b\x32\x15.hansa.v1.TransitRule\x12%\n\ton_change\x18\x04 \x01(\x0e\x32\x12.hansa.v1.OnChange\x12*\n\tpersonnel\x18\x05 \x01(\x0b\x32\x17.hansa.v1.PersonnelRule\x12.\n\x0b\x61ttestation\x18\x06 \x01(\x0b\x32\x19.hansa.v1.AttestationRule\x12\x32\n\rcertification\x18\x07 \x01(\x0b\x32\x1b.hansa.v1.CertificationRule\x12$\n\x06\x65nergy\x18\x08 \x01(\x0b\x32\x14.hansa.v1.EnergyRule\x12\x12\n\npredicates\x18\t \x03(\t\x12\'\n\napplies_to\x18\n \x03(\x0e\x32\x13.hansa.v1.DataClass\x12\x0f\n\x07presets\x18\x0b \x03(\t\"\x1f\n\nCountrySet\x12\x11\n\tcountries\x18\x01 \x03(\t\"X\n\x08SiteRule\x12\x19\n\x11\x63ountries_allowed\x18\x01 \x03(\t\x12\x18\n\x10\x63ountries_denied\x18\x02 \x03(\t\x12\x17\n\x0fnothing_allowed\x18\x03 \x01(\x08\"\xb4\x01\n\tLegalRule\x12\x19\n\x11\x63ountries_allowed\x18\x01 \x03(\t\x12\x13\n\x0blaws_denied\x18\x02 \x03(\t\x12\x18\n\x10\x63ountries_denied\x18\x03 \x03(\t\x12\x17\n\x0fnothing_allowed\x18\x04 \x01(\x08\x12&\n\x19\x66oreign_share_percent_max\x18\x05 \x01(\x05H\x00\x88\x01\x01\x42\x1c\n\x1a_foreign_share_percent_max\"\xc0\x01\n\x0bTransitRule\x12\x19\n\x11\x63ountries_allowed\x18\x01 \x03(\t\x12\x17\n\x0f\x63\x61rriers_denied\x18\x02 \x03(\t\x12\x18\n\x10\x63ountries_denied\x18\x03 \x03(\t\x12\x17\n\x0fnothing_allowed\x18\x04 \x01(\x08\x12\x1b\n\x13\x65ncryption_required\x18\x05 \x01(\x08\x12-\n\runknown_paths\x18\x06 \x01(\x0e\x32\x16.hansa.v1.UnknownPaths\"z\n\rPersonnelRule\x12\x19\n\x11\x63ountries_allowed\x18\x01 \x03(\t\x12\x18\n\x10\x63ountries_denied\x18\x02 \x03(\t\x12\x17\n\x0fnothing_allowed\x18\x03 \x01(\x08\x12\x1b\n\x13\x63learances_required\x18\x04 \x03(\t\"<\n\x0f\x41ttestationRule\x12)\n\x08required\x18\x01 \x03(\x0b\x32\x17.hansa.v1.TechnologySet\"\x1f\n\rTechnologySet\x12\x0e\n\x06\x61ny_of\x18\x01 \x03(\t\"A\n\x11\x43\x65rtificationRule\x12,\n\x08required\x18\x01 \x03(\x0b\x32\x1a.hansa.v1.CertificationSet\"?\n\x10\x43\x65rtificationSet\x12+\n\x06\x61ny_of\x18\x01 \x03(\x0b\x32\x1b.hansa.v1.CertificationNeed\"E\n\x11\x43\x65rtificationNeed\x12\x0e\n\x06scheme\x18\x01 \x01(\t\x12\x10\n\x08versions\x18\x02 \x03(\t\x12\x0e\n\x06levels\x18\x03 \x03(\t\"\x8c\x01\n\nEnergyRule\x12$\n\x17\x63\x61rbon_gco2_per_kwh_max\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x15renewable_percent_min\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x1a\n\x18_carbon_gco2_per_kwh_maxB\x18\n\x16_renewable_percent_min*k\n\x0cUnknownPaths\x12\x1d\n\x19UNKNOWN_PATHS_UNSPECIFIED\x10\x00\x12\x18\n\x14UNKNOWN_PATHS_REJECT\x10\x01\x12\"\n\x1eUNKNOWN_PATHS_ACCEPT_ENCRYPTED\x10\x02*q\n\x08OnChange\x12\x19\n\x15ON_CHANGE_UNSPECIFIED\x10\x00\x12\x1c\n\x18ON_CHANGE_KEEP_AND_ALERT\x10\x01\x12\x13\n\x0fON_CHANGE_DRAIN\x10\x02\x12\x17\n\x13ON_CHANGE_TERMINATE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hansa.v1.residency_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DATACLASS']._serialized_start=1534
-  _globals['_DATACLASS']._serialized_end=1737
-  _globals['_UNKNOWNPATHS']._serialized_start=1739
-  _globals['_UNKNOWNPATHS']._serialized_end=1846
-  _globals['_ONCHANGE']._serialized_start=1848
-  _globals['_ONCHANGE']._serialized_end=1961
-  _globals['_RESIDENCYPOLICY']._serialized_start=39
-  _globals['_RESIDENCYPOLICY']._serialized_end=465
-  _globals['_COUNTRYSET']._serialized_start=467
-  _globals['_COUNTRYSET']._serialized_end=498
-  _globals['_SITERULE']._serialized_start=500
-  _globals['_SITERULE']._serialized_end=588
-  _globals['_LEGALRULE']._serialized_start=591
-  _globals['_LEGALRULE']._serialized_end=771
-  _globals['_TRANSITRULE']._serialized_start=774
-  _globals['_TRANSITRULE']._serialized_end=966
-  _globals['_PERSONNELRULE']._serialized_start=968
-  _globals['_PERSONNELRULE']._serialized_end=1090
-  _globals['_ATTESTATIONRULE']._serialized_start=1092
-  _globals['_ATTESTATIONRULE']._serialized_end=1152
-  _globals['_TECHNOLOGYSET']._serialized_start=1154
-  _globals['_TECHNOLOGYSET']._serialized_end=1185
-  _globals['_CERTIFICATIONRULE']._serialized_start=1187
-  _globals['_CERTIFICATIONRULE']._serialized_end=1252
-  _globals['_CERTIFICATIONSET']._serialized_start=1254
-  _globals['_CERTIFICATIONSET']._serialized_end=1317
-  _globals['_CERTIFICATIONNEED']._serialized_start=1319
-  _globals['_CERTIFICATIONNEED']._serialized_end=1388
-  _globals['_ENERGYRULE']._serialized_start=1391
-  _globals['_ENERGYRULE']._serialized_end=1531
+  _globals['_UNKNOWNPATHS']._serialized_start=1556
+  _globals['_UNKNOWNPATHS']._serialized_end=1663
+  _globals['_ONCHANGE']._serialized_start=1665
+  _globals['_ONCHANGE']._serialized_end=1778
+  _globals['_RESIDENCYPOLICY']._serialized_start=62
+  _globals['_RESIDENCYPOLICY']._serialized_end=488
+  _globals['_COUNTRYSET']._serialized_start=490
+  _globals['_COUNTRYSET']._serialized_end=521
+  _globals['_SITERULE']._serialized_start=523
+  _globals['_SITERULE']._serialized_end=611
+  _globals['_LEGALRULE']._serialized_start=614
+  _globals['_LEGALRULE']._serialized_end=794
+  _globals['_TRANSITRULE']._serialized_start=797
+  _globals['_TRANSITRULE']._serialized_end=989
+  _globals['_PERSONNELRULE']._serialized_start=991
+  _globals['_PERSONNELRULE']._serialized_end=1113
+  _globals['_ATTESTATIONRULE']._serialized_start=1115
+  _globals['_ATTESTATIONRULE']._serialized_end=1175
+  _globals['_TECHNOLOGYSET']._serialized_start=1177
+  _globals['_TECHNOLOGYSET']._serialized_end=1208
+  _globals['_CERTIFICATIONRULE']._serialized_start=1210
+  _globals['_CERTIFICATIONRULE']._serialized_end=1275
+  _globals['_CERTIFICATIONSET']._serialized_start=1277
+  _globals['_CERTIFICATIONSET']._serialized_end=1340
+  _globals['_CERTIFICATIONNEED']._serialized_start=1342
+  _globals['_CERTIFICATIONNEED']._serialized_end=1411
+  _globals['_ENERGYRULE']._serialized_start=1414
+  _globals['_ENERGYRULE']._serialized_end=1554
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from hansa.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,50 +19,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class _DataClass:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _DataClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DataClass.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    DATA_CLASS_UNSPECIFIED: _DataClass.ValueType  # 0
-    """Not set; refused."""
-    DATA_CLASS_INPUT: _DataClass.ValueType  # 1
-    """What users send."""
-    DATA_CLASS_OUTPUT: _DataClass.ValueType  # 2
-    """What users get back."""
-    DATA_CLASS_WEIGHTS: _DataClass.ValueType  # 3
-    """Model weights."""
-    DATA_CLASS_LOGS: _DataClass.ValueType  # 4
-    """Logs."""
-    DATA_CLASS_TELEMETRY: _DataClass.ValueType  # 5
-    """Metrics and traces."""
-    DATA_CLASS_BACKUP: _DataClass.ValueType  # 6
-    """Backups."""
-    DATA_CLASS_ARTEFACT: _DataClass.ValueType  # 7
-    """Images and other artefacts."""
-
-class DataClass(_DataClass, metaclass=_DataClassEnumTypeWrapper):
-    """The kinds of data that a workload moves or leaves behind."""
-
-DATA_CLASS_UNSPECIFIED: DataClass.ValueType  # 0
-"""Not set; refused."""
-DATA_CLASS_INPUT: DataClass.ValueType  # 1
-"""What users send."""
-DATA_CLASS_OUTPUT: DataClass.ValueType  # 2
-"""What users get back."""
-DATA_CLASS_WEIGHTS: DataClass.ValueType  # 3
-"""Model weights."""
-DATA_CLASS_LOGS: DataClass.ValueType  # 4
-"""Logs."""
-DATA_CLASS_TELEMETRY: DataClass.ValueType  # 5
-"""Metrics and traces."""
-DATA_CLASS_BACKUP: DataClass.ValueType  # 6
-"""Backups."""
-DATA_CLASS_ARTEFACT: DataClass.ValueType  # 7
-"""Images and other artefacts."""
-Global___DataClass: _TypeAlias = DataClass  # noqa: Y015
 
 class _UnknownPaths:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -169,7 +126,7 @@ class ResidencyPolicy(_message.Message):
         """CEL expressions that must be true of a zone; attributes in docs/residency.md."""
 
     @_builtins.property
-    def applies_to(self) -> _containers.RepeatedScalarFieldContainer[Global___DataClass.ValueType]:
+    def applies_to(self) -> _containers.RepeatedScalarFieldContainer[_common_pb2.DataClass.ValueType]:
         """Kinds of data whose paths fall under the transit rule; empty means all."""
 
     @_builtins.property
@@ -190,7 +147,7 @@ class ResidencyPolicy(_message.Message):
         certification: Global___CertificationRule | None = ...,
         energy: Global___EnergyRule | None = ...,
         predicates: _abc.Iterable[_builtins.str] | None = ...,
-        applies_to: _abc.Iterable[Global___DataClass.ValueType] | None = ...,
+        applies_to: _abc.Iterable[_common_pb2.DataClass.ValueType] | None = ...,
         presets: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation", "certification", b"certification", "energy", b"energy", "legal", b"legal", "personnel", b"personnel", "site", b"site", "transit", b"transit"]  # noqa: Y015

@@ -602,7 +602,7 @@ class DataSource(_message.Message):
     """Network node."""
     country: _builtins.str
     """Country, ISO 3166-1 alpha-2; empty is unknown."""
-    data: _residency_pb2.DataClass.ValueType
+    data: _common_pb2.DataClass.ValueType
     """Kind of data."""
     def __init__(
         self,
@@ -610,7 +610,7 @@ class DataSource(_message.Message):
         name: _builtins.str = ...,
         node: _builtins.str = ...,
         country: _builtins.str = ...,
-        data: _residency_pb2.DataClass.ValueType = ...,
+        data: _common_pb2.DataClass.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -23,38 +23,37 @@ _sym_db = _symbol_database.Default()
 
 
 from hansa.v1 import common_pb2 as hansa_dot_v1_dot_common__pb2
-from hansa.v1 import residency_pb2 as hansa_dot_v1_dot_residency__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13hansa/v1/zone.proto\x12\x08hansa.v1\x1a\x15hansa/v1/common.proto\x1a\x18hansa/v1/residency.proto\"\x87\x03\n\tInventory\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12$\n\x08\x63\x61pacity\x18\x03 \x01(\x0b\x32\x12.hansa.v1.Capacity\x12(\n\x05pools\x18\x04 \x03(\x0b\x32\x19.hansa.v1.AcceleratorPool\x12(\n\tartefacts\x18\x05 \x03(\x0b\x32\x15.hansa.v1.ArtefactRef\x12\x15\n\rprobe_address\x18\x06 \x01(\t\x12\x1f\n\x17price_millieur_per_hour\x18\x07 \x01(\x03\x12\x0e\n\x06source\x18\x08 \x01(\t\x12\x10\n\x08\x63ordoned\x18\t \x01(\x08\x12\x16\n\x0e\x66\x61ilure_domain\x18\n \x01(\t\x12\x14\n\x0c\x64\x65vice_watts\x18\x0b \x01(\x05\x12\x0f\n\x07trouble\x18\x0c \x01(\t\x12 \n\x04wish\x18\r \x01(\x0b\x32\x12.hansa.v1.SiteWish\x12(\n\x08refusals\x18\x0e \x01(\x0b\x32\x16.hansa.v1.SiteRefusals\"\xa8\x01\n\x0cSiteRefusals\x12\x17\n\x0ftenants_allowed\x18\x01 \x03(\t\x12\x16\n\x0etenants_denied\x18\x02 \x03(\t\x12(\n\x0b\x64\x61ta_denied\x18\x03 \x03(\x0e\x32\x13.hansa.v1.DataClass\x12#\n\x05times\x18\x04 \x03(\x0b\x32\x14.hansa.v1.WeeklySpan\x12\x18\n\x10tenants_withheld\x18\x05 \x01(\x08\"7\n\nWeeklySpan\x12\x13\n\x0b\x66rom_minute\x18\x01 \x01(\x05\x12\x14\n\x0cuntil_minute\x18\x02 \x01(\x05\"y\n\x08SiteWish\x12\x10\n\x08\x63ordoned\x18\x01 \x01(\x08\x12\x0f\n\x07\x64rained\x18\x02 \x01(\x08\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x0e\n\x06\x64ue_ms\x18\x04 \x01(\x03\x12,\n\x07windows\x18\x05 \x03(\x0b\x32\x1b.hansa.v1.MaintenanceWindow\"\x96\x02\n\x04Zone\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\tinventory\x18\x02 \x01(\x0b\x32\x13.hansa.v1.Inventory\x12 \n\x04\x66ree\x18\x03 \x01(\x0b\x32\x12.hansa.v1.Capacity\x12\x1d\n\x05\x66\x61\x63ts\x18\x04 \x03(\x0b\x32\x0e.hansa.v1.Fact\x12\"\n\x05state\x18\x05 \x01(\x0e\x32\x13.hansa.v1.ZoneState\x12\x12\n\ngeneration\x18\x06 \x01(\x03\x12\x13\n\x0bheard_at_ms\x18\x07 \x01(\x03\x12$\n\x06upkeep\x18\x1e \x01(\x0b\x32\x14.hansa.v1.ZoneUpkeep\x12$\n\x06origin\x18\x1f \x01(\x0b\x32\x14.hansa.v1.ZoneOrigin\"?\n\nZoneOrigin\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12#\n\x08handlers\x18\x02 \x03(\x0b\x32\x11.hansa.v1.Handler\":\n\x07Handler\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\x1d\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32\x0e.hansa.v1.Fact\"\xa1\x01\n\nZoneUpkeep\x12$\n\x06intake\x18\x01 \x01(\x0e\x32\x14.hansa.v1.ZoneIntake\x12\x0c\n\x04note\x18\x02 \x01(\t\x12\x0e\n\x06\x64ue_ms\x18\x03 \x01(\x03\x12,\n\x07windows\x18\x04 \x03(\x0b\x32\x1b.hansa.v1.MaintenanceWindow\x12!\n\x05sides\x18\x05 \x03(\x0e\x32\x12.hansa.v1.ZoneSide\"U\n\x11MaintenanceWindow\x12\x0f\n\x07\x66rom_ms\x18\x01 \x01(\x03\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\x12\x0f\n\x07lead_ms\x18\x03 \x01(\x03\x12\x0c\n\x04note\x18\x04 \x01(\t*Q\n\x08ZoneSide\x12\x19\n\x15ZONE_SIDE_UNSPECIFIED\x10\x00\x12\x16\n\x12ZONE_SIDE_OPERATOR\x10\x01\x12\x12\n\x0eZONE_SIDE_SITE\x10\x02*\xaa\x01\n\nZoneIntake\x12\x1b\n\x17ZONE_INTAKE_UNSPECIFIED\x10\x00\x12\x14\n\x10ZONE_INTAKE_OPEN\x10\x01\x12\x18\n\x14ZONE_INTAKE_CORDONED\x10\x02\x12\x1b\n\x17ZONE_INTAKE_MAINTENANCE\x10\x03\x12\x18\n\x14ZONE_INTAKE_DRAINING\x10\x04\x12\x18\n\x14ZONE_INTAKE_UNSTEADY\x10\x05*\xea\x01\n\tZoneState\x12\x1a\n\x16ZONE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14ZONE_STATE_AVAILABLE\x10\x01\x12\x15\n\x11ZONE_STATE_SILENT\x10\x02\x12\x13\n\x0fZONE_STATE_LOST\x10\x03\x12\x14\n\x10ZONE_STATE_STALE\x10\x04\x12\"\n\x1eZONE_STATE_AGREEMENT_SUSPENDED\x10\x14\x12\x1f\n\x1bZONE_STATE_AGREEMENT_ENDING\x10\x15\x12 \n\x1cZONE_STATE_AGREEMENT_UNKNOWN\x10\x16\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13hansa/v1/zone.proto\x12\x08hansa.v1\x1a\x15hansa/v1/common.proto\"\x87\x03\n\tInventory\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12$\n\x08\x63\x61pacity\x18\x03 \x01(\x0b\x32\x12.hansa.v1.Capacity\x12(\n\x05pools\x18\x04 \x03(\x0b\x32\x19.hansa.v1.AcceleratorPool\x12(\n\tartefacts\x18\x05 \x03(\x0b\x32\x15.hansa.v1.ArtefactRef\x12\x15\n\rprobe_address\x18\x06 \x01(\t\x12\x1f\n\x17price_millieur_per_hour\x18\x07 \x01(\x03\x12\x0e\n\x06source\x18\x08 \x01(\t\x12\x10\n\x08\x63ordoned\x18\t \x01(\x08\x12\x16\n\x0e\x66\x61ilure_domain\x18\n \x01(\t\x12\x14\n\x0c\x64\x65vice_watts\x18\x0b \x01(\x05\x12\x0f\n\x07trouble\x18\x0c \x01(\t\x12 \n\x04wish\x18\r \x01(\x0b\x32\x12.hansa.v1.SiteWish\x12(\n\x08refusals\x18\x0e \x01(\x0b\x32\x16.hansa.v1.SiteRefusals\"\xa8\x01\n\x0cSiteRefusals\x12\x17\n\x0ftenants_allowed\x18\x01 \x03(\t\x12\x16\n\x0etenants_denied\x18\x02 \x03(\t\x12(\n\x0b\x64\x61ta_denied\x18\x03 \x03(\x0e\x32\x13.hansa.v1.DataClass\x12#\n\x05times\x18\x04 \x03(\x0b\x32\x14.hansa.v1.WeeklySpan\x12\x18\n\x10tenants_withheld\x18\x05 \x01(\x08\"7\n\nWeeklySpan\x12\x13\n\x0b\x66rom_minute\x18\x01 \x01(\x05\x12\x14\n\x0cuntil_minute\x18\x02 \x01(\x05\"y\n\x08SiteWish\x12\x10\n\x08\x63ordoned\x18\x01 \x01(\x08\x12\x0f\n\x07\x64rained\x18\x02 \x01(\x08\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x0e\n\x06\x64ue_ms\x18\x04 \x01(\x03\x12,\n\x07windows\x18\x05 \x03(\x0b\x32\x1b.hansa.v1.MaintenanceWindow\"\x96\x02\n\x04Zone\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\tinventory\x18\x02 \x01(\x0b\x32\x13.hansa.v1.Inventory\x12 \n\x04\x66ree\x18\x03 \x01(\x0b\x32\x12.hansa.v1.Capacity\x12\x1d\n\x05\x66\x61\x63ts\x18\x04 \x03(\x0b\x32\x0e.hansa.v1.Fact\x12\"\n\x05state\x18\x05 \x01(\x0e\x32\x13.hansa.v1.ZoneState\x12\x12\n\ngeneration\x18\x06 \x01(\x03\x12\x13\n\x0bheard_at_ms\x18\x07 \x01(\x03\x12$\n\x06upkeep\x18\x1e \x01(\x0b\x32\x14.hansa.v1.ZoneUpkeep\x12$\n\x06origin\x18\x1f \x01(\x0b\x32\x14.hansa.v1.ZoneOrigin\"?\n\nZoneOrigin\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12#\n\x08handlers\x18\x02 \x03(\x0b\x32\x11.hansa.v1.Handler\":\n\x07Handler\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\x1d\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32\x0e.hansa.v1.Fact\"\xa1\x01\n\nZoneUpkeep\x12$\n\x06intake\x18\x01 \x01(\x0e\x32\x14.hansa.v1.ZoneIntake\x12\x0c\n\x04note\x18\x02 \x01(\t\x12\x0e\n\x06\x64ue_ms\x18\x03 \x01(\x03\x12,\n\x07windows\x18\x04 \x03(\x0b\x32\x1b.hansa.v1.MaintenanceWindow\x12!\n\x05sides\x18\x05 \x03(\x0e\x32\x12.hansa.v1.ZoneSide\"U\n\x11MaintenanceWindow\x12\x0f\n\x07\x66rom_ms\x18\x01 \x01(\x03\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\x12\x0f\n\x07lead_ms\x18\x03 \x01(\x03\x12\x0c\n\x04note\x18\x04 \x01(\t*Q\n\x08ZoneSide\x12\x19\n\x15ZONE_SIDE_UNSPECIFIED\x10\x00\x12\x16\n\x12ZONE_SIDE_OPERATOR\x10\x01\x12\x12\n\x0eZONE_SIDE_SITE\x10\x02*\xaa\x01\n\nZoneIntake\x12\x1b\n\x17ZONE_INTAKE_UNSPECIFIED\x10\x00\x12\x14\n\x10ZONE_INTAKE_OPEN\x10\x01\x12\x18\n\x14ZONE_INTAKE_CORDONED\x10\x02\x12\x1b\n\x17ZONE_INTAKE_MAINTENANCE\x10\x03\x12\x18\n\x14ZONE_INTAKE_DRAINING\x10\x04\x12\x18\n\x14ZONE_INTAKE_UNSTEADY\x10\x05*\xea\x01\n\tZoneState\x12\x1a\n\x16ZONE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14ZONE_STATE_AVAILABLE\x10\x01\x12\x15\n\x11ZONE_STATE_SILENT\x10\x02\x12\x13\n\x0fZONE_STATE_LOST\x10\x03\x12\x14\n\x10ZONE_STATE_STALE\x10\x04\x12\"\n\x1eZONE_STATE_AGREEMENT_SUSPENDED\x10\x14\x12\x1f\n\x1bZONE_STATE_AGREEMENT_ENDING\x10\x15\x12 \n\x1cZONE_STATE_AGREEMENT_UNKNOWN\x10\x16\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hansa.v1.zone_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ZONESIDE']._serialized_start=1484
-  _globals['_ZONESIDE']._serialized_end=1565
-  _globals['_ZONEINTAKE']._serialized_start=1568
-  _globals['_ZONEINTAKE']._serialized_end=1738
-  _globals['_ZONESTATE']._serialized_start=1741
-  _globals['_ZONESTATE']._serialized_end=1975
-  _globals['_INVENTORY']._serialized_start=83
-  _globals['_INVENTORY']._serialized_end=474
-  _globals['_SITEREFUSALS']._serialized_start=477
-  _globals['_SITEREFUSALS']._serialized_end=645
-  _globals['_WEEKLYSPAN']._serialized_start=647
-  _globals['_WEEKLYSPAN']._serialized_end=702
-  _globals['_SITEWISH']._serialized_start=704
-  _globals['_SITEWISH']._serialized_end=825
-  _globals['_ZONE']._serialized_start=828
-  _globals['_ZONE']._serialized_end=1106
-  _globals['_ZONEORIGIN']._serialized_start=1108
-  _globals['_ZONEORIGIN']._serialized_end=1171
-  _globals['_HANDLER']._serialized_start=1173
-  _globals['_HANDLER']._serialized_end=1231
-  _globals['_ZONEUPKEEP']._serialized_start=1234
-  _globals['_ZONEUPKEEP']._serialized_end=1395
-  _globals['_MAINTENANCEWINDOW']._serialized_start=1397
-  _globals['_MAINTENANCEWINDOW']._serialized_end=1482
+  _globals['_ZONESIDE']._serialized_start=1458
+  _globals['_ZONESIDE']._serialized_end=1539
+  _globals['_ZONEINTAKE']._serialized_start=1542
+  _globals['_ZONEINTAKE']._serialized_end=1712
+  _globals['_ZONESTATE']._serialized_start=1715
+  _globals['_ZONESTATE']._serialized_end=1949
+  _globals['_INVENTORY']._serialized_start=57
+  _globals['_INVENTORY']._serialized_end=448
+  _globals['_SITEREFUSALS']._serialized_start=451
+  _globals['_SITEREFUSALS']._serialized_end=619
+  _globals['_WEEKLYSPAN']._serialized_start=621
+  _globals['_WEEKLYSPAN']._serialized_end=676
+  _globals['_SITEWISH']._serialized_start=678
+  _globals['_SITEWISH']._serialized_end=799
+  _globals['_ZONE']._serialized_start=802
+  _globals['_ZONE']._serialized_end=1080
+  _globals['_ZONEORIGIN']._serialized_start=1082
+  _globals['_ZONEORIGIN']._serialized_end=1145
+  _globals['_HANDLER']._serialized_start=1147
+  _globals['_HANDLER']._serialized_end=1205
+  _globals['_ZONEUPKEEP']._serialized_start=1208
+  _globals['_ZONEUPKEEP']._serialized_end=1369
+  _globals['_MAINTENANCEWINDOW']._serialized_start=1371
+  _globals['_MAINTENANCEWINDOW']._serialized_end=1456
 # @@protoc_insertion_point(module_scope)

@@ -9,7 +9,6 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from hansa.v1 import common_pb2 as _common_pb2
-from hansa.v1 import residency_pb2 as _residency_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -231,7 +230,7 @@ class SiteRefusals(_message.Message):
         """Tenants that are not taken, likewise."""
 
     @_builtins.property
-    def data_denied(self) -> _containers.RepeatedScalarFieldContainer[_residency_pb2.DataClass.ValueType]:
+    def data_denied(self) -> _containers.RepeatedScalarFieldContainer[_common_pb2.DataClass.ValueType]:
         """Kinds of data that no workload may bring."""
 
     @_builtins.property
@@ -243,7 +242,7 @@ class SiteRefusals(_message.Message):
         *,
         tenants_allowed: _abc.Iterable[_builtins.str] | None = ...,
         tenants_denied: _abc.Iterable[_builtins.str] | None = ...,
-        data_denied: _abc.Iterable[_residency_pb2.DataClass.ValueType] | None = ...,
+        data_denied: _abc.Iterable[_common_pb2.DataClass.ValueType] | None = ...,
         times: _abc.Iterable[Global___WeeklySpan] | None = ...,
         tenants_withheld: _builtins.bool = ...,
     ) -> None: ...

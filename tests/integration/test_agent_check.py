@@ -23,6 +23,7 @@ from hansa_agent.config import LoadedConfig
 from hansa_agent.config_container import ContainerSection
 from hansa_agent.container_check import check_engine
 from hansa_agent.ports import Instant
+from hansa_agent.site_wish import Wish, WishFile
 from hansa_agent.system import SystemClock, SystemIds
 from hansa_control.adapters.authority import Role, Subject, Validity, issue
 
@@ -280,3 +281,10 @@ def test_command_prints_a_table_or_json_and_exits_by_the_worst(tmp_path: Path) -
         "remedy",
     }
     assert command(path, "-o", "xml").returncode == 78
+
+
+async def test_a_site_that_is_closed_says_who_has_closed_it(zone: Zone) -> None:
+    zone.write()
+    (zone.folder / "state").mkdir(exist_ok=True)
+    WishFile(zone.folder / "state").write(Wish(cordoned=True, note="power"))
+    assert (await zone.found("site"))[0] == (Level.WARNING, "the site takes nothing new: power")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hansa.v1 import residency_pb2, workload_pb2
+from hansa.v1 import common_pb2, workload_pb2
 from hansa_control.adapters import codec_fields as fields
 from hansa_control.adapters.codec_residency import predicate_in
 from hansa_control.domain.model import (
@@ -37,7 +37,7 @@ WEIGHT_PERMILLE_MAX = 1_000_000
 DATA_SOURCE_COUNT_MAX = 32
 
 SPREAD_LEVELS = fields.EnumCodec(SpreadLevel, workload_pb2.SpreadLevel, "SPREAD_LEVEL")
-DATA_CLASSES = fields.EnumCodec(DataClass, residency_pb2.DataClass, "DATA_CLASS")
+DATA_CLASSES = fields.EnumCodec(DataClass, common_pb2.DataClass, "DATA_CLASS")
 
 
 # --- replicas, zones, spread ----------------------------------------------------------------------------------------

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from hansa.v1 import residency_pb2, zone_pb2
+from hansa.v1 import common_pb2, zone_pb2
 from hansa_control.adapters import codec_fields as fields
 from hansa_control.domain.model import DataClass, Refusals
 from hansa_control.domain.refusals import WEEK_MINUTES
 
-DATA_CLASSES = fields.EnumCodec(DataClass, residency_pb2.DataClass, "DATA_CLASS")
+DATA_CLASSES = fields.EnumCodec(DataClass, common_pb2.DataClass, "DATA_CLASS")
 TENANTS_MAX = 1_000
 SPANS_MAX = 64
 _TENANT = re.compile(r"\*|[a-z0-9][a-z0-9-]{0,62}/(?:\*|[a-z0-9][a-z0-9-]{0,62})")

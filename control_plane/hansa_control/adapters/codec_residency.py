@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from hansa.v1 import residency_pb2
+from hansa.v1 import common_pb2, residency_pb2
 from hansa_control.adapters import codec_fields as fields
 from hansa_control.adapters.codec_zone import CARBON_GCO2_PER_KWH_MAX
 from hansa_control.domain.model import (
@@ -37,7 +37,7 @@ PREDICATE_COUNT_MAX = 64
 PRESET_COUNT_MAX = 16
 
 ON_CHANGES = fields.EnumCodec(OnChange, residency_pb2.OnChange, "ON_CHANGE")
-DATA_CLASSES = fields.EnumCodec(DataClass, residency_pb2.DataClass, "DATA_CLASS")
+DATA_CLASSES = fields.EnumCodec(DataClass, common_pb2.DataClass, "DATA_CLASS")
 UNKNOWN_PATHS = fields.EnumCodec(UnknownPaths, residency_pb2.UnknownPaths, "UNKNOWN_PATHS")
 
 

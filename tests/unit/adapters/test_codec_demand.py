@@ -10,7 +10,7 @@ from hansa_control.adapters import codec_service, codec_workload
 from hansa_control.application.ports import RefusalError
 from hansa_control.domain.model import Objective, Preferences, Reason, ServiceProfile, WorkloadSpec, ZoneBounds
 
-from hansa.v1 import common_pb2, residency_pb2, workload_pb2, workload_service_pb2
+from hansa.v1 import common_pb2, workload_pb2, workload_service_pb2
 
 DIGEST = "sha256:" + "0" * 64
 Change = Callable[[Any], None]
@@ -21,7 +21,7 @@ def time(model: str, mean_us: int = 40_000) -> workload_pb2.ServiceTime:
 
 
 def source(name: str) -> workload_pb2.DataSource:
-    return workload_pb2.DataSource(name=name, node="oslo", country="NO", data=residency_pb2.DATA_CLASS_INPUT)
+    return workload_pb2.DataSource(name=name, node="oslo", country="NO", data=common_pb2.DATA_CLASS_INPUT)
 
 
 def plain_spec() -> workload_pb2.WorkloadSpec:

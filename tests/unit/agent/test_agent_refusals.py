@@ -16,7 +16,7 @@ from test_agent_admission import grounds
 from test_agent_config import problems, write
 
 from hansa.v1 import zone_pb2
-from hansa.v1.residency_pb2 import DATA_CLASS_BACKUP, DATA_CLASS_INPUT
+from hansa.v1.common_pb2 import DATA_CLASS_BACKUP, DATA_CLASS_INPUT
 
 FRIDAY_MS = 1_800_000_000_000
 """2027-01-15 08:00 UTC."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from agent_orders import order
 from hansa_agent.admission import judge
-from hansa_agent.main import app
+from hansa_agent.main import whole_app
 from hansa_agent.site_wish import NOTHING, Wish, WishFile, WishUnreadable, WishWindow
 from test_agent_admission import grounds
 from typer.testing import CliRunner
@@ -26,7 +26,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def told(place: Path, *words: str, code: int = 0) -> str:
-    result = CliRunner().invoke(app, [words[0], "--config", str(place / "agent.yaml"), *words[1:]])
+    result = CliRunner().invoke(whole_app(), [words[0], "--config", str(place / "agent.yaml"), *words[1:]])
     assert result.exit_code == code, result.output
     return result.output
 

@@ -11,7 +11,7 @@ from hansa.errors import HansaError
 from hansa.law.membership import policy_reader
 from hansa.policy_file import PolicyReader, parse_preset
 from hansa.policy_words import policy_words
-from hansa.v1 import residency_pb2
+from hansa.v1 import common_pb2, residency_pb2
 from hansa.yaml_tree import read_yaml
 
 TODAY = date(2026, 11, 22)
@@ -71,7 +71,7 @@ def test_a_whole_policy_becomes_every_rule() -> None:
     ] == [[("ISO-27001", [], [])], [("SecNumCloud", ["3.2"], ["high"])], [("C5", [], []), ("EUCS", ["1"], [])]]
     assert (policy.energy.carbon_gco2_per_kwh_max, policy.energy.renewable_percent_min) == (100, 50)
     assert list(policy.predicates) == ["zone.price_eur_per_hour < 3.0"]
-    assert list(policy.applies_to) == [residency_pb2.DATA_CLASS_INPUT, residency_pb2.DATA_CLASS_OUTPUT]
+    assert list(policy.applies_to) == [common_pb2.DATA_CLASS_INPUT, common_pb2.DATA_CLASS_OUTPUT]
     assert policy.on_change == residency_pb2.ON_CHANGE_KEEP_AND_ALERT
 
 

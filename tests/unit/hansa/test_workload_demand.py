@@ -12,7 +12,7 @@ from hansa.errors import HansaError
 from hansa.spec_demand import OPTIONAL_KEYS
 from hansa.spec_file import parse_workload_text
 from hansa.spec_service import quantile_us
-from hansa.v1 import residency_pb2, workload_pb2
+from hansa.v1 import common_pb2, workload_pb2
 
 HEAD = f"""\
 kind: Workload
@@ -93,8 +93,8 @@ def test_a_file_with_everything_is_read_whole() -> None:
     green = workload_pb2.Selector(predicate="zone.renewable_percent > 80")
     expected.preferences.soft.add(selector=green, weight_permille=100)
     expected.objective.CopyFrom(workload_pb2.Objective(latency_permille=500, price_permille=50, carbon_permille=2_000))
-    expected.data_sources.add(name="plates", node="oslo", country="NO", data=residency_pb2.DATA_CLASS_INPUT)
-    expected.data_sources.add(name="lake", node="umea", data=residency_pb2.DATA_CLASS_BACKUP)
+    expected.data_sources.add(name="plates", node="oslo", country="NO", data=common_pb2.DATA_CLASS_INPUT)
+    expected.data_sources.add(name="lake", node="umea", data=common_pb2.DATA_CLASS_BACKUP)
     expected.price_millieur_per_hour_max = 12_500
     assert found == expected
     assert_kept_as_sent(found)
