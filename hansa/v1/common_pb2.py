@@ -24,37 +24,37 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15hansa/v1/common.proto\x12\x08hansa.v1\"}\n\x04\x46\x61\x63t\x12 \n\x04kind\x18\x01 \x01(\x0e\x32\x12.hansa.v1.FactKind\x12\r\n\x05value\x18\x02 \x01(\t\x12$\n\x08\x65vidence\x18\x03 \x01(\x0b\x32\x12.hansa.v1.Evidence\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\r\n\x05level\x18\x05 \x01(\t\"\x8f\x01\n\x08\x45vidence\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.hansa.v1.EvidenceKind\x12\x0e\n\x06issuer\x18\x02 \x01(\t\x12\x0e\n\x06scheme\x18\x03 \x01(\t\x12\x15\n\rvalid_from_ms\x18\x04 \x01(\x03\x12\x16\n\x0evalid_until_ms\x18\x05 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\"h\n\x0f\x41\x63\x63\x65leratorPool\x12\x0e\n\x06vendor\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nmemory_mib\x18\x03 \x01(\x05\x12\r\n\x05\x63ount\x18\x04 \x01(\x05\x12\x13\n\x0bmig_profile\x18\x05 \x01(\t\"H\n\x0f\x41\x63\x63\x65leratorNeed\x12\x0e\n\x06\x61ny_of\x18\x01 \x03(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x12\x16\n\x0ememory_mib_min\x18\x03 \x01(\x05\"^\n\x08\x43\x61pacity\x12\x12\n\ncpu_millis\x18\x01 \x01(\x03\x12\x12\n\nmemory_mib\x18\x02 \x01(\x03\x12*\n\x0c\x61\x63\x63\x65lerators\x18\x03 \x03(\x0b\x32\x14.hansa.v1.PoolAmount\")\n\nPoolAmount\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"+\n\x0b\x41rtefactRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\x99\x01\n\tCondition\x12\x0c\n\x04type\x18\x01 \x01(\t\x12)\n\x06status\x18\x02 \x01(\x0e\x32\x19.hansa.v1.ConditionStatus\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x1b\n\x13observed_generation\x18\x05 \x01(\x03\x12\x15\n\rchanged_at_ms\x18\x06 \x01(\x03\"\x80\x01\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\x10\n\x08workload\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12#\n\x05level\x18\x06 \x01(\x0e\x32\x14.hansa.v1.EventLevel*\xb4\x03\n\x08\x46\x61\x63tKind\x12\x19\n\x15\x46\x41\x43T_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x41\x43T_KIND_SITE_COUNTRY\x10\x01\x12\"\n\x1e\x46\x41\x43T_KIND_HEADQUARTERS_COUNTRY\x10\x02\x12%\n!FACT_KIND_ULTIMATE_PARENT_COUNTRY\x10\x03\x12#\n\x1f\x46\x41\x43T_KIND_FOREIGN_SHARE_PERCENT\x10\x04\x12\"\n\x1e\x46\x41\x43T_KIND_EXTRATERRITORIAL_LAW\x10\x05\x12\x1f\n\x1b\x46\x41\x43T_KIND_OPERATION_COUNTRY\x10\x06\x12\x1d\n\x19\x46\x41\x43T_KIND_SUPPORT_COUNTRY\x10\x07\x12!\n\x1d\x46\x41\x43T_KIND_PERSONNEL_CLEARANCE\x10\x08\x12\x19\n\x15\x46\x41\x43T_KIND_ATTESTATION\x10\t\x12\x1b\n\x17\x46\x41\x43T_KIND_CERTIFICATION\x10\n\x12!\n\x1d\x46\x41\x43T_KIND_CARBON_GCO2_PER_KWH\x10\x0b\x12\x1f\n\x1b\x46\x41\x43T_KIND_RENEWABLE_PERCENT\x10\x0c*\xa6\x01\n\x0c\x45videnceKind\x12\x1d\n\x19\x45VIDENCE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45VIDENCE_KIND_DECLARATION\x10\x01\x12\x1a\n\x16\x45VIDENCE_KIND_REGISTER\x10\x02\x12\x1d\n\x19\x45VIDENCE_KIND_CERTIFICATE\x10\x03\x12\x1d\n\x19\x45VIDENCE_KIND_MEASUREMENT\x10\x04*\x88\x01\n\x0f\x43onditionStatus\x12 \n\x1c\x43ONDITION_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43ONDITION_STATUS_TRUE\x10\x01\x12\x1a\n\x16\x43ONDITION_STATUS_FALSE\x10\x02\x12\x1c\n\x18\x43ONDITION_STATUS_UNKNOWN\x10\x03*Z\n\nEventLevel\x12\x1b\n\x17\x45VENT_LEVEL_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45VENT_LEVEL_NORMAL\x10\x01\x12\x17\n\x13\x45VENT_LEVEL_WARNING\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15hansa/v1/common.proto\x12\x08hansa.v1\"}\n\x04\x46\x61\x63t\x12 \n\x04kind\x18\x01 \x01(\x0e\x32\x12.hansa.v1.FactKind\x12\r\n\x05value\x18\x02 \x01(\t\x12$\n\x08\x65vidence\x18\x03 \x01(\x0b\x32\x12.hansa.v1.Evidence\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\r\n\x05level\x18\x05 \x01(\t\"\x8f\x01\n\x08\x45vidence\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.hansa.v1.EvidenceKind\x12\x0e\n\x06issuer\x18\x02 \x01(\t\x12\x0e\n\x06scheme\x18\x03 \x01(\t\x12\x15\n\rvalid_from_ms\x18\x04 \x01(\x03\x12\x16\n\x0evalid_until_ms\x18\x05 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\"\x80\x01\n\x0f\x41\x63\x63\x65leratorPool\x12\x0e\n\x06vendor\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nmemory_mib\x18\x03 \x01(\x05\x12\r\n\x05\x63ount\x18\x04 \x01(\x05\x12\x13\n\x0bmig_profile\x18\x05 \x01(\t\x12\x16\n\x0enode_count_max\x18\x06 \x01(\x05\"H\n\x0f\x41\x63\x63\x65leratorNeed\x12\x0e\n\x06\x61ny_of\x18\x01 \x03(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x12\x16\n\x0ememory_mib_min\x18\x03 \x01(\x05\"^\n\x08\x43\x61pacity\x12\x12\n\ncpu_millis\x18\x01 \x01(\x03\x12\x12\n\nmemory_mib\x18\x02 \x01(\x03\x12*\n\x0c\x61\x63\x63\x65lerators\x18\x03 \x03(\x0b\x32\x14.hansa.v1.PoolAmount\")\n\nPoolAmount\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"+\n\x0b\x41rtefactRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\x99\x01\n\tCondition\x12\x0c\n\x04type\x18\x01 \x01(\t\x12)\n\x06status\x18\x02 \x01(\x0e\x32\x19.hansa.v1.ConditionStatus\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x1b\n\x13observed_generation\x18\x05 \x01(\x03\x12\x15\n\rchanged_at_ms\x18\x06 \x01(\x03\"\x80\x01\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\x10\n\x08workload\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12#\n\x05level\x18\x06 \x01(\x0e\x32\x14.hansa.v1.EventLevel*\xb4\x03\n\x08\x46\x61\x63tKind\x12\x19\n\x15\x46\x41\x43T_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x41\x43T_KIND_SITE_COUNTRY\x10\x01\x12\"\n\x1e\x46\x41\x43T_KIND_HEADQUARTERS_COUNTRY\x10\x02\x12%\n!FACT_KIND_ULTIMATE_PARENT_COUNTRY\x10\x03\x12#\n\x1f\x46\x41\x43T_KIND_FOREIGN_SHARE_PERCENT\x10\x04\x12\"\n\x1e\x46\x41\x43T_KIND_EXTRATERRITORIAL_LAW\x10\x05\x12\x1f\n\x1b\x46\x41\x43T_KIND_OPERATION_COUNTRY\x10\x06\x12\x1d\n\x19\x46\x41\x43T_KIND_SUPPORT_COUNTRY\x10\x07\x12!\n\x1d\x46\x41\x43T_KIND_PERSONNEL_CLEARANCE\x10\x08\x12\x19\n\x15\x46\x41\x43T_KIND_ATTESTATION\x10\t\x12\x1b\n\x17\x46\x41\x43T_KIND_CERTIFICATION\x10\n\x12!\n\x1d\x46\x41\x43T_KIND_CARBON_GCO2_PER_KWH\x10\x0b\x12\x1f\n\x1b\x46\x41\x43T_KIND_RENEWABLE_PERCENT\x10\x0c*\xa6\x01\n\x0c\x45videnceKind\x12\x1d\n\x19\x45VIDENCE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45VIDENCE_KIND_DECLARATION\x10\x01\x12\x1a\n\x16\x45VIDENCE_KIND_REGISTER\x10\x02\x12\x1d\n\x19\x45VIDENCE_KIND_CERTIFICATE\x10\x03\x12\x1d\n\x19\x45VIDENCE_KIND_MEASUREMENT\x10\x04*\x88\x01\n\x0f\x43onditionStatus\x12 \n\x1c\x43ONDITION_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43ONDITION_STATUS_TRUE\x10\x01\x12\x1a\n\x16\x43ONDITION_STATUS_FALSE\x10\x02\x12\x1c\n\x18\x43ONDITION_STATUS_UNKNOWN\x10\x03*Z\n\nEventLevel\x12\x1b\n\x17\x45VENT_LEVEL_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45VENT_LEVEL_NORMAL\x10\x01\x12\x17\n\x13\x45VENT_LEVEL_WARNING\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hansa.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FACTKIND']._serialized_start=960
-  _globals['_FACTKIND']._serialized_end=1396
-  _globals['_EVIDENCEKIND']._serialized_start=1399
-  _globals['_EVIDENCEKIND']._serialized_end=1565
-  _globals['_CONDITIONSTATUS']._serialized_start=1568
-  _globals['_CONDITIONSTATUS']._serialized_end=1704
-  _globals['_EVENTLEVEL']._serialized_start=1706
-  _globals['_EVENTLEVEL']._serialized_end=1796
+  _globals['_FACTKIND']._serialized_start=985
+  _globals['_FACTKIND']._serialized_end=1421
+  _globals['_EVIDENCEKIND']._serialized_start=1424
+  _globals['_EVIDENCEKIND']._serialized_end=1590
+  _globals['_CONDITIONSTATUS']._serialized_start=1593
+  _globals['_CONDITIONSTATUS']._serialized_end=1729
+  _globals['_EVENTLEVEL']._serialized_start=1731
+  _globals['_EVENTLEVEL']._serialized_end=1821
   _globals['_FACT']._serialized_start=35
   _globals['_FACT']._serialized_end=160
   _globals['_EVIDENCE']._serialized_start=163
   _globals['_EVIDENCE']._serialized_end=306
-  _globals['_ACCELERATORPOOL']._serialized_start=308
-  _globals['_ACCELERATORPOOL']._serialized_end=412
-  _globals['_ACCELERATORNEED']._serialized_start=414
-  _globals['_ACCELERATORNEED']._serialized_end=486
-  _globals['_CAPACITY']._serialized_start=488
-  _globals['_CAPACITY']._serialized_end=582
-  _globals['_POOLAMOUNT']._serialized_start=584
-  _globals['_POOLAMOUNT']._serialized_end=625
-  _globals['_ARTEFACTREF']._serialized_start=627
-  _globals['_ARTEFACTREF']._serialized_end=670
-  _globals['_CONDITION']._serialized_start=673
-  _globals['_CONDITION']._serialized_end=826
-  _globals['_EVENT']._serialized_start=829
-  _globals['_EVENT']._serialized_end=957
+  _globals['_ACCELERATORPOOL']._serialized_start=309
+  _globals['_ACCELERATORPOOL']._serialized_end=437
+  _globals['_ACCELERATORNEED']._serialized_start=439
+  _globals['_ACCELERATORNEED']._serialized_end=511
+  _globals['_CAPACITY']._serialized_start=513
+  _globals['_CAPACITY']._serialized_end=607
+  _globals['_POOLAMOUNT']._serialized_start=609
+  _globals['_POOLAMOUNT']._serialized_end=650
+  _globals['_ARTEFACTREF']._serialized_start=652
+  _globals['_ARTEFACTREF']._serialized_end=695
+  _globals['_CONDITION']._serialized_start=698
+  _globals['_CONDITION']._serialized_end=851
+  _globals['_EVENT']._serialized_start=854
+  _globals['_EVENT']._serialized_end=982
 # @@protoc_insertion_point(module_scope)
