@@ -87,6 +87,7 @@ def truth_of(
     providers = sorted(providers, key=lambda provider: provider.uuid)
     shut = {*closed, *(one.uuid for one in providers if DISABLED_TRAIT in one.traits)}
     sums: Counter[str | Kind] = Counter()
+    on_host: Counter[tuple[Kind, str]] = Counter()
     unknown: set[str] = set()
     for provider in providers:
         for resource_class, stock in provider.stocks.items():
@@ -97,8 +98,11 @@ def truth_of(
             scale = CPU_SCALE if what == cpu_class else 1
             own, others = _shares(provider, resource_class, what, ours, scale)
             open_capacity = 0 if provider.root in shut else stock.capacity * scale
-            sums[what] += own + max(0, open_capacity - own - others)
-    pools = tuple(_pool(kind, sums[kind]) for kind in sorted(_kinds(sums)) if sums[kind] > 0)
+            count = own + max(0, open_capacity - own - others)
+            sums[what] += count
+            if isinstance(what, Kind):
+                on_host[what, provider.root] += count
+    pools = tuple(_pool(kind, sums[kind], _most(on_host, kind)) for kind in sorted(_kinds(sums)) if sums[kind] > 0)
     return Truth(sums[cpu_class], sums[MEMORY_CLASS], pools, tuple(sorted(unknown)))
 
 
@@ -135,11 +139,17 @@ def _kinds(sums: Mapping[str | Kind, int]) -> Iterator[Kind]:
     return (what for what in sums if isinstance(what, Kind))
 
 
-def _pool(kind: Kind, count: int) -> AcceleratorPool:
+def _most(on_host: Mapping[tuple[Kind, str], int], kind: Kind) -> int:
+    """What the host with the most has, because a server is on one."""
+    return max(count for (of, _), count in on_host.items() if of == kind)
+
+
+def _pool(kind: Kind, count: int, node_count_max: int) -> AcceleratorPool:
     return AcceleratorPool(
         vendor=kind.vendor,
         model=kind.model,
         memory_mib=kind.memory_mib,
         count=count,
         mig_profile=kind.mig_profile,
+        node_count_max=node_count_max,
     )

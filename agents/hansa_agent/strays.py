@@ -79,4 +79,5 @@ def _without(pools: Iterable[AcceleratorPool], counts: Counter[str]) -> Iterable
             left = AcceleratorPool()
             left.CopyFrom(pool)
             left.count = pool.count - taken
+            left.node_count_max = min(pool.node_count_max, left.count)
             yield left

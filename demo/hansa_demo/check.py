@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hansa_demo.processes import DemoFailed
 
 T = TypeVar("T")
+EVERY_S = 0.1
 
 
 def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 30.0, every_s: float = 0.2) -> tuple[T, float]:
@@ -23,6 +25,17 @@ def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 30.0, e
         if elapsed_s > timeout_s:
             raise DemoFailed(f"not within {timeout_s:.0f} s: {what}")
         time.sleep(every_s)  # noqa: TID251 - the other processes have no event to wait for
+
+
+async def until(what: str, look: Callable[[], Awaitable[T]], timeout_s: float = 30.0) -> T:
+    """The same for what has to be awaited; AssertionError when time is up, because tests use it."""
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + timeout_s
+    while not (found := await look()):
+        if loop.time() >= deadline_s:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}")
+        await asyncio.sleep(EVERY_S)
+    return found
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ What runs are tiny artefacts that listen and answer nothing, so that many of the
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def prepare_replicated(folder: Path, now_ms: int, postgres_url: str) -> Prepared
     home = prepared.operator(HOME)
     for replica in REPLICAS:
         document = _read(home / "control-plane.yaml")
-        _fewer_partners(document)
+        keep_partners(document)
         document["listen"] = addresses[replica]
         document["store"] = {"postgres": postgres_url, "replica": replica}
         _write(home / f"control-plane-{replica}.yaml", document)
@@ -50,23 +50,23 @@ def prepare_replicated(folder: Path, now_ms: int, postgres_url: str) -> Prepared
         return ",".join(addresses[replica][listener] for replica in REPLICAS)
 
     def point_home(document: dict[str, Any]) -> None:
-        _fewer_partners(document)
+        keep_partners(document)
         document["partners"][0]["endpoint"] = of_all("partners")
 
     def point_client(document: dict[str, Any]) -> None:
         document["endpoint"] = of_all("api")
 
-    _change(prepared.operator(PARTNER) / "control-plane.yaml", point_home)
-    _change(prepared.profile, point_client)
+    rewrite(prepared.operator(PARTNER) / "control-plane.yaml", point_home)
+    rewrite(prepared.profile, point_client)
     for operator, zones in CAST.items():
         for zone in zones:
-            _change(prepared.operator(operator) / "agents" / f"{zone}.yaml", with_tiny_artefact)
+            rewrite(prepared.operator(operator) / "agents" / f"{zone}.yaml", with_tiny_artefact)
 
     def point_agent(document: dict[str, Any]) -> None:
         document["operator"]["endpoints"] = of_all("agents").split(",")
 
     for zone in CAST[HOME]:
-        _change(home / "agents" / f"{zone}.yaml", point_agent)
+        rewrite(home / "agents" / f"{zone}.yaml", point_agent)
     return prepared
 
 
@@ -77,8 +77,9 @@ def tiny_spec(country: str) -> Any:
     return parse_workload_text(text, TENANT).spec
 
 
-def _fewer_partners(document: dict[str, Any]) -> None:
-    document["partners"] = [partner for partner in document["partners"] if partner["operator"] in CAST]
+def keep_partners(document: dict[str, Any], cast: Collection[str] = frozenset(CAST)) -> None:
+    """Takes the partners that are not in ``cast`` out of a control plane's configuration."""
+    document["partners"] = [partner for partner in document["partners"] if partner["operator"] in cast]
 
 
 def with_tiny_artefact(document: dict[str, Any]) -> None:
@@ -97,7 +98,8 @@ def _write(path: Path, document: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
-def _change(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Changes a configuration file."""
     document = _read(path)
     change(document)
     _write(path, document)

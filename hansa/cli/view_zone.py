@@ -85,7 +85,8 @@ def _accelerators(zone: zone_pb2.Zone) -> str:
     for pool in zone.inventory.pools:
         mig = f"/mig-{pool.mig_profile}" if pool.mig_profile else ""
         count = free.get(f"{pool.vendor}/{pool.model}{mig}", 0)
-        pools.append(f"{count}/{pool.count} {pool.model}{mig} {memory(pool.memory_mib)}")
+        most = f", {pool.node_count_max} a node" if 0 < pool.node_count_max < pool.count else ""
+        pools.append(f"{count}/{pool.count} {pool.model}{mig} {memory(pool.memory_mib)}{most}")
     return ", ".join(pools) or "-"
 
 

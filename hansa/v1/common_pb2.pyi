@@ -306,6 +306,7 @@ class AcceleratorPool(_message.Message):
     MEMORY_MIB_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     MIG_PROFILE_FIELD_NUMBER: _builtins.int
+    NODE_COUNT_MAX_FIELD_NUMBER: _builtins.int
     vendor: _builtins.str
     """Vendor in lower case, for example "nvidia"."""
     model: _builtins.str
@@ -316,6 +317,8 @@ class AcceleratorPool(_message.Message):
     """Devices or slices in the pool."""
     mig_profile: _builtins.str
     """MIG profile, for example "1g.10gb"; empty for a whole device."""
+    node_count_max: _builtins.int
+    """The most that one machine of the zone has of them, used or not, so that no replica gets more; 0 is not known."""
     def __init__(
         self,
         *,
@@ -324,10 +327,11 @@ class AcceleratorPool(_message.Message):
         memory_mib: _builtins.int = ...,
         count: _builtins.int = ...,
         mig_profile: _builtins.str = ...,
+        node_count_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "memory_mib", b"memory_mib", "mig_profile", b"mig_profile", "model", b"model", "vendor", b"vendor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "memory_mib", b"memory_mib", "mig_profile", b"mig_profile", "model", b"model", "node_count_max", b"node_count_max", "vendor", b"vendor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

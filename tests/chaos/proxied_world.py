@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 from fault_proxy import FaultProxy
 from hansa_demo.prepare import Prepared
-from hansa_demo.replicated import SCRIPT
+from hansa_demo.replicated import SCRIPT, rewrite
 from small_world import CAST, HOME, PARTNER, SmallWorld, until
 
 from hansa.errors import HansaError
@@ -81,14 +81,14 @@ class ProxiedWorld(SmallWorld):
     # --- making it ---
 
     async def _put_proxies_between(self) -> None:
-        self._rewrite(self.prepared.profile, await self._rerouted(CLIENT_LINK, "endpoint"))
+        rewrite(self.prepared.profile, await self._rerouted(CLIENT_LINK, "endpoint"))
         for link, operator in ((PARTNER_LINK, HOME), (PARTNER_BACK_LINK, PARTNER)):
             change = await self._partner_rerouted(link, operator)
-            self._rewrite(self.prepared.operator(operator) / "control-plane.yaml", change)
+            rewrite(self.prepared.operator(operator) / "control-plane.yaml", change)
         for zone in ZONES:
             operator, _, name = zone.partition("/")
             path = self.prepared.operator(operator) / "agents" / f"{name}.yaml"
-            self._rewrite(path, await self._agent_rerouted(zone, path))
+            rewrite(path, await self._agent_rerouted(zone, path))
 
     async def _proxied(self, link: str, address: str) -> str:
         host, _, port = address.rpartition(":")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import yaml
 from hansa_agent.artefacts import artefact_digest
 from hansa_demo.addressing import LoopbackAddressing
+from hansa_demo.check import until as until
 from hansa_demo.check import wait_for
 from hansa_demo.prepare import now_ms, prepare
 from hansa_demo.processes import Processes, instance_claims, instance_pids
-from hansa_demo.replicated import SCRIPT, with_tiny_artefact
+from hansa_demo.replicated import SCRIPT, keep_partners, rewrite, with_tiny_artefact
 
 from hansa.client import Client
 from hansa.errors import HansaError
@@ -24,7 +22,6 @@ from hansa.spec_file import parse_workload_text
 from hansa.sync import SyncClient
 from hansa.v1 import workload_pb2, zone_pb2
 
-T = TypeVar("T")
 DIGEST = artefact_digest([SCRIPT])
 CAST = {"nordavind": ("oslo-1", "bergen-1"), "waldnetz": ("hamburg-1", "berlin-1")}
 HOME, PARTNER = CAST
@@ -49,15 +46,9 @@ class SmallWorld:
         self.prepared = prepare(folder, LoopbackAddressing(instance_ports=INSTANCES_PER_ZONE), now_ms())
         self.processes = Processes(self.prepared)
         for operator, zones in CAST.items():
-            self._rewrite(self.prepared.operator(operator) / "control-plane.yaml", _fewer_partners)
+            rewrite(self.prepared.operator(operator) / "control-plane.yaml", _made_small)
             for zone in zones:
-                self._rewrite(self.prepared.operator(operator) / "agents" / f"{zone}.yaml", with_tiny_artefact)
-
-    @staticmethod
-    def _rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        change(document)
-        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+                rewrite(self.prepared.operator(operator) / "agents" / f"{zone}.yaml", with_tiny_artefact)
 
     def start(self) -> None:
         """Starts everything and returns once the home operator sees every zone."""
@@ -123,8 +114,8 @@ class SmallWorld:
         return instance_pids(self.prepared, zone)
 
 
-def _fewer_partners(document: dict[str, Any]) -> None:
-    document["partners"] = [partner for partner in document["partners"] if partner["operator"] in CAST]
+def _made_small(document: dict[str, Any]) -> None:
+    keep_partners(document, CAST)
     document["timings"] = {"quiet_after_ms": LOST_AFTER_MS - 1_500, "lost_after_ms": LOST_AFTER_MS}
 
 
@@ -133,16 +124,6 @@ def spec_in(country: str) -> workload_pb2.WorkloadSpec:
     access_point = {"NO": "oslo", "DE": "hamburg"}[country]
     text = SPEC.format(digest=DIGEST, access_point=access_point, country=country)
     return parse_workload_text(text, "harbour").spec
-
-
-async def until(what: str, look: Callable[[], Awaitable[T]], timeout_s: float = 30.0) -> T:
-    """Looks again and again until there is something; AssertionError when time is up."""
-    loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + timeout_s
-    while not (found := await look()):
-        assert loop.time() < deadline_s, f"not within {timeout_s:g} s: {what}"
-        await asyncio.sleep(0.1)
-    return found
 
 
 async def settled(world: SmallWorld, client: Client) -> dict[str, workload_pb2.Workload]:

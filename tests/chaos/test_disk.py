@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from hansa_demo.replicated import rewrite
 from promises import History, emptied, settled
 from proxied_world import ProxiedWorld
 from small_world import HOME, spec_in, until
@@ -42,7 +43,7 @@ class World(ProxiedWorld):
         def wait_so_long(document: dict[str, Any]) -> None:
             document["store"] = {"patience_ms": patience_ms}
 
-        self._rewrite(self.prepared.operator(HOME) / "control-plane.yaml", wait_so_long)
+        rewrite(self.prepared.operator(HOME) / "control-plane.yaml", wait_so_long)
 
     @property
     def pid(self) -> int:

@@ -92,6 +92,18 @@ def label_of_zone() -> str:
     return label_value(ZONE)
 
 
+async def test_most_that_one_node_has_for_this_zone_is_told(bench: Bench) -> None:
+    async def told() -> tuple[int, int]:
+        (pool,) = (await read(bench)).pools
+        return pool.count, pool.node_count_max
+
+    assert await told() == (8, 4)
+    bench.cluster.put("pods", pod("one", "gpu-1", "others", gpu="3"))
+    assert await told() == (5, 4)
+    bench.cluster.put("pods", pod("two", "gpu-2", "others", gpu="2"))
+    assert await told() == (3, 2)
+
+
 async def test_mig_slices_are_pools_of_their_own_however_they_are_advertised(bench: Bench) -> None:
     mixed = {
         "nvidia.com/mig.strategy": "mixed",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from cloud_furniture import furnish
 from hansa_agent.system import SystemClock
+from hansa_demo.check import until
 from infra_world import PODS, PROCESSES, SERVERS, InfraWorld, spec
 from openstack_cloud import Cloud
 from rich.console import Console
@@ -19,6 +19,7 @@ from hansa.client import Client
 from hansa.v1 import workload_pb2
 
 NAME = "yard-ocr"
+STEP_S = 60.0
 PROCESS_HOSTS = ("127.0.0.1", "localhost")
 
 
@@ -76,7 +77,7 @@ class Story:
             await self._runs_in(client, PROCESSES)
             await self._seen("placed in oslo-1, a zone of processes", processes=1, servers=0, pods=0)
             async with Callers(client) as callers:
-                await until("users are on their way", lambda: _true(callers.answered >= 10))
+                await until("users are on their way", lambda: _true(callers.answered >= 10), STEP_S)
                 await home.drain("oslo-1", note="new switch")
                 await self._runs_in(client, SERVERS)
                 await self._seen("oslo-1 drained: moved to hamburg-1, OpenStack of a partner", 0, 1, 0)
@@ -88,7 +89,7 @@ class Story:
                 await self._runs_in(client, PROCESSES)
                 await self._seen("oslo-1 open again, bergen-1 drained: back where it was", 1, 0, 0)
                 answered = callers.answered
-                await until("users are back", lambda: _true(callers.answered >= answered + 10))
+                await until("users are back", lambda: _true(callers.answered >= answered + 10), STEP_S)
             callers.told = await record(client)
             await client.delete(NAME)
             await self._seen("deleted: nothing is left on any platform", 0, 0, 0)
@@ -100,7 +101,7 @@ class Story:
             return [(p.zone, p.state) for p in placements] == [(zone, workload_pb2.PLACEMENT_STATE_READY)]
 
         try:
-            await until(f"{NAME} runs in {zone} alone", look)
+            await until(f"{NAME} runs in {zone} alone", look, STEP_S)
         except AssertionError as late:
             placements = [f"{p.zone}: {p.message}" for p in (await client.get(NAME)).placements]
             logs = [self._world.processes.log_lines(name)[-8:] for name in (PROCESSES, SERVERS, PODS)]
@@ -116,7 +117,7 @@ class Story:
             held = await asyncio.to_thread(self._world.cpus_held)
             return found[0] == expected and bool(held) == bool(servers)
 
-        await until(f"processes, servers, pods are {expected}", look)
+        await until(f"processes, servers, pods are {expected}", look, STEP_S)
         self._console.print(
             f"{_now_s() - self._began_s:6.1f} s  {what}\n"
             f"          processes {processes}, servers in Nova {servers}, deployments {pods}, "
@@ -130,14 +131,6 @@ class Story:
 
 def _now_s() -> float:
     return SystemClock().monotonic_ns() / 1e9
-
-
-async def until(what: str, look: Callable[[], Awaitable[bool]], timeout_s: float = 60.0) -> None:
-    """Looks again and again; AssertionError when time is up."""
-    deadline_s = _now_s() + timeout_s
-    while not await look():
-        assert _now_s() < deadline_s, f"not within {timeout_s:g} s: {what}"
-        await asyncio.sleep(0.1)
 
 
 async def record(client: Client) -> list[str]:

@@ -14,13 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hansa_agent.artefacts import artefact_digest
 from hansa_demo.addressing import LoopbackAddressing
 from hansa_demo.check import wait_for
 from hansa_demo.prepare import now_ms, prepare
 from hansa_demo.processes import Processes, instance_pids
-from hansa_demo.replicated import SCRIPT, with_tiny_artefact
+from hansa_demo.replicated import SCRIPT, keep_partners, rewrite, with_tiny_artefact
 
 from hansa.client import Client
 from hansa.errors import HansaError
@@ -88,11 +87,11 @@ class InfraWorld:
         self.prepared = prepare(folder, LoopbackAddressing(), now_ms())
         self.processes = Processes(self.prepared)
         for operator, zones in CAST.items():
-            self._rewrite(self.prepared.operator(operator) / "control-plane.yaml", _fewer_partners)
+            rewrite(self.prepared.operator(operator) / "control-plane.yaml", lambda it: keep_partners(it, CAST))
             for zone in zones:
-                self._rewrite(self.agent(operator, zone), with_tiny_artefact)
-        self._rewrite(self.agent(HOME, "bergen-1"), self._on_kubernetes)
-        self._rewrite(self.agent(PARTNER, "hamburg-1"), self._on_openstack)
+                rewrite(self.agent(operator, zone), with_tiny_artefact)
+        rewrite(self.agent(HOME, "bergen-1"), self._on_kubernetes)
+        rewrite(self.agent(PARTNER, "hamburg-1"), self._on_openstack)
 
     def agent(self, operator: str, zone: str) -> Path:
         return self.prepared.operator(operator) / "agents" / f"{zone}.yaml"
@@ -159,12 +158,6 @@ class InfraWorld:
         server = {"image": "tiny", "ready": "active", "endpoint": "https://{name}.waldnetz.example:{port}"}
         document["openstack"] = {"clouds_file": str(clouds), "cloud": "edge", "poll_s": 1.0, "server": server}
 
-    @staticmethod
-    def _rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        change(document)
-        path.write_text(yaml.safe_dump(document), encoding="utf-8")
-
 
 def spec() -> workload_pb2.WorkloadSpec:
     """Wishes for the processes first, then the servers, then the pods."""
@@ -177,7 +170,3 @@ def _on_platform(document: dict[str, Any], platform: str) -> None:
     document["inventory"] = kept | {"source": platform}
     document["runtime"] = platform
     document["artefacts"] = [{"name": "tiny-image", "image": IMAGE}]
-
-
-def _fewer_partners(document: dict[str, Any]) -> None:
-    document["partners"] = [partner for partner in document["partners"] if partner["operator"] in CAST]

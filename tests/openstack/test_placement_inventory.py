@@ -72,6 +72,17 @@ async def test_what_the_zones_own_servers_were_ordered_with_stays_and_what_they_
     assert counts(found) == {("L4", ""): 3}
 
 
+async def test_most_that_one_host_has_is_told(empty_placement: Cloud, api: OpenStackApi) -> None:
+    hosts = [empty_placement.provider(), empty_placement.provider()]
+    below = empty_placement.provider(hosts[0])
+    empty_placement.stock(hosts[0], CUSTOM_GPU_L4={"total": 2})
+    empty_placement.stock(below, CUSTOM_GPU_L4={"total": 1})
+    empty_placement.stock(hosts[1], CUSTOM_GPU_L4={"total": 4})
+    empty_placement.hold(str(uuid.uuid4()), {hosts[1]: {"CUSTOM_GPU_L4": 2}})
+    (pool,) = (await truth(reader(api))).pools
+    assert (pool.count, pool.node_count_max) == (5, 3)
+
+
 async def test_only_what_is_below_the_zones_aggregates_counts(empty_placement: Cloud, api: OpenStackApi) -> None:
     inside, outside, aggregate = empty_placement.provider(), empty_placement.provider(), str(uuid.uuid4())
     below = empty_placement.provider(inside)

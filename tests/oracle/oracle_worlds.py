@@ -6,6 +6,7 @@ feasible; a mild world leaves most trouble out.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -296,12 +297,18 @@ def _zone(chance: Stream, at: int, nodes: tuple[NetworkNode, ...], is_mild: bool
     return random_zone(chance, f"z{at}", (node.name if node else "nowhere", node and node.country), is_mild)
 
 
+def _on_machines(pools: tuple[AcceleratorPool, ...], chance: Stream) -> tuple[AcceleratorPool, ...]:
+    """Half of the pools with the most that one machine has; by chance of its own, so that worlds of a seed stay."""
+    return tuple(pool if chance.one_in(2) else replace(pool, node_count_max=1 + chance.below(8)) for pool in pools)
+
+
 def random_zone(chance: Stream, name: str, place: tuple[str, str | None], is_mild: bool) -> Zone:
     """A zone at a node, given with its country."""
     node, country = place
     kinds = [pool for pool in POOLS if chance.random() < (0.8 if is_mild else 0.5)]
     pools = tuple(AcceleratorPool(v, m, memory, 8, mig) for v, m, memory, mig in chance.shuffled(kinds))
     free = tuple(sorted((pool.key, n) for pool in pools if (n := 8 if is_mild else chance.below(9))))
+    pools = pools if is_mild else _on_machines(pools, Stream(zlib.crc32(f"{name} {node} {free}".encode())))
     inventory = Inventory(
         node,
         "",

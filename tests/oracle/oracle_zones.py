@@ -128,7 +128,8 @@ def capable(world: World, zone: Zone, paths: Paths) -> Capable:
             answers = [(x, _needed(spec, x, _slowest_us(spec, zone, paths))) for x in large]
             enough = [(x, n) for x, n in answers if isinstance(n, int)]
             free = dict(zone.free.accelerators)
-            fitting = [(x, n) for x, n in enough if free.get(x.key, 0) >= need.count * n]
+            roomy = [(x, n) for x, n in enough if not x.node_count_max or x.node_count_max >= need.count]
+            fitting = [(x, n) for x, n in roomy if free.get(x.key, 0) >= need.count * n]
             if fitting:
                 pool, replicas = fitting[0]
             elif enough:

@@ -73,6 +73,7 @@ class Books:
         """The sum, rounded down; ``trouble`` tells what was left out."""
         cpu_millis = memory_mib = 0
         pools: Counter[Kind] = Counter()
+        on_node: dict[Kind, int] = {}
         left_out: Counter[str] = Counter()
         for name, node in self._nodes.items():
             left_out[_nodes_that_are(node.obstacle)] += 1
@@ -81,11 +82,13 @@ class Books:
             memory_mib += free(MEMORY, node.memory) >> 20
             for device in node.devices:
                 if isinstance(device.kind, Kind):
-                    pools[device.kind] += free(device.resource, device.count)
+                    count = free(device.resource, device.count)
+                    pools[device.kind] += count
+                    on_node[device.kind] = max(on_node.get(device.kind, 0), count)
                 else:
                     left_out[f"devices {device.kind.why}"] += device.count
         capacity = Capacity(cpu_millis=cpu_millis, memory_mib=memory_mib)
-        return Machine(capacity, _pools(pools), SOURCE, self._told(left_out))
+        return Machine(capacity, _pools(pools, on_node), SOURCE, self._told(left_out))
 
     def _free(self, name: str, node: NodeRow) -> Callable[[str, int], int]:
         others, own = self._held.get((name, False), Counter()), self._held.get((name, True), Counter())
@@ -120,11 +123,15 @@ def _nodes_that_are(obstacle: str) -> str:
     return f"nodes {obstacle}" if obstacle else ""
 
 
-def _pools(pools: Counter[Kind]) -> tuple[AcceleratorPool, ...]:
+def _pools(pools: Counter[Kind], on_node: Mapping[Kind, int]) -> tuple[AcceleratorPool, ...]:
     found = sorted(
-        (kind.vendor, kind.model, kind.memory_mib, kind.mig_profile, count) for kind, count in pools.items() if count
+        (kind.vendor, kind.model, kind.memory_mib, kind.mig_profile, count, on_node[kind])
+        for kind, count in pools.items()
+        if count
     )
     return tuple(
-        AcceleratorPool(vendor=vendor, model=model, memory_mib=memory_mib, mig_profile=profile, count=count)
-        for vendor, model, memory_mib, profile, count in found
+        AcceleratorPool(
+            vendor=vendor, model=model, memory_mib=memory_mib, mig_profile=profile, count=count, node_count_max=most
+        )
+        for vendor, model, memory_mib, profile, count, most in found
     )

@@ -144,6 +144,7 @@ def pool_in(wire: common_pb2.AcceleratorPool, path: str) -> AcceleratorPool:
         memory_mib=fields.range_in(wire.memory_mib, (1, DEVICE_MEMORY_MIB_MAX), f"{path}.memory_mib"),
         count=fields.range_in(wire.count, (1, DEVICE_COUNT_MAX), f"{path}.count"),
         mig_profile=fields.mig_profile_in(wire.mig_profile, f"{path}.mig_profile"),
+        node_count_max=fields.range_in(wire.node_count_max, (0, wire.count), f"{path}.node_count_max"),
     )
 
 
@@ -154,6 +155,7 @@ def pool_out(pool: AcceleratorPool) -> common_pb2.AcceleratorPool:
         memory_mib=pool.memory_mib,
         count=pool.count,
         mig_profile=pool.mig_profile,
+        node_count_max=pool.node_count_max,
     )
 
 

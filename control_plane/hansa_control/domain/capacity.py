@@ -79,6 +79,6 @@ def choose_pool(spec: WorkloadSpec, pools: tuple[AcceleratorPool, ...], free: Ca
     wanted = need.count * spec.replicas
     for pool in pools_by_size(pools):
         sufficient = is_acceptable_model(need, pool) and pool.memory_mib >= need.memory_mib_min
-        if sufficient and count_of(free, pool.key) >= wanted:
+        if sufficient and need.count <= pool.replica_count_max and count_of(free, pool.key) >= wanted:
             return pool
     return None

@@ -23,6 +23,7 @@ MEMORY_CAPACITY = "MemoryCapacity"
 PRICE = "PriceBound"
 
 NO_POOL = -1
+_MORE_THAN_ANY = 1 << 62
 
 
 class Price:
@@ -92,6 +93,9 @@ class Wanted:
             rows = self.suited.rows
             self.rows = (rows if self.all_suffice else rows[sufficient[rows]])[::-1].copy()
         self.devices: Ints = (need.count if need is not None else 0) * replicas[self.rows]
+        if need is not None:
+            # However many are free: a replica that none of the zone's machines has enough for runs nowhere.
+            self.devices[standing.pools.replica_count_max[self.rows] < need.count] = _MORE_THAN_ANY
         self.zones: Ints = standing.pools.zone[self.rows]
 
 
@@ -164,7 +168,8 @@ class Accelerators:
 
     def _devices(self, row: int, rows: list[int], need: AcceleratorNeed) -> ConstraintResult:
         free, replicas, names = self._lists
-        shown = ", ".join([f"{free[at]} free of {names[at]}" for at in rows])
+        pools = self._columns.standing.pools
+        shown = ", ".join([f"{free[at]} free of {names[at]}{_on_one_node(pools, at, need, free[at])}" for at in rows])
         count = replicas[rows[-1]]
         bound = self._bounds.get(count)
         if bound is None:
@@ -259,6 +264,11 @@ def _words(standing: Standing, need: AcceleratorNeed, models_in: dict[int, list[
         model_bound=f"any of {', '.join(need.any_of)}{_nearest(pools, need)}" if need.any_of else "any model",
         memory_bound=f">= {need.memory_mib_min} MiB",
     )
+
+
+def _on_one_node(pools: Pools, at: int, need: AcceleratorNeed, free: int) -> str:
+    most = int(pools.replica_count_max[at])
+    return f", at most {most} on one node" if most < min(need.count, free) else ""
 
 
 def _nearest(pools: Pools, need: AcceleratorNeed) -> str:

@@ -26,12 +26,14 @@ class Pools:
     """The accelerator pools of all zones, a row each: by zone, and in a zone in the order in which needs are served.
 
     zone is the row of the zone; kind the index into kinds, which has one pool for each key and memory; memory_mib that
-    of a device. first is where each zone's rows begin, one longer than there are zones.
+    of a device, replica_count_max how many of them a replica can get at most. first is where each zone's rows begin,
+    one longer than there are zones.
     """
 
     zone: NDArray[np.int64]
     kind: NDArray[np.int64]
     memory_mib: NDArray[np.int64]
+    replica_count_max: NDArray[np.int64]
     first: NDArray[np.int64]
     kinds: tuple[AcceleratorPool, ...]
 
@@ -187,18 +189,18 @@ def _standing(zones: tuple[Zone, ...]) -> Standing:
 def _pools(zones: tuple[Zone, ...]) -> Pools:
     kinds: dict[tuple[str, int], int] = {}
     named: list[AcceleratorPool] = []
-    rows: list[tuple[int, int, int]] = []
+    rows: list[tuple[int, int, int, int]] = []
     first = [0]
     for row, zone in enumerate(zones):
         for pool in pools_by_size(zone.inventory.pools):
             kind = kinds.setdefault((pool.key, pool.memory_mib), len(named))
             if kind == len(named):
                 named.append(pool)
-            rows.append((row, kind, pool.memory_mib))
+            rows.append((row, kind, pool.memory_mib, pool.replica_count_max))
         first.append(len(rows))
-    table = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    table = np.array(rows, dtype=np.int64).reshape(-1, 4)
     table.setflags(write=False)
-    return Pools(table[:, 0], table[:, 1], table[:, 2], _array(first), tuple(named))
+    return Pools(table[:, 0], table[:, 1], table[:, 2], table[:, 3], _array(first), tuple(named))
 
 
 def _devices_free(zone: Zone) -> list[int]:

@@ -257,7 +257,9 @@ def band(amount: int) -> int:
 def _in_bands(zone: Zone) -> Zone:
     """The zone with what it has, too, rounded down: the difference to what is free would tell it otherwise."""
     inventory = zone.inventory
-    pools = tuple(replace(pool, count=band(pool.count)) for pool in inventory.pools)
+    pools = tuple(
+        replace(pool, count=band(pool.count), node_count_max=band(pool.node_count_max)) for pool in inventory.pools
+    )
     inventory = replace(inventory, capacity=_banded(inventory.capacity), pools=pools)
     return replace(zone, inventory=inventory, free=_banded(zone.free))
 

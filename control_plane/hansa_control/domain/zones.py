@@ -110,13 +110,22 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class AcceleratorPool:
-    """A kind of accelerator in a zone; memory_mib is that of one device or slice."""
+    """A kind of accelerator in a zone; memory_mib is that of one device or slice.
+
+    node_count_max is the most that one machine of the zone has of them, used or not; 0 where that is not known.
+    """
 
     vendor: str
     model: str
     memory_mib: int
     count: int
     mig_profile: str = ""
+    node_count_max: int = field(default=0, metadata=LATER)
+
+    @property
+    def replica_count_max(self) -> int:
+        """No replica gets more of them, because it runs on one machine."""
+        return self.node_count_max or self.count
 
     @property
     def key(self) -> str:

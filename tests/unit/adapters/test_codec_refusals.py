@@ -204,6 +204,8 @@ def good_inventory() -> zone_pb2.Inventory:
         (set_to("pools.0.memory_mib", 0), "pools[0].memory_mib"),
         (set_to("pools.0.count", 0), "pools[0].count"),
         (set_to("pools.0.mig_profile", "1g"), "pools[0].mig_profile"),
+        (set_to("pools.0.node_count_max", 3), "pools[0].node_count_max"),
+        (set_to("pools.0.node_count_max", -1), "pools[0].node_count_max"),
         (lambda i: i.pools.append(i.pools[0]), "pools[1]"),
         (lambda i: i.pools.extend(i.pools[0] for _ in range(64)), "pools"),
         (set_to("artefacts.0.digest", ""), "artefacts[0].digest"),

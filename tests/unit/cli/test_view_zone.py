@@ -9,7 +9,7 @@ from hansa.cli.documents import Line, Screen, Styled, Table, terminal_width
 from hansa.cli.figures import age, clock_time, date, euro_per_hour, memory, rtt_ms, timestamp
 from hansa.cli.view_decision import basis_cell
 from hansa.cli.view_zone import network_document, zone_table
-from hansa.v1 import network_pb2, workload_service_pb2, zone_pb2
+from hansa.v1 import common_pb2, network_pb2, workload_service_pb2, zone_pb2
 
 Capsys = pytest.CaptureFixture[str]
 
@@ -34,6 +34,14 @@ def test_a_row_tells_place_control_what_is_free_of_what_there_is_and_the_price(c
         "1.45 EUR/h",
         "1 s",
     ]
+
+
+def test_most_that_one_node_has_shows_where_it_is_less_than_all(capsys: Capsys) -> None:
+    spread = common_pb2.AcceleratorPool(vendor="nvidia", model="L40S", memory_mib=46_068, count=4, node_count_max=2)
+    row = cells(shown(capsys, zone_table([zone(pools=[spread])], NOW_MS, wide=False))[1])
+    assert row[4] == "3/4 L40S 45 GiB, 2 a node"
+    spread.node_count_max = 4
+    assert cells(shown(capsys, zone_table([zone(pools=[spread])], NOW_MS, wide=False))[1])[4] == "3/4 L40S 45 GiB"
 
 
 def test_control_names_each_country_once_and_a_law_only_if_there_is_one(capsys: Capsys) -> None:

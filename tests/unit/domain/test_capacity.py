@@ -58,6 +58,12 @@ def test_a_larger_pool_is_chosen_when_the_smaller_one_is_used_up() -> None:
     assert choose_pool(anything, (L4, H100), Capacity(0, 0, (("nvidia/H100", 2), ("nvidia/L4", 1)))) is H100
 
 
+def test_pool_whose_machines_have_too_few_for_one_replica_is_not_chosen() -> None:
+    anything = spec(accelerator=AcceleratorNeed((), 2, 16_000), replicas=1)
+    assert choose_pool(anything, (replace(L4, node_count_max=1), H100), FREE) is H100
+    assert choose_pool(anything, (replace(L4, node_count_max=2), H100), FREE) == replace(L4, node_count_max=2)
+
+
 def test_replicas_are_not_spread_over_two_pools() -> None:
     anything = spec(accelerator=AcceleratorNeed((), 1, 16_000), replicas=5)
     assert choose_pool(anything, (L4, H100), FREE) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -146,6 +147,17 @@ def test_every_pool_that_would_do_is_told_where_none_has_enough_free() -> None:
     exhausted = judge(spec(accelerator=AcceleratorNeed((), 4, 9_000)), pools=(SLICE, L4, H100))
     words = "7 free of nvidia/H100/mig-1g.10gb, 4 free of nvidia/L4, 2 free of nvidia/H100"
     assert refused(exhausted) == [("GPU_EXHAUSTED", "GpuCapacity", words, ">= 8 (4 x 2 replicas)")]
+
+
+def test_devices_that_no_machine_has_together_serve_no_replica_however_many_are_free() -> None:
+    spread = replace(L4, node_count_max=1)
+    apart = judge(spec(accelerator=AcceleratorNeed(("L4",), 2, 0)), pools=(spread,))
+    words = "4 free of nvidia/L4, at most 1 on one node"
+    assert refused(apart) == [("GPU_EXHAUSTED", "GpuCapacity", words, ">= 4 (2 x 2 replicas)")]
+    assert not refused(judge(spec(accelerator=AcceleratorNeed(("L4",), 1, 0)), pools=(spread,)))
+    assert not refused(judge(spec(accelerator=AcceleratorNeed(("L4",), 2, 0)), pools=(replace(L4, node_count_max=2),)))
+    other = judge(spec(accelerator=AcceleratorNeed((), 2, 0), replicas=1), pools=(spread, H100))
+    assert not refused(other) and other.pool == H100.key, "the next pool that has enough in one place"
 
 
 def test_the_least_price_bound_is_a_bound() -> None:

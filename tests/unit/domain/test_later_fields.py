@@ -8,6 +8,7 @@ from dataclasses import replace
 from hansa_control.domain.canonical import canonical
 from hansa_control.domain.grants import digest_of_terms, outlasts, unfounded
 from hansa_control.domain.model import (
+    AcceleratorPool,
     ArtefactRef,
     Capacity,
     Handler,
@@ -32,6 +33,12 @@ def test_a_zone_that_its_operator_owns_says_nothing_of_an_origin() -> None:
     assert "origin" not in json.loads(canonical(ZONE))
     origin = Origin(ZoneId("waldnetz", "berlin-1"), (Handler("nordavind"),))
     assert json.loads(canonical(replace(ZONE, origin=origin)))["origin"]["zone"] == ["waldnetz", "berlin-1"]
+
+
+def test_a_pool_whose_machines_are_not_known_says_nothing_of_them() -> None:
+    pool = AcceleratorPool("nvidia", "L4", 23_034, 4)
+    assert "node_count_max" not in json.loads(canonical(pool))
+    assert json.loads(canonical(replace(pool, node_count_max=2)))["node_count_max"] == 2
 
 
 def test_who_asks_for_himself_says_nothing_of_others() -> None:
