@@ -17,6 +17,7 @@ from hansa_agent.kubernetes.follower import Outside
 from hansa_agent.kubernetes.rights import rights_for
 from hansa_agent.kubernetes.runtime import KubernetesRuntime
 from hansa_agent.kubernetes.source import KubernetesSource
+from hansa_agent.strays import Strays
 from hansa_agent.system import SystemClock, SystemRandom
 
 
@@ -26,12 +27,15 @@ def cluster_source(loaded: LoadedConfig) -> KubernetesSource:
     return KubernetesSource(section, loaded.config.zone, _api(loaded, section), Outside(SystemClock(), SystemRandom()))
 
 
-def cluster_runtime(loaded: LoadedConfig, store: InstanceStore) -> KubernetesRuntime:
-    """What runs on the cluster; raises ``ConfigError`` where its package is not installed."""
+def cluster_runtime(loaded: LoadedConfig, store: InstanceStore, strays: Strays) -> KubernetesRuntime:
+    """What runs on the cluster; ``strays`` is told what no record names there. Raises ``ConfigError`` where its package
+    is not installed.
+    """
     section = _section(loaded)
     outside = Outside(SystemClock(), SystemRandom())
     runtime = KubernetesRuntime(section, loaded.config.zone, _api(loaded, section), store, outside)
     runtime.artefacts = loaded.artefacts
+    runtime.strays = strays
     runtime.stop_grace_s = math.ceil(loaded.config.instance.stop_grace_s)
     return runtime
 

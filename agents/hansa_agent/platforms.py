@@ -52,7 +52,7 @@ def runtime_of(
     if loaded.config.runtime == "kubernetes":
         from hansa_agent.platform_kubernetes import cluster_runtime
 
-        return cluster_runtime(loaded, store)
+        return cluster_runtime(loaded, store, strays)
     config, settings = loaded.config, loaded.instance_settings()
     if config.runtime == "container" and config.container is not None:
         from hansa_agent.runtime_container import Around, ContainerRuntime

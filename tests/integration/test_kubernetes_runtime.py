@@ -6,10 +6,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hansa_agent.ports import Machine
 from kubernetes_api.kube_bench import IMAGE, PARTS, Bench, desired, kube_bench
 from kubernetes_api.kube_cluster import NAMESPACE
 
+from hansa.v1.common_pb2 import AcceleratorPool, Capacity
 from hansa.v1.instance_pb2 import INSTANCE_STATE_FAILED, INSTANCE_STATE_READY, INSTANCE_STATE_STARTING
+
+ROOM = Machine(
+    Capacity(cpu_millis=8_000, memory_mib=32_768), (AcceleratorPool(vendor="nvidia", model="H100", count=4),), "test"
+)
 
 
 @pytest.fixture
@@ -151,6 +157,27 @@ async def test_newer_token_of_an_unchanged_instance_reaches_the_cluster(bench: B
     await agent.runtime.housekeep()
     assert bench.made()["configmaps"]["metadata"]["annotations"]["hansa-project.github.io/fencing-token"] == "9"
     assert bench.cluster.names("pods") == [pod]
+
+
+async def test_what_a_pod_holds_that_no_record_names_is_told_until_it_is_gone(bench: Bench, tmp_path: Path) -> None:
+    former = await bench.agent()
+    former.order(desired(gpus=2))
+    await former.ready()
+    await former.runtime.housekeep()
+    assert former.runtime.strays.less(ROOM) is ROOM
+    await former.stop()
+    bench.folder = tmp_path / "empty"
+    bench.folder.mkdir()
+    agent = await bench.agent(orphan_grace_s=60.0)
+    await agent.until(lambda: agent.runtime.board.fresh and bool(agent.runtime.board.pods.bodies))
+    await agent.runtime.housekeep()
+    left = agent.runtime.strays.less(ROOM)
+    assert (left.capacity.cpu_millis, left.capacity.memory_mib, left.pools[0].count) == (7_500, 32_512, 2)
+    assert left.trouble == "instances left over and not gone yet: 1"
+    agent.order(desired(gpus=2))
+    await agent.ready()
+    await agent.runtime.housekeep()
+    assert agent.runtime.strays.less(ROOM) is ROOM
 
 
 async def test_order_older_than_what_stands_on_the_cluster_is_refused_for_good(bench: Bench) -> None:

@@ -7,15 +7,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from hansa.v1.common_pb2 import Capacity
 from hansa_agent.config_kubernetes import KubernetesSection
 from hansa_agent.kubernetes import routes
 from hansa_agent.kubernetes.api import KubernetesApi
 from hansa_agent.kubernetes.connection import ApiSilent
 from hansa_agent.kubernetes.follower import UNREADABLE, Followed, Follower
-from hansa_agent.kubernetes.names import INSTANCE, label_value, zone_selector
+from hansa_agent.kubernetes.names import INSTANCE, ORDERED, label_value, zone_selector
+from hansa_agent.kubernetes.pods import holds
 from hansa_agent.kubernetes.refusal import ApiRefused
 from hansa_agent.kubernetes.shapes import inference_services
 from hansa_agent.ports import Clock, Random
+from hansa_agent.strays import ordered_in
 
 ABSENT_S = 5.0
 Body = Mapping[str, Any]
@@ -96,6 +99,12 @@ class Board:
         """The pods of an instance, by name."""
         wanted = label_value(instance)
         return [pod for _, pod in sorted(self.pods.bodies.items()) if _borne(pod) == wanted]
+
+    def left_over(self, named: Collection[str]) -> list[Capacity]:
+        """What pods were ordered with that hold something and are of no instance that is named."""
+        wanted = {label_value(instance) for instance in named}
+        held = [pod for _, pod in sorted(self.pods.bodies.items()) if holds(pod) and _borne(pod) not in wanted]
+        return [ordered_in((pod["metadata"].get("annotations") or {}).get(ORDERED, "")) for pod in held]
 
     async def until(self, predicate: Callable[[], bool], patience_s: float) -> None:
         """Waits until ``predicate`` holds, or ``patience_s`` have passed."""

@@ -24,6 +24,8 @@ ANCHOR = f"{_DOMAIN}/anchor"
 """On the pod: the uid of the anchor that it was made under, so that no former one is taken for it."""
 GRANTED = f"{_DOMAIN}/granted"
 """On the pod: what the order granted, as JSON of quantities by resource."""
+ORDERED = f"{_DOMAIN}/ordered"
+"""On the pod: what was ordered, by pool, for when no record names the pod any more."""
 SHAPE = f"{_DOMAIN}/shape"
 _LABEL_CHARS_MAX = 63
 

@@ -18,6 +18,7 @@ from hansa_agent.kubernetes.names import (
     FENCING_TOKEN,
     GRANTED,
     ORDER_DIGEST,
+    ORDERED,
     SHAPE,
     WORKLOAD,
     Json,
@@ -28,6 +29,7 @@ from hansa_agent.kubernetes.names import (
 from hansa_agent.kubernetes.pod_spec import pod_spec
 from hansa_agent.kubernetes.wanted import Wanted
 from hansa_agent.serving import KServe
+from hansa_agent.strays import ordered_text
 
 _SPACE = "kubernetes.io/metadata.name"
 
@@ -145,9 +147,10 @@ def inference_service(wanted: Wanted, section: KubernetesSection, serve: KServe,
 
 
 def pod_marks(wanted: Wanted, anchor_uid: str) -> dict[str, str]:
-    """The annotations of a pod: which order it was made from, under which anchor, and what that grants."""
+    """The annotations of a pod: which order it was made from, under which anchor, and what that grants and asks."""
     granted = json.dumps(wanted.amounts, sort_keys=True)
-    return {ORDER_DIGEST: order_digest(wanted.order), ANCHOR: anchor_uid, GRANTED: granted}
+    ordered = ordered_text(wanted.order.limits)
+    return {ORDER_DIGEST: order_digest(wanted.order), ANCHOR: anchor_uid, GRANTED: granted, ORDERED: ordered}
 
 
 def _object(api_version: str, kind: str, wanted: Wanted, section: KubernetesSection) -> Json:

@@ -33,17 +33,22 @@ class PodRow:
 
 def pod_row(body: Mapping[str, Any], *, own: bool) -> PodRow | None:
     """From a Pod object; None for one that holds nothing because it is nowhere or has ended."""
-    spec, status = body.get("spec") or {}, body.get("status") or {}
-    node = spec.get("nodeName")
-    if not node or status.get("phase") in _ENDED:
+    spec = body.get("spec") or {}
+    if not holds(body):
         return None
-    held = requested(spec)
+    node, held = spec["nodeName"], requested(spec)
     granted = _granted(body) if own else None
     if granted is None:
         return PodRow(str(node), tuple(sorted(held.items())), own)
     beyond = {key: amount - granted.get(key, 0) for key, amount in held.items() if amount > granted.get(key, 0)}
     amounts = {key: amount - beyond.get(key, 0) for key, amount in held.items()}
     return PodRow(str(node), tuple(sorted(amounts.items())), own, tuple(sorted(beyond.items())))
+
+
+def holds(body: Mapping[str, Any]) -> bool:
+    """Whether a pod holds something: it is on a node and has not ended."""
+    spec, status = body.get("spec") or {}, body.get("status") or {}
+    return bool(spec.get("nodeName")) and status.get("phase") not in _ENDED
 
 
 def _granted(body: Mapping[str, Any]) -> Amounts | None:

@@ -32,6 +32,7 @@ from hansa_agent.kubernetes.unfinished import NotYet, Unfinished
 from hansa_agent.kubernetes.wanted import Wanted
 from hansa_agent.kubernetes.words import printable
 from hansa_agent.ports import StartRefused
+from hansa_agent.strays import Strays
 
 _log = structlog.get_logger(__name__)
 _RETRY_S_MIN, _RETRY_S_MAX = 0.25, 5.0
@@ -58,6 +59,7 @@ class KubernetesRuntime:
         self._around = around
         self._collection = f"/api/v1/namespaces/{section.namespace}/configmaps"
         self._orphans: dict[str, int] = {}
+        self.strays = Strays()
 
     async def run(self) -> None:
         """Follows what happens to what was made."""
@@ -118,6 +120,7 @@ class KubernetesRuntime:
         if not self.board.fresh:
             return
         await self._raise_tokens()
+        self.strays.tell(self.board.left_over(self._store.records))
         now_ms = self._outside.clock.now().monotonic_ms
         orphans = {name: body for name, body in self.board.anchors.bodies.items() if self._is_orphan(name, body)}
         self._orphans = {name: self._orphans.get(name, now_ms) for name in orphans}
