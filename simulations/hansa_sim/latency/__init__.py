@@ -1,0 +1,1 @@
+"""What users feel: a scenario file is read, its world built with the production domain, and policies are compared in it."""
