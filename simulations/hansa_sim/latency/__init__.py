@@ -1,1 +1,1 @@
-"""What users feel: a scenario file is read, its world built with the production domain, and policies are compared in it."""
+"""What users feel: a scenario file becomes a world of the production domain, in which policies are compared."""

@@ -6,7 +6,6 @@ import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -101,7 +100,9 @@ def _from_topohub(loaded: Loaded, name: str) -> tuple[list[NetworkNode], list[Ne
         longitude, latitude = entry["pos"]
         node = names[str(entry["id"])]
         title = str(entry.get("name") or node)
-        nodes.append(NetworkNode(node, title, countries.get(node), float(latitude), float(longitude), access_point=True))
+        nodes.append(
+            NetworkNode(node, title, countries.get(node), float(latitude), float(longitude), access_point=True)
+        )
     links = [
         _laid(names[str(edge["source"])], names[str(edge["target"])], round(float(edge["dist"]) * 1_000))
         for edge in graph["edges"]
@@ -210,9 +211,14 @@ def _laid(one: str, other: str, length_m: int, countries: tuple[str, ...] | None
 
 def _names(titles: Mapping[str, str]) -> dict[str, str]:
     """Names by id: titles in lower case with hyphens; those that come twice get their id behind them."""
-    slugs = {key: "-".join("".join(c if c.isalnum() else " " for c in title.casefold()).split()) for key, title in titles.items()}
+    slugs = {
+        key: "-".join("".join(c if c.isalnum() else " " for c in title.casefold()).split())
+        for key, title in titles.items()
+    }
     taken = list(slugs.values())
-    return {key: slug if slug and taken.count(slug) == 1 else f"{slug}-{key}".lstrip("-") for key, slug in slugs.items()}
+    return {
+        key: slug if slug and taken.count(slug) == 1 else f"{slug}-{key}".lstrip("-") for key, slug in slugs.items()
+    }
 
 
 def _check_names(loaded: Loaded, ground: Ground) -> None:

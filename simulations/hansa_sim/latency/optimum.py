@@ -69,7 +69,7 @@ class _Problem:
         share = np.zeros((len(self.demand), self.zone_count))
         share[self.users, self.zones] = np.clip(values[: self.pair_count], 0.0, 1.0)
         total = share.sum(axis=1, keepdims=True)
-        return np.divide(share, total, out=np.zeros_like(share), where=total > 0)
+        return np.asarray(np.divide(share, total, out=np.zeros_like(share), where=total > 0))
 
 
 def _cut(problem: _Problem, scv: float) -> Floats:

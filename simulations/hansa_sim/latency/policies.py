@@ -1,8 +1,8 @@
 """Policies: who is served where. Each is a split of users over zones, or a router that looks at the zones' state.
 
 A split also says how many replicas run. All splits but the optimum run the fewest that keep the response budget by the
-production's own rule for waits (``planning``), so that latency is compared at what each policy costs; least-loaded and
-the optimum have every device there is.
+production's own rule for waits (``planning``), so that latency is compared at what each policy costs; routers and the
+optimum have every device there is.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ FULL_PERCENT = 80
 """Cheapest and greenest fill a zone up to this utilisation and go on to the next."""
 
 PERMILLE = 1_000
+
+ROUTED = frozenset({PolicyName.LEAST_LOADED, PolicyName.LEAST_LATENCY})
+"""Policies that decide for each request, by what they know of zones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +95,7 @@ def plan_of(world: World, view: View, policy: PolicyName) -> Plan:
     stations = stations_of(world)
     if policy is PolicyName.HANSA:
         return _hansa(world, view)
-    if policy is PolicyName.LEAST_LOADED:
+    if policy in ROUTED:
         return Plan(None, stations.replicas_max)
     demand = np.array([user.millirps for user in world.users], dtype=np.float64) / PERMILLE
     if policy is PolicyName.OPTIMUM:
@@ -175,7 +178,7 @@ _SPLITS: Mapping[PolicyName, Callable[[World, View, Stations, Floats], Floats]] 
 
 
 def _hansa(world: World, view: View) -> Plan:
-    """The production decision on the users that have a lawful place in time; alone, each operator decides for its own."""
+    """The production decision on users that have a lawful place in time; alone, each operator decides for its own."""
     shape = (len(world.users), len(world.zones))
     share, replicas, messages = np.zeros(shape), np.zeros(shape[1], dtype=np.int64), []
     worst: dict[str, float] = {}

@@ -15,7 +15,7 @@ from hansa_control.application.lawbook import PresetUnknown
 from hansa_control.application.ports import RefusalError
 from hansa_control.domain.merging import merge
 from hansa_control.domain.model import ResidencyPolicy
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hansa.errors import HansaError
 from hansa.law.membership import policy_reader
@@ -154,7 +154,7 @@ def _problem(path: Path, root: yaml.Node, error: ErrorDetails) -> str:
 
 
 def _valid_keys(where: Location) -> list[str]:
-    model = Scenario
+    model: type[BaseModel] = Scenario
     for step in where:
         if isinstance(step, str) and step in model.model_fields:
             model = next(models_in(model.model_fields[step].annotation), model)

@@ -50,6 +50,7 @@ class PolicyName(StrEnum):
     CHEAPEST = "cheapest"
     GREENEST = "greenest"
     LEAST_LOADED = "least-loaded"
+    LEAST_LATENCY = "least-latency"
     HANSA = "hansa"
     OPTIMUM = "optimum"
 
@@ -208,7 +209,9 @@ class UsersPart(_Part):
     """Users at one access point, or spread evenly over those of some countries."""
 
     access_point: str | None = Field(default=None, description="the node where their requests come in")
-    countries: list[Country] = Field(default=[], description="or: every access point of these countries, in equal parts")
+    countries: list[Country] = Field(
+        default=[], description="or: every access point of these countries, in equal parts"
+    )
     requests_per_s: Rate = Field(description="their requests, all together")
 
     @model_validator(mode="after")
@@ -220,7 +223,9 @@ class UsersPart(_Part):
 
 class ArrivalsPart(_Part):
     kind: Literal["poisson", "diurnal"] = Field(default="poisson", description="a constant rate, or one over the day")
-    swing: float = Field(default=0.5, ge=0, le=1, description="diurnal: the peak lies so much above the mean, as a share")
+    swing: float = Field(
+        default=0.5, ge=0, le=1, description="diurnal: the peak lies so much above the mean, as a share"
+    )
     period_s: float = Field(default=86_400.0, gt=0, le=31_536_000, description="diurnal: length of a day")
 
 
@@ -240,6 +245,12 @@ class RunPart(_Part):
     )
     replications: int = Field(
         default=8, ge=2, le=REPLICATIONS_MAX, description="independent runs that confidence intervals rest on"
+    )
+    warm_up_percent: int = Field(
+        default=10, ge=0, le=90, description="of each replication, from its beginning, that is not measured"
+    )
+    router_stale_ms: float = Field(
+        default=0.0, ge=0, le=3_600_000, description="how old what least-loaded and least-latency know of zones is"
     )
     seed: int = Field(default=1, ge=0, le=2**63 - 1, description="the same seed gives the same result to the last bit")
     confidence_percent: Literal[90, 95, 99] = Field(default=95, description="of the intervals")
