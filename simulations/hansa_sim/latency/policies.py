@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from hansa_control.adapters.codec_workload import ACCESS_COUNT_MAX
 from hansa_control.domain.capacity import is_acceptable_model
 from hansa_control.domain.model import FactKind, ResidencyPolicy, ServiceTime, WorkloadSpec, Zone
 from hansa_control.domain.placement import PlacementRequest
@@ -183,6 +184,9 @@ def _hansa(world: World, view: View) -> Plan:
     share, replicas, messages = np.zeros(shape), np.zeros(shape[1], dtype=np.int64), []
     worst: dict[str, float] = {}
     for home, rows, snapshot in _deciders(world, view):
+        if len(rows) > ACCESS_COUNT_MAX:
+            messages.append(f"{home}: {len(rows)} access points; a request may name {ACCESS_COUNT_MAX}")
+            continue
         spec = _spec_of(world, view, rows, snapshot)
         found = decide_among(PlacementRequest(spec, home, with_fix=False), snapshot, world.loaded.now_ms).planned
         if found is None or isinstance(found, NoPlan):

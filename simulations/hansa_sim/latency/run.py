@@ -24,7 +24,8 @@ from hansa_sim.engines.router import LeastLatency, LeastLoaded
 from hansa_sim.engines.service import Demand, Deterministic, Exponential, Gamma, Lognormal
 from hansa_sim.engines.streams import generator
 from hansa_sim.latency.policies import Plan, Stations, carbon_of, plan_of, stations_of, watts_of
-from hansa_sim.latency.results import CDF_PERCENTS, Interval, PointResult, Price, Results, Row, ZoneResult
+from hansa_sim.latency.report_map import map_of
+from hansa_sim.latency.results import CDF_PERCENTS, VIEW_WORDS, Interval, PointResult, Price, Results, Row, ZoneResult
 from hansa_sim.latency.scenario_file import as_document
 from hansa_sim.latency.scenario_schema import PolicyName, Scenario
 from hansa_sim.latency.views import View, ViewName, view_of
@@ -38,7 +39,7 @@ MS_NS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: row's name, requests of it so far and in all, simulated seconds, p99 of the last replication."""
+    """How far a run is: the row, its requests so far and in all, simulated seconds, p99 of the last replication."""
 
     row: str
     done: int
@@ -68,7 +69,13 @@ def run_scenario(world: World, watch: Watch = lambda _: None) -> Results:
     ]
     seconds = stage.horizon_ns / SECOND_NS * scenario.run.replications
     return Results(
-        as_document(scenario), scenario.run.seed, seconds, base.value, tuple(rows), tuple(prices), map_of(world)
+        as_document(scenario),
+        scenario.run.seed,
+        seconds,
+        base.value,
+        tuple(rows),
+        tuple(prices),
+        map_of(world, against.row),
     )
 
 
@@ -144,7 +151,9 @@ class _Stage:
         measured: list[Measured] = []
         for number in range(self.scenario.run.replications):
             seed = int(generator(self.scenario.run.seed, f"replication/{number}").integers(0, 2**63 - 1))
-            requests = _watched(blocks(self.classes, seed, self.horizon_ns), self._teller(policy, measured, watch))
+            requests = _watched(
+                blocks(self.classes, seed, self.horizon_ns), self._teller(_name(policy, name), measured, watch)
+            )
             if zone_of is None:
                 measured.append(event.serve(requests, self._router(policy), prepared))
             else:
@@ -158,14 +167,14 @@ class _Stage:
         rows = len(self.rates) * self.groups
         return LeastLatency(np.full(rows, round(self.demand.mean_ns), dtype=np.int64), stale_ns)
 
-    def _teller(self, policy: PolicyName, measured: list[Measured], watch: Watch) -> Callable[[int, int], None]:
+    def _teller(self, row: str, measured: list[Measured], watch: Watch) -> Callable[[int, int], None]:
         total, each = self.scenario.run.requests, self.scenario.run.requests // self.scenario.run.replications
 
         def tell(done: int, at_ns: int) -> None:
             p99 = float(measured[-1].latency_percentiles_ns([99])[0]) / MS_NS if measured else None
             so_far = len(measured) * each + done
             seconds = (len(measured) * self.horizon_ns + at_ns) / SECOND_NS
-            watch(Progress(policy.value, min(so_far, total), total, seconds, p99))
+            watch(Progress(row, min(so_far, total), total, seconds, p99))
 
         return tell
 
@@ -280,14 +289,8 @@ def running(world: World, plan: Plan, devices: int) -> tuple[float, float, float
     return float((count * price).sum()) / 1_000, float(kw.sum()), float(grams.sum())
 
 
-def map_of(world: World) -> dict[str, object]:
-    """Places of nodes, links and zones, for the report."""
-    place = {node.name: (round(node.longitude_deg, 3), round(node.latitude_deg, 3)) for node in world.ground.nodes}
-    return {
-        "nodes": {name: [*at, world.ground.owners[name]] for name, at in place.items()},
-        "links": [[link.node_a, link.node_b] for link in world.ground.links],
-        "zones": {str(zone.id): zone.inventory.node for zone in world.zones},
-    }
+def _name(policy: PolicyName, view: ViewName) -> str:
+    return f"{policy.value}{VIEW_WORDS[view.value]}"
 
 
 def _usable(view: View, plan: Plan) -> NDArray[np.bool_]:

@@ -212,6 +212,12 @@ class UsersPart(_Part):
     countries: list[Country] = Field(
         default=[], description="or: every access point of these countries, in equal parts"
     )
+    at_most: int = Field(
+        default=1_000,
+        ge=1,
+        le=1_000,
+        description="with countries: so many access points at most, spread over their names",
+    )
     requests_per_s: Rate = Field(description="their requests, all together")
 
     @model_validator(mode="after")

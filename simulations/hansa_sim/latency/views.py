@@ -136,7 +136,8 @@ def _reasons(verdicts: Verdicts, snapshot: Snapshot, users: list[int]) -> dict[i
         return {}
     spec = verdicts.question.spec
     keys = [RouteKey(None, MEDIAN, spec.access[user].access_point) for user in users]
-    nodes = [snapshot.network.node_index[zone.inventory.node] for zone in snapshot.zones]
+    index = snapshot.network.node_index
+    nodes = [index[zone.inventory.node] for zone in snapshot.zones if zone.inventory.node in index]
     found: dict[int, str] = {}
     refusal = _commonest(verdicts)
     for user, cost in zip(users, costs_for(snapshot.network, keys), strict=True):

@@ -32,7 +32,7 @@ from hansa_control.domain.snapshot import Snapshot, build_snapshot
 from hansa.spec_service import quantile_us
 from hansa_sim.latency.ground import Ground, lay_ground
 from hansa_sim.latency.scenario_file import Loaded
-from hansa_sim.latency.scenario_schema import AppPart, LegalPart, OperatorPart, ServiceTimePart, ZonePart
+from hansa_sim.latency.scenario_schema import AppPart, LegalPart, OperatorPart, ServiceTimePart, UsersPart, ZonePart
 
 YEAR_MS = 365 * 86_400_000
 CPU_MILLIS, MEMORY_MIB = 1, 1
@@ -122,7 +122,7 @@ def _users(loaded: Loaded, ground: Ground) -> tuple[UserClass, ...]:
     demand: dict[str, int] = {}
     for at, part in enumerate(loaded.scenario.users):
         millirps = round(part.requests_per_s * 1_000)
-        points = [part.access_point] if part.access_point else _points_of(ground, part.countries)
+        points = [part.access_point] if part.access_point else _points_of(ground, part)
         if not points:
             raise loaded.problem(f"users[{at}].countries", "no access point of the network is in these countries")
         each, rest = divmod(millirps, len(points))
@@ -131,8 +131,11 @@ def _users(loaded: Loaded, ground: Ground) -> tuple[UserClass, ...]:
     return tuple(UserClass(point, rate, ground.owners[point]) for point, rate in sorted(demand.items()) if rate)
 
 
-def _points_of(ground: Ground, countries: list[str]) -> list[str]:
-    return [node.name for node in ground.nodes if node.access_point and node.country in countries]
+def _points_of(ground: Ground, part: UsersPart) -> list[str]:
+    """Access points of countries, in the order of names; evenly spaced ones where there are more than wanted."""
+    points = [node.name for node in ground.nodes if node.access_point and node.country in part.countries]
+    count = min(len(points), part.at_most)
+    return [points[n * len(points) // count] for n in range(count)]
 
 
 def _zone(world: World, operator: OperatorPart, part: ZonePart) -> Zone:
