@@ -3,7 +3,8 @@
 Between sending and reaching, a request is in a calendar; a router that looks at zones sees them as they were when it
 decides, or ``stale_ns`` before. Zones go down, at which all that they held is lost: its users hear of it and try again.
 
-This is plain Python; ``event_kernel`` is the same in a form that numba compiles, with the same results to the last bit.
+``PlainWorld`` is plain Python; ``event_kernel`` is the same in a form that numba compiles, with the same results to the
+last bit.
 Order: events before the request that is sent next; of events at one time the one with the lower request number.
 """
 
@@ -15,9 +16,12 @@ from heapq import heappop, heappush, heapreplace
 
 import numpy as np
 
+from hansa_sim.engines.acceleration import Speed, is_compiled
+from hansa_sim.engines.event_compiled import CompiledWorld
 from hansa_sim.engines.measured import Measured
-from hansa_sim.engines.model import AHEAD_NS_MAX, ANY_WAIT, NOWHERE, SPEED_PERMILLE, Block, Faults
-from hansa_sim.engines.recorder import Recorder, Run, Visits
+from hansa_sim.engines.model import AHEAD_NS_MAX, ANY_WAIT, NOWHERE, SPEED_PERMILLE, Block, Faults, Flags
+from hansa_sim.engines.record_kernel import Visits
+from hansa_sim.engines.recorder import Recorder, Run
 from hansa_sim.engines.router import Choices, Router, Way, choices
 from hansa_sim.engines.static import lose_lost
 
@@ -26,24 +30,28 @@ Travelling = tuple[int, int, int, int, int, int, int]
 when it was sent first, demand."""
 
 
-def serve(blocks: Iterable[Block], router: Router, run: Run, faults: Faults | None = None) -> Measured:
+def serve(
+    blocks: Iterable[Block], router: Router, run: Run, faults: Faults | None = None, speed: Speed = Speed.AUTO
+) -> Measured:
     """Serves every request where ``router`` sends it. Raises ValueError where a table leads to a zone not open."""
     faults = faults or Faults()
-    recorder = Recorder(run, faults.outages)
-    world = _World(choices(router, run.paths, run.zones), run, faults)
-    placed, first = (world.choices.order != NOWHERE).any(axis=1), 0
+    chosen = choices(router, run.paths, run.zones)
+    recorder = Recorder(run, faults.outages, is_compiled(speed))
+    world = (CompiledWorld if is_compiled(speed) else PlainWorld)(chosen, run, faults)
+    placed, first = (chosen.order != NOWHERE).any(axis=1), 0
+    everyone_placed = bool(placed.all())
     for block in blocks:
-        if not placed.all():
+        if not everyone_placed:
             lose_lost(block, placed, recorder)
         world.advance(block, first, placed)
         world.hand_over(recorder)
         first += len(block)
-    world.run_until(AHEAD_NS_MAX)
+    world.finish()
     world.hand_over(recorder)
     return recorder.measured()
 
 
-class _World:
+class PlainWorld:
     """The state between requests."""
 
     def __init__(self, chosen: Choices, run: Run, faults: Faults) -> None:
@@ -58,15 +66,7 @@ class _World:
         self._free_ns = [[0] * count for count in self._servers]
         self._downs = [[*faults.outages.of_zone(zone), (AHEAD_NS_MAX, AHEAD_NS_MAX)] for zone in range(zones.count)]
         self._next_down = [0] * zones.count
-        detect_ns = faults.retries.detect_ns
-        self._flips = deque(
-            sorted(
-                (moment + detect_ns, zone, down)
-                for zone, each in enumerate(self._downs)
-                for one in each[:-1]
-                for moment, down in ((one[0], 1), (one[1], 0))
-            )
-        )
+        self._flips = deque(faults.flips(zones.count))
         self._known_down = [0] * zones.count
         self._seen_free_ns, self._seen_count = [0] * zones.count, [0] * zones.count
         self._news: deque[tuple[int, int, int]] = deque()
@@ -76,7 +76,7 @@ class _World:
         self._failed: list[tuple[int, int]] = []
         self._turned: list[tuple[int, int]] = []
 
-    def advance(self, block: Block, first: int, placed: np.ndarray) -> None:
+    def advance(self, block: Block, first: int, placed: Flags) -> None:
         """Sends the requests of a block, after all that happens before each."""
         known = placed.tolist()
         calendar = self._calendar
@@ -86,6 +86,10 @@ class _World:
                 self.run_until(at)
             if known[user]:
                 self._send((at, number, user, NOWHERE, 0, at, demand))
+
+    def finish(self) -> None:
+        """Everything that is still to happen."""
+        self.run_until(AHEAD_NS_MAX)
 
     def run_until(self, until_ns: int) -> None:
         """Everything that happens until then, and at it."""
@@ -203,15 +207,13 @@ class _World:
         """Gives the recorder what has happened since the last time."""
         if self._visits:
             columns = np.array(self._visits, dtype=np.int64).T
-            number, user, zone, at, reach, start, leave, latency, service = columns
-            narrow = (user.astype(np.int32), zone.astype(np.int32))
-            recorder.record(Visits(number, *narrow, at, reach, start, leave, latency, service))
+            recorder.record(Visits(*columns))
         if self._failed:
             who, when = np.array(self._failed, dtype=np.int64).T
-            recorder.lose(who.astype(np.int32), when, 0)
+            recorder.lose(who, when, 0)
         if self._turned:
             where, when = np.array(self._turned, dtype=np.int64).T
-            recorder.turn_away(where.astype(np.int32), when)
+            recorder.turn_away(where, when)
         self._visits.clear()
         self._failed.clear()
         self._turned.clear()

@@ -229,3 +229,12 @@ class Faults:
 
     outages: Outages = NEVER_DOWN
     retries: Retries = field(default_factory=Retries)
+
+    def flips(self, zones: int) -> list[tuple[int, int, int]]:
+        """What routers hear of ``zones`` zones, sorted: when, which zone, 1 that it is down or 0 that it is up."""
+        return sorted(
+            (moment_ns + self.retries.detect_ns, zone, down)
+            for zone in range(zones)
+            for interval in self.outages.of_zone(zone)
+            for moment_ns, down in zip(interval, (1, 0), strict=True)
+        )

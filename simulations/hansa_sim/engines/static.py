@@ -17,25 +17,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa_sim.engines.acceleration import Speed, is_compiled
 from hansa_sim.engines.measured import Measured
 from hansa_sim.engines.model import ANY_WAIT, NOWHERE, SPEED_PERMILLE, Block, Indices, Ints, Paths, Zones
-from hansa_sim.engines.recorder import Recorder, Run, Visits
+from hansa_sim.engines.record_kernel import Visits
+from hansa_sim.engines.recorder import Recorder, Run
+from hansa_sim.engines.static_kernel import order_of, starts_of, stations_of
 
 Lot = tuple[Ints, Indices, Indices, Ints, Ints, Ints]
 """Requests on their way: number, row of users, zone, sent, reaching, service."""
 
 
-def serve(blocks: Iterable[Block], zone_of: Indices, run: Run) -> Measured:
+def serve(blocks: Iterable[Block], zone_of: Indices, run: Run, speed: Speed = Speed.AUTO) -> Measured:
     """Serves every request at ``zone_of`` (U,) of its row; ``NOWHERE`` has no place.
 
     Raises ValueError where a row goes to a zone that law forbids or no way leads to.
     """
     check_table(zone_of[:, None], run.paths)
-    recorder = Recorder(run)
+    recorder = Recorder(run, compiled=is_compiled(speed))
     ways = _Ways.of(zone_of, run.paths)
-    servers = _Servers(run.zones)
+    servers = (_CompiledServers if is_compiled(speed) else _Servers)(run.zones)
     for lot in _in_order(blocks, ways, recorder):
-        recorder.record(servers.serve(lot, ways, recorder))
+        ordered = servers.sort(lot)
+        recorder.record(_visits(ordered, servers.starts(ordered), ways, recorder))
     return recorder.measured()
 
 
@@ -79,7 +83,7 @@ class _Ways:
 
 
 def _in_order(blocks: Iterable[Block], ways: _Ways, recorder: Recorder) -> Iterator[Lot]:
-    """Requests sorted by zone, then by when they reach it, then by number; each lot continues the one before."""
+    """Requests in lots, by number: none of a lot reaches its zone before any of the lot before."""
     waiting, first = _no_lot(), 0
     everyone_placed = bool((ways.zone != NOWHERE).all())
     for block in blocks:
@@ -93,8 +97,8 @@ def _in_order(blocks: Iterable[Block], ways: _Ways, recorder: Recorder) -> Itera
             lot = _joined(waiting, _travelling(block, number, ways, recorder.run.zones))
             final = lot[4] <= block.at_ns[-1] + ways.shortest_ns
             waiting = _part(lot, ~final)
-            yield _sorted(_part(lot, final))
-    yield _sorted(waiting)
+            yield _part(lot, final)
+    yield waiting
 
 
 def _travelling(block: Block, number: Ints, ways: _Ways, zones: Zones) -> Lot:
@@ -134,12 +138,19 @@ def _lot(columns: Iterable[NDArray[Any]]) -> Lot:
     return (number, user, zone, at_ns, reach_ns, service)
 
 
-def _sorted(lot: Lot) -> Lot:
-    """By zone, then reaching, then number: the lot comes by number, and both sorts keep the order of equals."""
-    by_reach = np.argsort(lot[4], kind="stable")
-    zone = lot[2][by_reach]
-    narrow = zone.astype(np.int16) if len(zone) and zone.max() < 1 << 15 else zone
-    return _part(lot, by_reach[np.argsort(narrow, kind="stable")])
+def _visits(lot: Lot, start_ns: Ints, ways: _Ways, recorder: Recorder) -> Visits:
+    """The visits of a lot; requests that are turned away, at start -1, have none."""
+    taken = start_ns >= 0
+    if not taken.all():
+        gone = _part(lot, ~taken)
+        recorder.turn_away(gone[2], gone[4])
+        recorder.lose(gone[1], gone[3], 0)
+        lot, start_ns = _part(lot, taken), start_ns[taken]
+    number, user, zone, at_ns, reach_ns, service = lot
+    leave_ns = start_ns + service
+    return Visits(
+        number, user, zone, at_ns, reach_ns, start_ns, leave_ns, leave_ns + ways.back_ns[user] - at_ns, service
+    )
 
 
 @dataclass(slots=True)
@@ -152,24 +163,23 @@ class _Servers:
     def __post_init__(self) -> None:
         self.free_ns = [[0] * count for count in self.zones.servers.tolist()]
 
-    def serve(self, lot: Lot, ways: _Ways, recorder: Recorder) -> Visits:
-        """The visits of a sorted lot; requests that wait too long are turned away and have none."""
-        number, user, zone, at_ns, reach_ns, service = lot
+    def sort(self, lot: Lot) -> Lot:
+        """By zone, then reaching, then number: the lot comes by number, and both sorts keep the order of equals."""
+        by_reach = np.argsort(lot[4], kind="stable")
+        zone = lot[2][by_reach]
+        narrow = zone.astype(np.int16) if len(self.free_ns) < 1 << 15 else zone
+        return _part(lot, by_reach[np.argsort(narrow, kind="stable")])
+
+    def starts(self, lot: Lot) -> Ints:
+        """When the requests of a sorted lot are served, (N,) ns; -1 where they are turned away."""
+        _, _, zone, _, reach_ns, service = lot
         start_ns = np.empty_like(reach_ns)
         edges = np.flatnonzero(np.diff(zone)) + 1
         for begin, end in zip([0, *edges.tolist()], [*edges.tolist(), len(zone)], strict=True):
             if end > begin:
                 here = int(zone[begin])
                 start_ns[begin:end] = self._start(here, reach_ns[begin:end], service[begin:end])
-        taken = start_ns >= 0
-        if not taken.all():
-            recorder.turn_away(zone[~taken], reach_ns[~taken])
-            recorder.lose(user[~taken], at_ns[~taken], 0)
-            number, user, zone, at_ns, reach_ns, service = _part(lot, taken)
-            start_ns = start_ns[taken]
-        leave_ns = start_ns + service
-        latency_ns = leave_ns + ways.back_ns[user] - at_ns
-        return Visits(number, user, zone, at_ns, reach_ns, start_ns, leave_ns, latency_ns, service)
+        return start_ns
 
     def _start(self, zone: int, reach_ns: Ints, service: Ints) -> Ints:
         """When the requests of one zone are served, (N,) ns; -1 where they are turned away."""
@@ -195,3 +205,17 @@ def _start_one_by_one(free: list[int], wait_max: int, reach_ns: Ints, service: I
         heapreplace(free, start + length)
         starts.append(start)
     return np.array(starts, dtype=np.int64)
+
+
+class _CompiledServers:
+    """The same by compiled loops."""
+
+    def __init__(self, zones: Zones) -> None:
+        self._stations = stations_of(zones)
+        self._count = zones.count
+
+    def sort(self, lot: Lot) -> Lot:
+        return _part(lot, order_of(lot[2], lot[4], self._count))
+
+    def starts(self, lot: Lot) -> Ints:
+        return starts_of(self._stations, lot[2], lot[4], lot[5])
