@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hansa_sim.latency.report import report_of
 from hansa_sim.latency.results import Results, as_json
@@ -101,16 +101,16 @@ def _progress() -> Iterator[Watch]:
     columns = (TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     more = (TextColumn("{task.fields[rate]} req/s"), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
     with Progress(*columns, *more, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, object] = {}
+        tasks: dict[str, TaskID] = {}
 
         def watch(sofar: Sofar) -> None:
             task = tasks.get(sofar.row)
             if task is None:
                 task = tasks[sofar.row] = bar.add_task(sofar.row, total=sofar.total, rate="-", said="")
-            speed = bar.tasks[task].speed  # type: ignore[index]
+            speed = bar.tasks[task].speed
             p99 = "" if sofar.p99_ms is None else f", p99 {sofar.p99_ms:.1f} ms"
             said = f"{sofar.simulated_s:.0f} simulated s{p99}"
-            bar.update(task, completed=sofar.done, rate=f"{speed:,.0f}" if speed else "-", said=said)  # type: ignore[arg-type]
+            bar.update(task, completed=sofar.done, rate=f"{speed:,.0f}" if speed else "-", said=said)
 
         yield watch
 

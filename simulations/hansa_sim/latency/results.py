@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
+
+from hansa_sim.engines.confidence import interval
 
 FORMAT_VERSION = 1
 
@@ -24,14 +26,11 @@ class Interval:
 
     @classmethod
     def of(cls, values: Sequence[float], confidence_percent: int) -> Interval:
-        """Student's interval of independent replications; wider than it need be where one alone was measured."""
-        sample = np.asarray([value for value in values if np.isfinite(value)], dtype=np.float64)
-        if len(sample) < len(values) or not len(sample):
+        """Student's interval of independent replications; none where one of them measured nothing."""
+        found = interval(values, confidence_percent / 100)
+        if not isfinite(found.mean):
             return cls(None, None)
-        if len(sample) == 1:
-            return cls(float(sample[0]), None)
-        quantile = float(student.ppf(0.5 + confidence_percent / 200, len(sample) - 1))
-        return cls(float(sample.mean()), quantile * float(sample.std(ddof=1)) / float(np.sqrt(len(sample))))
+        return cls(found.mean, found.half_width if isfinite(found.half_width) else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +108,8 @@ CDF_PERCENTS = tuple(float(p) for p in (*np.arange(1, 99, 1), *np.arange(98.0, 9
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What something costs, as the difference of two rows: ms and percent of the mean for users that both serve, and
-    the share of requests that only the other serves."""
+    """What something costs, as the difference of two rows: ms and percent of the mean for users that both serve, the
+    share of requests that only the other serves, and EUR an hour."""
 
     what: str
     row: str
@@ -118,6 +117,7 @@ class Price:
     mean_ms: Interval
     mean_percent: float | None
     unserved_share: float
+    cost_eur_per_hour: float
 
 
 @dataclass(frozen=True, slots=True)
