@@ -2,7 +2,7 @@
 
 A split also says how many replicas run. All splits but the optimum run the fewest that keep the response budget by the
 production's own rule for waits (``planning``), so that latency is compared at what each policy costs; routers and the
-optimum have every device there is.
+optimum have every device of the zones that they may use.
 """
 
 from __future__ import annotations
@@ -97,11 +97,11 @@ def plan_of(world: World, view: View, policy: PolicyName) -> Plan:
     if policy is PolicyName.HANSA:
         return _hansa(world, view)
     if policy in ROUTED:
-        return Plan(None, stations.replicas_max)
+        return Plan(None, np.where(view.lawful.any(axis=0), stations.replicas_max, 0))
     demand = np.array([user.millirps for user in world.users], dtype=np.float64) / PERMILLE
     if policy is PolicyName.OPTIMUM:
         share = best_split(view, demand, stations.mean_us, (stations.replicas_max * stations.concurrency, _scv(world)))
-        return Plan(share, stations.replicas_max)
+        return Plan(share, np.where(share.any(axis=0), stations.replicas_max, 0))
     share = _SPLITS[policy](world, view, stations, demand)
     return Plan(share, sized(world.spec, stations, demand @ share))
 

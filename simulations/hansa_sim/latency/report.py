@@ -9,7 +9,7 @@ from importlib import resources
 from hansa_sim.latency.report_charts import latency_curves, tails
 from hansa_sim.latency.report_map import map_svg
 from hansa_sim.latency.results import Results, Row
-from hansa_sim.latency.table import interval_text, percentiles_of, share_text, words_of
+from hansa_sim.latency.table import figure_text, interval_text, percentiles_of, share_text, words_of
 
 POINTS_SHOWN = 25
 
@@ -51,7 +51,8 @@ def _policies(results: Results) -> str:
 def _policy(row: Row) -> list[str]:
     times = ["UNSTABLE", *("-",) * 4]
     if not row.unstable:
-        times = [interval_text(row.mean_ms), *(interval_text(one) for one in percentiles_of(row))]
+        middle = [figure_text(one.mean) for one in percentiles_of(row)]
+        times = [interval_text(row.mean_ms), *middle[:2], interval_text(row.p99_ms), middle[3]]
     differs = [interval_text(one, signed=True) for one in (row.differs_ms, row.regret_ms)]
     running = [f"{row.cost_eur_per_hour:.2f}", f"{row.power_kw:.1f}", f"{row.carbon_g_per_hour / 1_000:.2f}"]
     return [row.name, *times, share_text(row.miss_share), f"{100 * row.unserved_share:.1f} %", *differs, *running]

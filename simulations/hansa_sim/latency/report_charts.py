@@ -14,7 +14,7 @@ from math import ceil, floor, log10
 from hansa_sim.latency.results import CDF_PERCENTS, Interval, Results, Row
 
 SERIES = 8
-DASHES = ("", "7 3", "2 3", "9 3 2 3", "1 2", "12 4", "5 2 1 2", "3 5")
+DASHES = ("", "7 3", "2 3", "9 3 2 3", "14 4", "6 2 1 2 1 2", "4 2", "3 5")
 WIDTH, HEIGHT = 860, 340
 LEFT, RIGHT, TOP, BOTTOM = 58, 190, 14, 44
 
@@ -34,9 +34,12 @@ class Scale:
         return self.begin + (self.end - self.begin) * log10(inside / self.low) / log10(self.high / self.low)
 
     def ticks(self) -> list[float]:
-        """1, 2 and 5 times powers of ten within the axis."""
+        """Round times within the axis: 1, 2 and 5 times powers of ten, or more where these are fewer than three."""
         powers = range(floor(log10(self.low)), ceil(log10(self.high)) + 1)
-        return [m * 10.0**p for p in powers for m in (1, 2, 5) if self.low <= m * 10.0**p <= self.high]
+        coarse, fine = ((1.0, 2.0, 5.0), (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0))
+        found = [[m * 10.0**p for p in powers for m in steps] for steps in (coarse, fine)]
+        inside = [[tick for tick in ticks if self.low <= tick <= self.high] for ticks in found]
+        return inside[0] if len(inside[0]) >= 3 else inside[1]
 
 
 def scale_over(values: Iterable[float], pixels: tuple[float, float]) -> Scale:
@@ -97,7 +100,8 @@ def _grid(axis: Scale, title: str) -> Iterable[str]:
 def _bound_line(axis: Scale, bound: float) -> str:
     x = axis.at(bound)
     line = f'<line class="bound" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
-    return f'{line}<text class="tick" text-anchor="end" x="{x - 4:.1f}" y="{TOP + 10}">bound {bound:g} ms</text>'
+    place = f'x="{x - 4:.1f}" y="{HEIGHT - BOTTOM - 8}"'
+    return f'{line}<text class="tick" text-anchor="end" {place}>bound {bound:g} ms</text>'
 
 
 def tails(results: Results) -> str:

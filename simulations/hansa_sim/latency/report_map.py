@@ -10,7 +10,7 @@ from typing import Any
 from hansa_sim.latency.report_charts import SERIES, svg
 
 WIDTH, HEIGHT_MAX, EDGE = 860, 760, 16
-MARKS = ("circle", "square", "diamond", "triangle")
+MARKS = ("circle", "square", "diamond", "triangle", "arrow")
 Place = tuple[float, float]
 
 
@@ -83,6 +83,7 @@ def _mark(at: Place, n: int, r: float) -> str:
         "square": ((-r, -r), (r, -r), (r, r), (-r, r)),
         "diamond": ((0, -1.3 * r), (1.3 * r, 0), (0, 1.3 * r), (-1.3 * r, 0)),
         "triangle": ((0, -1.2 * r), (1.15 * r, r), (-1.15 * r, r)),
+        "arrow": ((0, 1.2 * r), (1.15 * r, -r), (0, -0.4 * r), (-1.15 * r, -r)),
     }[form]
     points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
     return f'<polygon class="zone f{n % SERIES}" points="{points}"/>'

@@ -33,7 +33,7 @@ def _cells(row: Row) -> Iterator[str]:
         yield "UNSTABLE"
         yield from (NOTHING,) * 4
     else:
-        yield from (interval_text(row.mean_ms), *(_figure(one.mean) for one in percentiles_of(row)))
+        yield from (interval_text(row.mean_ms), *(figure_text(one.mean) for one in percentiles_of(row)))
     yield share_text(row.miss_share)
     yield f"{100 * row.unserved_share:.1f} %" if row.unserved_share else NOTHING
     yield interval_text(row.differs_ms, signed=True)
@@ -51,6 +51,7 @@ def percentiles_of(row: Row) -> tuple[Interval, ...]:
 def words_of(results: Results) -> Iterator[str]:
     """What a planner reads first: best and worst, prices, who is not served, where the numbers mean nothing."""
     yield from _ranking(results)
+    yield _bound_words(results)
     yield from (_price_words(price) for price in results.prices)
     for row in results.rows:
         if row.message:
@@ -69,23 +70,36 @@ def _ranking(results: Results) -> Iterator[str]:
     fastest = min(sound, key=lambda row: row.p99_ms.mean or 0.0)
     cheapest = min(sound, key=lambda row: row.cost_eur_per_hour)
     cost = f"EUR {fastest.cost_eur_per_hour:.2f} an hour"
-    yield f"Lowest p99: {fastest.name} with {_figure(fastest.p99_ms.mean)} ms at {cost}."
+    yield f"Lowest p99: {fastest.name} with {figure_text(fastest.p99_ms.mean)} ms at {cost}."
     if cheapest is not fastest:
-        what = f"p99 {_figure(cheapest.p99_ms.mean)} ms"
+        what = f"p99 {figure_text(cheapest.p99_ms.mean)} ms"
         yield f"Least cost: {cheapest.name} with EUR {cheapest.cost_eur_per_hour:.2f} an hour, {what}."
 
 
+def _bound_words(results: Results) -> str:
+    """Who keeps the app's bound on the response at its percentile."""
+    bound = results.scenario["apps"][0]["latency"]
+    at = {50: "p50_ms", 95: "p95_ms", 99: "p99_ms"}[bound["percentile"]]
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for row in results.rows:
+        if row.view == "together":
+            mean = getattr(row, at).mean
+            names[row.is_sound and mean is not None and mean <= bound["response_ms_max"]].append(row.name)
+    text = f"p{bound['percentile']} within {bound['response_ms_max']:g} ms for those who are served"
+    missed = f"; not under {', '.join(names[False])}" if names[False] else ""
+    return f"{text}: under {', '.join(names[True]) or 'no policy'}{missed}."
+
+
 def _price_words(price: Price) -> str:
-    title = {"law": "Residency costs", "not federating": "Not federating costs"}.get(price.what, price.what)
+    title = f"Price of {price.what}"
     if price.mean_ms.mean is None or price.mean_percent is None:
         return f"{title}: not known, because a row is unstable or serves nobody."
-    users = f"users that both serve: {price.row} against {price.against}"
-    text = (
-        f"{title} {interval_text(price.mean_ms, signed=True)} ms in the mean ({price.mean_percent:+.1f} %) for {users}"
-    )
+    ms = f"{interval_text(price.mean_ms, signed=True)} ms in the mean ({price.mean_percent:+.1f} %)"
+    left = ""
     if price.unserved_share > 0:
-        return f"{text}; it leaves {100 * price.unserved_share:.1f} % of requests unserved."
-    return f"{text}."
+        left = f", and leaves {100 * price.unserved_share:.1f} % more of the requests unserved"
+    rows = f"({price.row} against {price.against}, users that both serve)"
+    return f"{title}: {ms} and EUR {price.cost_eur_per_hour:+.2f} an hour{left} {rows}."
 
 
 def _unserved(results: Results) -> Iterator[str]:
@@ -117,5 +131,6 @@ def share_text(interval: Interval) -> str:
     return f"{100 * interval.mean:.2f}{width} %"
 
 
-def _figure(value: float | None) -> str:
+def figure_text(value: float | None) -> str:
+    """A time to a tenth of a ms; a dash for what was not measured."""
     return NOTHING if value is None else f"{value:.1f}"
