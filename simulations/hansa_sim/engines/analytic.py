@@ -10,16 +10,21 @@ M/M/1."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from math import exp, expm1, log
 
+import numpy as np
 from hansa_control.domain.queueing import erlang_b, erlang_c
 from scipy.optimize import brentq
 from scipy.special import pdtrc
 
 from hansa_sim.engines.model import SECOND_NS
 
-TERM_LEAST = 1e-15
+TERM_LEAST = 1e-13
 """Where Crommelin's sum ends."""
+
+TERMS = 512
+"""Terms of it that are computed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +67,14 @@ def mean_wait_deterministic_ns(station: Station) -> float:
     times the sum over l of P(N >= lc) - c/a P(N >= lc + 1), where N is Poisson of mean la and a the offered load.
     """
     _refuse_unstable(station)
-    load, servers, total, at = station.load_erlangs, station.servers, 0.0, 0
-    while True:
-        at += 1
-        least, more = (float(pdtrc(count, at * load)) for count in (at * servers - 1, at * servers))
-        term = least - servers / load * more
-        total += term
-        if term < TERM_LEAST * max(total, TERM_LEAST):
-            return station.mean_ns * total
+    load, servers, total = station.load_erlangs, station.servers, 0.0
+    for first in count(1, TERMS):
+        at = np.arange(first, first + TERMS)
+        terms = pdtrc(at * servers - 1, at * load) - servers / load * pdtrc(at * servers, at * load)
+        total += float(terms.sum())
+        if terms[-1] < TERM_LEAST * max(total, TERM_LEAST):
+            break
+    return station.mean_ns * total
 
 
 def wait_percentile_ns(station: Station, percent: float) -> float:

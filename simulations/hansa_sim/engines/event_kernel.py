@@ -46,9 +46,9 @@ class Rules(NamedTuple):
 class State(NamedTuple):
     """What changes.
 
-    ``calendar`` (N, 3), a heap: when, request number, slot. ``slots`` (N, 5): row of users, zone (or ``-2 - zone`` where
-    it failed last), tries before, sent, demand; ``spare``: free slots. ``news`` (N, 3): when a request reached a zone, the
-    zone, when its first server gets free now. ``leaving`` (N, 2), a heap: when, zone.
+    ``calendar`` (N, 3), a heap: when, request number, slot. ``slots`` (N, 5): row of users, zone (or ``-2 - zone``
+    where it failed last), tries before, sent, demand; ``spare``: free slots. ``news`` (N, 3): when a request reached a
+    zone, the zone, when its first server gets free now. ``leaving`` (N, 2), a heap: when, zone.
     """
 
     registers: Ints

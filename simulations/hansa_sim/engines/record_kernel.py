@@ -83,43 +83,37 @@ def step_of(moment_ns: int, scale: Scale, steps: int) -> int:
 @jitted
 def record(visits: Visits, class_of: Indices, counts: Counts, scale: Scale) -> None:
     """Counts all visits."""
-    steps = counts.flow.shape[1]
-    for at in range(len(visits.number)):
-        zone, reach, start, leave = visits.zone[at], visits.reach_ns[at], visits.start_ns[at], visits.leave_ns[at]
-        latency, sent = visits.latency_ns[at], visits.at_ns[at]
-        mine = counts.zones[zone]
-        if scale.begin_ns <= reach < scale.end_ns:
-            mine[1] += 1
-            mine[3] += leave - reach
-            mine[7] += visits.service_ns[at]
+    number, users, zones, sent, reached, started, left, latencies, services = visits
+    by_class, classes, by_user, waits, by_zone, flow, series = counts
+    begin_ns, end_ns, steps = scale.begin_ns, scale.end_ns, flow.shape[1]
+    for at in range(len(number)):
+        zone, reach, start, leave, latency = zones[at], reached[at], started[at], left[at], latencies[at]
+        if begin_ns <= reach < end_ns:
+            by_zone[zone, 1] += 1
+            by_zone[zone, 3] += leave - reach
+            by_zone[zone, 7] += services[at]
             if start < leave or latency >= 0:
-                mine[0] += start - reach
-                counts.waits[zone, bucket_of(start - reach)] += 1
-        mine[4] = max(mine[4], leave - reach)
-        until = min(leave, scale.end_ns)
-        mine[5] += max(until - max(reach, scale.begin_ns), 0)
-        mine[6] += max(until - max(start, scale.begin_ns), 0)
-        counts.flow[zone, step_of(reach, scale, steps)] += 1
-        counts.flow[zone, step_of(leave, scale, steps)] -= 1
-        if latency >= 0:
-            batch = visits.number[at] // MSER_BATCH >> scale.series_bits
-            counts.series[batch, 0] += latency
-            counts.series[batch, 1] += 1
-            if scale.begin_ns <= sent < scale.end_ns:
-                user = visits.user[at]
-                count_latency(latency, class_of[user], counts)
-                counts.users[user, 0] += 1
-                counts.users[user, 1] += latency
-
-
-@jitted
-def count_latency(latency: int, of: int, counts: Counts) -> None:
-    """Counts one latency for its class."""
-    counts.latency[of, bucket_of(latency)] += 1
-    mine = counts.classes[of]
-    high, low = latency >> SQUARE_BITS, latency & SQUARE_LOW
-    mine[0] += latency
-    mine[1] = max(mine[1], latency)
-    mine[2] += high * high
-    mine[3] += high * low
-    mine[4] += low * low
+                by_zone[zone, 0] += start - reach
+                waits[zone, bucket_of(start - reach)] += 1
+        by_zone[zone, 4] = max(by_zone[zone, 4], leave - reach)
+        until = min(leave, end_ns)
+        by_zone[zone, 5] += max(until - max(reach, begin_ns), 0)
+        by_zone[zone, 6] += max(until - max(start, begin_ns), 0)
+        flow[zone, step_of(reach, scale, steps)] += 1
+        flow[zone, step_of(leave, scale, steps)] -= 1
+        if latency < 0:
+            continue
+        batch = number[at] // MSER_BATCH >> scale.series_bits
+        series[batch, 0] += latency
+        series[batch, 1] += 1
+        if begin_ns <= sent[at] < end_ns:
+            user = users[at]
+            by_user[user, 0] += 1
+            by_user[user, 1] += latency
+            of, high, low = class_of[user], latency >> SQUARE_BITS, latency & SQUARE_LOW
+            by_class[of, bucket_of(latency)] += 1
+            classes[of, 0] += latency
+            classes[of, 1] = max(classes[of, 1], latency)
+            classes[of, 2] += high * high
+            classes[of, 3] += high * low
+            classes[of, 4] += low * low
