@@ -34,25 +34,26 @@ def best_split(view: View, demand_rps: Floats, mean_us: Ints, queues: tuple[Ints
     """
     servers, scv = queues
     usable = view.lawful & (servers > 0) & (demand_rps > 0)[:, None]
-    users, zones = np.nonzero(usable)
-    if not len(users):
+    if not usable.any():
         return np.zeros(usable.shape)
-    seconds = view.rtt_ns[users, zones] / 1e9 + mean_us[zones] / 1e6
-    problem = _Problem(users, zones, seconds * demand_rps[users], demand_rps, np.maximum(servers, 0), mean_us / 1e6)
-    return _cut(problem, scv)
+    seconds = view.rtt_ns / 1e9 + mean_us[None, :] / 1e6
+    cost = np.where(usable, seconds * demand_rps[:, None], np.inf)
+    return _cut(_Problem(cost, demand_rps, servers, mean_us / 1e6), scv)
 
 
 class _Problem:
     """Variables: a share for each usable pair, then by zone the mean number waiting, then by zone load beyond full."""
 
-    def __init__(
-        self, users: Ints, zones: Ints, cost: Floats, demand: Floats, servers: Ints, service_s: Floats
-    ) -> None:  # fmt: skip
+    def __init__(self, cost: Floats, demand: Floats, servers: Ints, service_s: Floats) -> None:
+        """cost is (U, Z), seconds of way and service a second, infinite where a user may not go."""
+        users, zones = np.nonzero(np.isfinite(cost))
         self.users, self.zones, self.demand = users, zones, demand
         self.servers, self.service_s = servers, service_s
         self.zone_count, self.pair_count = len(servers), len(users)
         rows = np.unique(users)
-        self.cost = np.concatenate([cost, np.ones(self.zone_count), np.full(self.zone_count, OVERLOAD_COST_S)])
+        self.cost = np.concatenate(
+            [cost[users, zones], np.ones(self.zone_count), np.full(self.zone_count, OVERLOAD_COST_S)]
+        )
         width = len(self.cost)
         at = np.searchsorted(rows, users)
         self.once = csr_matrix((np.ones(len(users)), (at, np.arange(len(users)))), shape=(len(rows), width))
