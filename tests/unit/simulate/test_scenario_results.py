@@ -55,6 +55,8 @@ def test_all_policies_see_the_same_requests_and_differences_are_paired(results: 
     assert nearest.differs_ms.mean == pytest.approx(nearest.mean_ms.mean - hansa.mean_ms.mean, abs=1e-6)
     assert nearest.regret_ms is not None
     assert hansa.differs_ms is None
+    assert nearest.mean_ms.half_width is not None
+    assert nearest.mean_ms.half_width > 0.01  # replications are not one and the same
 
 
 def test_a_zone_that_is_asked_for_too_much_is_labelled_and_no_price_rests_on_it(tmp_path: Path) -> None:
