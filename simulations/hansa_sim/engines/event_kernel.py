@@ -1,128 +1,165 @@
-"""The event engine's loops, in the form that numba compiles: line by line what ``event`` does in plain Python."""
+"""The event engine's loops, in the form that numba compiles: what ``event`` does in plain Python, step by step.
+
+One loop holds all arrays as locals, and what it calls takes few: handing many arrays from function to function costs
+more than the work itself.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from hansa_sim.engines.acceleration import jitted
-from hansa_sim.engines.model import AHEAD_NS_MAX, ANY_WAIT, NOWHERE, Flags, Indices, Ints
-from hansa_sim.engines.static_kernel import Stations, service_of, sift
+from hansa_sim.engines.model import AHEAD_NS_MAX, ANY_WAIT, NOWHERE, SPEED_PERMILLE, Flags, Indices, Ints
+from hansa_sim.engines.static_kernel import sift
 
-WAY_FIRST = 0
-WAY_LATENCY = 1
-WAY_LOAD = 2
-
+WAY_FIRST, WAY_LATENCY, WAY_LOAD = range(3)
+"""The values of ``router.Way``."""
 
 CALENDAR, SPARE, NEWS_FROM, NEWS_UNTIL, LEAVING, FLIP, VISITS, FAILED, TURNED = range(9)
 """Places in the registers: how far each array is filled, or read."""
 
 REGISTERS = 9
 
+FREE, SERVERS, SPEED, WAIT_MAX, OUTAGE, KNOWN_DOWN, SEEN_FREE, SEEN_COUNT = range(8)
+"""Columns of a zone: where its servers begin, how many, their speed, the longest wait, the outage that ends next,
+whether it is known to be down, when its first server gets free and how many are present, as far as routers know."""
+
+ZONE_COLUMNS = 8
+
 
 class Rules(NamedTuple):
-    """What does not change: choices (U, K), ways (U, Z), outages by zone, what becomes known when, and retries.
+    """What does not change.
 
-    ``down_first`` (Z + 1,) says where a zone's outages begin in ``down_ns`` and ``up_ns``; the last of each never
-    comes. ``flips`` (F, 3): moment, zone, whether it is known to be down from then on.
-    """
+    ``choices`` (U, K, 2): zone and base; ``ways`` (U, Z, 2): there and back; ``outages`` (N, 2): down and up, zone
+    after zone, the last of each zone never comes; ``flips`` (F, 3): moment, zone, whether it is known to be down from
+    then on."""
 
     way: int
     stale_ns: int
     tries_max: int
     backoff_ns: int
-    order: Indices
-    base_ns: Ints
-    there_ns: Ints
-    back_ns: Ints
-    servers: Ints
-    down_first: Ints
-    down_ns: Ints
-    up_ns: Ints
+    choices: Ints
+    ways: Ints
+    outages: Ints
     flips: Ints
 
 
 class State(NamedTuple):
     """What changes.
 
-    ``calendar`` (N, 3), a heap: when, request number, slot. ``slots`` (N, 5): row of users, zone (or ``-2 - zone``
-    where it failed last), tries before, sent, demand; ``spare``: free slots. ``news`` (N, 3): when a request reached a
-    zone, the zone, when its first server gets free now. ``leaving`` (N, 2), a heap: when, zone.
+    ``zones`` (Z, 8); ``free_ns``: for each zone a heap of when its servers get free. ``calendar`` (N, 3), a heap: when,
+    request number, slot. ``slots`` (N, 5): row of users, zone (or ``-2 - zone`` where it failed last), tries before,
+    sent, demand; ``spare``: free slots. ``news`` (N, 3): when a request reached a zone, the zone, when its first server
+    gets free now. ``leaving`` (N, 2), a heap: when, zone.
     """
 
     registers: Ints
+    zones: Ints
+    free_ns: Ints
     calendar: Ints
     slots: Ints
     spare: Ints
     news: Ints
     leaving: Ints
-    next_down: Ints
-    known_down: Ints
-    seen_free_ns: Ints
-    seen_count: Ints
 
 
 class Outbox(NamedTuple):
-    """What has happened: ``visits`` (9, N) in the order of Visits; ``failed`` (2, N) row of users and when it was sent;
-    ``turned`` (2, N) zone and when it was reached."""
+    """What has happened: ``visits`` (N, 9) in the order of Visits; ``failed`` (N, 2) row of users and when it was sent;
+    ``turned`` (N, 2) zone and when it was reached."""
 
     visits: Ints
     failed: Ints
     turned: Ints
 
 
-class World(NamedTuple):
-    """All of it."""
-
-    rules: Rules
-    stations: Stations
-    state: State
-    outbox: Outbox
-
-
 class Sent(NamedTuple):
-    """Requests of a block, and which rows of users have any place."""
+    """Requests of a block, which rows of users have any place, and the number of the first; no requests at the end."""
 
     at_ns: Ints
     user: Indices
     demand_ns: Ints
     placed: Flags
+    first: int
 
 
 @jitted
-def advance(world: World, sent: Sent, first: int) -> None:
-    """Sends the requests of a block, after all that happens before each."""
-    for at in range(len(sent.at_ns)):
-        run_until(world, sent.at_ns[at])
-        if sent.placed[sent.user[at]]:
-            registers = world.state.registers
+def advance(rules: Any, state: Any, outbox: Any, sent: Any) -> None:
+    """Sends the requests of a block, after all that happens before each; without requests, does all that is left.
+
+    Takes Rules, State, Outbox and Sent as plain tuples.
+    """
+    way, stale_ns, tries_max, backoff_ns, choices, ways, outages, flips = rules
+    registers, zones, free_ns, calendar, slots, spare, news, leaving = state
+    visits, failed, turned = outbox
+    at_ns, users, demands, placed, first = sent
+    at, count = 0, len(at_ns)
+    while True:
+        if registers[CALENDAR] and (count == 0 or (at < count and calendar[0, 0] <= at_ns[at])):
+            now, number, slot = calendar[0, 0], calendar[0, 1], calendar[0, 2]
+            pop_calendar(calendar, registers)
+        elif at < count:
+            now, number, at = at_ns[at], first + at, at + 1
+            if not placed[users[at - 1]]:
+                continue
             registers[SPARE] -= 1
-            slot = world.state.spare[registers[SPARE]]
-            mine = world.state.slots[slot]
-            mine[0], mine[1], mine[2] = sent.user[at], NOWHERE, 0
-            mine[3], mine[4] = sent.at_ns[at], sent.demand_ns[at]
-            send(world, sent.at_ns[at], first + at, slot)
-
-
-@jitted
-def run_until(world: World, until_ns: int) -> None:
-    """Everything that happens until then, and at it."""
-    calendar, registers = world.state.calendar, world.state.registers
-    while registers[CALENDAR] and calendar[0, 0] <= until_ns:
-        now, number, slot = calendar[0, 0], calendar[0, 1], calendar[0, 2]
-        pop_calendar(world.state)
-        if world.state.slots[slot, 1] >= 0:
-            reach_zone(world, now, number, slot)
+            slot = spare[registers[SPARE]]
+            slots[slot, 0], slots[slot, 1], slots[slot, 2] = users[at - 1], NOWHERE, 0
+            slots[slot, 3], slots[slot, 4] = now, demands[at - 1]
         else:
-            send(world, now, number, slot)
+            return
+        user, zone = slots[slot, 0], slots[slot, 1]
+        if zone < 0:
+            if way != WAY_FIRST or len(flips):
+                hear_of_outages(zones, flips, registers, now)
+                hear_of_visits(zones, news, leaving, registers, now - stale_ns)
+            zone = choose(way, zones, choices[user], -2 - zone, now - stale_ns)
+            if zone != NOWHERE:
+                slots[slot, 1] = zone
+                push_calendar(calendar, registers, now + ways[user, zone, 0], number, slot)
+                continue
+        else:
+            down_ns = down_from(zones[zone], outages, free_ns, now)
+            lowest, failed_ns = zones[zone, FREE], AHEAD_NS_MAX
+            start = max(free_ns[lowest], now)
+            if down_ns <= now:
+                failed_ns = now
+            elif zones[zone, WAIT_MAX] != ANY_WAIT and start - now > zones[zone, WAIT_MAX]:
+                turned[registers[TURNED], 0], turned[registers[TURNED], 1] = zone, now
+                registers[TURNED] += 1
+                failed_ns = now
+            else:
+                service, speed = slots[slot, 4], zones[zone, SPEED]
+                service = service if speed == SPEED_PERMILLE else service * SPEED_PERMILLE // speed
+                leave = start + service
+                sift(free_ns, lowest, zones[zone, SERVERS], leave)
+                latency = leave + ways[user, zone, 1] - slots[slot, 3]
+                if leave > down_ns:
+                    start, leave, latency, failed_ns = min(start, down_ns), down_ns, -1, down_ns
+                visit = visits[registers[VISITS]]
+                visit[0], visit[1], visit[2], visit[3], visit[4] = number, user, zone, slots[slot, 3], now
+                visit[5], visit[6], visit[7], visit[8] = start, leave, latency, service
+                registers[VISITS] += 1
+                if way != WAY_FIRST:
+                    tell(news, registers, now, zone, free_ns[lowest])
+                if way == WAY_LOAD:
+                    push_leaving(leaving, registers, leave, zone)
+            if failed_ns != AHEAD_NS_MAX and slots[slot, 2] + 1 < tries_max:
+                slots[slot, 1], slots[slot, 2] = -2 - zone, slots[slot, 2] + 1
+                push_calendar(calendar, registers, failed_ns + ways[user, zone, 1] + backoff_ns, number, slot)
+                continue
+            zone = NOWHERE if failed_ns != AHEAD_NS_MAX else zone
+        if zone == NOWHERE:
+            failed[registers[FAILED], 0], failed[registers[FAILED], 1] = user, slots[slot, 3]
+            registers[FAILED] += 1
+        spare[registers[SPARE]] = slot
+        registers[SPARE] += 1
 
 
 @jitted
-def push_calendar(state: State, now: int, number: int, slot: int) -> None:
+def push_calendar(heap: Ints, registers: Ints, now: int, number: int, slot: int) -> None:
     """Enters an event."""
-    heap, at = state.calendar, state.registers[CALENDAR]
-    state.registers[CALENDAR] += 1
+    at = registers[CALENDAR]
+    registers[CALENDAR] += 1
     while at > 0:
         above = (at - 1) >> 1
         if heap[above, 0] < now or (heap[above, 0] == now and heap[above, 1] < number):
@@ -133,10 +170,10 @@ def push_calendar(state: State, now: int, number: int, slot: int) -> None:
 
 
 @jitted
-def pop_calendar(state: State) -> None:
+def pop_calendar(heap: Ints, registers: Ints) -> None:
     """Takes the first event out."""
-    state.registers[CALENDAR] -= 1
-    heap, size, at = state.calendar, state.registers[CALENDAR], 0
+    registers[CALENDAR] -= 1
+    size, at = registers[CALENDAR], 0
     now, number, slot = heap[size, 0], heap[size, 1], heap[size, 2]
     while True:
         child = 2 * at + 1
@@ -155,119 +192,96 @@ def pop_calendar(state: State) -> None:
 
 
 @jitted
-def send(world: World, now: int, number: int, slot: int) -> None:
-    """Chooses a zone for a request and sends it on its way, or gives it up."""
-    mine = world.state.slots[slot]
-    user = mine[0]
-    zone = choose(world, user, -2 - mine[1], now)
-    if zone == NOWHERE:
-        fail(world, slot)
-    else:
-        mine[1] = zone
-        push_calendar(world.state, now + world.rules.there_ns[user, zone], number, slot)
-
-
-@jitted
-def fail(world: World, slot: int) -> None:
-    """Gives a request up."""
-    registers, mine = world.state.registers, world.state.slots[slot]
-    world.outbox.failed[0, registers[FAILED]] = mine[0]
-    world.outbox.failed[1, registers[FAILED]] = mine[3]
-    registers[FAILED] += 1
-    let_go(world.state, slot)
-
-
-@jitted
-def let_go(state: State, slot: int) -> None:
-    """The slot may be used again."""
-    state.spare[state.registers[SPARE]] = slot
-    state.registers[SPARE] += 1
-
-
-@jitted
-def choose(world: World, user: int, avoided: int, now: int) -> int:
+def choose(way: int, zones: Ints, order: Ints, avoided: int, known_ns: int) -> int:
     """The zone for a request that is sent now; that at which it failed last only if there is no other."""
-    hear(world, now)
-    rules, down = world.rules, world.state.known_down
-    if rules.way == WAY_LATENCY:
-        best = least_latency(world, user, avoided, now)
-    elif rules.way == WAY_LOAD:
-        best = least_loaded(world, user, avoided)
+    if way == WAY_LATENCY:
+        best = least_latency(zones, order, avoided, known_ns)
+    elif way == WAY_LOAD:
+        best = least_loaded(zones, order, avoided)
     else:
         best = NOWHERE
-        for zone in rules.order[user]:
+        for at in range(len(order)):
+            zone = order[at, 0]
             if zone == NOWHERE:
                 break
-            if zone != avoided and not down[zone]:
+            if zone != avoided and not zones[zone, KNOWN_DOWN]:
                 best = zone
                 break
-    if best == NOWHERE and avoided >= 0 and not down[avoided]:
+    if best == NOWHERE and avoided >= 0 and not zones[avoided, KNOWN_DOWN]:
         return avoided
     return best
 
 
 @jitted
-def least_latency(world: World, user: int, avoided: int, now: int) -> int:
+def least_latency(zones: Ints, order: Ints, avoided: int, known_ns: int) -> int:
     """The zone with the least sum of way, predicted wait and mean service."""
-    rules, state = world.rules, world.state
-    best, best_ns, known_ns = NOWHERE, AHEAD_NS_MAX, now - rules.stale_ns
-    for at in range(rules.order.shape[1]):
-        zone, total_ns = rules.order[user, at], rules.base_ns[user, at]
+    best, best_ns = NOWHERE, AHEAD_NS_MAX
+    for at in range(len(order)):
+        zone, total_ns = order[at, 0], order[at, 1]
         if zone == NOWHERE or total_ns >= best_ns:
             break
-        if zone == avoided or state.known_down[zone]:
+        if zone == avoided or zones[zone, KNOWN_DOWN]:
             continue
-        total_ns += max(state.seen_free_ns[zone] - known_ns, 0)
+        total_ns += max(zones[zone, SEEN_FREE] - known_ns, 0)
         if total_ns < best_ns:
             best, best_ns = zone, total_ns
     return best
 
 
 @jitted
-def least_loaded(world: World, user: int, avoided: int) -> int:
+def least_loaded(zones: Ints, order: Ints, avoided: int) -> int:
     """The zone with the fewest requests for each server."""
-    rules, state = world.rules, world.state
     best, count, servers = NOWHERE, 1, 0
-    for at in range(rules.order.shape[1]):
-        zone = rules.order[user, at]
+    for at in range(len(order)):
+        zone = order[at, 0]
         if zone == NOWHERE:
             break
-        if zone == avoided or state.known_down[zone]:
+        if zone == avoided or zones[zone, KNOWN_DOWN]:
             continue
-        if state.seen_count[zone] * servers < count * rules.servers[zone]:
-            best, count, servers = zone, state.seen_count[zone], rules.servers[zone]
+        if zones[zone, SEEN_COUNT] * servers < count * zones[zone, SERVERS]:
+            best, count, servers = zone, zones[zone, SEEN_COUNT], zones[zone, SERVERS]
             if count == 0:
                 break
     return best
 
 
 @jitted
-def hear(world: World, now: int) -> None:
-    """Brings what the router knows up to date."""
-    rules, state = world.rules, world.state
-    registers = state.registers
-    while registers[FLIP] < len(rules.flips) and rules.flips[registers[FLIP], 0] <= now:
-        zone, down = rules.flips[registers[FLIP], 1], rules.flips[registers[FLIP], 2]
+def hear_of_outages(zones: Ints, flips: Ints, registers: Ints, now: int) -> None:
+    """Brings up to date which zones are known to be down."""
+    while registers[FLIP] < len(flips) and flips[registers[FLIP], 0] <= now:
+        zone, down = flips[registers[FLIP], 1], flips[registers[FLIP], 2]
         registers[FLIP] += 1
-        state.known_down[zone] = down
+        zones[zone, KNOWN_DOWN] = down
         if down:
-            state.seen_free_ns[zone] = 0
-    known_ns = now - rules.stale_ns
-    while registers[NEWS_FROM] < registers[NEWS_UNTIL] and state.news[registers[NEWS_FROM], 0] <= known_ns:
-        zone = state.news[registers[NEWS_FROM], 1]
-        state.seen_free_ns[zone] = state.news[registers[NEWS_FROM], 2]
-        state.seen_count[zone] += 1
-        registers[NEWS_FROM] += 1
-    while registers[LEAVING] and state.leaving[0, 0] <= known_ns:
-        state.seen_count[state.leaving[0, 1]] -= 1
-        pop_leaving(state)
+            zones[zone, SEEN_FREE] = 0
 
 
 @jitted
-def push_leaving(state: State, leave_ns: int, zone: int) -> None:
+def hear_of_visits(zones: Ints, news: Ints, leaving: Ints, registers: Ints, known_ns: int) -> None:
+    """Brings up to date what is known of zones' load."""
+    while registers[NEWS_FROM] < registers[NEWS_UNTIL] and news[registers[NEWS_FROM], 0] <= known_ns:
+        zone = news[registers[NEWS_FROM], 1]
+        zones[zone, SEEN_FREE] = news[registers[NEWS_FROM], 2]
+        zones[zone, SEEN_COUNT] += 1
+        registers[NEWS_FROM] += 1
+    while registers[LEAVING] and leaving[0, 0] <= known_ns:
+        zones[leaving[0, 1], SEEN_COUNT] -= 1
+        pop_leaving(leaving, registers)
+
+
+@jitted
+def tell(news: Ints, registers: Ints, reach: int, zone: int, free_ns: int) -> None:
+    """What routers hear of a visit, when it is old enough."""
+    count = registers[NEWS_UNTIL]
+    news[count, 0], news[count, 1], news[count, 2] = reach, zone, free_ns
+    registers[NEWS_UNTIL] += 1
+
+
+@jitted
+def push_leaving(heap: Ints, registers: Ints, leave_ns: int, zone: int) -> None:
     """Enters a request's leaving."""
-    heap, at = state.leaving, state.registers[LEAVING]
-    state.registers[LEAVING] += 1
+    at = registers[LEAVING]
+    registers[LEAVING] += 1
     while at > 0:
         above = (at - 1) >> 1
         if heap[above, 0] <= leave_ns:
@@ -278,10 +292,10 @@ def push_leaving(state: State, leave_ns: int, zone: int) -> None:
 
 
 @jitted
-def pop_leaving(state: State) -> None:
+def pop_leaving(heap: Ints, registers: Ints) -> None:
     """Takes the first leaving out."""
-    state.registers[LEAVING] -= 1
-    heap, size, at = state.leaving, state.registers[LEAVING], 0
+    registers[LEAVING] -= 1
+    size, at = registers[LEAVING], 0
     leave_ns, zone = heap[size, 0], heap[size, 1]
     while True:
         child = 2 * at + 1
@@ -297,90 +311,14 @@ def pop_leaving(state: State) -> None:
 
 
 @jitted
-def reach_zone(world: World, reach: int, number: int, slot: int) -> None:
-    """A request comes to its zone, which takes it in, turns it away, or is down; its leaving is known at once."""
-    state, stations = world.state, world.stations
-    mine = state.slots[slot]
-    user, zone, at = mine[0], mine[1], mine[3]
-    down_ns = down_from(world, zone, reach)
-    if down_ns <= reach:
-        try_again(world, number, slot, reach)
-        return
-    first, end = stations.first[zone], stations.first[zone + 1]
-    start = max(stations.free_ns[first], reach)
-    if stations.wait_ns_max[zone] != ANY_WAIT and start - reach > stations.wait_ns_max[zone]:
-        turned, count = world.outbox.turned, state.registers[TURNED]
-        turned[0, count], turned[1, count] = zone, reach
-        state.registers[TURNED] += 1
-        try_again(world, number, slot, reach)
-        return
-    service = service_of(stations, zone, mine[4])
-    leave = start + service
-    sift(stations.free_ns[first:end], leave)
-    latency = leave + world.rules.back_ns[user, zone] - at
-    if leave > down_ns:
-        start, leave, latency = min(start, down_ns), down_ns, -1
-        try_again(world, number, slot, down_ns)
-    else:
-        let_go(state, slot)
-    put_visit(world, (number, user, zone, at), (reach, start, leave, latency, service))
-    if world.rules.way != WAY_FIRST:
-        tell(world, zone, reach, leave)
-
-
-@jitted
-def put_visit(world: World, who: tuple[int, int, int, int], when: tuple[int, int, int, int, int]) -> None:
-    """Writes a visit down."""
-    visits, count = world.outbox.visits, world.state.registers[VISITS]
-    for row in range(4):
-        visits[row, count] = who[row]
-    for row in range(5):
-        visits[row + 4, count] = when[row]
-    world.state.registers[VISITS] += 1
-
-
-@jitted
-def tell(world: World, zone: int, reach: int, leave: int) -> None:
-    """What routers hear of a visit, when it is old enough."""
-    state = world.state
-    count = state.registers[NEWS_UNTIL]
-    state.news[count, 0], state.news[count, 1] = reach, zone
-    state.news[count, 2] = world.stations.free_ns[world.stations.first[zone]]
-    state.registers[NEWS_UNTIL] += 1
-    if world.rules.way == WAY_LOAD:
-        push_leaving(state, leave, zone)
-
-
-@jitted
-def down_from(world: World, zone: int, now: int) -> int:
+def down_from(zone: Ints, outages: Ints, free_ns: Ints, now: int) -> int:
     """When the zone goes down next, or went down if it is; on the way up all its servers are free."""
-    rules, stations = world.rules, world.stations
-    at = rules.down_first[zone] + world.state.next_down[zone]
-    if rules.up_ns[at] <= now:
-        while rules.up_ns[at] <= now:
+    at = zone[OUTAGE]
+    if outages[at, 1] <= now:
+        while outages[at, 1] <= now:
             at += 1
-        world.state.next_down[zone] = at - rules.down_first[zone]
-        for server in range(stations.first[zone], stations.first[zone + 1]):
-            stations.free_ns[server] = 0
-    return int(rules.down_ns[at])
-
-
-@jitted
-def try_again(world: World, number: int, slot: int, failed_ns: int) -> None:
-    """The user hears of the failure, and sends again after a pause; or gives up."""
-    mine = world.state.slots[slot]
-    user, zone = mine[0], mine[1]
-    if mine[2] + 1 >= world.rules.tries_max:
-        fail(world, slot)
-        return
-    mine[1], mine[2] = -2 - zone, mine[2] + 1
-    push_calendar(world.state, failed_ns + world.rules.back_ns[user, zone] + world.rules.backoff_ns, number, slot)
-
-
-def with_room(array: Ints, rows: int) -> Ints:
-    """The array with at least so many rows, those that it has first."""
-    if len(array) >= rows:
-        return array
-    grown = np.zeros((max(rows, 2 * len(array)), *array.shape[1:]), np.int64)
-    grown[: len(array)] = array
-    return grown
+        zone[OUTAGE] = at
+        for server in range(zone[SERVERS]):
+            free_ns[zone[FREE] + server] = 0
+    down_ns: int = outages[at, 0]
+    return down_ns

@@ -72,20 +72,21 @@ def bucket_of(time_ns: int) -> int:
 
 
 @jitted
-def step_of(moment_ns: int, scale: Scale, steps: int) -> int:
+def step_of(moment_ns: int, scale: tuple[int, int, int, int], steps: int) -> int:
     """Which step's beginning is the first not before the moment; the last but one stands for the window's end."""
-    if moment_ns > scale.end_ns:
+    begin_ns, end_ns, step_bits, _ = scale
+    if moment_ns > end_ns:
         return steps - 1
-    since_ns = max(moment_ns - scale.begin_ns, 0)
-    return min((since_ns + (1 << scale.step_bits) - 1) >> scale.step_bits, steps - 2)
+    return min((max(moment_ns - begin_ns, 0) + (1 << step_bits) - 1) >> step_bits, steps - 2)
 
 
 @jitted
-def record(visits: Visits, class_of: Indices, counts: Counts, scale: Scale) -> None:
-    """Counts all visits."""
+def record(visits: Any, class_of: Indices, counts: Any, scale: Any) -> None:
+    """Counts all visits; takes Visits, Counts and Scale as plain tuples."""
     number, users, zones, sent, reached, started, left, latencies, services = visits
     by_class, classes, by_user, waits, by_zone, flow, series = counts
-    begin_ns, end_ns, steps = scale.begin_ns, scale.end_ns, flow.shape[1]
+    begin_ns, end_ns, _, series_bits = scale
+    steps = flow.shape[1]
     for at in range(len(number)):
         zone, reach, start, leave, latency = zones[at], reached[at], started[at], left[at], latencies[at]
         if begin_ns <= reach < end_ns:
@@ -103,7 +104,7 @@ def record(visits: Visits, class_of: Indices, counts: Counts, scale: Scale) -> N
         flow[zone, step_of(leave, scale, steps)] -= 1
         if latency < 0:
             continue
-        batch = number[at] // MSER_BATCH >> scale.series_bits
+        batch = number[at] // MSER_BATCH >> series_bits
         series[batch, 0] += latency
         series[batch, 1] += 1
         if begin_ns <= sent[at] < end_ns:

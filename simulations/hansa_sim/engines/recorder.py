@@ -106,12 +106,9 @@ class Recorder:
         self.make_room(int(visits.number.max()))
         if self.compiled:
             window = self.run.window
-            record(
-                visits,
-                self.run.class_of,
-                self.counts,
-                Scale(window.begin_ns, window.end_ns, self.step_bits, self.series_bits),
-            )
+            scale = Scale(window.begin_ns, window.end_ns, self.step_bits, self.series_bits)
+            # Plain tuples: what is kept on disk of a compiled function must not name classes that may change.
+            record(tuple(visits), self.run.class_of, tuple(self.counts), tuple(scale))
             return
         self._record_zones(visits)
         self._record_waits(visits)

@@ -218,4 +218,4 @@ class _CompiledServers:
         return _part(lot, order_of(lot[2], lot[4], self._count))
 
     def starts(self, lot: Lot) -> Ints:
-        return starts_of(self._stations, lot[2], lot[4], lot[5])
+        return starts_of(tuple(self._stations), lot[2], lot[4], lot[5])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hansa_sim.engines.acceleration import jitted
-from hansa_sim.engines.model import ANY_WAIT, SPEED_PERMILLE, Indices, Ints, Zones
+from hansa_sim.engines.model import ANY_WAIT, Indices, Ints, Zones
 
 MOVES_MAX = 12
 """So many moves a request are cheaper than sorting anew: requests reach a zone nearly in the order of their sending."""
@@ -19,14 +19,13 @@ class Stations(NamedTuple):
 
     first: Ints
     free_ns: Ints
-    speed_permille: Ints
     wait_ns_max: Ints
 
 
 def stations_of(zones: Zones) -> Stations:
     """Zones with all servers free."""
     first = np.array([0, *accumulate(zones.servers.tolist())], dtype=np.int64)
-    return Stations(first, np.zeros(int(first[-1]), np.int64), zones.speed_permille, zones.wait_ns_max)
+    return Stations(first, np.zeros(int(first[-1]), np.int64), zones.wait_ns_max)
 
 
 @jitted
@@ -64,44 +63,34 @@ def _sort(order: Ints, reach_ns: Ints) -> None:
 
 
 @jitted
-def start_of(stations: Stations, zone: int, reach_ns: int, service_ns: int) -> int:
-    """Takes a request in and says when it is served, or -1 if it is turned away."""
-    first, end = stations.first[zone], stations.first[zone + 1]
-    start: int = max(stations.free_ns[first], reach_ns)
-    if stations.wait_ns_max[zone] != ANY_WAIT and start - reach_ns > stations.wait_ns_max[zone]:
-        return -1
-    sift(stations.free_ns[first:end], start + service_ns)
-    return start
+def starts_of(stations: Any, zone: Indices, reach_ns: Ints, service_ns: Ints) -> Ints:
+    """When sorted requests are served, (N,) ns; -1 where they are turned away; ``stations`` is Stations as a tuple."""
+    first, free_ns, wait_ns_max = stations
+    starts = np.empty(len(zone), np.int64)
+    for at in range(len(zone)):
+        here, reach = zone[at], reach_ns[at]
+        lowest = first[here]
+        start = max(free_ns[lowest], reach)
+        if wait_ns_max[here] != ANY_WAIT and start - reach > wait_ns_max[here]:
+            starts[at] = -1
+            continue
+        sift(free_ns, lowest, first[here + 1] - lowest, start + service_ns[at])
+        starts[at] = start
+    return starts
 
 
 @jitted
-def sift(heap: Ints, value: int) -> None:
-    """Puts a value in the place of the least."""
-    at, size = 0, len(heap)
+def sift(heap: Ints, first: int, size: int, value: int) -> None:
+    """Puts a value in the place of the least of ``size`` from ``first`` on."""
+    at = 0
     while True:
         child = 2 * at + 1
         if child >= size:
             break
-        if child + 1 < size and heap[child + 1] < heap[child]:
+        if child + 1 < size and heap[first + child + 1] < heap[first + child]:
             child += 1
-        if heap[child] >= value:
+        if heap[first + child] >= value:
             break
-        heap[at] = heap[child]
+        heap[first + at] = heap[first + child]
         at = child
-    heap[at] = value
-
-
-@jitted
-def service_of(stations: Stations, zone: int, demand_ns: int) -> int:
-    """Time in service of a demand at a zone."""
-    speed = stations.speed_permille[zone]
-    return demand_ns if speed == SPEED_PERMILLE else demand_ns * SPEED_PERMILLE // speed
-
-
-@jitted
-def starts_of(stations: Stations, zone: Indices, reach_ns: Ints, service_ns: Ints) -> Ints:
-    """When sorted requests are served, (N,) ns; -1 where they are turned away."""
-    starts = np.empty(len(zone), np.int64)
-    for at in range(len(zone)):
-        starts[at] = start_of(stations, zone[at], reach_ns[at], service_ns[at])
-    return starts
+    heap[first + at] = value
