@@ -1,0 +1,219 @@
+"""The event engine: one event a request, when it reaches its zone: zones are FIFO, so its completion is known then.
+
+Between sending and reaching, a request is in a calendar; a router that looks at zones sees them as they were when it
+decides, or ``stale_ns`` before. Zones go down, at which all that they held is lost: its users hear of it and try again.
+
+``PlainWorld`` is plain Python; ``event_kernel`` is the same in a form that numba compiles, with the same results to the
+last bit.
+Order: events before the request that is sent next; of events at one time the one with the lower request number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from heapq import heappop, heappush, heapreplace
+
+import numpy as np
+
+from hansa_sim.engines.acceleration import Speed, is_compiled
+from hansa_sim.engines.event_compiled import CompiledWorld
+from hansa_sim.engines.measured import Measured
+from hansa_sim.engines.model import AHEAD_NS_MAX, ANY_WAIT, NOWHERE, SPEED_PERMILLE, Block, Faults, Flags
+from hansa_sim.engines.record_kernel import Visits
+from hansa_sim.engines.recorder import Recorder, Run
+from hansa_sim.engines.router import Choices, Router, Way, choices
+from hansa_sim.engines.static import lose_lost
+
+Travelling = tuple[int, int, int, int, int, int, int]
+"""When, request number, row of users, zone it comes to (or fails at: ``-2 - zone`` when it is sent anew), tries before,
+when it was sent first, demand."""
+
+
+def serve(
+    blocks: Iterable[Block], router: Router, run: Run, faults: Faults | None = None, speed: Speed = Speed.AUTO
+) -> Measured:
+    """Serves every request where ``router`` sends it. Raises ValueError where a table leads to a zone not open."""
+    faults = faults or Faults()
+    chosen = choices(router, run.paths, run.zones)
+    recorder = Recorder(run, faults.outages, is_compiled(speed))
+    world = (CompiledWorld if is_compiled(speed) else PlainWorld)(chosen, run, faults)
+    placed, first = (chosen.order != NOWHERE).any(axis=1), 0
+    everyone_placed = bool(placed.all())
+    for block in blocks:
+        if not everyone_placed:
+            lose_lost(block, placed, recorder)
+        world.advance(block, first, placed)
+        world.hand_over(recorder)
+        first += len(block)
+    world.finish()
+    world.hand_over(recorder)
+    return recorder.measured()
+
+
+class PlainWorld:
+    """The state between requests."""
+
+    def __init__(self, chosen: Choices, run: Run, faults: Faults) -> None:
+        self.choices, self.retries = chosen, faults.retries
+        zones = run.zones
+        self._way, self._stale_ns = chosen.way, chosen.stale_ns
+        self._order = [[zone for zone in row if zone != NOWHERE] for row in chosen.order.tolist()]
+        self._base_ns = chosen.base_ns.tolist()
+        self._there_ns, self._back_ns = run.paths.there_ns.tolist(), run.paths.back_ns.tolist()
+        self._speed, self._wait_max = zones.speed_permille.tolist(), zones.wait_ns_max.tolist()
+        self._servers = zones.servers.tolist()
+        self._free_ns = [[0] * count for count in self._servers]
+        self._downs = [[*faults.outages.of_zone(zone), (AHEAD_NS_MAX, AHEAD_NS_MAX)] for zone in range(zones.count)]
+        self._next_down = [0] * zones.count
+        self._flips = deque(faults.flips(zones.count))
+        self._known_down = [0] * zones.count
+        self._seen_free_ns, self._seen_count = [0] * zones.count, [0] * zones.count
+        self._news: deque[tuple[int, int, int]] = deque()
+        self._leaving: list[tuple[int, int]] = []
+        self._calendar: list[Travelling] = []
+        self._visits: list[tuple[int, int, int, int, int, int, int, int, int]] = []
+        self._failed: list[tuple[int, int]] = []
+        self._turned: list[tuple[int, int]] = []
+
+    def advance(self, block: Block, first: int, placed: Flags) -> None:
+        """Sends the requests of a block, after all that happens before each."""
+        known = placed.tolist()
+        calendar = self._calendar
+        columns = zip(block.at_ns.tolist(), block.user.tolist(), block.demand_ns.tolist(), strict=True)
+        for number, (at, user, demand) in enumerate(columns, first):
+            if calendar and calendar[0][0] <= at:
+                self.run_until(at)
+            if known[user]:
+                self._send((at, number, user, NOWHERE, 0, at, demand))
+
+    def finish(self) -> None:
+        """Everything that is still to happen."""
+        self.run_until(AHEAD_NS_MAX)
+
+    def run_until(self, until_ns: int) -> None:
+        """Everything that happens until then, and at it."""
+        calendar = self._calendar
+        while calendar and calendar[0][0] <= until_ns:
+            event = heappop(calendar)
+            if event[3] >= 0:
+                self._reach(event)
+            else:
+                self._send(event)
+
+    def _send(self, event: Travelling) -> None:
+        now, number, user, failed_at, tries, at, demand = event
+        zone = self._choose(user, -2 - failed_at, now)
+        if zone == NOWHERE:
+            self._failed.append((user, at))
+        else:
+            heappush(self._calendar, (now + self._there_ns[user][zone], number, user, zone, tries, at, demand))
+
+    def _choose(self, user: int, avoided: int, now: int) -> int:
+        """The zone for a request that is sent now; that at which it failed last only if there is no other."""
+        self._hear(now)
+        order, down = self._order[user], self._known_down
+        if self._way == Way.LATENCY:
+            best = self._least_latency(user, avoided, now)
+        elif self._way == Way.LOAD:
+            best = self._least_loaded(user, avoided)
+        else:
+            best = next((zone for zone in order if zone != avoided and not down[zone]), NOWHERE)
+        return avoided if best == NOWHERE and avoided >= 0 and not down[avoided] else best
+
+    def _least_latency(self, user: int, avoided: int, now: int) -> int:
+        best, best_ns, known_ns = NOWHERE, AHEAD_NS_MAX, now - self._stale_ns
+        for zone, base_ns in zip(self._order[user], self._base_ns[user], strict=False):
+            if base_ns >= best_ns:
+                break
+            if zone == avoided or self._known_down[zone]:
+                continue
+            wait_ns = self._seen_free_ns[zone] - known_ns
+            if base_ns + (wait_ns if wait_ns > 0 else 0) < best_ns:
+                best, best_ns = zone, base_ns + (wait_ns if wait_ns > 0 else 0)
+        return best
+
+    def _least_loaded(self, user: int, avoided: int) -> int:
+        best, count, servers = NOWHERE, 1, 0
+        for zone in self._order[user]:
+            if zone == avoided or self._known_down[zone]:
+                continue
+            if self._seen_count[zone] * servers < count * self._servers[zone]:
+                best, count, servers = zone, self._seen_count[zone], self._servers[zone]
+                if not count:
+                    break
+        return best
+
+    def _hear(self, now: int) -> None:
+        """Brings what the router knows up to date."""
+        while self._flips and self._flips[0][0] <= now:
+            _, zone, down = self._flips.popleft()
+            self._known_down[zone] = down
+            if down:
+                self._seen_free_ns[zone] = 0
+        known_ns = now - self._stale_ns
+        while self._news and self._news[0][0] <= known_ns:
+            _, zone, free_ns = self._news.popleft()
+            self._seen_free_ns[zone] = free_ns
+            self._seen_count[zone] += 1
+        while self._leaving and self._leaving[0][0] <= known_ns:
+            self._seen_count[heappop(self._leaving)[1]] -= 1
+
+    def _reach(self, event: Travelling) -> None:
+        reach, number, user, zone, _, at, demand = event
+        down_ns = self._down_from(zone, reach)
+        if down_ns <= reach:
+            self._try_again(event, reach)
+            return
+        free = self._free_ns[zone]
+        start = free[0] if free[0] > reach else reach
+        if self._wait_max[zone] != ANY_WAIT and start - reach > self._wait_max[zone]:
+            self._turned.append((zone, reach))
+            self._try_again(event, reach)
+            return
+        service = demand if self._speed[zone] == SPEED_PERMILLE else demand * SPEED_PERMILLE // self._speed[zone]
+        leave = start + service
+        heapreplace(free, leave)
+        latency = leave + self._back_ns[user][zone] - at
+        if leave > down_ns:
+            start, leave, latency = min(start, down_ns), down_ns, -1
+            self._try_again(event, down_ns)
+        self._visits.append((number, user, zone, at, reach, start, leave, latency, service))
+        if self._way != Way.FIRST:
+            self._news.append((reach, zone, free[0]))
+            if self._way == Way.LOAD:
+                heappush(self._leaving, (leave, zone))
+
+    def _down_from(self, zone: int, now: int) -> int:
+        """When the zone goes down next, or went down if it is; on the way up all its servers are free."""
+        downs, at = self._downs[zone], self._next_down[zone]
+        if downs[at][1] <= now:
+            while downs[at][1] <= now:
+                at += 1
+            self._next_down[zone] = at
+            self._free_ns[zone] = [0] * self._servers[zone]
+        return downs[at][0]
+
+    def _try_again(self, event: Travelling, failed_ns: int) -> None:
+        """The user hears of the failure, and sends again after a pause; or gives up."""
+        _, number, user, zone, tries, at, demand = event
+        if tries + 1 >= self.retries.tries_max:
+            self._failed.append((user, at))
+            return
+        again_ns = failed_ns + self._back_ns[user][zone] + self.retries.backoff_ns
+        heappush(self._calendar, (again_ns, number, user, -2 - zone, tries + 1, at, demand))
+
+    def hand_over(self, recorder: Recorder) -> None:
+        """Gives the recorder what has happened since the last time."""
+        if self._visits:
+            columns = np.array(self._visits, dtype=np.int64).T
+            recorder.record(Visits(*columns))
+        if self._failed:
+            who, when = np.array(self._failed, dtype=np.int64).T
+            recorder.lose(who, when, 0)
+        if self._turned:
+            where, when = np.array(self._turned, dtype=np.int64).T
+            recorder.turn_away(where, when)
+        self._visits.clear()
+        self._failed.clear()
+        self._turned.clear()

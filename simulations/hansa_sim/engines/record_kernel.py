@@ -1,0 +1,120 @@
+"""Counting visits, in the form that numba compiles: what ``Recorder`` does with numpy, visit by visit."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hansa_sim.engines.acceleration import jitted
+from hansa_sim.engines.histogram import BUCKETS, FALLING, FIRST
+from hansa_sim.engines.model import Indices, Ints
+
+MSER_BATCH = 5
+"""The series begins with batches of five, as MSER-5 wants them."""
+
+SQUARE_BITS = 21
+"""Squares are summed of halves of that many bits, so that no sum overflows."""
+
+SQUARE_LOW = (1 << SQUARE_BITS) - 1
+
+
+class Visits(NamedTuple):
+    """N visits of requests in zones, one for each time that a zone took one in.
+
+    The request's number, row of users, zone; when it was sent, reached the zone, would be (or was) served, and left;
+    how long until its user had the answer, -1 where the zone went down under it; the service that it asked for. Times
+    in ns."""
+
+    number: Ints
+    user: Indices | Ints
+    zone: Indices | Ints
+    at_ns: Ints
+    reach_ns: Ints
+    start_ns: Ints
+    leave_ns: Ints
+    latency_ns: Ints
+    service_ns: Ints
+
+
+class Counts(NamedTuple):
+    """The arrays that are counted into; see ``Measured`` for what becomes of them.
+
+    ``classes`` (C, 5): latency sum, max, three sums of halves' products; ``users`` (U, 2): served, latency sum;
+    ``zones`` (Z, 8): wait sum, joined, turned away, sojourn sum, sojourn max, area, busy, offered; ``flow`` (Z, K):
+    joined less left by step; ``series`` (S, 2): latency sum, served.
+    """
+
+    latency: Ints
+    classes: Ints
+    users: Ints
+    waits: Ints
+    zones: Ints
+    flow: Ints
+    series: Ints
+
+
+class Scale(NamedTuple):
+    """The window, and bits by which steps of time and batches of the series are counted."""
+
+    begin_ns: int
+    end_ns: int
+    step_bits: int
+    series_bits: int
+
+
+@jitted
+def bucket_of(time_ns: int) -> int:
+    """The bucket of a time, as ``histogram.buckets_of`` says."""
+    found: Any = (np.float64(time_ns).view(np.int64) >> FALLING) - FIRST
+    bucket: int = min(max(found, 0), BUCKETS - 1)
+    return bucket
+
+
+@jitted
+def step_of(moment_ns: int, scale: tuple[int, int, int, int], steps: int) -> int:
+    """Which step's beginning is the first not before the moment; the last but one stands for the window's end."""
+    begin_ns, end_ns, step_bits, _ = scale
+    if moment_ns > end_ns:
+        return steps - 1
+    return min((max(moment_ns - begin_ns, 0) + (1 << step_bits) - 1) >> step_bits, steps - 2)
+
+
+@jitted
+def record(visits: Any, class_of: Indices, counts: Any, scale: Any) -> None:
+    """Counts all visits; takes Visits, Counts and Scale as plain tuples."""
+    number, users, zones, sent, reached, started, left, latencies, services = visits
+    by_class, classes, by_user, waits, by_zone, flow, series = counts
+    begin_ns, end_ns, _, series_bits = scale
+    steps = flow.shape[1]
+    for at in range(len(number)):
+        zone, reach, start, leave, latency = zones[at], reached[at], started[at], left[at], latencies[at]
+        if begin_ns <= reach < end_ns:
+            by_zone[zone, 1] += 1
+            by_zone[zone, 3] += leave - reach
+            by_zone[zone, 7] += services[at]
+            if start < leave or latency >= 0:
+                by_zone[zone, 0] += start - reach
+                waits[zone, bucket_of(start - reach)] += 1
+        by_zone[zone, 4] = max(by_zone[zone, 4], leave - reach)
+        until = min(leave, end_ns)
+        by_zone[zone, 5] += max(until - max(reach, begin_ns), 0)
+        by_zone[zone, 6] += max(until - max(start, begin_ns), 0)
+        flow[zone, step_of(reach, scale, steps)] += 1
+        flow[zone, step_of(leave, scale, steps)] -= 1
+        if latency < 0:
+            continue
+        batch = number[at] // MSER_BATCH >> series_bits
+        series[batch, 0] += latency
+        series[batch, 1] += 1
+        if begin_ns <= sent[at] < end_ns:
+            user = users[at]
+            by_user[user, 0] += 1
+            by_user[user, 1] += latency
+            of, high, low = class_of[user], latency >> SQUARE_BITS, latency & SQUARE_LOW
+            by_class[of, bucket_of(latency)] += 1
+            classes[of, 0] += latency
+            classes[of, 1] = max(classes[of, 1], latency)
+            classes[of, 2] += high * high
+            classes[of, 3] += high * low
+            classes[of, 4] += low * low

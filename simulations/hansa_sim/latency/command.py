@@ -1,0 +1,123 @@
+"""The command ``hansa simulate``: what users will feel, before anything is signed, deployed or cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from hansa_sim.latency.report import report_of
+from hansa_sim.latency.results import Results, as_json
+from hansa_sim.latency.run import Progress as Sofar
+from hansa_sim.latency.run import Watch, run_scenario
+from hansa_sim.latency.scenario_file import Loaded, ScenarioError, load_scenario
+from hansa_sim.latency.scenario_schema import REQUESTS_MAX
+from hansa_sim.latency.table import table_of, words_of
+from hansa_sim.latency.views import ViewName, view_of
+from hansa_sim.latency.world import World, build_world
+
+REFUSED_EXIT_CODE = 2
+WIDTH = 190
+
+app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")]
+
+
+@app.callback()
+def main() -> None:
+    """Simulate what users will feel: policies side by side on one scenario, with the production law and routing."""
+
+
+@app.command("check")
+def check(file: File) -> None:
+    """Read a scenario and build its world; exit 2 with file, line and key of what is wrong."""
+    world = _world(file, None, None)
+    scenario = world.loaded.scenario
+    view = view_of(world, ViewName.TOGETHER)
+    lawful = int(view.served.sum())
+    typer.echo(f"{scenario.name}: {scenario.title}")
+    typer.echo(
+        f"{len(world.ground.nodes)} nodes, {len(world.ground.links)} links, {len(world.zones)} zones of ", nl=False
+    )
+    typer.echo(f"{len(scenario.operators)} operators, {lawful} of {len(world.users)} access points have a lawful zone")
+    for at, reason in sorted(view.why_not.items()):
+        typer.echo(f"  {world.users[at].access_point}: {reason}")
+
+
+@app.command("run")
+def run(
+    file: File,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's seed.")] = None,
+    requests: Annotated[
+        int | None,
+        typer.Option(min=1_000, max=REQUESTS_MAX, help="Requests of each policy, instead of the scenario's."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for results.json and report.html; made if need be.")] = None,
+    output: Annotated[str, typer.Option("-o", "--output", help="table, or json on standard output.")] = "table",
+) -> None:
+    """Run a scenario and compare its policies."""
+    if output not in {"table", "json"}:
+        raise typer.BadParameter(f"{output!r} is neither table nor json")
+    world = _world(file, seed, requests)
+    with _progress() as watch:
+        results = run_scenario(world, watch)
+    if out is not None:
+        _write(results, out)
+    if output == "json":
+        typer.echo(json.dumps(as_json(results), allow_nan=False))
+        return
+    console = Console(width=max(WIDTH, Console().width) if not Console().is_terminal else None)
+    console.print(table_of(results))
+    for words in words_of(results):
+        console.print(words, highlight=False)
+
+
+def _world(file: Path, seed: int | None, requests: int | None) -> World:
+    try:
+        return build_world(_changed(load_scenario(file), seed, requests))
+    except ScenarioError as error:
+        for problem in error.problems:
+            typer.echo(problem, err=True)
+        raise typer.Exit(REFUSED_EXIT_CODE) from error
+
+
+def _changed(loaded: Loaded, seed: int | None, requests: int | None) -> Loaded:
+    given = {"seed": seed, "requests": requests}
+    settings = loaded.scenario.run.model_copy(update={key: one for key, one in given.items() if one is not None})
+    scenario = loaded.scenario.model_copy(update={"run": settings})
+    return Loaded(scenario, loaded.residency, loaded.path)
+
+
+@contextmanager
+def _progress() -> Iterator[Watch]:
+    """A bar on standard error: the row that runs, requests a second, simulated time and the p99 so far."""
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    more = (TextColumn("{task.fields[rate]} req/s"), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+    with Progress(*columns, *more, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def watch(sofar: Sofar) -> None:
+            task = tasks.get(sofar.row)
+            if task is None:
+                task = tasks[sofar.row] = bar.add_task(sofar.row, total=sofar.total, rate="-", said="")
+            speed = bar.tasks[task].speed
+            p99 = "" if sofar.p99_ms is None else f", p99 {sofar.p99_ms:.1f} ms"
+            said = f"{sofar.simulated_s:.0f} simulated s{p99}"
+            bar.update(task, completed=sofar.done, rate=f"{speed:,.0f}" if speed else "-", said=said)
+
+        yield watch
+
+
+def _write(results: Results, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(as_json(results), indent=1, allow_nan=False)
+    (out / "results.json").write_text(text + "\n", encoding="utf-8")
+    (out / "report.html").write_text(report_of(results), encoding="utf-8")
+    typer.echo(f"{out / 'results.json'} and {out / 'report.html'} written", err=True)

@@ -1,0 +1,145 @@
+"""What came of a scenario, in one form for every engine: rows of policies with intervals, and what they rest on.
+
+``as_json`` is the format of ``results.json``; its ``version`` grows with every change of meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from hansa_sim.engines.confidence import interval
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over replications and half the width of its confidence interval; None where nothing was measured."""
+
+    mean: float | None
+    half_width: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float], confidence_percent: int) -> Interval:
+        """Student's interval of independent replications; none where one of them measured nothing."""
+        found = interval(values, confidence_percent / 100)
+        if not isfinite(found.mean):
+            return cls(None, None)
+        return cls(found.mean, found.half_width if isfinite(found.half_width) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneResult:
+    """A zone under a policy: replicas of the app, share of all requests, utilisation and mean wait."""
+
+    zone: str
+    replicas: int
+    servers: int
+    request_share: float
+    utilisation: float
+    wait_ms: float | None
+    stability: str
+
+
+@dataclass(frozen=True, slots=True)
+class PointResult:
+    """Users at an access point under a policy: where most of their requests go, what they feel, or why nobody serves
+    them."""
+
+    access_point: str
+    requests_per_s: float
+    zone: str
+    mean_ms: float | None
+    why_not: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A policy in a view of the world. Times in ms, shares of requests from 0 to 1, cost of what runs in EUR an hour,
+    power in kW under load, carbon in g an hour. miss_share counts served requests over the app's response bound and
+    those that nobody serves. cdf_ms are the latencies at ``CDF_PERCENTS``. differs is this row less the base row, for
+    users that both serve, as paired by replication; regret the same against the optimum.
+    """
+
+    policy: str
+    view: str
+    engine: str
+    requests: int
+    mean_ms: Interval
+    p50_ms: Interval
+    p95_ms: Interval
+    p99_ms: Interval
+    p999_ms: Interval
+    miss_share: Interval
+    wait_ms: Interval
+    unserved_share: float
+    cost_eur_per_hour: float
+    power_kw: float
+    carbon_g_per_hour: float
+    unstable: tuple[str, ...]
+    message: str
+    predicted_ms: dict[str, float] | None
+    zones: tuple[ZoneResult, ...]
+    points: tuple[PointResult, ...]
+    cdf_ms: tuple[float, ...]
+    differs_ms: Interval | None = None
+    regret_ms: Interval | None = None
+
+    @property
+    def name(self) -> str:
+        """The row's name for people."""
+        return f"{self.policy}{VIEW_WORDS[self.view]}"
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the latencies mean anything: something was served and no zone was overloaded."""
+        return not self.unstable and self.mean_ms.mean is not None
+
+
+VIEW_WORDS = {"together": "", "lawless": ", no residency", "alone": ", each operator alone"}
+
+CDF_PERCENTS = tuple(float(p) for p in (*np.arange(1, 99, 1), *np.arange(98.0, 99.9, 0.1).round(1), 99.9, 99.95, 99.99))
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What something costs, as the difference of two rows: ms and percent of the mean for users that both serve, the
+    share of requests that only the other serves, and EUR an hour."""
+
+    what: str
+    row: str
+    against: str
+    mean_ms: Interval
+    mean_percent: float | None
+    unserved_share: float
+    cost_eur_per_hour: float
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything that came of a scenario. ``base`` is the policy that rows are compared with."""
+
+    scenario: dict[str, Any]
+    seed: int
+    simulated_s: float
+    base: str
+    rows: tuple[Row, ...]
+    prices: tuple[Price, ...]
+    map: dict[str, Any] = field(default_factory=dict)
+    version: int = FORMAT_VERSION
+
+    def row(self, policy: str, view: str = "together") -> Row | None:
+        """The row of a policy in a view, if it was run."""
+        return next((row for row in self.rows if (row.policy, row.view) == (policy, view)), None)
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    """Plain values, in the order of the fields; figures that were not measured are null."""
+    document: dict[str, Any] = asdict(results)
+    document["cdf_percents"] = list(CDF_PERCENTS)
+    return document

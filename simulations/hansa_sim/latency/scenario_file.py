@@ -1,0 +1,213 @@
+"""Reads a scenario file; what is wrong is said with file, line, key, and the nearest valid one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from hansa_control.adapters.codec_residency import policy_in
+from hansa_control.adapters.law_source import LawFiles
+from hansa_control.application.lawbook import PresetUnknown
+from hansa_control.application.ports import RefusalError
+from hansa_control.domain.merging import merge
+from hansa_control.domain.model import ResidencyPolicy
+from pydantic import BaseModel, ValidationError
+
+from hansa.errors import HansaError
+from hansa.law.membership import policy_reader
+from hansa.names import hint
+from hansa.yaml_tree import YamlValue
+from hansa_sim.latency.scenario_schema import Scenario, models_in
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+FILE_BYTES_MAX = 16 * 1024 * 1024
+
+Location = tuple[str | int, ...]
+
+
+class ScenarioError(ValueError):
+    """A scenario that cannot be used; one problem a line, each ``FILE:LINE: KEY: what``."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A scenario, the law that it names, and where it stands; files that it names are beside it."""
+
+    scenario: Scenario
+    residency: ResidencyPolicy
+    path: Path
+
+    @property
+    def now_ms(self) -> int:
+        """Noon of the scenario's day, UTC, ms since the epoch: the time that facts are read at."""
+        return noon_ms(self.scenario.as_of)
+
+    def problem(self, key: str, what: str) -> ScenarioError:
+        """An error about a key of the file, which is looked up there for its line."""
+        return ScenarioError([f"{self.path}:{self._line(key)}: {key}: {what}"])
+
+    def _line(self, key: str) -> int:
+        steps = key.replace("[", ".").replace("]", "").split(".")
+        location = tuple(int(step) if step.isdigit() else step for step in steps)
+        return _line_of(_compose(self.path), location)
+
+
+def noon_ms(day: date) -> int:
+    """Noon of a day, UTC, ms since the epoch."""
+    return int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp() * 1_000)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which only true and false are booleans, as in YAML 1.2, and days stay as they are written: Norway is NO
+    and not ``false``.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own form
+        first: [
+            (tag, pattern)
+            for tag, pattern in resolvers
+            if tag != "tag:yaml.org,2002:timestamp" and (tag != "tag:yaml.org,2002:bool" or first in "tTfF")
+        ]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def load_scenario(path: Path) -> Loaded:
+    """The scenario of a file; ScenarioError with every problem that was found."""
+    root = _compose(path)
+    doubles = list(_doubles(path, root, 0))
+    if doubles:
+        raise ScenarioError(doubles)
+    loader = _Loader("")
+    try:
+        scenario = Scenario.model_validate(loader.construct_document(root))
+    except ValidationError as error:
+        # A misspelt key also makes the right one missing, so what is unknown comes first.
+        found = sorted(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+        raise ScenarioError([_problem(path, root, one) for one in found]) from error
+    except yaml.MarkedYAMLError as error:
+        raise _not_yaml(path, error) from error
+    finally:
+        loader.dispose()
+    return Loaded(scenario, _residency(path, root, scenario), path)
+
+
+def _compose(path: Path) -> yaml.Node:
+    try:
+        if path.stat().st_size > FILE_BYTES_MAX:
+            raise ScenarioError([f"{path}: larger than {FILE_BYTES_MAX} bytes"])
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise ScenarioError([f"{path}: {error.strerror or error}"]) from error
+    except yaml.MarkedYAMLError as error:
+        raise _not_yaml(path, error) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ScenarioError([f"{path}: not YAML in UTF-8: {str(error).splitlines()[0]}"]) from error
+    except RecursionError as error:
+        raise ScenarioError([f"{path}: nested too deep"]) from error
+    if not isinstance(root, yaml.MappingNode):
+        raise ScenarioError([f"{path}:1: not a mapping; a scenario begins with version: 1"])
+    return root
+
+
+def _not_yaml(path: Path, error: yaml.MarkedYAMLError) -> ScenarioError:
+    line = error.problem_mark.line + 1 if error.problem_mark else 1
+    return ScenarioError([f"{path}:{line}: not YAML: {error.problem}"])
+
+
+def _doubles(path: Path, node: yaml.Node, depth: int) -> Iterator[str]:
+    """YAML keeps the last of two equal keys; here the second is an error."""
+    if depth > 20:  # deeper than the form goes; an alias could lead round in a circle
+        return
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if str(key.value) in seen:
+                yield f"{path}:{key.start_mark.line + 1}: {key.value}: given twice"
+            seen.add(str(key.value))
+            yield from _doubles(path, value, depth + 1)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _doubles(path, value, depth + 1)
+
+
+def _problem(path: Path, root: yaml.Node, error: ErrorDetails) -> str:
+    where: Location = error["loc"]
+    place = f"{path}:{_line_of(root, where)}: "
+    if error["type"] == "extra_forbidden":
+        return f"{place}{_dotted(where)}: unknown key{hint(str(where[-1]), _valid_keys(where[:-1]))}"
+    message = error["msg"].removeprefix("Value error, ")
+    given = error["input"]
+    if error["type"] != "value_error" and isinstance(given, str | int | float):
+        message = f"{message}; got {given!r}"
+    return f"{place}{_dotted(where) or 'scenario'}: {message}"
+
+
+def _valid_keys(where: Location) -> list[str]:
+    model: type[BaseModel] = Scenario
+    for step in where:
+        if isinstance(step, str) and step in model.model_fields:
+            model = next(models_in(model.model_fields[step].annotation), model)
+    return list(model.model_fields)
+
+
+def _dotted(where: Location) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where).lstrip(".")
+
+
+def _node_of(root: yaml.Node, where: Location) -> tuple[yaml.Node, int]:
+    """The deepest node on the way to a location, and its line; of its key where there is one."""
+    node, line = root, root.start_mark.line + 1
+    for step in where:
+        found: list[tuple[yaml.Node, yaml.Node]] = []
+        if isinstance(node, yaml.MappingNode):
+            found = [(key, value) for key, value in node.value if key.value == str(step)]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            found = [(node.value[step], node.value[step])]
+        if not found:
+            break
+        line, node = found[0][0].start_mark.line + 1, found[0][1]
+    return node, line
+
+
+def _line_of(root: yaml.Node, where: Location) -> int:
+    return _node_of(root, where)[1]
+
+
+def _residency(path: Path, root: yaml.Node, scenario: Scenario) -> ResidencyPolicy:
+    """The app's law, read, expanded and merged by the code that reads it of an app team."""
+    where: Location = ("apps", 0, "residency")
+    node, line = _node_of(root, where)
+    value = YamlValue(node, "apps[0].residency", str(path))
+    try:
+        wire = policy_reader(scenario.as_of).read(value)
+        policy = policy_in(wire, "residency")
+    except (HansaError, RefusalError) as error:
+        raise ScenarioError([_with_place(path, line, str(error.message))]) from error
+    now_ms = noon_ms(scenario.as_of)
+    law = LawFiles(None, now_ms)
+    try:
+        presets = [law.expand(preset, now_ms) for preset in policy.presets]
+    except PresetUnknown as error:
+        raise ScenarioError([_with_place(path, line, str(error))]) from error
+    return merge([replace(policy, presets=()), *presets]) if presets else policy
+
+
+def _with_place(path: Path, line: int, message: str) -> str:
+    return message if message.startswith(str(path)) else f"{path}:{line}: apps[0].residency: {message}"
+
+
+def as_document(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as plain values, for the results."""
+    document: dict[str, Any] = scenario.model_dump(mode="json")
+    return document

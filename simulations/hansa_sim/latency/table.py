@@ -1,0 +1,136 @@
+"""Results as a table for a terminal, and the plain words that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from hansa_sim.latency.results import Interval, PointResult, Price, Results, Row
+
+POINTS_SHOWN = 8
+NOTHING = "-"
+
+
+def table_of(results: Results) -> Table:
+    """A row for each policy, then those of the two prices; times in ms, with intervals."""
+    app = results.scenario["apps"][0]
+    bound = app["latency"]["response_ms_max"]
+    table = Table(title=results.scenario["title"], title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("POLICY", no_wrap=True)
+    for name in ("MEAN ms", "p50", "p95", "p99", "p99.9", f"> {bound:g} ms", "UNSERVED"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in (f"vs {results.base}", "REGRET", "EUR/h", "kW", "kgCO2/h"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in results.rows:
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: Row) -> Iterator[str]:
+    yield row.name
+    if row.unstable:
+        yield "UNSTABLE"
+        yield from (NOTHING,) * 4
+    else:
+        yield from (interval_text(row.mean_ms), *(figure_text(one.mean) for one in percentiles_of(row)))
+    yield share_text(row.miss_share)
+    yield f"{100 * row.unserved_share:.1f} %" if row.unserved_share else NOTHING
+    yield interval_text(row.differs_ms, signed=True)
+    yield interval_text(row.regret_ms, signed=True)
+    yield f"{row.cost_eur_per_hour:.2f}"
+    yield f"{row.power_kw:.1f}"
+    yield f"{row.carbon_g_per_hour / 1_000:.2f}"
+
+
+def percentiles_of(row: Row) -> tuple[Interval, ...]:
+    """The medians and the tails of a row."""
+    return (row.p50_ms, row.p95_ms, row.p99_ms, row.p999_ms)
+
+
+def words_of(results: Results) -> Iterator[str]:
+    """What a planner reads first: best and worst, prices, who is not served, where the numbers mean nothing."""
+    yield from _ranking(results)
+    yield _bound_words(results)
+    yield from (_price_words(price) for price in results.prices)
+    for row in results.rows:
+        if row.message:
+            yield f"{row.name}: no plan for {row.message}"
+        if row.unstable:
+            zones = ", ".join(row.unstable[:3]) + (" and others" if len(row.unstable) > 3 else "")
+            yield f"{row.name} is UNSTABLE: more is asked of {zones} than can be done, so that waits grow without end."
+    yield from _unserved(results)
+
+
+def _ranking(results: Results) -> Iterator[str]:
+    sound = [row for row in results.rows if row.view == "together" and row.is_sound]
+    if not sound:
+        yield "No policy keeps every zone stable."
+        return
+    fastest = min(sound, key=lambda row: row.p99_ms.mean or 0.0)
+    cheapest = min(sound, key=lambda row: row.cost_eur_per_hour)
+    cost = f"EUR {fastest.cost_eur_per_hour:.2f} an hour"
+    yield f"Lowest p99: {fastest.name} with {figure_text(fastest.p99_ms.mean)} ms at {cost}."
+    if cheapest is not fastest:
+        what = f"p99 {figure_text(cheapest.p99_ms.mean)} ms"
+        yield f"Least cost: {cheapest.name} with EUR {cheapest.cost_eur_per_hour:.2f} an hour, {what}."
+
+
+def _bound_words(results: Results) -> str:
+    """Who keeps the app's bound on the response at its percentile."""
+    bound = results.scenario["apps"][0]["latency"]
+    at = {50: "p50_ms", 95: "p95_ms", 99: "p99_ms"}[bound["percentile"]]
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for row in results.rows:
+        if row.view == "together":
+            mean = getattr(row, at).mean
+            names[row.is_sound and mean is not None and mean <= bound["response_ms_max"]].append(row.name)
+    text = f"p{bound['percentile']} within {bound['response_ms_max']:g} ms for those who are served"
+    missed = f"; not under {', '.join(names[False])}" if names[False] else ""
+    return f"{text}: under {', '.join(names[True]) or 'no policy'}{missed}."
+
+
+def _price_words(price: Price) -> str:
+    title = f"Price of {price.what}"
+    if price.mean_ms.mean is None or price.mean_percent is None:
+        return f"{title}: not known, because a row is unstable or serves nobody."
+    ms = f"{interval_text(price.mean_ms, signed=True)} ms in the mean ({price.mean_percent:+.1f} %)"
+    left = ""
+    if price.unserved_share > 0:
+        left = f", and leaves {100 * price.unserved_share:.1f} % more of the requests unserved"
+    rows = f"({price.row} against {price.against}, users that both serve)"
+    return f"{title}: {ms} and EUR {price.cost_eur_per_hour:+.2f} an hour{left} {rows}."
+
+
+def _unserved(results: Results) -> Iterator[str]:
+    """Users whom the law or the network leaves without a zone, under the base policy."""
+    base = results.row(results.base)
+    points = [point for point in base.points if point.why_not] if base else []
+    by_reason: dict[str, list[PointResult]] = {}
+    for point in points:
+        by_reason.setdefault(point.why_not, []).append(point)
+    for reason, those in sorted(by_reason.items()):
+        names = ", ".join(point.access_point for point in those[:POINTS_SHOWN])
+        more = f" and {len(those) - POINTS_SHOWN} others" if len(those) > POINTS_SHOWN else ""
+        yield f"Not served by {results.base}: {names}{more}: {reason}."
+
+
+def interval_text(interval: Interval | None, *, signed: bool = False) -> str:
+    """``12.3 ± 0.4``; a dash for what was not measured."""
+    if interval is None or interval.mean is None:
+        return NOTHING
+    text = f"{interval.mean:+.2f}" if signed else f"{interval.mean:.2f}"
+    return text if interval.half_width is None else f"{text} ± {interval.half_width:.2f}"
+
+
+def share_text(interval: Interval) -> str:
+    """A share in percent with its interval."""
+    if interval.mean is None:
+        return NOTHING
+    width = "" if interval.half_width is None else f" ± {100 * interval.half_width:.2f}"
+    return f"{100 * interval.mean:.2f}{width} %"
+
+
+def figure_text(value: float | None) -> str:
+    """A time to a tenth of a ms; a dash for what was not measured."""
+    return NOTHING if value is None else f"{value:.1f}"

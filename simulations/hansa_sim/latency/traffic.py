@@ -1,0 +1,109 @@
+"""The requests of a scenario as the engines read them: users in groups, when they ask, what a request demands.
+
+Users of an access point are so many groups of equal size, and a policy sends each group to one zone: so a split of an
+access point's users is what it would be with real users, each of whom has one endpoint, and requests, their users and
+their demands are the same whatever the policy (common random numbers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansa_sim.engines.arrivals import blocks
+from hansa_sim.engines.model import NOWHERE, SECOND_NS, SPEED_PERMILLE, Block, Profile, UserClass, Window
+from hansa_sim.engines.service import Demand, Deterministic, Exponential, Gamma, Lognormal
+from hansa_sim.engines.streams import generator
+from hansa_sim.latency.policies import Stations, stations_of
+from hansa_sim.latency.scenario_schema import Scenario
+from hansa_sim.latency.world import World
+
+GROUPS_MAX = 100
+ROWS_WANTED = 10_000
+DAY_STEPS = 96
+US_NS = 1_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traffic:
+    """``groups`` at each access point; ``speed_permille`` (Z,) against the fastest zone, whose mean demand has;
+    ``horizon_ns`` of one replication, ``window`` what is measured of it.
+    """
+
+    groups: int
+    stations: Stations
+    speed_permille: NDArray[np.int64]
+    demand: Demand
+    classes: tuple[UserClass, ...]
+    horizon_ns: int
+    window: Window
+    seed: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of users: groups of all access points."""
+        return len(self.classes[0].users)
+
+    def requests(self, replication: int) -> Iterator[Block]:
+        """The requests of one replication: the same whenever they are asked for."""
+        seed = int(generator(self.seed, f"replication/{replication}").integers(0, 2**63 - 1))
+        return blocks(self.classes, seed, self.horizon_ns)
+
+
+def traffic_of(world: World) -> Traffic:
+    """The requests of a world."""
+    scenario, stations = world.loaded.scenario, stations_of(world)
+    groups = max(1, min(GROUPS_MAX, ROWS_WANTED // len(world.users)))
+    rates = np.array([user.millirps for user in world.users], dtype=np.float64) / 1_000
+    fastest_us = min((time.mean_us for time in stations.times if time), default=1)
+    demand = _demand(scenario, fastest_us * US_NS)
+    run = scenario.run
+    horizon_ns = max(1, round(run.requests / run.replications / rates.sum() * SECOND_NS))
+    rows = np.arange(len(rates) * groups, dtype=np.int32)
+    users = UserClass("users", rows, float(rates.sum()), demand, np.repeat(rates, groups), _profile(scenario))
+    return Traffic(
+        groups=groups,
+        stations=stations,
+        speed_permille=np.maximum(np.rint(SPEED_PERMILLE * fastest_us / stations.mean_us), 1).astype(np.int64),
+        demand=demand,
+        classes=(users,),
+        horizon_ns=horizon_ns,
+        window=Window(horizon_ns, horizon_ns * run.warm_up_percent // 100),
+        seed=run.seed,
+    )
+
+
+def grouped(share: NDArray[np.float64], groups: int) -> NDArray[np.int32]:
+    """(U x groups,) the zone of each group of users, ``NOWHERE`` for users without a share: shares in whole groups, the
+    rest to the largest remainders, ties to the lower zone.
+    """
+    table = np.full((len(share), groups), NOWHERE, dtype=np.int32)
+    for user in np.flatnonzero(share.sum(axis=1) > 0).tolist():
+        wanted = share[user] / share[user].sum() * groups
+        whole = np.floor(wanted + 1e-9).astype(np.int64)
+        rest = groups - int(whole.sum())
+        whole[np.argsort(-(wanted - whole), kind="stable")[:rest]] += 1
+        table[user] = np.repeat(np.arange(len(whole)), whole)
+    return table.ravel()
+
+
+def _profile(scenario: Scenario) -> Profile | None:
+    """The day's rate: least when it begins, greatest in its middle."""
+    arrivals = scenario.arrivals
+    if arrivals.kind == "poisson":
+        return None
+    angles = (np.arange(DAY_STEPS) + 0.5) * 2 * np.pi / DAY_STEPS
+    shares = np.rint((1 - arrivals.swing * np.cos(angles)) * 1_000).astype(np.int64)
+    return Profile(max(1, round(arrivals.period_s * SECOND_NS / DAY_STEPS)), shares)
+
+
+def _demand(scenario: Scenario, mean_ns: float) -> Demand:
+    service = scenario.app.service
+    if service.distribution == "fixed":
+        return Deterministic(mean_ns)
+    if service.distribution == "exponential":
+        return Exponential(mean_ns)
+    return (Lognormal if service.distribution == "lognormal" else Gamma)(mean_ns, service.scv)

@@ -1,0 +1,194 @@
+"""A scenario as the values that the production domain decides on: a snapshot, a request, and its users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from hansa_control.domain.model import (
+    AcceleratorNeed,
+    AcceleratorPool,
+    AccessDemand,
+    ArtefactRef,
+    Capacity,
+    Evidence,
+    EvidenceKind,
+    Fact,
+    FactKind,
+    Inventory,
+    LatencyBudget,
+    Objective,
+    ServiceProfile,
+    ServiceTime,
+    WorkloadSpec,
+    Zone,
+    ZoneBounds,
+    ZoneId,
+    ZoneState,
+)
+from hansa_control.domain.snapshot import Snapshot, build_snapshot
+
+from hansa.spec_service import quantile_us
+from hansa_sim.latency.ground import Ground, lay_ground
+from hansa_sim.latency.scenario_file import Loaded
+from hansa_sim.latency.scenario_schema import AppPart, LegalPart, OperatorPart, ServiceTimePart, UsersPart, ZonePart
+
+YEAR_MS = 365 * 86_400_000
+CPU_MILLIS, MEMORY_MIB = 1, 1
+"""What a replica takes besides its devices: nothing that counts, for devices are what scenarios are about."""
+
+REPLICAS_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class UserClass:
+    """Users at one access point, of the operator that has its node."""
+
+    access_point: str
+    millirps: int
+    operator: str
+
+
+@dataclass(frozen=True)
+class World:
+    """What a scenario says, built: the snapshot of all operators together, the request, and the users by name."""
+
+    loaded: Loaded
+    ground: Ground
+    users: tuple[UserClass, ...]
+
+    @cached_property
+    def zones(self) -> tuple[Zone, ...]:
+        """Every operator's zones, sorted by id."""
+        operators = self.loaded.scenario.operators
+        return tuple(sorted((_zone(self, op, zone) for op in operators for zone in op.zones), key=lambda z: z.id))
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The world as operators that federate see it."""
+        return self.snapshot_of(None)
+
+    @cached_property
+    def spec(self) -> WorkloadSpec:
+        """What the app team asks for, from all access points."""
+        app = self.loaded.scenario.app
+        replicas = min(sum(pool_count(zone) for zone in self.zones) // app.accelerators.count, REPLICAS_MAX) or 1
+        most = min(app.zones.max, replicas, len(self.zones))
+        return WorkloadSpec(
+            artefact=ARTEFACT,
+            accelerator=_need(app),
+            cpu_millis=CPU_MILLIS,
+            memory_mib=MEMORY_MIB,
+            replicas=min(app.zones.min, most),
+            access=tuple(AccessDemand(user.access_point, user.millirps) for user in self.users),
+            latency=_budget(app),
+            residency=self.loaded.residency,
+            replicas_max=replicas,
+            zones=ZoneBounds(min(app.zones.min, most), most),
+            service=_service(app),
+            objective=_objective(app),
+        )
+
+    def snapshot_of(self, operator: str | None) -> Snapshot:
+        """The world as one operator alone has it: its own zones, nodes and links; everybody's where None."""
+        owners, nodes, links = self.ground.owners, self.ground.nodes, self.ground.links
+        zones = self.zones
+        if operator is not None:
+            nodes = tuple(node for node in nodes if owners[node.name] == operator)
+            own = {node.name for node in nodes}
+            links = tuple(link for link in links if link.node_a in own and link.node_b in own)
+            zones = tuple(zone for zone in zones if zone.id.operator == operator)
+        built = build_snapshot(1, zones, nodes, links, self.loaded.now_ms)
+        return replace(built, own=operator or self.loaded.scenario.app.home)
+
+
+ARTEFACT = ArtefactRef("app", "sha256:" + "5e" * 32)
+
+
+def build_world(loaded: Loaded) -> World:
+    """The world of a scenario; ScenarioError where its network cannot be had or does not have what is named."""
+    ground = lay_ground(loaded)
+    return World(loaded, ground, _users(loaded, ground))
+
+
+def pool_count(zone: Zone) -> int:
+    """Devices of a zone."""
+    return zone.inventory.pools[0].count
+
+
+def _users(loaded: Loaded, ground: Ground) -> tuple[UserClass, ...]:
+    """Users by access point, in the order of names; demands at the same one are added."""
+    demand: dict[str, int] = {}
+    for at, part in enumerate(loaded.scenario.users):
+        millirps = round(part.requests_per_s * 1_000)
+        points = [part.access_point] if part.access_point else _points_of(ground, part)
+        if not points:
+            raise loaded.problem(f"users[{at}].countries", "no access point of the network is in these countries")
+        each, rest = divmod(millirps, len(points))
+        for n, point in enumerate(points):
+            demand[point] = demand.get(point, 0) + each + (n < rest)
+    return tuple(UserClass(point, rate, ground.owners[point]) for point, rate in sorted(demand.items()) if rate)
+
+
+def _points_of(ground: Ground, part: UsersPart) -> list[str]:
+    """Access points of countries, in the order of names; evenly spaced ones where there are more than wanted."""
+    points = [node.name for node in ground.nodes if node.access_point and node.country in part.countries]
+    count = min(len(points), part.at_most)
+    return [points[n * len(points) // count] for n in range(count)]
+
+
+def _zone(world: World, operator: OperatorPart, part: ZonePart) -> Zone:
+    pool = AcceleratorPool(
+        part.accelerators.vendor, part.accelerators.model, part.accelerators.memory_gib * 1_024, part.accelerators.count
+    )
+    capacity = Capacity(CPU_MILLIS * 1_000_000, MEMORY_MIB * 1_000_000, ((pool.key, pool.count),))
+    price = round(part.price_eur_per_hour * 1_000)
+    inventory = Inventory(
+        part.node, part.name, capacity, (pool,), (ARTEFACT,), "", price, "scenario", cordoned=False,
+        device_watts=part.device_watts,
+    )  # fmt: skip
+    now_ms = world.loaded.now_ms
+    country = part.country or next((n.country for n in world.ground.nodes if n.name == part.node), None)
+    facts = tuple(_facts(operator.legal, part, country, now_ms))
+    return Zone(ZoneId(operator.name, part.name), inventory, capacity, facts, ZoneState.AVAILABLE, 1, now_ms)
+
+
+def _facts(legal: LegalPart, zone: ZonePart, country: str | None, now_ms: int) -> Iterator[Fact]:
+    """What the zone's owner declares; what it does not is unknown, which every rule that asks for it refuses."""
+    proof = Evidence(EvidenceKind.DECLARATION, "scenario", "declaration", now_ms - YEAR_MS, now_ms + YEAR_MS, "")
+    single = (
+        (FactKind.SITE_COUNTRY, country),
+        (FactKind.HEADQUARTERS_COUNTRY, legal.headquarters),
+        (FactKind.FOREIGN_SHARE_PERCENT, legal.foreign_share_percent),
+        (FactKind.CARBON_GCO2_PER_KWH, zone.carbon_gco2_per_kwh),
+        (FactKind.RENEWABLE_PERCENT, zone.renewable_percent),
+    )
+    yield from (Fact(kind, str(value), proof) for kind, value in single if value is not None)
+    yield from (Fact(FactKind.ULTIMATE_PARENT_COUNTRY, parent, proof) for parent in legal.ultimate_parents)
+    yield from (Fact(FactKind.EXTRATERRITORIAL_LAW, law, proof) for law in legal.laws or ())
+
+
+def _need(app: AppPart) -> AcceleratorNeed:
+    need = app.accelerators
+    return AcceleratorNeed(tuple(need.any_of), need.count, need.memory_gib_min * 1_024)
+
+
+def _budget(app: AppPart) -> LatencyBudget:
+    bound = app.latency
+    return LatencyBudget(bound.percentile, round(bound.rtt_ms_max * 1_000), round(bound.response_ms_max * 1_000))
+
+
+def _objective(app: AppPart) -> Objective:
+    weights = (app.objective.latency, app.objective.price, app.objective.carbon)
+    return Objective(*(round(weight * 1_000) for weight in weights))
+
+
+def _service(app: AppPart) -> ServiceProfile:
+    return ServiceProfile(tuple(_time(app, part) for part in app.service.times), app.service.concurrency)
+
+
+def _time(app: AppPart, part: ServiceTimePart) -> ServiceTime:
+    mean_us, scv_permille = round(part.mean_ms * 1_000), round(app.service.scv * 1_000)
+    p95_us, p99_us = (quantile_us(mean_us, scv_permille, p) for p in (95, 99))
+    return ServiceTime(part.accelerator, mean_us, p95_us, p99_us, scv_permille)
