@@ -73,10 +73,11 @@ def run(
     if output == "json":
         typer.echo(json.dumps(as_json(results), allow_nan=False))
         return
-    console = Console(width=max(WIDTH, Console().width) if not Console().is_terminal else None)
-    console.print(table_of(results))
+    terminal = Console()
+    console = terminal if terminal.is_terminal else Console(width=WIDTH)
+    console.print(table_of(results, console.width))
     for words in words_of(results):
-        console.print(words, highlight=False)
+        console.print(words, highlight=False, soft_wrap=True)
 
 
 def _world(file: Path, seed: int | None, requests: int | None) -> World:

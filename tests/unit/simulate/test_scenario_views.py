@@ -56,6 +56,22 @@ def test_an_operator_alone_serves_its_own_users_over_its_own_network(tmp_path: P
         assert owners == {user.operator}
 
 
+def test_a_zone_of_another_operator_next_door_is_not_there_for_one_alone(tmp_path: Path) -> None:
+    world = world_of(tmp_path, ("        node: stockholm\n", "        node: oslo\n"))
+    users = [user.access_point for user in world.users]
+    neighbour = [str(zone.id) for zone in world.zones].index("skargard/stockholm-1")
+    assert view_of(world, ViewName.TOGETHER).lawful[users.index("oslo"), neighbour]
+    assert not view_of(world, ViewName.ALONE).lawful[users.index("oslo"), neighbour]
+
+
+def test_headquarters_and_parents_abroad_close_a_zone_at_home(tmp_path: Path) -> None:
+    own = "legal: {headquarters: SE, ultimate_parents: [SE], laws: [none]}"
+    for other in (own.replace("headquarters: SE", "headquarters: US"), own.replace("[SE]", "[SE, US]")):
+        world = world_of(tmp_path, (own, other))
+        stockholm = [str(zone.id) for zone in world.zones].index("skargard/stockholm-1")
+        assert not view_of(world, ViewName.TOGETHER).lawful[:, stockholm].any()
+
+
 def test_users_who_cannot_be_served_are_a_result_with_its_reason(tmp_path: Path) -> None:
     change = (
         "- {access_point: oslo,",
