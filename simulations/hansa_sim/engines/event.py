@@ -43,6 +43,7 @@ def serve(
     for block in blocks:
         if not everyone_placed:
             lose_lost(block, placed, recorder)
+        recorder.make_room(first + len(block))
         world.advance(block, first, placed)
         world.hand_over(recorder)
         first += len(block)
