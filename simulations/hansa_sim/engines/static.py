@@ -52,6 +52,7 @@ def serve(blocks: Iterable[Block], zone_of: Indices, run: Run, speed: Speed = Sp
         if not everyone_placed:
             lose_lost(block, ways.placed, recorder)
         if len(block):
+            recorder.make_room(first + len(block))
             zones.take(block, first)
             zones.serve(int(block.at_ns[-1]) + ways.shortest_ns, recorder)
         first += len(block)

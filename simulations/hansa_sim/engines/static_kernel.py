@@ -23,8 +23,10 @@ MOVES_MAX = 12
 
 @jitted
 def take(waiting: Ints, count: int, sent: Any, table: Ints, zones: Ints) -> int:
-    """Puts the requests of a block (when, user, demand, number of the first) behind the ``count`` that wait already, and
-    says how many wait then. ``table`` (U, 3): zone, there and back."""
+    """Puts the requests of a block (when, user, demand, number of the first) behind the ``count`` that wait already.
+
+    Says how many wait then. ``table`` (U, 3): zone, there and back.
+    """
     at_ns, users, demands, first = sent
     for at in range(len(at_ns)):
         user = users[at]
