@@ -167,6 +167,8 @@ def _facts(legal: LegalPart, zone: ZonePart, country: str | None, now_ms: int) -
     yield from (Fact(kind, str(value), proof) for kind, value in single if value is not None)
     yield from (Fact(FactKind.ULTIMATE_PARENT_COUNTRY, parent, proof) for parent in legal.ultimate_parents)
     yield from (Fact(FactKind.EXTRATERRITORIAL_LAW, law, proof) for law in legal.laws or ())
+    for fact in zone.facts:
+        yield Fact(FactKind[fact.kind], fact.value, proof, fact.version, fact.level)
 
 
 def _need(app: AppPart) -> AcceleratorNeed:

@@ -72,6 +72,16 @@ def test_headquarters_and_parents_abroad_close_a_zone_at_home(tmp_path: Path) ->
         assert not view_of(world, ViewName.TOGETHER).lawful[:, stockholm].any()
 
 
+def test_a_rule_on_personnel_asks_for_facts_of_personnel(tmp_path: Path) -> None:
+    law = ("transit: [NO, SE]}", "transit: [NO, SE], personnel: {allow: [NO], clearances: [hemmelig]}}")
+    both = "[{kind: OPERATION_COUNTRY, value: NO}, {kind: SUPPORT_COUNTRY, value: NO}"
+    facts = f"carbon_gco2_per_kwh: 30\n        facts: {both}, {{kind: PERSONNEL_CLEARANCE, value: hemmelig}}]"
+    declared = view_of(world_of(tmp_path, law, ("carbon_gco2_per_kwh: 30", facts)), ViewName.TOGETHER)
+    silent = view_of(world_of(tmp_path, law), ViewName.TOGETHER)
+    assert declared.lawful.any(axis=0).tolist() == [True, False, False]
+    assert not silent.lawful.any()
+
+
 def test_users_who_cannot_be_served_are_a_result_with_its_reason(tmp_path: Path) -> None:
     change = (
         "- {access_point: oslo,",
