@@ -66,6 +66,7 @@ def run(
     if output not in {"table", "json"}:
         raise typer.BadParameter(f"{output!r} is neither table nor json")
     world = _world(file, seed, requests)
+    _make(out)
     with _progress() as watch:
         results = run_scenario(world, watch)
     if out is not None:
@@ -116,8 +117,17 @@ def _progress() -> Iterator[Watch]:
         yield watch
 
 
+def _make(out: Path | None) -> None:
+    """The folder, before anything is run for it."""
+    try:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        typer.echo(f"--out {out}: {error.strerror or error}", err=True)
+        raise typer.Exit(REFUSED_EXIT_CODE) from error
+
+
 def _write(results: Results, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(as_json(results), indent=1, allow_nan=False)
     (out / "results.json").write_text(text + "\n", encoding="utf-8")
     (out / "report.html").write_text(report_of(results), encoding="utf-8")

@@ -82,7 +82,8 @@ def words_of(results: Results) -> Iterator[str]:
 def _ranking(results: Results) -> Iterator[str]:
     sound = [row for row in results.rows if row.view == "together" and row.is_sound]
     if not sound:
-        yield "No policy keeps every zone stable."
+        served = any(row.mean_ms.mean is not None for row in results.rows if row.view == "together")
+        yield "No policy keeps every zone stable." if served else "No policy serves anybody."
         return
     fastest = min(sound, key=lambda row: row.p99_ms.mean or 0.0)
     cheapest = min(sound, key=lambda row: row.cost_eur_per_hour)

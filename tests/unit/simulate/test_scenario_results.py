@@ -209,6 +209,30 @@ def test_run_writes_its_files_and_check_says_what_there_is(tmp_path: Path) -> No
     assert "3 zones of 3 operators, 3 of 3 access points have a lawful zone" in checked.stdout
 
 
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_run(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    ended = CliRunner().invoke(app, ["run", str(written(tmp_path)), "--out", str(tmp_path / "taken")])
+    assert ended.exit_code == 2
+    assert "File exists" in ended.stderr
+
+
+UNSERVABLE = {
+    "no law": ("{data: [NO, SE], control: [NO, SE], transit: [NO, SE]}", "{data: [FI]}"),
+    "no accelerator": ("  - name: ocr\n", "  - name: ocr\n    accelerators: {any_of: [H200]}\n"),
+}
+
+
+@pytest.mark.parametrize("change", UNSERVABLE.values(), ids=UNSERVABLE)
+def test_a_world_in_which_nobody_can_be_served_is_a_result(tmp_path: Path, change: tuple[str, str]) -> None:
+    found = run_scenario(world_of(tmp_path, change, *ALL))
+    assert {row.unserved_share for row in found.rows if row.view == "together"} == {1.0}
+    words = list(words_of(found))
+    assert words[0] == "No policy serves anybody."
+    assert words[-1].startswith("Not served by hansa: bergen, malmo, oslo: no zone may serve: ")
+    json.dumps(as_json(found), allow_nan=False)
+    assert "No policy is stable" not in report_of(found)
+
+
 def test_a_bad_scenario_ends_with_two_and_its_problem(tmp_path: Path) -> None:
     path = written(tmp_path, ("requests: 40000", "reqests: 40000"))
     for command in ("run", "check"):

@@ -101,7 +101,7 @@ def test_a_law_that_no_operator_meets_leaves_no_zone_and_says_why(tmp_path: Path
     world = world_of(tmp_path, ("{data: [NO, SE], control: [NO, SE], transit: [NO, SE]}", law))
     view = view_of(world, ViewName.TOGETHER)
     assert not view.lawful.any()
-    assert view.why_not[0] == "no lawful zone: SITE_COUNTRY_DENIED in 3 of 3 zones"
+    assert view.why_not[0] == "no zone may serve: SITE_COUNTRY_DENIED in 3 of 3 zones"
 
 
 def test_what_an_operator_does_not_declare_is_unknown_and_refused(tmp_path: Path) -> None:
