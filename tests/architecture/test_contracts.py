@@ -21,6 +21,7 @@ BREACHES = [
     ("control_plane/hansa_control/application/world.py", "import hansa.errors", "awaits ports"),
     ("simulations/hansa_sim/topology.py", "import hansa.v1.zone_pb2", "generated stubs"),
     ("simulations/hansa_sim/latency/views.py", "import hansa_sim.latency.run", "What users feel"),
+    ("simulations/hansa_sim/engines/model.py", "import time", "engines compute on arrays"),
     ("control_plane/hansa_control/adapters/store_memory.py", "import hansa.v1.zone_pb2", "Stores keep"),
     ("agents/hansa_agent/session.py", "import hansa_control.domain.transitions", "strangers"),
     ("hansa/names.py", "import hansa_agent", "knows no other"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from heapq import heappop, heappush, heapreplace
+from itertools import chain
 
 import numpy as np
 
@@ -43,6 +44,7 @@ def serve(
     for block in blocks:
         if not everyone_placed:
             lose_lost(block, placed, recorder)
+        recorder.make_room(first + len(block))
         world.advance(block, first, placed)
         world.hand_over(recorder)
         first += len(block)
@@ -66,7 +68,11 @@ class PlainWorld:
         self._free_ns = [[0] * count for count in self._servers]
         self._downs = [[*faults.outages.of_zone(zone), (AHEAD_NS_MAX, AHEAD_NS_MAX)] for zone in range(zones.count)]
         self._next_down = [0] * zones.count
+        self._ever_down = [len(each) > 1 for each in self._downs]
         self._flips = deque(faults.flips(zones.count))
+        # With a table and nothing that is ever down there is nothing to choose.
+        is_fixed = chosen.way == Way.FIRST and not self._flips
+        self._first_zone = chosen.order[:, 0].tolist() if is_fixed else None
         self._known_down = [0] * zones.count
         self._seen_free_ns, self._seen_count = [0] * zones.count, [0] * zones.count
         self._news: deque[tuple[int, int, int]] = deque()
@@ -79,12 +85,17 @@ class PlainWorld:
     def advance(self, block: Block, first: int, placed: Flags) -> None:
         """Sends the requests of a block, after all that happens before each."""
         known = placed.tolist()
-        calendar = self._calendar
+        calendar, there_ns, first_zone = self._calendar, self._there_ns, self._first_zone
         columns = zip(block.at_ns.tolist(), block.user.tolist(), block.demand_ns.tolist(), strict=True)
         for number, (at, user, demand) in enumerate(columns, first):
             if calendar and calendar[0][0] <= at:
                 self.run_until(at)
-            if known[user]:
+            if not known[user]:
+                continue
+            if first_zone is not None:
+                zone = first_zone[user]
+                heappush(calendar, (at + there_ns[user][zone], number, user, zone, 0, at, demand))
+            else:
                 self._send((at, number, user, NOWHERE, 0, at, demand))
 
     def finish(self) -> None:
@@ -161,7 +172,7 @@ class PlainWorld:
 
     def _reach(self, event: Travelling) -> None:
         reach, number, user, zone, _, at, demand = event
-        down_ns = self._down_from(zone, reach)
+        down_ns = self._down_from(zone, reach) if self._ever_down[zone] else AHEAD_NS_MAX
         if down_ns <= reach:
             self._try_again(event, reach)
             return
@@ -206,8 +217,8 @@ class PlainWorld:
     def hand_over(self, recorder: Recorder) -> None:
         """Gives the recorder what has happened since the last time."""
         if self._visits:
-            columns = np.array(self._visits, dtype=np.int64).T
-            recorder.record(Visits(*columns))
+            flat = np.fromiter(chain.from_iterable(self._visits), np.int64, 9 * len(self._visits))
+            recorder.record(Visits(*flat.reshape(-1, 9).T))
         if self._failed:
             who, when = np.array(self._failed, dtype=np.int64).T
             recorder.lose(who, when, 0)

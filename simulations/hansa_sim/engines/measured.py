@@ -20,9 +20,6 @@ from hansa_sim.engines.model import Ints, Window
 BACKLOG_STEPS = 128
 """Times at which the number of requests in each zone is known, at most."""
 
-ALWAYS_BUSY = 0.99
-"""A zone this busy whose backlog grows is not just unlucky."""
-
 GROWS = 1.5
 """A backlog grows where its last quarter is so many times its second."""
 
@@ -118,8 +115,8 @@ class Measured:
 
     @property
     def stability(self) -> tuple[Stability, ...]:
-        """One label for each zone: UNSTABLE where more is asked than can be done, or the backlog of a zone that is busy
-        nearly always keeps growing."""
+        """One label for each zone: UNSTABLE where more is asked than can be done, or where the backlog has come to grow
+        at the window's end."""
         overloaded = (self.offered_load >= 1.0) | self._grows()
         return tuple(
             Stability.IDLE if not came else Stability.UNSTABLE if bad else Stability.STABLE
@@ -127,11 +124,11 @@ class Measured:
         )
 
     def _grows(self) -> NDArray[np.bool_]:
+        """(Z,) whether no server was ever free in the last quarter, and more were present than in the second."""
         quarter = max(1, self.backlog.shape[1] // 4)
-        early, late = self.backlog[:, quarter : 2 * quarter].mean(axis=1), self.backlog[:, -quarter:].mean(axis=1)
-        return np.asarray(
-            (self.utilisation >= ALWAYS_BUSY) & (late > GROWS * early) & (late > 2 * self.servers), dtype=np.bool_
-        )
+        early, last = self.backlog[:, quarter : 2 * quarter].mean(axis=1), self.backlog[:, -quarter:]
+        never_free, late = (last >= self.servers[:, None]).all(axis=1), last.mean(axis=1)
+        return np.asarray(never_free & (late > GROWS * early) & (late > 2 * self.servers), dtype=np.bool_)
 
     def check(self) -> None:
         """Raises ImpossibleResult where utilisation leaves [0, 1], a backlog is negative, or Little's law is broken.

@@ -82,39 +82,70 @@ def step_of(moment_ns: int, scale: tuple[int, int, int, int], steps: int) -> int
 
 @jitted
 def record(visits: Any, class_of: Indices, counts: Any, scale: Any) -> None:
-    """Counts all visits; takes Visits, Counts and Scale as plain tuples."""
+    """Counts all visits; takes Visits, Counts and Scale as plain tuples.
+
+    Nearly all visits lie within the window and are served: for them only what differs is counted, and the rest is added
+    up once at the end.
+    Unsigned places spare compiled code the question whether they count from an array's end: an eighth of the time.
+    """
     number, users, zones, sent, reached, started, left, latencies, services = visits
     by_class, classes, by_user, waits, by_zone, flow, series = counts
-    begin_ns, end_ns, _, series_bits = scale
-    steps = flow.shape[1]
+    begin_ns, end_ns, step_bits, series_bits = scale
+    steps, inside = flow.shape[1], np.zeros((len(by_zone), 4), np.int64)
     for at in range(len(number)):
-        zone, reach, start, leave, latency = zones[at], reached[at], started[at], left[at], latencies[at]
-        if begin_ns <= reach < end_ns:
-            by_zone[zone, 1] += 1
-            by_zone[zone, 3] += leave - reach
-            by_zone[zone, 7] += services[at]
-            if start < leave or latency >= 0:
-                by_zone[zone, 0] += start - reach
-                waits[zone, bucket_of(start - reach)] += 1
-        by_zone[zone, 4] = max(by_zone[zone, 4], leave - reach)
-        until = min(leave, end_ns)
-        by_zone[zone, 5] += max(until - max(reach, begin_ns), 0)
-        by_zone[zone, 6] += max(until - max(start, begin_ns), 0)
-        flow[zone, step_of(reach, scale, steps)] += 1
-        flow[zone, step_of(leave, scale, steps)] -= 1
+        zone, reach, start, leave, latency = np.uintp(zones[at]), reached[at], started[at], left[at], latencies[at]
+        if latency >= 0 and begin_ns <= sent[at] and leave <= end_ns:
+            wait = start - reach
+            inside[zone, 0] += 1
+            inside[zone, 1] += wait
+            inside[zone, 2] += leave - start
+            inside[zone, 3] = max(inside[zone, 3], leave - reach)
+            waits[zone, np.uintp(bucket_of(wait))] += 1
+            flow[zone, np.uintp(min((reach - begin_ns + (1 << step_bits) - 1) >> step_bits, steps - 2))] += 1
+            flow[zone, np.uintp(min((leave - begin_ns + (1 << step_bits) - 1) >> step_bits, steps - 2))] -= 1
+        else:
+            flow[zone, step_of(reach, scale, steps)] += 1
+            flow[zone, step_of(leave, scale, steps)] -= 1
+            record_edge(by_zone[zone], waits[zone], (reach, start, leave, services[at], latency), begin_ns, end_ns)
         if latency < 0:
             continue
-        batch = number[at] // MSER_BATCH >> series_bits
+        batch = np.uintp(number[at] // MSER_BATCH >> series_bits)
         series[batch, 0] += latency
         series[batch, 1] += 1
         if begin_ns <= sent[at] < end_ns:
-            user = users[at]
+            user = np.uintp(users[at])
             by_user[user, 0] += 1
             by_user[user, 1] += latency
-            of, high, low = class_of[user], latency >> SQUARE_BITS, latency & SQUARE_LOW
-            by_class[of, bucket_of(latency)] += 1
+            of, high, low = np.uintp(class_of[user]), latency >> SQUARE_BITS, latency & SQUARE_LOW
+            by_class[of, np.uintp(bucket_of(latency))] += 1
             classes[of, 0] += latency
             classes[of, 1] = max(classes[of, 1], latency)
             classes[of, 2] += high * high
             classes[of, 3] += high * low
             classes[of, 4] += low * low
+    for each in range(len(by_zone)):
+        count, wait, service, longest = inside[each]
+        by_zone[each, 0] += wait
+        by_zone[each, 1] += count
+        by_zone[each, 3] += wait + service
+        by_zone[each, 4] = max(by_zone[each, 4], longest)
+        by_zone[each, 5] += wait + service
+        by_zone[each, 6] += service
+        by_zone[each, 7] += service
+
+
+@jitted
+def record_edge(mine: Ints, waits: Ints, visit: tuple[int, int, int, int, int], begin_ns: int, end_ns: int) -> None:
+    """Counts for its zone a visit that a border of the window may cut, or that a failure did."""
+    reach, start, leave, service, latency = visit
+    if begin_ns <= reach < end_ns:
+        mine[1] += 1
+        mine[3] += leave - reach
+        mine[7] += service
+        if start < leave or latency >= 0:
+            mine[0] += start - reach
+            waits[bucket_of(start - reach)] += 1
+    mine[4] = max(mine[4], leave - reach)
+    until = min(leave, end_ns)
+    mine[5] += max(until - max(reach, begin_ns), 0)
+    mine[6] += max(until - max(start, begin_ns), 0)

@@ -83,7 +83,8 @@ class Recorder:
         self.lost = np.zeros((count, 3), np.int64)
 
     def make_room(self, number: int) -> None:
-        """Joins neighbours of the series until the request of that number has a batch."""
+        """To be called before requests up to that number are recorded: joins neighbours of the series until it has a
+        batch for them."""
         while number // MSER_BATCH >> self.series_bits >= SERIES_MAX:
             self.counts.series[: SERIES_MAX // 2] = self.counts.series[0::2] + self.counts.series[1::2]
             self.counts.series[SERIES_MAX // 2 :] = 0
@@ -103,7 +104,6 @@ class Recorder:
         """Counts visits, and latencies of those that were served."""
         if not len(visits.number):
             return
-        self.make_room(int(visits.number.max()))
         if self.compiled:
             window = self.run.window
             scale = Scale(window.begin_ns, window.end_ns, self.step_bits, self.series_bits)

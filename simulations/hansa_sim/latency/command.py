@@ -66,6 +66,7 @@ def run(
     if output not in {"table", "json"}:
         raise typer.BadParameter(f"{output!r} is neither table nor json")
     world = _world(file, seed, requests)
+    _make(out)
     with _progress() as watch:
         results = run_scenario(world, watch)
     if out is not None:
@@ -73,10 +74,11 @@ def run(
     if output == "json":
         typer.echo(json.dumps(as_json(results), allow_nan=False))
         return
-    console = Console(width=max(WIDTH, Console().width) if not Console().is_terminal else None)
-    console.print(table_of(results))
+    terminal = Console()
+    console = terminal if terminal.is_terminal else Console(width=WIDTH)
+    console.print(table_of(results, console.width))
     for words in words_of(results):
-        console.print(words, highlight=False)
+        console.print(words, highlight=False, soft_wrap=True)
 
 
 def _world(file: Path, seed: int | None, requests: int | None) -> World:
@@ -115,8 +117,17 @@ def _progress() -> Iterator[Watch]:
         yield watch
 
 
+def _make(out: Path | None) -> None:
+    """The folder, before anything is run for it."""
+    try:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        typer.echo(f"--out {out}: {error.strerror or error}", err=True)
+        raise typer.Exit(REFUSED_EXIT_CODE) from error
+
+
 def _write(results: Results, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(as_json(results), indent=1, allow_nan=False)
     (out / "results.json").write_text(text + "\n", encoding="utf-8")
     (out / "report.html").write_text(report_of(results), encoding="utf-8")

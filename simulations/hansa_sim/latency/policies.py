@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from hansa_control.adapters.codec_workload import ACCESS_COUNT_MAX
 from hansa_control.domain.capacity import is_acceptable_model
-from hansa_control.domain.model import FactKind, ResidencyPolicy, ServiceTime, WorkloadSpec, Zone
+from hansa_control.domain.model import FactKind, ResidencyPolicy, ServiceTime, WorkloadSpec, Zone, ZoneBounds
 from hansa_control.domain.placement import PlacementRequest
 from hansa_control.domain.placement import judge as decide_among
 from hansa_control.domain.planning import WAIT_SHARE_PERCENT, NoPlan
@@ -211,16 +211,15 @@ def _deciders(world: World, view: View) -> list[tuple[str, list[int], Snapshot]]
 
 
 def _spec_of(world: World, view: View, rows: list[int], snapshot: Snapshot) -> WorkloadSpec:
-    """The request for these users, with no more zones and replicas than the snapshot has."""
-    spec = world.spec
+    """The request for these users; of an operator alone with no more zones and replicas than it has."""
+    spec = replace(world.spec, access=tuple(world.spec.access[row] for row in rows))
+    if view.name is ViewName.LAWLESS:
+        return replace(spec, residency=ResidencyPolicy())
+    if view.name is ViewName.TOGETHER:
+        return spec
     most = min(spec.zones.maximum, len(snapshot.zones))
-    return replace(
-        spec,
-        access=tuple(spec.access[row] for row in rows),
-        residency=ResidencyPolicy() if view.name is ViewName.LAWLESS else spec.residency,
-        zones=replace(spec.zones, maximum=most, minimum=min(spec.zones.minimum, most)),
-        replicas=min(spec.replicas, most),
-    )
+    least = min(spec.zones.minimum, most)
+    return replace(spec, zones=ZoneBounds(least, most), replicas=min(spec.replicas, most))
 
 
 def carbon_of(zone: Zone) -> float:

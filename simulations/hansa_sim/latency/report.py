@@ -105,9 +105,7 @@ def _points(row: Row) -> str:
     )
     table = _table(("access point", "requests/s", "most go to", "mean, ms", "why not served"), cells)
     left = len(row.points) - len(shown)
-    return (
-        f"{table}<p class='note'>{left} more, all served and faster; results.json has them.</p>" if left > 0 else table
-    )
+    return f"{table}<p class='note'>{left} more are in results.json.</p>" if left > 0 else table
 
 
 def _grounds(results: Results) -> str:

@@ -110,6 +110,28 @@ class AcceleratorsPart(_Part):
     memory_gib: int = Field(default=48, ge=1, le=4_096, description="memory of each device")
 
 
+FactName = Literal[
+    "OPERATION_COUNTRY", "SUPPORT_COUNTRY", "PERSONNEL_CLEARANCE", "ATTESTATION", "CERTIFICATION"
+]  # fmt: skip
+
+
+class FactPart(_Part):
+    """A fact beyond the site, the owner and the electricity, as an agent's configuration has it."""
+
+    kind: FactName = Field(description=f"one of {', '.join(get_args(FactName))}")
+    value: str = Field(min_length=1, max_length=255, description="country, clearance, technology or scheme")
+    version: str = Field(default="", max_length=63, description="of a certification")
+    level: str = Field(default="", max_length=63, description="of a certification")
+
+    @model_validator(mode="after")
+    def _is_of_its_kind(self) -> Self:
+        if self.kind in ("OPERATION_COUNTRY", "SUPPORT_COUNTRY"):
+            _country(self.value)
+        if self.kind != "CERTIFICATION" and (self.version or self.level):
+            raise ValueError(f"version and level are of a CERTIFICATION; kind is {self.kind}")
+        return self
+
+
 class ZonePart(_Part):
     name: Name = Field(description="the zone's name within its operator")
     node: str = Field(min_length=1, description="the network node that it stands at")
@@ -121,6 +143,7 @@ class ZonePart(_Part):
     device_watts: int = Field(default=0, ge=0, le=100_000, description="power of one device under load; 0 is unknown")
     carbon_gco2_per_kwh: int | None = Field(default=None, ge=0, le=2_000, description="of its electricity")
     renewable_percent: Percent | None = Field(default=None, description="of its electricity")
+    facts: list[FactPart] = Field(default=[], description="what is declared of the zone besides")
 
 
 class OperatorPart(_Part):

@@ -10,21 +10,33 @@ from hansa_sim.latency.results import Interval, PointResult, Price, Results, Row
 
 POINTS_SHOWN = 8
 NOTHING = "-"
+WIDE = 150
+"""Columns that the whole table takes."""
 
 
-def table_of(results: Results) -> Table:
-    """A row for each policy, then those of the two prices; times in ms, with intervals."""
-    app = results.scenario["apps"][0]
-    bound = app["latency"]["response_ms_max"]
+def table_of(results: Results, width: int = WIDE) -> Table:
+    """A row for each policy, then those of the two prices; times in ms, with intervals. Where the width is less than
+    ``WIDE``, only what is asked first.
+    """
+    bound = results.scenario["apps"][0]["latency"]["response_ms_max"]
     table = Table(title=results.scenario["title"], title_justify="left", show_edge=False, pad_edge=False)
     table.add_column("POLICY", no_wrap=True)
-    for name in ("MEAN ms", "p50", "p95", "p99", "p99.9", f"> {bound:g} ms", "UNSERVED"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in (f"vs {results.base}", "REGRET", "EUR/h", "kW", "kgCO2/h"):
+    first = ("MEAN ms", "p99", f"> {bound:g} ms", "UNSERVED", "EUR/h")
+    whole = ("MEAN ms", "p50", "p95", "p99", "p99.9", f"> {bound:g} ms", "UNSERVED", f"vs {results.base}", "REGRET")
+    for name in (*whole, "EUR/h", "kW", "kgCO2/h") if width >= WIDE else first:
         table.add_column(name, justify="right", no_wrap=True)
     for row in results.rows:
-        table.add_row(*_cells(row))
+        table.add_row(*(_cells(row) if width >= WIDE else _first_cells(row)))
     return table
+
+
+def _first_cells(row: Row) -> Iterator[str]:
+    yield row.name
+    yield "UNSTABLE" if row.unstable else interval_text(row.mean_ms)
+    yield NOTHING if row.unstable else figure_text(row.p99_ms.mean)
+    yield share_text(row.miss_share)
+    yield _unserved_text(row)
+    yield f"{row.cost_eur_per_hour:.2f}"
 
 
 def _cells(row: Row) -> Iterator[str]:
@@ -35,12 +47,16 @@ def _cells(row: Row) -> Iterator[str]:
     else:
         yield from (interval_text(row.mean_ms), *(figure_text(one.mean) for one in percentiles_of(row)))
     yield share_text(row.miss_share)
-    yield f"{100 * row.unserved_share:.1f} %" if row.unserved_share else NOTHING
+    yield _unserved_text(row)
     yield interval_text(row.differs_ms, signed=True)
     yield interval_text(row.regret_ms, signed=True)
     yield f"{row.cost_eur_per_hour:.2f}"
     yield f"{row.power_kw:.1f}"
     yield f"{row.carbon_g_per_hour / 1_000:.2f}"
+
+
+def _unserved_text(row: Row) -> str:
+    return f"{100 * row.unserved_share:.1f} %" if row.unserved_share else NOTHING
 
 
 def percentiles_of(row: Row) -> tuple[Interval, ...]:
@@ -52,6 +68,7 @@ def words_of(results: Results) -> Iterator[str]:
     """What a planner reads first: best and worst, prices, who is not served, where the numbers mean nothing."""
     yield from _ranking(results)
     yield _bound_words(results)
+    yield from _predicted_words(results)
     yield from (_price_words(price) for price in results.prices)
     for row in results.rows:
         if row.message:
@@ -65,7 +82,8 @@ def words_of(results: Results) -> Iterator[str]:
 def _ranking(results: Results) -> Iterator[str]:
     sound = [row for row in results.rows if row.view == "together" and row.is_sound]
     if not sound:
-        yield "No policy keeps every zone stable."
+        served = any(row.mean_ms.mean is not None for row in results.rows if row.view == "together")
+        yield "No policy keeps every zone stable." if served else "No policy serves anybody."
         return
     fastest = min(sound, key=lambda row: row.p99_ms.mean or 0.0)
     cheapest = min(sound, key=lambda row: row.cost_eur_per_hour)
@@ -88,6 +106,14 @@ def _bound_words(results: Results) -> str:
     text = f"p{bound['percentile']} within {bound['response_ms_max']:g} ms for those who are served"
     missed = f"; not under {', '.join(names[False])}" if names[False] else ""
     return f"{text}: under {', '.join(names[True]) or 'no policy'}{missed}."
+
+
+def _predicted_words(results: Results) -> Iterator[str]:
+    """What the control plane itself would have told the app team, beside what came of it."""
+    row = results.row("hansa")
+    if row is not None and row.predicted_ms is not None and row.is_sound:
+        figures = [f"{name} {row.predicted_ms[name]:.1f} ms" for name in ("p50", "p95", "p99")]
+        yield f"The control plane's own prediction for hansa, at its slowest access point: {', '.join(figures)}."
 
 
 def _price_words(price: Price) -> str:

@@ -131,7 +131,7 @@ def _alone(world: World) -> View:
 
 
 def _reasons(verdicts: Verdicts, snapshot: Snapshot, users: list[int]) -> dict[int, str]:
-    """Why users have no lawful zone: no way at all, no lawful way, or no lawful zone, with the commonest refusal."""
+    """Why users have no lawful zone: no way at all, no lawful way, or no zone that may, with the commonest refusal."""
     if not users:
         return {}
     spec = verdicts.question.spec
@@ -146,7 +146,7 @@ def _reasons(verdicts: Verdicts, snapshot: Snapshot, users: list[int]) -> dict[i
         elif (verdicts.reach.rtt_us[user] == CUT_OFF).all():
             found[user] = "no lawful path to any zone"
         else:
-            found[user] = f"no lawful zone: {refusal}"
+            found[user] = f"no zone may serve: {refusal}"
     return found
 
 

@@ -74,18 +74,18 @@ class World:
         """What the app team asks for, from all access points."""
         app = self.loaded.scenario.app
         replicas = min(sum(pool_count(zone) for zone in self.zones) // app.accelerators.count, REPLICAS_MAX) or 1
-        most = min(app.zones.max, replicas, len(self.zones))
+        most = max(app.zones.min, min(app.zones.max, replicas, len(self.zones)))
         return WorkloadSpec(
             artefact=ARTEFACT,
             accelerator=_need(app),
             cpu_millis=CPU_MILLIS,
             memory_mib=MEMORY_MIB,
-            replicas=min(app.zones.min, most),
+            replicas=app.zones.min,
             access=tuple(AccessDemand(user.access_point, user.millirps) for user in self.users),
             latency=_budget(app),
             residency=self.loaded.residency,
-            replicas_max=replicas,
-            zones=ZoneBounds(min(app.zones.min, most), most),
+            replicas_max=max(app.zones.min, replicas),
+            zones=ZoneBounds(app.zones.min, most),
             service=_service(app),
             objective=_objective(app),
         )
@@ -167,6 +167,8 @@ def _facts(legal: LegalPart, zone: ZonePart, country: str | None, now_ms: int) -
     yield from (Fact(kind, str(value), proof) for kind, value in single if value is not None)
     yield from (Fact(FactKind.ULTIMATE_PARENT_COUNTRY, parent, proof) for parent in legal.ultimate_parents)
     yield from (Fact(FactKind.EXTRATERRITORIAL_LAW, law, proof) for law in legal.laws or ())
+    for fact in zone.facts:
+        yield Fact(FactKind[fact.kind], fact.value, proof, fact.version, fact.level)
 
 
 def _need(app: AppPart) -> AcceleratorNeed:

@@ -54,10 +54,14 @@ class World:
     classes: list[UserClass]
     routers: dict[str, Router]
     faults: Faults
+    coarse_ns: int
 
     def blocks(self, seed: int = 1, portion: int | None = None) -> list[Block]:
-        """The requests, as they are drawn or in blocks of ``portion``."""
-        whole = list(blocks(self.classes, seed, self.run.window.end_ns))
+        """The requests, as they are drawn or in blocks of ``portion``; sent at multiples of ``coarse_ns``."""
+        whole = [
+            Block(one.at_ns // self.coarse_ns * self.coarse_ns, one.user, one.demand_ns)
+            for one in blocks(self.classes, seed, self.run.window.end_ns)
+        ]
         if portion is None:
             return whole
         columns = [np.concatenate([getattr(one, name) for one in whole]) for name in ("at_ns", "user", "demand_ns")]
@@ -106,7 +110,7 @@ def drawn_world(seed: int, horizon_s: int = 4) -> World:
         "latency": LeastLatency(mean_ns, stale_ns),
         "load": LeastLoaded(stale_ns),
     }
-    return World(run, classes, routers, Faults(outages, retries))
+    return World(run, classes, routers, Faults(outages, retries), coarse)
 
 
 def nearest(paths: Paths, choices: int = 1) -> np.ndarray:

@@ -100,6 +100,14 @@ def test_another_class_shifts_nothing_of_a_class() -> None:
     assert np.bincount(alone[1]) / len(alone[1]) == pytest.approx([1 / 8, 2 / 8, 5 / 8], abs=0.01)
 
 
+def test_rows_are_drawn_by_their_weights() -> None:
+    weights = np.array([0.5, 3.0, 0.0, 9.0, 1.0, 1.5])
+    one = UserClass("all", np.arange(6, dtype=np.int32), 2_000.0, Deterministic(1.0), weights=weights)
+    shares = np.bincount(_columns([one], 100 * SECOND_NS)[1], minlength=6) / 200_000
+    assert shares == pytest.approx(weights / 15, abs=0.005)
+    assert shares[2] == 0
+
+
 def test_recorded_requests_come_as_they_were_recorded() -> None:
     at, demand = np.array([5, 7, 7, 900], np.int64), np.array([3, 1, 4, 1], np.int64)
     one = UserClass("trace", np.zeros(1, np.int32), 1.0, Deterministic(2.0), recorded=Recorded(at, demand))

@@ -133,16 +133,30 @@ def test_overloaded_zone_is_unstable_whoever_else_is_well() -> None:
     assert float(measured.offered_load[1]) > 1.1
 
 
-def test_backlog_that_grows_at_the_end_is_unstable_though_the_mean_load_is_not() -> None:
-    calm, flood = np.arange(0, 40) * SECOND_NS // 100, np.arange(0, 6000) * SECOND_NS // 150
+@pytest.mark.parametrize(
+    ("calm_s", "flood_s", "after_s", "label"),
+    [(20, 20, 0, Stability.UNSTABLE), (0, 20, 20, Stability.STABLE), (40, 0, 0, Stability.STABLE)],
+)
+def test_backlog_that_grows_at_the_end_is_unstable_though_less_is_asked_than_can_be_done(
+    calm_s: int, flood_s: int, after_s: int, label: Stability
+) -> None:
+    # 10 requests a second, or 150, of 10 ms each.
+    gaps_ms = [100] * (10 * calm_s) + [7] * (1000 * flood_s // 7) + [100] * (10 * after_s)
     classes = [UserClass("all", np.zeros(1, np.int32), 1.0, Deterministic(10.0 * MS))]
     way = np.zeros((1, 1), np.int64)
-    run = Run.of(classes, Paths(way, way, way == 0), Zones.of([1]), Window(41 * SECOND_NS))
-    at = np.concatenate([calm, flood + SECOND_NS]).tolist()
-    measured = static.serve(by_hand(at, [0] * len(at), [7 * MS] * len(at)), np.zeros(1, np.int32), run)
-    assert measured.offered_load[0] > 1.0
-    longer = static.serve(by_hand(at, [0] * len(at), [6 * MS] * len(at)), np.zeros(1, np.int32), run)
-    assert longer.stability == (Stability.STABLE,)
+    run = Run.of(classes, Paths(way, way, way == 0), Zones.of([1]), Window((calm_s + flood_s + after_s) * SECOND_NS))
+    at = (np.cumsum(gaps_ms) * MS).tolist()
+    measured = static.serve(by_hand(at, [0] * len(at), [10 * MS] * len(at)), np.zeros(1, np.int32), run)
+    assert measured.offered_load[0] < 1.0
+    assert measured.stability == (label,)
+
+
+def test_more_asked_than_can_be_done_is_unstable_however_short_the_run() -> None:
+    classes = [UserClass("all", np.zeros(1, np.int32), 1.0, Deterministic(1.0))]
+    way = np.zeros((1, 1), np.int64)
+    run = Run.of(classes, Paths(way, way, way == 0), Zones.of([2]), Window(SECOND_NS))
+    blocks = by_hand([999 * MS] * 3, [0] * 3, [700 * MS] * 3)
+    assert static.serve(blocks, np.zeros(1, np.int32), run).stability == (Stability.UNSTABLE,)
 
 
 def test_least_load_among_equal_zones_at_no_distance_waits_less_than_zones_apart() -> None:

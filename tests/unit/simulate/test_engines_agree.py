@@ -34,9 +34,9 @@ def test_plain_and_compiled_agree_to_the_last_bit_with_faults_and_retries(seed: 
     assert differences(*runs) == []
 
 
-@pytest.mark.parametrize("portion", [1, 7, 100])
-def test_results_do_not_depend_on_how_requests_come_in_blocks(portion: int) -> None:
-    world = drawn_world(3, horizon_s=2)
+@pytest.mark.parametrize(("portion", "seed"), [(1, 3), (7, 4), (7, 5), (100, 6), (5, 7)])
+def test_results_do_not_depend_on_how_requests_come_in_blocks(portion: int, seed: int) -> None:
+    world = drawn_world(seed, horizon_s=2)
     table = nearest(world.run.paths)[:, 0]
     whole, parts = world.blocks(), world.blocks(portion=portion)
     for speed in (Speed.PLAIN, Speed.COMPILED):

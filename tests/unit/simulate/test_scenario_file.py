@@ -48,6 +48,8 @@ def test_the_small_scenario_is_read_as_written(tmp_path: Path) -> None:
         ("version: 1", "version: 2", "version: 1", "version"),
         ("round_trips: trips.csv", "round_trips: trips.csv\n  topohub: backbone/europe", "network:", "exactly one of"),
         ("title: A small world", "title: A small world\nname: other", None, "name: given twice"),
+        ("device_watts: 300", "facts: [{kind: SUPPORT_CUNTRY, value: SE}]", "device_watts", "'SUPPORT_COUNTRY'"),
+        ("device_watts: 300", "facts: [{kind: SUPPORT_COUNTRY, value: XY}]", "device_watts", "'XY' is"),
         ("mean_ms: 20", "mean_ms: 20, scv: 3", "service:", "scv is 3.0, but exponential times have 1"),
     ],
 )  # fmt: skip

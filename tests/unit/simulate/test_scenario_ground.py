@@ -109,10 +109,11 @@ def test_a_topology_that_topohub_has_not_is_refused(tmp_path: Path) -> None:
 
 
 def test_users_of_countries_are_spread_over_their_access_points(tmp_path: Path) -> None:
-    many = "- {countries: [SE], at_most: 2, requests_per_s: 9}\n  - {access_point: oslo,"
+    swedes, norwegians = "{countries: [SE], at_most: 2, requests_per_s: 9}", "{countries: [NO], requests_per_s: 2}"
+    many = f"- {swedes}\n  - {norwegians}\n  - {{access_point: oslo,"
     world = world_of(tmp_path, ("- {access_point: oslo,", many))
     rates = {user.access_point: user.millirps for user in world.users}
-    assert rates == {"bergen": 50_000, "island": 4_500, "malmo": 90_000, "oslo": 60_000, "reef": 4_500}
+    assert rates == {"bergen": 51_000, "island": 4_500, "malmo": 90_000, "oslo": 61_000, "reef": 4_500}
 
 
 def test_a_day_has_its_peak_in_the_middle_and_the_same_mean(tmp_path: Path) -> None:

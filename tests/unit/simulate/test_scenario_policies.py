@@ -64,6 +64,12 @@ def test_where_the_production_finds_no_plan_there_is_none_and_its_words_are_kept
     assert plan.message.startswith("nordavind: ")
 
 
+def test_more_zones_than_there_are_is_refused_in_the_words_of_the_production(tmp_path: Path) -> None:
+    world = world_of(tmp_path, ("    latency: {rtt", "    zones: {min: 9, max: 20}\n    latency: {rtt"))
+    plan = plan_of(world, view_of(world, ViewName.TOGETHER), PolicyName.HANSA)
+    assert plan.message == "nordavind: fewer than 9 zones are feasible"
+
+
 def test_the_fewest_replicas_run_that_keep_the_bound_and_all_where_none_do(tmp_path: Path) -> None:
     world = world_of(tmp_path)
     stations = stations_of(world)

@@ -56,6 +56,32 @@ def test_an_operator_alone_serves_its_own_users_over_its_own_network(tmp_path: P
         assert owners == {user.operator}
 
 
+def test_a_zone_of_another_operator_next_door_is_not_there_for_one_alone(tmp_path: Path) -> None:
+    world = world_of(tmp_path, ("        node: stockholm\n", "        node: oslo\n"))
+    users = [user.access_point for user in world.users]
+    neighbour = [str(zone.id) for zone in world.zones].index("skargard/stockholm-1")
+    assert view_of(world, ViewName.TOGETHER).lawful[users.index("oslo"), neighbour]
+    assert not view_of(world, ViewName.ALONE).lawful[users.index("oslo"), neighbour]
+
+
+def test_headquarters_and_parents_abroad_close_a_zone_at_home(tmp_path: Path) -> None:
+    own = "legal: {headquarters: SE, ultimate_parents: [SE], laws: [none]}"
+    for other in (own.replace("headquarters: SE", "headquarters: US"), own.replace("[SE]", "[SE, US]")):
+        world = world_of(tmp_path, (own, other))
+        stockholm = [str(zone.id) for zone in world.zones].index("skargard/stockholm-1")
+        assert not view_of(world, ViewName.TOGETHER).lawful[:, stockholm].any()
+
+
+def test_a_rule_on_personnel_asks_for_facts_of_personnel(tmp_path: Path) -> None:
+    law = ("transit: [NO, SE]}", "transit: [NO, SE], personnel: {allow: [NO], clearances: [hemmelig]}}")
+    both = "[{kind: OPERATION_COUNTRY, value: NO}, {kind: SUPPORT_COUNTRY, value: NO}"
+    facts = f"carbon_gco2_per_kwh: 30\n        facts: {both}, {{kind: PERSONNEL_CLEARANCE, value: hemmelig}}]"
+    declared = view_of(world_of(tmp_path, law, ("carbon_gco2_per_kwh: 30", facts)), ViewName.TOGETHER)
+    silent = view_of(world_of(tmp_path, law), ViewName.TOGETHER)
+    assert declared.lawful.any(axis=0).tolist() == [True, False, False]
+    assert not silent.lawful.any()
+
+
 def test_users_who_cannot_be_served_are_a_result_with_its_reason(tmp_path: Path) -> None:
     change = (
         "- {access_point: oslo,",
@@ -75,7 +101,7 @@ def test_a_law_that_no_operator_meets_leaves_no_zone_and_says_why(tmp_path: Path
     world = world_of(tmp_path, ("{data: [NO, SE], control: [NO, SE], transit: [NO, SE]}", law))
     view = view_of(world, ViewName.TOGETHER)
     assert not view.lawful.any()
-    assert view.why_not[0] == "no lawful zone: SITE_COUNTRY_DENIED in 3 of 3 zones"
+    assert view.why_not[0] == "no zone may serve: SITE_COUNTRY_DENIED in 3 of 3 zones"
 
 
 def test_what_an_operator_does_not_declare_is_unknown_and_refused(tmp_path: Path) -> None:
