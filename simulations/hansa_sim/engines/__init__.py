@@ -18,7 +18,9 @@ No files, no clock, no command, nothing of the rest of hansa_sim: a scenario bec
 - ``static.serve``: routing fixed; ``event.serve``: routers Table (with fallbacks), LeastLatency, LeastLoaded, outages,
   retries, requests turned away; ``analytic``: closed forms of one zone.
 - ``measured.Measured``: the result; asserted against Little's law, and labelled UNSTABLE by zone.
-- ``confidence``: warm-up, intervals of a mean, paired differences of two runs on the same requests.
+- ``acceleration.Speed``: PLAIN, or COMPILED by numba where ``hansa[sim-fast]`` is installed, which AUTO takes; the same
+  to the last bit. The first call on a machine compiles, some ten seconds for each engine, and keeps the outcome on
+disk. - ``confidence``: warm-up, intervals of a mean, paired differences of two runs on the same requests.
 
 A request whose row has no open zone is counted as ``unlawful`` where there is a way that law forbids, else as
 ``unreachable``; one that is open but finds no place as ``failed``. A table that breaks the law is a ValueError.
