@@ -154,7 +154,7 @@ async def test_inventory_is_placements_truth_through_a_thousand_random_changes(
             counted = {pool.model: pool.count for pool in found.pools}
             seen |= {name: counted.get(model, 0) for name, model in MODELS.items()}
             assert seen == world.truth(), f"after change {number + 1}"
-    assert min(world.done.values()) >= 10 and len(world.done) == 6, world.done
+    assert min(world.done.values()) >= 4 and len(world.done) == 6, world.done
 
 
 def ordered(amounts: dict[str, int]) -> Ordered:

@@ -76,7 +76,7 @@ def fixes(seeds: range) -> Iterator[tuple[World, str, ZoneId]]:
 
 def test_a_fix_makes_its_zone_feasible_and_less_of_it_does_not() -> None:
     met: Counter[str] = Counter()
-    for world, words, zone in fixes(range(600)):
+    for world, words, zone in fixes(range(1_000)):
         kind, spec, smaller = fixed(world.spec, words)
         met[kind] += 1
         assert expected(world)[zone].faults, f"{world.note}: {zone} was feasible before {words}"
