@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -36,11 +36,12 @@ def jitted(function: FunctionT) -> FunctionT:
     """Compiles a function when it is first called, keeping the outcome on disk where there is a place for it."""
     if not HAS_NUMBA:
         return function
+    compiled: Any
     try:
-        compiled: FunctionT = njit(cache=True, nogil=True)(function)
+        compiled = njit(cache=True, nogil=True)(function)
     except RuntimeError:  # no folder may be written to: compiled anew in every process
         compiled = njit(nogil=True)(function)
-    return compiled
+    return cast(FunctionT, compiled)
 
 
 def is_compiled(speed: Speed) -> bool:
