@@ -28,6 +28,10 @@ RESTARTS_MAX = 5
 RESTART_TENURE = 10
 INFEASIBLE_PATIENCE = 8
 KEPT = 4
+WITHOUT_A_PLAN = 20
+"""So much more work is done for a first plan than for a better one. Measured: 158 access points and 16 zones whose room
+is scarce and unlike take three times the work, 60 ms.
+"""
 PRICED_IN = 12
 TOLERANCE = 1e-9
 RANKED_MAX = 64
@@ -81,7 +85,8 @@ def _stop(state: Search) -> Stop | None:
 
 
 def _is_spent(state: Search) -> bool:
-    return state.arena.work >= state.limits.work_max
+    """A search that has no plan at all goes on for longer: a late one is better than none."""
+    return state.arena.work >= state.limits.work_max * (1 if state.best else WITHOUT_A_PLAN)
 
 
 def _restart(state: Search) -> bool:

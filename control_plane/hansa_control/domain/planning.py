@@ -269,6 +269,8 @@ def _no_plan(verdicts: Verdicts, answer: Infeasible) -> NoPlan:
         Obstacle.REPLICAS: f"feasible zones have no room for {spec.replicas} replicas",
         Obstacle.NONE_FOUND: "no plan was found within the search; one may exist",
     }[answer.obstacle]
+    if not answer.proven and answer.obstacle is not Obstacle.NONE_FOUND:
+        words += ", as far as was searched; a plan may exist"
     at = f"access point {spec.access[answer.access_point].access_point}: " if answer.access_point >= 0 else ""
     return NoPlan(OBSTACLES[answer.obstacle], f"{at}{words}")
 

@@ -10,12 +10,15 @@ import pytest
 from hansa_control.domain.queueing import erlang_c
 from hansa_sim.engines.model import NOWHERE
 from hansa_sim.latency.policies import plan_of, sized, stations_of
+from hansa_sim.latency.scenario_file import load_scenario
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.traffic import grouped
 from hansa_sim.latency.views import View, ViewName, view_of
-from hansa_sim.latency.world import World
+from hansa_sim.latency.world import World, build_world
 from numpy.typing import NDArray
 from scenario_texts import world_of
+
+EUROPE = Path(__file__).parents[3] / "simulations" / "scenarios" / "five-operators.yaml"
 
 OPEN = ("{data: [NO, SE], control: [NO, SE], transit: [NO, SE]}", "none")
 
@@ -62,6 +65,20 @@ def test_where_the_production_finds_no_plan_there_is_none_and_its_words_are_kept
     assert plan.share is not None
     assert not plan.share.any()
     assert plan.message.startswith("nordavind: ")
+
+
+def test_many_users_and_zones_of_unlike_room_get_a_plan_though_the_first_ones_lack_room(tmp_path: Path) -> None:
+    text = EUROPE.read_text(encoding="utf-8")
+    assert "zones: {min: 6, max: 24}" in text
+    path = tmp_path / "europe.yaml"
+    path.write_text(text.replace("zones: {min: 6, max: 24}", "zones: {min: 3, max: 24}"), encoding="utf-8")
+    world = build_world(load_scenario(path))
+    plan = plan_of(world, view_of(world, ViewName.TOGETHER), PolicyName.HANSA)
+    assert plan.message == ""
+    assert plan.share is not None
+    served = plan.share.any(axis=1)
+    assert served.sum() > 150
+    assert plan.share[served].sum(axis=1).round(6).tolist() == [1.0] * int(served.sum())
 
 
 def test_more_zones_than_there_are_is_refused_in_the_words_of_the_production(tmp_path: Path) -> None:
