@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ WINDOWS_MAX = 16
 LEAD_MS_MAX = 7 * 24 * 3_600_000
 LENGTH_MS_MAX = 14 * 24 * 3_600_000
 NOTE_LENGTH_MAX = 200
+WALL_MS_MAX = 253_402_300_800_000
+"""The end of the year 9999, the last that can be shown as a date."""
 
 
 def _printable(text: str) -> str:
@@ -40,8 +43,8 @@ Note = Annotated[str, Field(max_length=NOTE_LENGTH_MAX), AfterValidator(_printab
 class WishWindow(Section):
     """Maintenance, Unix epoch, UTC; what runs in the zone starts to move away ``lead_ms`` before."""
 
-    from_ms: int = Field(gt=0)
-    until_ms: int = Field(gt=0)
+    from_ms: int = Field(gt=0, lt=WALL_MS_MAX)
+    until_ms: int = Field(gt=0, lt=WALL_MS_MAX)
     lead_ms: int = Field(default=0, ge=0, le=LEAD_MS_MAX)
     note: Note = ""
 
@@ -58,7 +61,7 @@ class Wish(Section):
     cordoned: bool = False
     drained: bool = False
     note: Note = ""
-    due_ms: int = Field(default=0, ge=0)
+    due_ms: int = Field(default=0, ge=0, lt=WALL_MS_MAX)
     windows: tuple[WishWindow, ...] = Field(default=(), max_length=WINDOWS_MAX)
 
     @model_validator(mode="after")
@@ -94,6 +97,10 @@ NOTHING = Wish.model_construct()
 """Without validation, since that would cost an agent of which nothing is asked a tenth of a MiB."""
 
 
+_NEVER = (-1,)
+"""The mark of no file."""
+
+
 class WishUnreadable(Exception):
     """The file is there, and nobody knows what it asks; the text says why."""
 
@@ -108,8 +115,7 @@ class WishFile:
     def read(self) -> Wish:
         """What is asked; nothing if there is no file. Raises ``WishUnreadable``."""
         try:
-            with self.path.open("rb") as stream:
-                content = stream.read(BYTES_MAX + 1)
+            content = self._content()
         except FileNotFoundError:
             return NOTHING
         except OSError as error:
@@ -123,11 +129,19 @@ class WishFile:
             where = ".".join(str(part) for part in first["loc"])
             raise WishUnreadable(f"{self.path.name}: {where + ': ' if where else ''}{first['msg']}") from error
 
+    def _content(self) -> bytes:
+        # Without O_NONBLOCK a FIFO would hold the reader, and with it the agent, until somebody writes to it.
+        with os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise WishUnreadable(f"{self.path.name}: it is no plain file")
+            return stream.read(BYTES_MAX + 1)
+
     def look(self) -> Wish:
         """What the agent goes by: a wish that cannot be read closes the zone, with the reason. Cheap while it stays."""
         mark = self._mark()
         if self._seen is None or self._seen[0] != mark:
-            self._seen = mark, self._read_or_closed()
+            wish, is_to_stay = self._read_or_closed()
+            self._seen = mark if is_to_stay else _NEVER, wish
         return self._seen[1]
 
     def write(self, wish: Wish) -> None:
@@ -154,9 +168,11 @@ class WishFile:
             return (-1, error.errno or 0)
         return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
-    def _read_or_closed(self) -> Wish:
+    def _read_or_closed(self) -> tuple[Wish, bool]:
+        """With whether it stays so while the file does; a disk or table of files that failed once may do better."""
         try:
-            return self.read()
+            return self.read(), True
         except WishUnreadable as unreadable:
-            note = f"what the site asks cannot be read: {unreadable}"
-            return Wish(cordoned=True, note=" ".join(note.split())[:NOTE_LENGTH_MAX])
+            note = " ".join(f"what the site asks cannot be read: {unreadable}".split())
+            shown = "".join(char if char.isprintable() else "?" for char in note)
+            return Wish(cordoned=True, note=shown[:NOTE_LENGTH_MAX]), not isinstance(unreadable.__cause__, OSError)
