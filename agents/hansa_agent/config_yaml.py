@@ -50,6 +50,10 @@ def load_yaml(path: Path, model: type[Model], check: Callable[[bytes], None] = l
         raise ConfigError([f"{path}: not UTF-8"]) from error
     except yaml.MarkedYAMLError as error:
         raise ConfigError([f"{path}:{_line_of_mark(error)}: {error.problem}"]) from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        # PyYAML lets these through for 2026-02-30, a list as a key, a control character and a thousand brackets.
+        why = " ".join(str(error).split())
+        raise ConfigError([f"{path}: it cannot be read: {why}"]) from error
     try:
         return model.model_validate(tree)
     except ValidationError as error:
