@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hansa_agent.system import environment
+from hansa_agent.system import SystemClock, environment
 
 PORT = "HANSA_FRONT_PORT"
 CONNECTIONS_MAX = 160
@@ -70,6 +70,7 @@ class Front:
 
     def __init__(self, settings: FrontSettings) -> None:
         self._settings = settings
+        self._clock = SystemClock()
         self._loaded = _stamp(settings)
         self._context = _context(settings)
         self._greeting: dict[asyncio.Task[None], None] = {}
@@ -107,7 +108,7 @@ class Front:
             try:
                 connection, _ = await asyncio.get_running_loop().sock_accept(listening)
             except OSError:  # no descriptor is left, or whoever called is gone
-                await asyncio.sleep(_ACCEPT_AGAIN_S)
+                await self._clock.sleep(_ACCEPT_AGAIN_S)
                 continue
             if len(self._greeting) >= HANDSHAKES_MAX:
                 oldest = next(iter(self._greeting))
@@ -115,7 +116,7 @@ class Front:
                 oldest.cancel()
             task = asyncio.create_task(self._serve(connection))
             self._greeting[task] = None
-            await asyncio.sleep(0)  # it begins before it can be told to end, and closes what it was given
+            await self._clock.sleep(0)  # it begins before it can be told to end, and closes what it was given
 
     async def _serve(self, connection: socket.socket) -> None:
         task = asyncio.current_task()
