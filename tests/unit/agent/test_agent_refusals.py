@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_orders import desired, order
+from agent_orders import DIGEST, desired, order
 from hansa_agent.admission import judge
 from hansa_agent.config_refusals import RefusalsSection
 from hansa_agent.refusals import message_of, refused
@@ -16,7 +16,7 @@ from test_agent_admission import grounds
 from test_agent_config import problems, write
 
 from hansa.v1 import zone_pb2
-from hansa.v1.common_pb2 import DATA_CLASS_BACKUP, DATA_CLASS_INPUT
+from hansa.v1.common_pb2 import DATA_CLASS_BACKUP, DATA_CLASS_INPUT, ArtefactRef
 
 FRIDAY_MS = 1_800_000_000_000
 """2027-01-15 08:00 UTC."""
@@ -77,6 +77,24 @@ def test_an_order_that_the_site_refuses_is_not_taken_whatever_the_operator_says(
     assert judge(order(**order_says), {}, judging) == complaint
     held = {order().name: order()}
     assert judge(order(**order_says), held, judging) is None, "what is held goes on"
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [{"claim": "other"}, {"artefact": ArtefactRef(name="model", digest=DIGEST)}, {"asker": "a/y"}, {"data": [1, 6]}],
+)
+def test_what_is_new_under_the_name_of_what_is_held_is_judged_as_new(instead: dict[str, Any]) -> None:
+    says: dict[str, Any] = {"asker": "a/x", "data": [DATA_CLASS_INPUT]}
+    held = {order().name: order(**says)}
+    closed = replace(grounds(), digests={"echo": DIGEST, "model": DIGEST}, closed="the site takes nothing new")
+    assert judge(order(**(says | instead)), held, closed) == ("instance", "the site takes nothing new")
+
+
+def test_what_is_held_may_be_told_anew() -> None:
+    says: dict[str, Any] = {"asker": "a/x", "data": [DATA_CLASS_INPUT]}
+    closed = replace(grounds(), closed="the site takes nothing new")
+    for before, after in ((says, {}), ({}, says), (says, says | {"fencing_token": 8, "workload": "workloads/renamed"})):
+        assert judge(order(**after), {order().name: order(**before)}, closed) is None
 
 
 def test_an_order_that_says_what_is_asked_is_taken() -> None:
