@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from hansa.v1 import zone_pb2
 from hansa_agent.config_sections import Section
 from hansa_agent.instance_store import write_atomically
+from hansa_agent.plain_file import NotPlain, read_plain
 
 NAME = "site-wish.json"
 BYTES_MAX = 1 << 16
@@ -115,26 +115,19 @@ class WishFile:
     def read(self) -> Wish:
         """What is asked; nothing if there is no file. Raises ``WishUnreadable``."""
         try:
-            content = self._content()
+            content = read_plain(self.path, BYTES_MAX)
         except FileNotFoundError:
             return NOTHING
         except OSError as error:
             raise WishUnreadable(f"{self.path.name}: {error.strerror}") from error
-        if len(content) > BYTES_MAX:
-            raise WishUnreadable(f"{self.path.name}: more than {BYTES_MAX} bytes")
+        except NotPlain as error:
+            raise WishUnreadable(f"{self.path.name}: {error}") from error
         try:
             return Wish.model_validate_json(content, strict=True)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise WishUnreadable(f"{self.path.name}: {where + ': ' if where else ''}{first['msg']}") from error
-
-    def _content(self) -> bytes:
-        # Without O_NONBLOCK a FIFO would hold the reader, and with it the agent, until somebody writes to it.
-        with os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise WishUnreadable(f"{self.path.name}: it is no plain file")
-            return stream.read(BYTES_MAX + 1)
 
     def look(self) -> Wish:
         """What the agent goes by: a wish that cannot be read closes the zone, with the reason. Cheap while it stays."""

@@ -6,9 +6,11 @@ import errno
 import os
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from agent_orders import order
+from hansa_agent import site_wish
 from hansa_agent.admission import judge
 from hansa_agent.main import whole_app
 from hansa_agent.site_wish import NOTHING, Wish, WishFile, WishUnreadable, WishWindow
@@ -107,7 +109,7 @@ def test_a_file_that_could_not_be_opened_once_is_looked_at_again(place: Path, mo
     file = WishFile(place / "state")
     told(place, "maintenance", *NIGHT)
     with monkeypatch.context() as patched:
-        patched.setattr(WishFile, "_content", lambda self: (_ for _ in ()).throw(OSError(errno.EMFILE, "too many")))
+        patched.setattr(site_wish, "read_plain", Mock(side_effect=OSError(errno.EMFILE, "too many")))
         assert file.look().cordoned
     assert not file.look().cordoned
 
