@@ -82,12 +82,22 @@ def _judge_instance(order: Order, held: Mapping[str, Order], grounds: Grounds) -
     former = held[order.name].instance if order.name in held else None
     return (
         _judge_names(order.name, desired)
-        or (_judge_newcomer(desired, grounds) if former is None else None)
+        or (_judge_newcomer(desired, grounds) if _is_new(desired, former) else None)
         or _judge_artefact(desired, grounds.digests)
         or _judge_token(desired, [*others, *([former] if former else [])], grounds.tokens)
         or _judge_callers(desired)
         or _judge_limits(desired.limits, [other.limits for other in others], grounds.capacity)
     )
+
+
+def _is_new(desired: DesiredInstance, former: DesiredInstance | None) -> bool:
+    """Whether something begins here that is not held yet, under whatever name; who is told and what may be told later
+    than the rest, when the site begins to refuse some.
+    """
+    if former is None or (desired.claim, desired.artefact) != (former.claim, former.artefact):
+        return True
+    of_another = bool(former.asker and desired.asker) and desired.asker != former.asker
+    return of_another or bool(former.data and set(desired.data) - set(former.data))
 
 
 def _judge_newcomer(desired: DesiredInstance, grounds: Grounds) -> Complaint | None:

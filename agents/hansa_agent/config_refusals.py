@@ -12,6 +12,8 @@ from hansa_agent.config_sections import Section
 TENANT = r"^(\*|[a-z0-9][a-z0-9-]{0,62}/(\*|[a-z0-9][a-z0-9-]{0,62}))$"
 DAY_MINUTES = 24 * 60
 WEEK_MINUTES = 7 * DAY_MINUTES
+SPANS_MAX = 64
+"""As many as an operator takes (``SiteRefusals.times``); an inventory with more would be refused as a whole."""
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 _DAYS: tuple[Day, ...] = get_args(Day)
 _DATA = tuple(name.removeprefix("DATA_CLASS_").lower() for name in DataClass.keys()[1:])
@@ -24,6 +26,13 @@ class TenantsSection(Section):
 
     allow: list[Tenant] = Field(default=[], max_length=1_000)
     deny: list[Tenant] = Field(default=[], max_length=1_000)
+
+    @field_validator("allow")
+    @classmethod
+    def _says_whom(cls, allow: list[Tenant]) -> list[Tenant]:
+        if not allow:
+            raise ValueError("'allow' is empty; leave it out for everybody, or deny \"*\" for nobody")
+        return allow
 
 
 class DataClassesSection(Section):
@@ -46,6 +55,13 @@ class TimeSection(Section):
     days: list[Day] = Field(default=list(_DAYS))
     begin: str = Field(alias="from", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
     end: str = Field(alias="to", pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")
+
+    @field_validator("begin", "end", mode="before")
+    @classmethod
+    def _is_quoted(cls, told: object) -> object:
+        if isinstance(told, int):
+            raise ValueError("a time of day is to be in quotes: YAML takes 22:00 for the number 1320")
+        return told
 
     @model_validator(mode="after")
     def _lasts(self) -> Self:
@@ -74,6 +90,22 @@ class RefusalsSection(Section):
     tenants: TenantsSection = Field(default_factory=TenantsSection)
     data_classes: DataClassesSection = Field(default_factory=DataClassesSection)
     times: list[TimeSection] = Field(default=[], max_length=32)
+
+    @model_validator(mode="after")
+    def _can_be_told(self) -> Self:
+        if (count := len(self.spans())) > SPANS_MAX:
+            raise ValueError(f"times are {count} spells a week; at most {SPANS_MAX} can be told")
+        return self
+
+    def spans(self) -> list[tuple[int, int]]:
+        """All times as [from, until) in minutes since Monday 00:00, in order; what overlaps or meets is one."""
+        found: list[tuple[int, int]] = []
+        for begin, end in sorted(span for time in self.times for span in time.spans()):
+            if found and begin <= found[-1][1]:
+                found[-1] = found[-1][0], max(found[-1][1], end)
+            else:
+                found.append((begin, end))
+        return found
 
 
 def _minute(text: str) -> int:

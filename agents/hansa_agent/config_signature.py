@@ -12,9 +12,23 @@ import binascii
 from pathlib import Path
 
 from hansa_agent.instance_store import write_atomically
+from hansa_agent.plain_file import NotPlain, read_plain
 
 SUFFIX = ".sig"
 KEY_BYTES, SIGNATURE_BYTES = 32, 64
+_PRIME = (1 << 255) - 19
+_SMALL_ORDER = frozenset(
+    int.from_bytes(bytes.fromhex(encoded), "little")
+    for encoded in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    )
+)
+"""The y of all points of the curve whose order is 8 at most (RFC 7748, section 7, on what they do): under such a key,
+as one of zeroes in the place of a real one, anybody can make signatures."""
 
 
 class SignatureRefused(Exception):
@@ -29,6 +43,8 @@ def key_of(text: str) -> bytes:
         raise SignatureRefused("the configuration's key is not base64") from error
     if len(key) != KEY_BYTES:
         raise SignatureRefused(f"the configuration's key has {len(key)} bytes; an Ed25519 public key has {KEY_BYTES}")
+    if (int.from_bytes(key, "little") & ((1 << 255) - 1)) % _PRIME in _SMALL_ORDER:
+        raise SignatureRefused("the configuration's key is none: under it anybody could sign")
     return key
 
 
@@ -44,11 +60,13 @@ def verify(path: Path, content: bytes, key: bytes) -> None:
 
     beside = signature_path(path)
     try:
-        signature = beside.read_bytes()
+        signature = read_plain(beside, SIGNATURE_BYTES)
     except FileNotFoundError as error:
         raise SignatureRefused(f"it is not signed: there is no {beside.name}, and a key is pinned") from error
     except OSError as error:
         raise SignatureRefused(f"{beside.name}: {error.strerror}") from error
+    except NotPlain as error:
+        raise SignatureRefused(f"{beside.name}: {error}; an Ed25519 signature has {SIGNATURE_BYTES}") from error
     if len(signature) != SIGNATURE_BYTES:
         raise SignatureRefused(f"{beside.name} has {len(signature)} bytes; an Ed25519 signature has {SIGNATURE_BYTES}")
     try:

@@ -12,6 +12,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from hansa_agent.plain_file import NotPlain, read_plain
+
+BYTES_MAX = 4 << 20
 Model = TypeVar("Model", bound=BaseModel)
 _Location = tuple[int | str, ...]
 
@@ -39,17 +42,23 @@ class _Loader(yaml.SafeLoader):
 def load_yaml(path: Path, model: type[Model], check: Callable[[bytes], None] = lambda content: None) -> Model:
     """Reads ``path`` as ``model``; raises ``ConfigError``. ``check`` sees the very bytes that are then understood."""
     try:
-        content = path.read_bytes()
+        content = read_plain(path, BYTES_MAX)
         check(content)
         text = content.decode("utf-8")
         root = yaml.compose(text, yaml.SafeLoader)
         tree = yaml.load(text, _Loader)  # noqa: S506 - derived from SafeLoader
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}"]) from error
+    except NotPlain as error:
+        raise ConfigError([f"{path}: {error}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8"]) from error
     except yaml.MarkedYAMLError as error:
         raise ConfigError([f"{path}:{_line_of_mark(error)}: {error.problem}"]) from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        # PyYAML lets these through for 2026-02-30, a list as a key, a control character and a thousand brackets.
+        why = " ".join(str(error).split())
+        raise ConfigError([f"{path}: it cannot be read: {why}"]) from error
     try:
         return model.model_validate(tree)
     except ValidationError as error:

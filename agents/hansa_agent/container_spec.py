@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hansa.v1.instance_pb2 import DesiredInstance
+from hansa_agent import order_substance
 from hansa_agent.artefacts import Artefact
 from hansa_agent.config_container import ContainerSection
 from hansa_agent.launch import OPEN_FILES_MAX, Place, environment
@@ -56,12 +56,8 @@ def name_of(zone: str, instance: str) -> str:
 
 
 def order_digest(order: DesiredInstance) -> str:
-    """What of an order makes another container of it: everything but the token and the workload's name."""
-    bare = DesiredInstance()
-    bare.CopyFrom(order)
-    bare.fencing_token = 0
-    bare.workload = ""
-    return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()[:32]
+    """What of an order makes another container of it, in a label's length."""
+    return order_substance.order_digest(order)[:32]
 
 
 def labels_of(zone: str, order: DesiredInstance, port: int, devices: tuple[str, ...]) -> dict[str, str]:

@@ -148,9 +148,11 @@ class InstanceStore:
 def write_atomically(path: Path, content: bytes, owner: tuple[int, int] | None = None) -> None:
     """Replaces a file so that it has the old or the new content after a crash, never a part, and is on the disk.
 
-    ``owner`` is the user and group, by number, whose it is to be where root writes it.
+    ``owner`` is the user and group, by number, whose it is to be where root writes it. A link in the place of the
+    fresh file is not followed: whoever may write in a folder may not choose what root writes to and gives away.
     """
     fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
     try:
         _write_synced(fresh, content, owner)
         fresh.replace(path)
@@ -165,8 +167,8 @@ def write_atomically(path: Path, content: bytes, owner: tuple[int, int] | None =
 
 
 def _write_synced(path: Path, content: bytes, owner: tuple[int, int] | None) -> None:
-    with path.open("wb") as stream:
-        os.fchmod(stream.fileno(), 0o600)
+    # O_EXCL fails at a link, too, wherever it leads (open(2)).
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as stream:
         if owner is not None and os.geteuid() == 0:
             os.fchown(stream.fileno(), *owner)
         stream.write(content)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hansa.v1.instance_pb2 import DesiredInstance
+from hansa_agent.order_substance import order_digest as order_digest
 from hansa_agent.placement_truth import Ordered
 
 NAME_MAX = 63
@@ -41,15 +42,6 @@ def server_name(zone: str, instance: str) -> str:
     digest = hashlib.sha256(f"{zone}\n{instance}".encode()).hexdigest()[:12]
     readable = "".join(char if char.isascii() and char.isalnum() else "-" for char in instance.lower())
     return f"hansa-{readable[: NAME_MAX - 19].strip('-')}-{digest}"
-
-
-def order_digest(order: DesiredInstance) -> str:
-    """The same for two orders under which the same server serves: fencing token and workload's name are no matter."""
-    plain = DesiredInstance()
-    plain.CopyFrom(order)
-    plain.fencing_token = 0
-    plain.workload = ""
-    return hashlib.sha256(plain.SerializeToString(deterministic=True)).hexdigest()
 
 
 def metadata_of(zone: str, order: DesiredInstance) -> dict[str, str]:

@@ -20,6 +20,7 @@ from hansa.v1.instance_pb2 import (
     InstanceStatus,
 )
 from hansa_agent.instance_life import TRANSITIONS, Act, Happening, Phase, Transition
+from hansa_agent.order_substance import substance_of
 from hansa_agent.ports import Instant, Random
 
 _ROWS: Mapping[tuple[Phase, Happening], Transition] = {(row.phase, row.happening): row for row in TRANSITIONS}
@@ -159,7 +160,7 @@ class Reconciliation:
             return self._happen(name, Happening.WITHDRAWN, now)
         if life.order == wanted or life.phase is Phase.STOPPING:
             return ()
-        if _same_process(life.order, wanted) and life.phase is not Phase.FAILED:
+        if substance_of(life.order) == substance_of(wanted) and life.phase is not Phase.FAILED:
             self._lives[name] = replace(life, order=wanted)
             return ()
         return self._happen(name, Happening.CHANGED, now)
@@ -218,21 +219,6 @@ class Reconciliation:
 def instances_of(orders: Iterable[DesiredInstance]) -> dict[str, DesiredInstance]:
     """Orders by instance."""
     return {order.instance: order for order in orders}
-
-
-def _same_process(one: DesiredInstance, other: DesiredInstance) -> bool:
-    """Whether the process that runs under ``one`` serves under ``other``: token, workload's name and whose it is
-    are no matter.
-    """
-    left, right = DesiredInstance(), DesiredInstance()
-    left.CopyFrom(one)
-    right.CopyFrom(other)
-    for order in (left, right):
-        order.fencing_token = 0
-        order.workload = ""
-        order.asker = ""
-        order.ClearField("data")
-    return left == right
 
 
 def _not_in_time(trouble: str) -> str:

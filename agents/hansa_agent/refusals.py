@@ -12,6 +12,7 @@ from hansa_agent.config_refusals import DAY_MINUTES, WEEK_MINUTES, RefusalsSecti
 
 _MONDAY_MINUTE = 3 * DAY_MINUTES
 """The minute of the week at which the Unix epoch began, a Thursday."""
+_KINDS = frozenset(DataClass.values()) - {DataClass.DATA_CLASS_UNSPECIFIED}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 Complaint = tuple[str, str]
@@ -58,6 +59,8 @@ def _data(desired: DesiredInstance, section: RefusalsSection) -> Complaint | Non
             "instance.data",
             "DATA_REFUSED: the site refuses some kinds of data, and the order names none",
         )
+    if not _KINDS.issuperset(desired.data):
+        return "instance.data", "DATA_REFUSED: the order brings a kind of data that the agent does not know"
     brought = sorted({DataClass.Name(one).removeprefix("DATA_CLASS_").lower() for one in desired.data})
     if found := [name for name in brought if name in denied]:
         return "instance.data", f"DATA_REFUSED: the site takes no {', '.join(found)}"
@@ -73,7 +76,7 @@ def _time(section: RefusalsSection, wall_ms: int) -> Complaint | None:
 
 
 def _spans(section: RefusalsSection) -> list[tuple[int, int]]:
-    return sorted({span for time in section.times for span in time.spans()})
+    return section.spans()
 
 
 def _moment(minute: int) -> str:

@@ -12,6 +12,18 @@ _OURS = ("--host", "--port", "--ssl", "--tensor-parallel-size", "-tp", "--uds", 
 """Options of a server that the agent sets, or that would open another way in."""
 
 
+def _is_ours(option: str) -> bool:
+    """Whether a server's parser of options would take it for one of ours: vLLM's takes underscores for hyphens, and
+    Python's argparse the beginning of a name for the whole.
+    """
+    name = option.partition("=")[0].replace("_", "-")
+    return name.startswith(_OURS) or (name.startswith("--") and len(name) > 2 and _begins_ours(name))
+
+
+def _begins_ours(name: str) -> bool:
+    return any(ours.startswith(name) for ours in _OURS)
+
+
 class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -58,7 +70,7 @@ class Fronted(_Shape):
     @model_validator(mode="after")
     def _leaves_the_way_in_alone(self) -> Self:
         for option in self.args:
-            if option.startswith(_OURS):
+            if _is_ours(option):
                 raise ValueError(f"{option}: the agent sets where a server listens and how many devices it uses")
         return self
 

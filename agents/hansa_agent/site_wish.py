@@ -19,6 +19,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from hansa.v1 import zone_pb2
 from hansa_agent.config_sections import Section
 from hansa_agent.instance_store import write_atomically
+from hansa_agent.plain_file import NotPlain, read_plain
 
 NAME = "site-wish.json"
 BYTES_MAX = 1 << 16
@@ -26,6 +27,8 @@ WINDOWS_MAX = 16
 LEAD_MS_MAX = 7 * 24 * 3_600_000
 LENGTH_MS_MAX = 14 * 24 * 3_600_000
 NOTE_LENGTH_MAX = 200
+WALL_MS_MAX = 253_402_300_800_000
+"""The end of the year 9999, the last that can be shown as a date."""
 
 
 def _printable(text: str) -> str:
@@ -40,8 +43,8 @@ Note = Annotated[str, Field(max_length=NOTE_LENGTH_MAX), AfterValidator(_printab
 class WishWindow(Section):
     """Maintenance, Unix epoch, UTC; what runs in the zone starts to move away ``lead_ms`` before."""
 
-    from_ms: int = Field(gt=0)
-    until_ms: int = Field(gt=0)
+    from_ms: int = Field(gt=0, lt=WALL_MS_MAX)
+    until_ms: int = Field(gt=0, lt=WALL_MS_MAX)
     lead_ms: int = Field(default=0, ge=0, le=LEAD_MS_MAX)
     note: Note = ""
 
@@ -58,7 +61,7 @@ class Wish(Section):
     cordoned: bool = False
     drained: bool = False
     note: Note = ""
-    due_ms: int = Field(default=0, ge=0)
+    due_ms: int = Field(default=0, ge=0, lt=WALL_MS_MAX)
     windows: tuple[WishWindow, ...] = Field(default=(), max_length=WINDOWS_MAX)
 
     @model_validator(mode="after")
@@ -94,6 +97,10 @@ NOTHING = Wish.model_construct()
 """Without validation, since that would cost an agent of which nothing is asked a tenth of a MiB."""
 
 
+_NEVER = (-1,)
+"""The mark of no file."""
+
+
 class WishUnreadable(Exception):
     """The file is there, and nobody knows what it asks; the text says why."""
 
@@ -108,14 +115,13 @@ class WishFile:
     def read(self) -> Wish:
         """What is asked; nothing if there is no file. Raises ``WishUnreadable``."""
         try:
-            with self.path.open("rb") as stream:
-                content = stream.read(BYTES_MAX + 1)
+            content = read_plain(self.path, BYTES_MAX)
         except FileNotFoundError:
             return NOTHING
         except OSError as error:
             raise WishUnreadable(f"{self.path.name}: {error.strerror}") from error
-        if len(content) > BYTES_MAX:
-            raise WishUnreadable(f"{self.path.name}: more than {BYTES_MAX} bytes")
+        except NotPlain as error:
+            raise WishUnreadable(f"{self.path.name}: {error}") from error
         try:
             return Wish.model_validate_json(content, strict=True)
         except ValidationError as error:
@@ -127,7 +133,8 @@ class WishFile:
         """What the agent goes by: a wish that cannot be read closes the zone, with the reason. Cheap while it stays."""
         mark = self._mark()
         if self._seen is None or self._seen[0] != mark:
-            self._seen = mark, self._read_or_closed()
+            wish, is_to_stay = self._read_or_closed()
+            self._seen = mark if is_to_stay else _NEVER, wish
         return self._seen[1]
 
     def write(self, wish: Wish) -> None:
@@ -154,9 +161,11 @@ class WishFile:
             return (-1, error.errno or 0)
         return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
-    def _read_or_closed(self) -> Wish:
+    def _read_or_closed(self) -> tuple[Wish, bool]:
+        """With whether it stays so while the file does; a disk or table of files that failed once may do better."""
         try:
-            return self.read()
+            return self.read(), True
         except WishUnreadable as unreadable:
-            note = f"what the site asks cannot be read: {unreadable}"
-            return Wish(cordoned=True, note=" ".join(note.split())[:NOTE_LENGTH_MAX])
+            note = " ".join(f"what the site asks cannot be read: {unreadable}".split())
+            shown = "".join(char if char.isprintable() else "?" for char in note)
+            return Wish(cordoned=True, note=shown[:NOTE_LENGTH_MAX]), not isinstance(unreadable.__cause__, OSError)

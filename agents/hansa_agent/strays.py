@@ -67,7 +67,7 @@ def ordered_in(text: str) -> Capacity:
         cpu_millis, memory_mib, counts = json.loads(text)
         devices = {str(pool): int(count) for pool, count in counts.items()}
         return capacity_of(int(cpu_millis), int(memory_mib), devices)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return Capacity()
 
 

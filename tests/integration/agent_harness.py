@@ -54,14 +54,14 @@ class Certificates:
         self.ca = folder / "ca.pem"
         self.ca.write_bytes(_pem(certificate.sign(self._key, hashes.SHA256())))
 
-    def issue(self, name: str, uri: str) -> tuple[Path, Path]:
-        """A certificate for localhost, 127.0.0.1 and ``uri``; certificate and key."""
+    def issue(self, name: str, *uris: str) -> tuple[Path, Path]:
+        """A certificate for localhost, 127.0.0.1 and ``uris``; certificate and key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         names = [
             x509.DNSName("localhost"),
             x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-            x509.UniformResourceIdentifier(uri),
+            *(x509.UniformResourceIdentifier(uri) for uri in uris),
         ]
         builder = self._builder(subject, key.public_key())
         certificate = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)

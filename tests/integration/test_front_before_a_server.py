@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -151,3 +154,67 @@ async def test_front_as_a_process_ends_when_it_is_told_and_refuses_an_empty_cont
     assert answer.startswith(b"HTTP/1.1 200 OK")
     process.send_signal(signal.SIGTERM)
     assert await process.wait() == 0
+
+
+async def test_certificate_with_two_identities_is_let_in_by_neither(zone: Zone) -> None:
+    both = zone.clients.issue("both", CALLER, "spiffe://nordfjell/app/other")
+    async with Front(FrontSettings.of(zone.environment())) as front:
+        assert await asked(front.port, zone.client(both)) == b""
+    assert zone.heard == []
+
+
+async def test_renewal_that_is_half_written_leaves_what_was_served_with_before(zone: Zone) -> None:
+    client = zone.client(zone.clients.issue("caller", CALLER))
+    async with Front(FrontSettings.of(zone.environment())) as front:
+        former = zone.key.read_bytes()
+        zone.zone.issue("instance", "spiffe://nordavind/osl-1/instance")
+        renewed = zone.key.read_bytes()
+        zone.key.write_bytes(former)
+        assert [bool(await asked(front.port, client)) for _ in range(3)] == [True, True, True]
+        zone.key.write_bytes(renewed)
+        assert await asked(front.port, client)
+
+
+async def test_those_who_never_finish_their_handshake_give_way_to_who_does(
+    zone: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front_module, "HANDSHAKES_MAX", 2)
+    client = zone.client(zone.clients.issue("caller", CALLER))
+    async with Front(FrontSettings.of(zone.environment())) as front:
+        silent = [await asyncio.open_connection("127.0.0.1", front.port) for _ in range(5)]
+        async with asyncio.timeout(5):
+            for reader, _ in silent[:3]:
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b"", "the oldest are ended, before any time is over"
+        assert await asked(front.port, client)
+        for _, writer in silent:
+            writer.close()
+
+
+async def test_what_strangers_leave_behind_takes_no_memory(zone: Zone) -> None:
+    async with Front(FrontSettings.of(zone.environment())) as front:
+        for _ in range(200):
+            _, writer = await asyncio.open_connection("127.0.0.1", front.port)
+            writer.write(b"\x16\x03\x01")
+            writer.transport.abort()
+        async with asyncio.timeout(5):
+            while left := sum(isinstance(each, ssl.SSLObject) for each in gc.get_objects()):
+                if left <= 2 * front_module.HANDSHAKES_MAX:
+                    break
+                await asyncio.sleep(0.05)
+
+
+async def test_client_that_vanishes_is_asked_for(zone: Zone) -> None:
+    taken: list[socket.socket] = []
+
+    class Seen(Front):
+        async def _serve(self, connection: socket.socket) -> None:
+            taken.append(connection.dup())
+            await super()._serve(connection)
+
+    async with Seen(FrontSettings.of(zone.environment())) as front:
+        assert await asked(front.port, zone.client(zone.clients.issue("caller", CALLER)))
+    with taken[0] as seen:
+        assert seen.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert seen.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
+        assert seen.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0

@@ -11,6 +11,7 @@ from kubernetes_api.kube_bench import KSERVE, VLLM, Bench, desired, kube_bench
 from kubernetes_api.kube_cluster import NAMESPACE
 from kubernetes_api.kube_kinds import KINDS
 
+from hansa.v1.common_pb2 import DATA_CLASS_INPUT
 from hansa.v1.instance_pb2 import INSTANCE_STATE_READY, INSTANCE_STATE_STARTING
 
 OF_KSERVE: dict[str, Any] = {"kserve": True, "tls_secret": "instance-tls", "serve": KSERVE}
@@ -75,9 +76,23 @@ async def test_pod_of_kserve_stays_when_only_the_token_changes(bench: Bench, tmp
     bench.folder = tmp_path / "empty"
     bench.folder.mkdir()
     agent = await bench.agent(orphan_grace_s=60.0, **OF_KSERVE)
-    agent.order(desired(fencing_token=8, workload="workloads/other"))
+    agent.order(desired(fencing_token=8, workload="workloads/other", asker="nordfjell/shop", data=[DATA_CLASS_INPUT]))
     assert (await agent.ready()).restarts == 0
     assert bench.cluster.names("pods") == [pod]
+
+
+async def test_site_that_begins_to_refuse_some_stops_nothing_though_its_agent_starts_again(bench: Bench) -> None:
+    former = await bench.agent()
+    former.order(desired())
+    await former.ready()
+    (pod,) = bench.cluster.names("pods")
+    # An operator says whose a workload is, and what it brings, from when the site refuses some.
+    former.order(desired(asker="nordfjell/shop", data=[DATA_CLASS_INPUT]))
+    await former.until(lambda: former.store.records["c1-0"].parsed_order().instance.asker == "nordfjell/shop")
+    await former.stop()
+    agent = await bench.agent()
+    assert agent.status().state == INSTANCE_STATE_READY
+    assert agent.status().restarts == 0 and bench.cluster.names("pods") == [pod]
 
 
 async def test_inference_service_that_kserve_calls_unready_is_not_ready_any_more(bench: Bench) -> None:

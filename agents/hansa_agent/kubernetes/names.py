@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hansa.v1.instance_pb2 import DesiredInstance
+from hansa_agent import order_substance
 
 Json = dict[str, Any]
 MANAGER = "hansa-agent"
@@ -70,12 +71,8 @@ def marks(zone: str, order: DesiredInstance) -> dict[str, str]:
 
 
 def order_digest(order: DesiredInstance) -> str:
-    """What a pod is made from; the token and the workload's name do not belong to it."""
-    bare = DesiredInstance()
-    bare.CopyFrom(order)
-    bare.fencing_token = 0
-    bare.workload = ""
-    return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()[:32]
+    """What a pod is made from, in a label's length."""
+    return order_substance.order_digest(order)[:32]
 
 
 def is_ours(body: Mapping[str, Any], zone: str) -> bool:

@@ -140,6 +140,11 @@ def test_every_problem_is_told_at_once(folder: Path) -> None:
         ("- a\n- b\n", "valid dictionary"),
         ("", "valid dictionary"),
         ("zone: !!python/object/apply:os.system ['true']\n", "agent.yaml:1: could not determine a constructor"),
+        ("zone: 2026-02-30\n", "day is out of range"),
+        ("? [a]\n: b\n", "it cannot be read"),
+        ("zone: \x07\n", "special characters are not allowed"),
+        ("[" * 3_000, "it cannot be read"),
+        ("zone: !!timestamp x\n", "it cannot be read"),
     ],
 )
 def test_text_that_is_no_configuration_is_told_by_line(folder: Path, text: str, what: str) -> None:

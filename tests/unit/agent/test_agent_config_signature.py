@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -77,6 +78,29 @@ def test_another_ones_signature_and_a_key_that_is_none_are_refused(signed: tuple
     assert "not the pinned key's signature" in refusal(path, key)
     assert "not base64" in refusal(path, "???")
     assert "has 3 bytes" in refusal(path, base64.b64encode(b"abc").decode())
+
+
+@pytest.mark.parametrize(
+    "key", [bytes(32), bytes([1]) + bytes(31), bytes(31) + b"\x80", b"\xec" + b"\xff" * 30 + b"\x7f"]
+)
+def test_a_key_under_which_anybody_could_sign_is_refused(signed: tuple[Path, str], key: bytes) -> None:
+    path, _ = signed
+    path.with_name("agent.yaml.sig").write_bytes(key + bytes(32))
+    assert "anybody could sign" in refusal(path, base64.b64encode(key).decode())
+
+
+def test_a_pipe_and_a_huge_file_hold_nobody_who_reads_it_again(signed: tuple[Path, str]) -> None:
+    path, key = signed
+    beside = path.with_name("agent.yaml.sig")
+    beside.write_bytes(bytes(1 << 20))
+    assert "more than 64 bytes" in refusal(path, key)
+    for file in (beside, path):
+        file.unlink()
+        os.mkfifo(file)
+        assert "no plain file" in refusal(path, key)
+        file.unlink()
+        file.write_text("x: " * (2 << 20))
+    assert "more than 4194304 bytes" in refusal(path, key)
 
 
 @pytest.mark.parametrize("command", ["serve", "check"])

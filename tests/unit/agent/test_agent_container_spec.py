@@ -27,7 +27,7 @@ from hansa_agent.container_view import Seen, seen_of
 from hansa_agent.instance_ports import InstanceSettings
 from hansa_agent.ports import StartRefused
 
-from hansa.v1.common_pb2 import Capacity, PoolAmount
+from hansa.v1.common_pb2 import DATA_CLASS_INPUT, Capacity, PoolAmount
 from hansa.v1.instance_pb2 import DesiredInstance
 
 ORDER = DesiredInstance(
@@ -70,7 +70,8 @@ def test_digest_of_an_order_leaves_out_what_makes_no_other_container() -> None:
     renamed, bigger = DesiredInstance(), DesiredInstance()
     renamed.CopyFrom(ORDER)
     bigger.CopyFrom(ORDER)
-    renamed.fencing_token, renamed.workload = 9, "workloads/other"
+    renamed.fencing_token, renamed.workload, renamed.asker = 9, "workloads/other", "nordfjell/shop"
+    renamed.data.append(DATA_CLASS_INPUT)
     bigger.limits.memory_mib = 65
     assert order_digest(renamed) == order_digest(ORDER) != order_digest(bigger)
     assert ORDER.fencing_token == 7, "the order is left as it was"

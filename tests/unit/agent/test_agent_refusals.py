@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_orders import desired, order
+from agent_orders import DIGEST, desired, order
 from hansa_agent.admission import judge
 from hansa_agent.config_refusals import RefusalsSection
 from hansa_agent.refusals import message_of, refused
@@ -16,7 +16,7 @@ from test_agent_admission import grounds
 from test_agent_config import problems, write
 
 from hansa.v1 import zone_pb2
-from hansa.v1.common_pb2 import DATA_CLASS_BACKUP, DATA_CLASS_INPUT
+from hansa.v1.common_pb2 import DATA_CLASS_BACKUP, DATA_CLASS_INPUT, ArtefactRef
 
 FRIDAY_MS = 1_800_000_000_000
 """2027-01-15 08:00 UTC."""
@@ -39,6 +39,13 @@ def test_times_are_told_in_minutes_of_the_week_and_go_over_midnight_and_sunday()
     assert len(spans({"from": "01:00", "to": "02:00"})) == 7
 
 
+def test_times_that_overlap_or_meet_are_told_as_one_and_no_more_than_an_operator_takes() -> None:
+    assert spans({"from": "20:00", "to": "06:00"}, {"from": "06:00", "to": "20:00"}) == [(0, 10_080)]
+    assert spans(*[{"from": f"{hour:02}:00", "to": f"{hour:02}:30"} for hour in range(9)])[-1] == (9_120, 9_150)
+    with pytest.raises(ValidationError, match="70 spells a week"):
+        section(times=[{"from": f"{hour:02}:00", "to": f"{hour:02}:30"} for hour in range(10)])
+
+
 def test_the_whole_section_is_told_and_an_empty_one_is_nothing() -> None:
     full = section(tenants={"allow": ["b/*", "a/x"], "deny": ["*"]}, data_classes={"deny": ["backup"]})
     assert message_of(full) == zone_pb2.SiteRefusals(
@@ -55,6 +62,8 @@ def test_the_whole_section_is_told_and_an_empty_one_is_nothing() -> None:
         ({"tenants": {"deny": ["a/x"]}}, {}, "instance.asker", "TENANT_UNKNOWN"),
         ({"data_classes": {"deny": ["backup"]}}, {}, "instance.data", "DATA_REFUSED"),
         ({"data_classes": {"deny": ["backup"]}}, {"data": [DATA_CLASS_BACKUP]}, "instance.data", "DATA_REFUSED"),
+        ({"data_classes": {"deny": ["backup"]}}, {"data": [0]}, "instance.data", "DATA_REFUSED"),
+        ({"data_classes": {"deny": ["backup"]}}, {"data": [DATA_CLASS_INPUT, 99]}, "instance.data", "DATA_REFUSED"),
         ({"times": [{"days": ["fri"], "from": "08:00", "to": "08:01"}]}, {}, "instance", "TIME_REFUSED"),
     ],
 )
@@ -68,6 +77,24 @@ def test_an_order_that_the_site_refuses_is_not_taken_whatever_the_operator_says(
     assert judge(order(**order_says), {}, judging) == complaint
     held = {order().name: order()}
     assert judge(order(**order_says), held, judging) is None, "what is held goes on"
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [{"claim": "other"}, {"artefact": ArtefactRef(name="model", digest=DIGEST)}, {"asker": "a/y"}, {"data": [1, 6]}],
+)
+def test_what_is_new_under_the_name_of_what_is_held_is_judged_as_new(instead: dict[str, Any]) -> None:
+    says: dict[str, Any] = {"asker": "a/x", "data": [DATA_CLASS_INPUT]}
+    held = {order().name: order(**says)}
+    closed = replace(grounds(), digests={"echo": DIGEST, "model": DIGEST}, closed="the site takes nothing new")
+    assert judge(order(**(says | instead)), held, closed) == ("instance", "the site takes nothing new")
+
+
+def test_what_is_held_may_be_told_anew() -> None:
+    says: dict[str, Any] = {"asker": "a/x", "data": [DATA_CLASS_INPUT]}
+    closed = replace(grounds(), closed="the site takes nothing new")
+    for before, after in ((says, {}), ({}, says), (says, says | {"fencing_token": 8, "workload": "workloads/renamed"})):
+        assert judge(order(**after), {order().name: order(**before)}, closed) is None
 
 
 def test_an_order_that_says_what_is_asked_is_taken() -> None:
@@ -89,6 +116,8 @@ def test_an_order_that_says_what_is_asked_is_taken() -> None:
         ({"times": [{"from": "08:00", "to": "08:00"}]}, "are the same"),
         ({"times": [{"days": [], "from": "08:00", "to": "09:00"}]}, "'days' is empty"),
         ({"times": [{"days": ["friday"], "from": "08:00", "to": "09:00"}]}, "times.0.days"),
+        ({"times": [{"from": 1320, "to": "23:00"}]}, "in quotes"),
+        ({"tenants": {"allow": []}}, "'allow' is empty"),
         ({"tenant": {}}, "tenant"),
     ],
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from agent_orders import order
+from hansa_agent import site_wish
 from hansa_agent.admission import judge
 from hansa_agent.main import whole_app
 from hansa_agent.site_wish import NOTHING, Wish, WishFile, WishUnreadable, WishWindow
@@ -70,7 +74,11 @@ def test_what_cannot_be_asked_changes_nothing(place: Path, words: tuple[str, ...
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"\xff", b'{"cordoned": "no"}', b'{"drain": true}', b'{"windows": [{}]}', b" " * 70_000],
+    [
+        *(b"", b"{", b"[]", b"\xff", b'{"cordoned": "no"}', b'{"drain": true}', b'{"windows": [{}]}', b" " * 70_000),
+        *(b'{"\\u0007": true}', b'{"cordoned": true, "due_ms": 100000000000000000000}'),
+        b'{"windows": [{"from_ms": 100000000000000000000, "until_ms": 100000000000000000005}]}',
+    ],
 )
 def test_a_file_that_cannot_be_read_closes_the_zone_with_its_reason(place: Path, content: bytes) -> None:
     file = WishFile(place / "state")
@@ -87,6 +95,33 @@ def test_a_file_that_cannot_be_read_closes_the_zone_with_its_reason(place: Path,
 def test_a_folder_in_the_place_of_the_file_closes_the_zone(place: Path) -> None:
     (place / "state" / "site-wish.json").mkdir()
     assert WishFile(place / "state").look().cordoned
+
+
+def test_a_pipe_in_the_place_of_the_file_closes_the_zone_and_holds_nobody(place: Path) -> None:
+    file = WishFile(place / "state")
+    os.mkfifo(file.path)
+    assert "no plain file" in file.look().note
+    told(place, "uncordon")
+    assert file.look() == NOTHING
+
+
+def test_a_file_that_could_not_be_opened_once_is_looked_at_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = WishFile(place / "state")
+    told(place, "maintenance", *NIGHT)
+    with monkeypatch.context() as patched:
+        patched.setattr(site_wish, "read_plain", Mock(side_effect=OSError(errno.EMFILE, "too many")))
+        assert file.look().cordoned
+    assert not file.look().cordoned
+
+
+def test_a_link_that_lies_in_wait_is_not_written_through(place: Path) -> None:
+    elsewhere = place / "elsewhere"
+    elsewhere.write_text("mine")
+    before = elsewhere.stat()
+    (place / "state" / "site-wish.json.new").symlink_to(elsewhere)
+    told(place, "cordon")
+    assert (elsewhere.read_text(), elsewhere.stat().st_mtime_ns) == ("mine", before.st_mtime_ns)
+    assert asked(place).cordoned and not (place / "state" / "site-wish.json").is_symlink()
 
 
 def test_the_agent_sees_a_change_and_does_not_read_what_stays(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,20 @@ def test_label_says_what_was_ordered() -> None:
     assert len(ordered_text(ordered)) < 63
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", "[1,2,3]", '["a",2,{}]', "null", '[1,2,{"a":"b"}]'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[1]",
+        "[1,2,3]",
+        '["a",2,{}]',
+        "null",
+        '[1,2,{"a":"b"}]',
+        "[1e400,2,{}]",
+        "[" * 9_000,
+        f"[1{'0' * 30},2,{{}}]",
+    ],
+)
 def test_label_that_is_not_ours_counts_as_nothing(text: str) -> None:
     assert ordered_in(text) == Capacity()

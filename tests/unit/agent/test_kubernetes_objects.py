@@ -53,10 +53,11 @@ def test_two_zones_on_one_cluster_are_strangers() -> None:
     assert token_of(anchor) == 7
 
 
-def test_token_and_workload_do_not_change_the_pod() -> None:
+def test_token_and_workload_and_what_a_site_that_refuses_is_told_do_not_change_the_pod() -> None:
     later = DesiredInstance()
     later.CopyFrom(ORDER)
-    later.fencing_token, later.workload = 8, "workloads/other"
+    later.fencing_token, later.workload, later.asker = 8, "workloads/other", "nordfjell/shop"
+    later.data.append(1)
     assert order_digest(later) == order_digest(ORDER)
     later.limits.cpu_millis = 501
     assert order_digest(later) != order_digest(ORDER)

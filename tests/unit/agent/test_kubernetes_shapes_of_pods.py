@@ -162,6 +162,8 @@ KSERVE = {"shape": "kserve", "args": ["{port}"], "front": FRONT}
         (VLLM, {"tls_secret": ""}, "needs kubernetes.tls_secret"),
         ({**VLLM, "port": 8_443}, {}, "its front listens there"),
         ({**VLLM, "args": ["--host", "0.0.0.0"]}, {}, "the agent sets where a server listens"),
+        ({**VLLM, "args": ["--hos=0.0.0.0"]}, {}, "the agent sets where a server listens"),
+        ({**VLLM, "args": ["--tensor_parallel_size", "8"]}, {}, "the agent sets where a server listens"),
         ({**VLLM, "args": ["--tensor-parallel-size=8"]}, {}, "how many devices"),
         ({**KSERVE, "args": []}, {"kserve": True}, "{port}"),
         ({**VLLM, "front": {"image": "hansa-agent:latest"}}, {}, "front.image"),

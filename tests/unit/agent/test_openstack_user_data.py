@@ -99,7 +99,7 @@ def test_marks_are_read_as_they_were_written_and_strangers_have_none() -> None:
 
 
 def test_order_is_the_same_under_another_token_and_another_under_other_callers() -> None:
-    assert order_digest(order()) == order_digest(order(fencing_token=9, workload="other"))
+    assert order_digest(order()) == order_digest(order(fencing_token=9, workload="other", asker="a/b", data=[1]))
     assert order_digest(order()) != order_digest(order(client_ids=[]))
 
 
