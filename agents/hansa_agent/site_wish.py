@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ WINDOWS_MAX = 16
 LEAD_MS_MAX = 7 * 24 * 3_600_000
 LENGTH_MS_MAX = 14 * 24 * 3_600_000
 NOTE_LENGTH_MAX = 200
+LOCK_ATTEMPTS = 50
 WALL_MS_MAX = 253_402_300_800_000
 """The end of the year 9999, the last that can be shown as a date."""
 
@@ -144,13 +146,24 @@ class WishFile:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Nobody else changes it meanwhile."""
+        """Nobody else changes it meanwhile. Raises OSError where somebody holds the folder for longer than a change."""
         lock = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._hold(lock)
             yield
         finally:
             os.close(lock)
+
+    def _hold(self, lock: int) -> None:
+        pause = threading.Event()
+        for attempt in range(LOCK_ATTEMPTS):
+            try:
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if attempt == LOCK_ATTEMPTS - 1:
+                    who = "another process holds it and does not let go (lslocks says which)"
+                    raise OSError(error.errno, who, str(self.path.parent)) from error
+                pause.wait(0.1)
 
     def _mark(self) -> tuple[int, ...]:
         try:

@@ -114,6 +114,13 @@ def test_a_file_that_could_not_be_opened_once_is_looked_at_again(place: Path, mo
     assert not file.look().cordoned
 
 
+def test_a_folder_that_somebody_holds_and_does_not_let_go_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site_wish, "LOCK_ATTEMPTS", 2)
+    with WishFile(place / "state").alone():
+        assert "another process holds it" in told(place, "cordon", code=1)
+    told(place, "cordon")
+
+
 def test_a_link_that_lies_in_wait_is_not_written_through(place: Path) -> None:
     elsewhere = place / "elsewhere"
     elsewhere.write_text("mine")
