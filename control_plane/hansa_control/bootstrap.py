@@ -373,7 +373,7 @@ def serve(config: ConfigOption) -> None:
     defect, 2 wrong configuration or files, 3 the store failed or is not sound, 4 an address cannot be listened on.
     """
     checked, credentials = _read(config)
-    set_up_logs(checked.operator, checked.log_level)
+    set_up_logs(checked.operator, checked.log_level, for_good=True)
     _make_data_dir(checked.data_dir)
     try:
         asyncio.run(_serve(checked, credentials))

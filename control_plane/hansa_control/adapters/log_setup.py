@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -15,10 +16,15 @@ _PEM = re.compile(r"-----BEGIN [A-Z ]+-----.*?(-----END [A-Z ]+-----|$)", re.DOT
 _SECRET_KEYS = re.compile(r"(^|_)(password|passwd|secret|token|authorization|private_key|key_pem)$", re.IGNORECASE)
 _HARMLESS_KEYS = frozenset({"fencing_token", "page_token"})
 REDACTED = "[redacted]"
+_ENCODER = json.JSONEncoder(default=repr)
+"""Made once: ``json.dumps`` would make one for every line."""
 
 
-def set_up_logs(operator: str, level: str = "info", stream: TextIO | None = None) -> None:
-    """Configures logs of this process; call once. ``level`` is debug, info, warning or error."""
+def set_up_logs(operator: str, level: str = "info", stream: TextIO | None = None, *, for_good: bool = False) -> None:
+    """Configures logs of this process; call once. ``level`` is debug, info, warning or error.
+
+    What is configured ``for_good`` is not looked up again at every line.
+    """
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
@@ -27,15 +33,19 @@ def set_up_logs(operator: str, level: str = "info", stream: TextIO | None = None
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             redact,
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(serializer=_as_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         # Standard error as it is when a line is written, which is not always what it was at the start.
         logger_factory=lambda *_: structlog.WriteLogger(stream or sys.stderr),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=for_good,
     )
     structlog.contextvars.bind_contextvars(operator=operator)
     logging.basicConfig(level=max(number, logging.WARNING), stream=stream or sys.stderr, force=True)
+
+
+def _as_json(event: Any, **_: Any) -> str:
+    return _ENCODER.encode(event)
 
 
 def redact(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from hansa_control.application.ports import Clock
 
@@ -23,23 +22,15 @@ class Precedence:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._answering_count = 0
         self._nobody_waits = asyncio.Event()
         self._nobody_waits.set()
+        self._answering = _Answering(self._nobody_waits)
         self._in_turn = asyncio.Lock()
         self._next_turn_ms = 0
 
-    @contextmanager
-    def answering(self) -> Iterator[None]:
+    def answering(self) -> AbstractContextManager[None]:
         """A call that is being answered."""
-        self._answering_count += 1
-        self._nobody_waits.clear()
-        try:
-            yield
-        finally:
-            self._answering_count -= 1
-            if not self._answering_count:
-                self._nobody_waits.set()
+        return self._answering
 
     async def turn(self) -> None:
         """Returns when it is the turn of work that gives way: at once when no call waits, else after the others."""
@@ -56,3 +47,20 @@ class Precedence:
                 await self._nobody_waits.wait()
         except TimeoutError:
             pass
+
+
+class _Answering(AbstractContextManager[None]):
+    """How many calls are being answered. One for all of them, as every call passes here."""
+
+    def __init__(self, nobody_waits: asyncio.Event) -> None:
+        self._count = 0
+        self._nobody_waits = nobody_waits
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._nobody_waits.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self._nobody_waits.set()
