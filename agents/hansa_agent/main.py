@@ -18,7 +18,7 @@ from hansa_agent.config import LoadedConfig
 from hansa_agent.config_yaml import ConfigError
 from hansa_agent.inventory import pool_key
 from hansa_agent.logs import configure_logs
-from hansa_agent.runner import Agent, Outside, StateDirTaken
+from hansa_agent.runner import Agent, Outside, StateDirTaken, StateDirUnusable
 from hansa_agent.system import SystemClock, SystemIds, SystemRandom
 
 EXIT_CONFIG = 78
@@ -53,6 +53,9 @@ def serve(
         asyncio.run(_serve(loaded, outside, stop_instances=stop_instances))
     except (StateDirTaken, ConfigError) as error:
         _fail(str(error))
+    except StateDirUnusable as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
 
 
 @app.command()

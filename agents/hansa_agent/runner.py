@@ -44,6 +44,10 @@ class StateDirTaken(Exception):
     """Another agent works on the same state directory."""
 
 
+class StateDirUnusable(Exception):
+    """The state directory cannot be made or written to, which may be otherwise in a while."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What the agent takes from its surroundings."""
@@ -65,8 +69,7 @@ class Agent:
         self._source = source_of(loaded, outside.clock)
         self._reloaded = asyncio.Event()
         self._answering = Answering()
-        loaded.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _taken(loaded.state_dir / "agent.lock")
+        self._lock = _taken(loaded.state_dir)
         self._wish = WishFile(loaded.state_dir)
         store = InstanceStore(loaded.state_dir)
         self._strays = Strays(self._advertise)
@@ -216,11 +219,15 @@ class Agent:
         return adverts
 
 
-def _taken(path: Path) -> int:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def _taken(state_dir: Path) -> int:
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(state_dir / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StateDirUnusable(f"state_dir: {state_dir} cannot be used: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
-        raise StateDirTaken(f"another agent works on {path.parent}") from error
+        raise StateDirTaken(f"another agent works on {state_dir}") from error
     return lock

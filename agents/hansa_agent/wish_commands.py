@@ -51,7 +51,9 @@ def drain(
 def maintenance(
     config: Config,
     *,
-    begin: Annotated[str, typer.Option("--from", metavar="TIME", help="Begin, ISO 8601; UTC without an offset.")] = "",
+    begin: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Begin, ISO 8601; UTC without an offset.")
+    ] = None,
     end: Annotated[str, typer.Option("--to", metavar="TIME", help="End, likewise.")] = "",
     lead: Annotated[str, typer.Option(metavar="DURATION", help="How long before to start moving away.")] = "1h",
     why: Why = "",
@@ -63,7 +65,7 @@ def maintenance(
     if withdraw:
         _change(config, lambda wish: _withdrawn(wish, begin))
     else:
-        _change(config, lambda wish: _announced(wish, (begin, end, lead), why))
+        _change(config, lambda wish: _announced(wish, (begin or "", end, lead), why))
 
 
 @app.command()
@@ -122,10 +124,10 @@ def _announced(wish: Wish, times: tuple[str, str, str], why: str) -> Wish:
     return _with(wish, windows=tuple(sorted((*others, window), key=lambda one: one.from_ms)))
 
 
-def _withdrawn(wish: Wish, begin: str) -> Wish:
+def _withdrawn(wish: Wish, begin: str | None) -> Wish:
     from hansa.cli.times import moment_ms
 
-    from_ms = moment_ms(begin, "--from") if begin else 0
+    from_ms = 0 if begin is None else moment_ms(begin, "--from")
     if from_ms and all(one.from_ms != from_ms for one in wish.windows):
         known = ", ".join(_utc(one.from_ms) for one in wish.windows)
         _refuse(f"--from: no window begins then{f'; windows begin at {known}' if known else ''}")

@@ -262,6 +262,18 @@ async def test_second_agent_on_the_same_state_is_turned_away(world: World) -> No
     assert "another agent works on" in (world.folder / "agent.log").read_text()
 
 
+async def test_state_directory_that_cannot_be_used_is_said_and_tried_again_by_whoever_starts_the_agent(
+    world: World,
+) -> None:
+    in_the_way = world.folder / "a-file"
+    in_the_way.write_text("")
+    agent = await world.spawn(world.config(state_dir=str(in_the_way)))
+    assert await agent.wait() == 1
+    said = (world.folder / "agent.log").read_text()
+    assert f"state_dir: {in_the_way} cannot be used: File exists" in said
+    assert "Traceback" not in said
+
+
 async def test_process_that_only_has_the_same_number_is_not_adopted(world: World) -> None:
     config = world.config()
     agent = await world.spawn(config)

@@ -161,3 +161,11 @@ def test_a_cordoned_agent_takes_no_new_order_and_keeps_those_that_it_has() -> No
     assert judge(order(), held, closed) is None
     announced = Wish(windows=(WishWindow(from_ms=1, until_ms=2),))
     assert announced.closed == NOTHING.closed == ""
+
+
+def test_an_empty_begin_withdraws_no_window(place: Path) -> None:
+    told(place, "maintenance", *NIGHT)
+    assert "--from" in told(place, "maintenance", "--withdraw", "--from", "", code=1)
+    assert len(asked(place).windows) == 1
+    told(place, "maintenance", "--withdraw")
+    assert asked(place).windows == ()
