@@ -165,6 +165,7 @@ class AgentByHand:
         self.channel = operator.channel("agents", certificate or operator.certificate(Role.AGENT, zone))
         self.call: Any = agent_service_pb2_grpc.AgentServiceStub(self.channel).Session()
         self.nonce = 0
+        self._sending = asyncio.Lock()
 
     async def __aenter__(self) -> AgentByHand:
         return self
@@ -174,7 +175,8 @@ class AgentByHand:
         await self.channel.close()
 
     async def send(self, **body: Any) -> None:
-        await self.call.write(agent_pb2.SessionRequest(**body))
+        async with self._sending:  # gRPC takes one message at a time, whichever task sends it
+            await self.call.write(agent_pb2.SessionRequest(**body))
 
     async def read(self) -> agent_pb2.SessionResponse:
         return await asyncio.wait_for(self.call.read(), FIRST_MESSAGE_S)
