@@ -253,17 +253,24 @@ class Client(UsageCalls):
         return str(parse_workload(name, self._tenant))
 
     async def _call(self, method: Callable[..., Any], request: Any, request_id: str = "", *, more_ms: int = 0) -> Any:
-        """Calls, and calls again while the answer is UNAVAILABLE and the deadline allows."""
+        """Calls, and calls again while the answer is UNAVAILABLE and the deadline allows.
+
+        Where the deadline cuts off the last attempt, the refusal before it is raised, as that one says why.
+        """
         request_id = request_id or self._ids.new_id()
         retry = _Retry(self._clock, self._ids, self._timeout_ms + more_ms)
+        before: HansaError | None = None
         while True:
             try:
                 metadata = ((REQUEST_ID_KEY, request_id),)
                 return await method(request, timeout=retry.remaining_ms() / 1000, metadata=metadata)
             except grpc.aio.AioRpcError as error:
                 refusal = _refusal(error, request_id)
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and before is not None:
+                    raise before from error
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise refusal from error
+                before = refusal
                 await retry.wait(refusal)
 
 

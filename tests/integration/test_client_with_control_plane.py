@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from control_harness import authority_of, spec
+from hansa_control.application.ports import RefusalError
 from hansa_control.application.queries import Queries
 from hansa_control.application.workloads import Workloads
+from hansa_control.domain.model import Reason
 from operator_thread import OperatorThread, finished, ready
 
 from hansa.client import Client
@@ -90,6 +92,26 @@ async def test_a_refusal_is_not_tried_again(reason: str, field: str, profile: Pr
         with pytest.raises(HansaError) as refused:
             await calls[reason]()
     assert (refused.value.reason, refused.value.field) == (reason, field)
+
+
+async def test_a_deadline_that_cuts_off_the_last_attempt_does_not_hide_why_there_were_several(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def waits(*_: object, **__: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RefusalError(Reason.UNAVAILABLE, "the store waits")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Workloads, "submit", waits)
+    async with Client(profile, timeout_ms=2_000) as client:
+        with pytest.raises(HansaError) as refused:
+            await client.submit("ocr", spec())
+    assert (refused.value.reason, refused.value.message) == ("UNAVAILABLE", "the store waits")
+    assert asked == 2
 
 
 async def test_a_submit_made_while_the_operator_is_away_arrives_once_it_is_back(fleeting: OperatorThread) -> None:
