@@ -9,16 +9,30 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from hansa_sim.engines.acceleration import jitted
+from hansa_sim.engines.losses import CUT, GAVE_UP, RETRIED, STRUCK
 from hansa_sim.engines.model import AHEAD_NS_MAX, ANY_WAIT, NOWHERE, SPEED_PERMILLE, Flags, Indices, Ints
 from hansa_sim.engines.static_kernel import sift
 
 WAY_FIRST, WAY_LATENCY, WAY_LOAD = range(3)
 """The values of ``router.Way``."""
 
-CALENDAR, SPARE, NEWS_FROM, NEWS_UNTIL, LEAVING, FLIP, VISITS, FAILED, TURNED = range(9)
+CALENDAR, SPARE, NEWS_FROM, NEWS_UNTIL, LEAVING, FLIP, VISITS, LOST, TURNED = range(9)
 """Places in the registers: how far each array is filled, or read."""
 
 REGISTERS = 9
+
+LOSSES_OF_TRY = 2
+"""Rows that a try adds to what is lost, at most: how it was lost, and that the request is sent again or given up."""
+
+USER, ZONE, TRIES, SENT, DEMAND, TRIED, REACHED, STARTED = range(8)
+"""Columns of a slot: row of users; zone that the request comes to, ``-2 - zone`` where it failed last, or zone + Z when
+its answer sets out; tries before; when it was sent first; demand; when it was sent this time; and, of an answer that
+sets out after the next change, when the request reached its zone and was served from."""
+
+SLOT_COLUMNS = 8
+
+TURNED_AWAY, TAKEN_IN = 100, 101
+"""What became of a request in a zone, besides ``losses``."""
 
 FREE, SERVERS, SPEED, WAIT_MAX, OUTAGE, KNOWN_DOWN, SEEN_FREE, SEEN_COUNT = range(8)
 """Columns of a zone: where its servers begin, how many, their speed, the longest wait, the outage that ends next,
@@ -28,7 +42,7 @@ ZONE_COLUMNS = 8
 
 
 class Rules(NamedTuple):
-    """What does not change.
+    """What does not change before ``until_ns``.
 
     ``choices`` (U, K, 2): zone and base; ``ways`` (U, Z, 2): there and back; ``outages`` (N, 2): down and up, zone
     after zone, the last of each zone never comes; ``flips`` (F, 3): moment, zone, whether it is known to be down from
@@ -38,6 +52,8 @@ class Rules(NamedTuple):
     stale_ns: int
     tries_max: int
     backoff_ns: int
+    timeout_ns: int
+    until_ns: int
     choices: Ints
     ways: Ints
     outages: Ints
@@ -48,9 +64,8 @@ class State(NamedTuple):
     """What changes.
 
     ``zones`` (Z, 8); ``free_ns``: for each zone a heap of when its servers get free. ``calendar`` (N, 3), a heap: when,
-    request number, slot. ``slots`` (N, 5): row of users, zone (or ``-2 - zone`` where it failed last), tries before,
-    sent, demand; ``spare``: free slots. ``news`` (N, 3): when a request reached a zone, the zone, when its first server
-    gets free now. ``leaving`` (N, 2), a heap: when, zone.
+    request number, slot. ``slots`` (N, 8): see ``SLOT_COLUMNS``; ``spare``: free slots. ``news`` (N, 3): when a request
+    reached a zone, the zone, when its first server gets free now. ``leaving`` (N, 2), a heap: when, zone.
     """
 
     registers: Ints
@@ -64,11 +79,11 @@ class State(NamedTuple):
 
 
 class Outbox(NamedTuple):
-    """What has happened: ``visits`` (N, 9) in the order of Visits; ``failed`` (N, 2) row of users and when it was sent;
-    ``turned`` (N, 2) zone and when it was reached."""
+    """What has happened: ``visits`` (N, 9) in the order of Visits; ``lost`` (N, 3) row of users, when the request was
+    sent first, and what became of it (``losses``); ``turned`` (N, 2) zone and when it was reached."""
 
     visits: Ints
-    failed: Ints
+    lost: Ints
     turned: Ints
 
 
@@ -84,13 +99,12 @@ class Sent(NamedTuple):
 
 @jitted
 def advance(rules: Any, state: Any, outbox: Any, sent: Any) -> None:
-    """Sends the requests of a block, after all that happens before each; without requests, does all that is left.
-
-    Takes Rules, State, Outbox and Sent as plain tuples.
+    """Sends the requests of a block, after all that happens before each; without requests, does all that is left. Takes
+    Rules, State, Outbox and Sent as plain tuples.
     """
-    way, stale_ns, tries_max, backoff_ns, choices, ways, outages, flips = rules
+    way, stale_ns, tries_max, backoff_ns, timeout_ns, until_ns, choices, ways, outages, flips = rules
     registers, zones, free_ns, calendar, slots, spare, news, leaving = state
-    visits, failed, turned = outbox
+    visits, lost, turned = outbox
     at_ns, users, demands, placed, first = sent
     at, count = 0, len(at_ns)
     while True:
@@ -103,56 +117,117 @@ def advance(rules: Any, state: Any, outbox: Any, sent: Any) -> None:
                 continue
             registers[SPARE] -= 1
             slot = spare[registers[SPARE]]
-            slots[slot, 0], slots[slot, 1], slots[slot, 2] = users[at - 1], NOWHERE, 0
-            slots[slot, 3], slots[slot, 4] = now, demands[at - 1]
+            slots[slot, USER], slots[slot, ZONE], slots[slot, TRIES] = users[at - 1], NOWHERE, 0
+            slots[slot, SENT], slots[slot, DEMAND] = now, demands[at - 1]
         else:
             return
-        user, zone = slots[slot, 0], slots[slot, 1]
+        user, zone = slots[slot, USER], slots[slot, ZONE]
+        leave, service, back_ns, down_ns = now, 0, -1, AHEAD_NS_MAX
         if zone < 0:
             if way != WAY_FIRST or len(flips):
                 hear_of_outages(zones, flips, registers, now)
                 hear_of_visits(zones, news, leaving, registers, now - stale_ns)
             zone = choose(way, zones, choices[user], -2 - zone, now - stale_ns)
-            if zone != NOWHERE:
-                slots[slot, 1] = zone
+            slots[slot, ZONE], slots[slot, TRIED] = zone, now
+            if zone != NOWHERE and ways[user, zone, 0] >= 0:
                 push_calendar(calendar, registers, now + ways[user, zone, 0], number, slot)
                 continue
-        else:
+            fate = GAVE_UP if zone == NOWHERE else CUT
+        elif zone < len(zones):
             down_ns = down_from(zones[zone], outages, free_ns, now)
-            lowest, failed_ns = zones[zone, FREE], AHEAD_NS_MAX
+            lowest, back_ns = zones[zone, FREE], ways[user, zone, 1]
             start = max(free_ns[lowest], now)
             if down_ns <= now:
-                failed_ns = now
+                fate = STRUCK
             elif zones[zone, WAIT_MAX] != ANY_WAIT and start - now > zones[zone, WAIT_MAX]:
-                turned[registers[TURNED], 0], turned[registers[TURNED], 1] = zone, now
-                registers[TURNED] += 1
-                failed_ns = now
+                fate = TURNED_AWAY
             else:
-                service, speed = slots[slot, 4], zones[zone, SPEED]
+                service, speed = slots[slot, DEMAND], zones[zone, SPEED]
                 service = service if speed == SPEED_PERMILLE else service * SPEED_PERMILLE // speed
                 leave = start + service
                 sift(free_ns, lowest, zones[zone, SERVERS], leave)
-                latency = leave + ways[user, zone, 1] - slots[slot, 3]
-                if leave > down_ns:
-                    start, leave, latency, failed_ns = min(start, down_ns), down_ns, -1, down_ns
-                visit = visits[registers[VISITS]]
-                visit[0], visit[1], visit[2], visit[3], visit[4] = number, user, zone, slots[slot, 3], now
-                visit[5], visit[6], visit[7], visit[8] = start, leave, latency, service
-                registers[VISITS] += 1
                 if way != WAY_FIRST:
                     tell(news, registers, now, zone, free_ns[lowest])
                 if way == WAY_LOAD:
-                    push_leaving(leaving, registers, leave, zone)
-            if failed_ns != AHEAD_NS_MAX and slots[slot, 2] + 1 < tries_max:
-                slots[slot, 1], slots[slot, 2] = -2 - zone, slots[slot, 2] + 1
-                push_calendar(calendar, registers, failed_ns + ways[user, zone, 1] + backoff_ns, number, slot)
-                continue
-            zone = NOWHERE if failed_ns != AHEAD_NS_MAX else zone
-        if zone == NOWHERE:
-            failed[registers[FAILED], 0], failed[registers[FAILED], 1] = user, slots[slot, 3]
-            registers[FAILED] += 1
-        spare[registers[SPARE]] = slot
-        registers[SPARE] += 1
+                    push_leaving(leaving, registers, min(leave, down_ns), zone)
+                if leave < until_ns and leave <= down_ns and back_ns >= 0:
+                    visit, latency = visits[registers[VISITS]], leave + back_ns - slots[slot, SENT]
+                    visit[0], visit[1], visit[2], visit[3], visit[4] = number, user, zone, slots[slot, SENT], now
+                    visit[5], visit[6], visit[7], visit[8] = start, leave, latency, service
+                    registers[VISITS] += 1
+                    spare[registers[SPARE]] = slot
+                    registers[SPARE] += 1
+                    continue
+                slots[slot, REACHED], slots[slot, STARTED], fate = now, start, TAKEN_IN
+        else:
+            zone, fate = zone - len(zones), TAKEN_IN
+            back_ns, service = ways[user, zone, 1], slots[slot, DEMAND] * SPEED_PERMILLE // zones[zone, SPEED]
+        what = (fate, number, slot, zone, leave, service, back_ns, down_ns)
+        limits = (tries_max, backoff_ns, timeout_ns, until_ns, len(zones))
+        suffer((registers, calendar, slots, spare), (visits, lost, turned), limits, what)
+
+
+@jitted
+def suffer(state: Any, outbox: Any, limits: tuple[int, int, int, int, int], what: Any) -> None:
+    """What happens seldom: a request finds no place, is lost, or turned away, and is sent again or given up; or whether
+    a way leads back is known only when its answer sets out."""
+    registers, calendar, slots, spare = state
+    visits, lost, turned = outbox
+    tries_max, backoff_ns, timeout_ns, until_ns, zones = limits
+    fate, number, slot, zone, leave, service, back_ns, down_ns = what
+    mine, failed_ns = slots[slot], leave
+    if fate == TAKEN_IN and until_ns <= leave <= down_ns:
+        mine[ZONE] = zone + zones
+        push_calendar(calendar, registers, leave, number, slot)
+        return
+    if fate == TAKEN_IN:
+        failed_ns = leave_zone(visits, lost, registers, mine, (number, zone, service, leave, back_ns, down_ns))
+    elif fate == TURNED_AWAY:
+        turned[registers[TURNED], 0], turned[registers[TURNED], 1] = zone, leave
+        registers[TURNED] += 1
+    elif fate != GAVE_UP:
+        note(lost, registers, mine, fate)
+    if failed_ns != AHEAD_NS_MAX and fate != GAVE_UP and mine[TRIES] + 1 < tries_max:
+        heard_ns = failed_ns + back_ns if back_ns >= 0 else max(failed_ns, mine[TRIED] + timeout_ns)
+        mine[ZONE], mine[TRIES] = -2 - zone, mine[TRIES] + 1
+        push_calendar(calendar, registers, heard_ns + backoff_ns, number, slot)
+        note(lost, registers, mine, RETRIED)
+        return
+    if failed_ns != AHEAD_NS_MAX:
+        note(lost, registers, mine, GAVE_UP)
+    spare[registers[SPARE]] = slot
+    registers[SPARE] += 1
+
+
+@jitted
+def leave_zone(visits: Ints, lost: Ints, registers: Ints, slot: Ints, what: tuple[int, int, int, int, int, int]) -> int:
+    """Enters a visit; the time at which it was lost, where its zone goes down first or no way leads back.
+
+    ``what`` is request number, zone, service, when it is served, the way back, and when the zone goes down.
+    """
+    number, zone, service, leave, back_ns, down_ns = what
+    start, latency, failed_ns = slot[STARTED], -1, AHEAD_NS_MAX
+    if leave > down_ns:
+        start, leave, failed_ns = min(start, down_ns), down_ns, down_ns
+        note(lost, registers, slot, STRUCK)
+    elif back_ns < 0:
+        failed_ns = leave
+        note(lost, registers, slot, CUT)
+    else:
+        latency = leave + back_ns - slot[SENT]
+    visit = visits[registers[VISITS]]
+    registers[VISITS] += 1
+    visit[0], visit[1], visit[2], visit[3], visit[4] = number, slot[USER], zone, slot[SENT], slot[REACHED]
+    visit[5], visit[6], visit[7], visit[8] = start, leave, latency, service
+    return failed_ns
+
+
+@jitted
+def note(lost: Ints, registers: Ints, slot: Ints, outcome: int) -> None:
+    """Enters something that is lost."""
+    row = registers[LOST]
+    lost[row, 0], lost[row, 1], lost[row, 2] = slot[USER], slot[SENT], outcome
+    registers[LOST] += 1
 
 
 @jitted
