@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,11 +13,12 @@ from hansa_sim.engines.model import SECOND_NS, Block, Paths, Zones
 from hansa_sim.engines.recorder import Run
 from hansa_sim.engines.router import LeastLatency, LeastLoaded
 from hansa_sim.latency.map_ground import map_of
-from hansa_sim.latency.policies import Plan, plan_of
-from hansa_sim.latency.results import VIEW_WORDS, Interval, Price, Results, Row
-from hansa_sim.latency.rows import MS_NS, Played, Ran, ran
+from hansa_sim.latency.policies import Plan
+from hansa_sim.latency.results import VIEW_WORDS, AppRows, Interval, Price, Results, Row
+from hansa_sim.latency.rows import MS_NS, Part, Played, Ran, ran, total
 from hansa_sim.latency.scenario_file import as_document
 from hansa_sim.latency.scenario_schema import PolicyName, Scenario
+from hansa_sim.latency.sharing import plans_of
 from hansa_sim.latency.traffic import Traffic, grouped, traffic_of
 from hansa_sim.latency.views import View, ViewName, view_of
 from hansa_sim.latency.world import World
@@ -39,27 +40,48 @@ class Progress:
 Watch = Callable[[Progress], None]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """A policy in a view: the row of all apps together, and that of each app."""
+
+    whole: Ran
+    apps: tuple[Ran, ...]
+
+
 def run_scenario(world: World, watch: Watch = lambda _: None) -> Results:
     """Everything that the scenario asks for, row by row; ``watch`` hears how far it is."""
-    scenario, traffic = world.loaded.scenario, traffic_of(world)
-    views: dict[ViewName, View] = {}
-    found: dict[Key, Ran] = {}
+    scenario = world.loaded.scenario
+    traffics = [traffic_of(part) for part in world.parts]
+    views: dict[ViewName, list[View]] = {}
+    outcomes: dict[Key, Outcome] = {}
     for key in wanted_rows(scenario):
-        policy, name = key
-        view = views.setdefault(name, views.get(name) or view_of(world, name))
-        found[key] = ran(world, traffic, _play(world, traffic, (policy, view), watch))
-    base = base_policy(scenario)
-    against, optimum = found[base, ViewName.TOGETHER], found.get((PolicyName.OPTIMUM, ViewName.TOGETHER))
-    percent = scenario.run.confidence_percent
+        if key[1] not in views:
+            views[key[1]] = [view_of(part, key[1]) for part in world.parts]
+        outcomes[key] = _outcome(world.parts, traffics, _play(world, traffics, (key[0], views[key[1]]), watch))
+    base, percent = base_policy(scenario), scenario.run.confidence_percent
+    found = {key: one.whole for key, one in outcomes.items()}
+    apps = [{key: one.apps[at] for key, one in outcomes.items()} for at in range(len(world.parts))]
     return Results(
         scenario=as_document(scenario),
         seed=scenario.run.seed,
-        simulated_s=traffic.horizon_ns / SECOND_NS * scenario.run.replications,
+        simulated_s=traffics[0].horizon_ns / SECOND_NS * scenario.run.replications,
         base=base.value,
-        rows=tuple(_compared(one, against, optimum, percent) for one in found.values()),
+        rows=_all_compared(found, base, percent),
         prices=tuple(_prices(found, base, percent)),
-        map=map_of(world, against.row),
+        map=map_of(world, [one[base, ViewName.TOGETHER].row for one in apps]),
+        apps=tuple(
+            AppRows(app.name, app.latency.response_ms_max, _all_compared(mine, base, percent))
+            for app, mine in zip(scenario.apps, apps, strict=True)
+        )
+        if len(apps) > 1
+        else (),
     )
+
+
+def _outcome(worlds: Sequence[World], traffics: Sequence[Traffic], played: Sequence[Played]) -> Outcome:
+    parts = [Part(*one) for one in zip(worlds, traffics, played, strict=True)]
+    apps = tuple(ran(part.world, part.traffic, part.played) for part in parts)
+    return Outcome(total(parts, apps), apps)
 
 
 def base_policy(scenario: Scenario) -> PolicyName:
@@ -78,22 +100,35 @@ def wanted_rows(scenario: Scenario) -> list[Key]:
     return rows + ([(base, ViewName.ALONE)] if scenario.compare.federation else [])
 
 
-def _play(world: World, traffic: Traffic, what: tuple[PolicyName, View], watch: Watch) -> Played:
-    """All replications of a policy in a view."""
-    policy, view = what
-    plan, run = plan_of(world, view, policy), world.loaded.scenario.run
+def _play(
+    world: World, traffics: Sequence[Traffic], what: tuple[PolicyName, Sequence[View]], watch: Watch
+) -> list[Played]:
+    """All replications of a policy in a view, by app: apps have replicas of their own, so that none waits for another
+    once it is known which replicas there are."""
+    policy, views = what
+    plans, run = plans_of(world.parts, views, policy), world.loaded.scenario.run
+    name = f"{policy.value}{VIEW_WORDS[views[0].name.value]}"
+    so_far = SoFar(name, run.requests, run.replications, watch)
+    played = []
+    for traffic, view, plan in zip(traffics, views, plans, strict=True):
+        serve = _server(policy, traffic, (view, plan), run.router_stale_ms)
+        measured = [so_far.end(serve(so_far.watched(traffic.requests(at)))) for at in range(run.replications)]
+        played.append(Played(policy, view, plan, tuple(measured)))
+    return played
+
+
+def _server(
+    policy: PolicyName, traffic: Traffic, what: tuple[View, Plan], stale_ms: float
+) -> Callable[[Iterable[Block]], Measured]:
+    """What serves the requests of an app by a plan."""
+    view, plan = what
     zones = Zones.of(np.maximum(plan.replicas * traffic.stations.concurrency, 1), traffic.speed_permille)
     prepared = Run.of(traffic.classes, _paths(view, plan, traffic.groups), zones, traffic.window)
-    zone_of = None if plan.share is None else grouped(plan.share, traffic.groups)
-    measured: list[Measured] = []
-    tell = _teller(f"{policy.value}{VIEW_WORDS[view.name.value]}", (run.requests, run.replications), measured, watch)
-    for number in range(run.replications):
-        requests = _watched(traffic.requests(number), tell)
-        if zone_of is None:
-            measured.append(event.serve(requests, _router(policy, traffic, run.router_stale_ms), prepared))
-        else:
-            measured.append(static.serve(requests, zone_of, prepared))
-    return Played(policy, view, plan, tuple(measured))
+    if plan.share is None:
+        router = _router(policy, traffic, stale_ms)
+        return lambda requests: event.serve(requests, router, prepared)
+    zone_of = grouped(plan.share, traffic.groups)
+    return lambda requests: static.serve(requests, zone_of, prepared)
 
 
 def _router(policy: PolicyName, traffic: Traffic, stale_ms: float) -> LeastLatency | LeastLoaded:
@@ -114,24 +149,35 @@ def _paths(view: View, plan: Plan, groups: int) -> Paths:
     return Paths(there_ns, back_ns, np.repeat(usable, groups, axis=0))
 
 
-def _watched(requests: Iterable[Block], tell: Callable[[int, int], None]) -> Iterator[Block]:
-    done = 0
-    for block in requests:
-        yield block
-        done += len(block)
-        tell(done, int(block.at_ns[-1]))
+@dataclass(slots=True)
+class SoFar:
+    """Tells how far a row is, while requests go by; ``ended`` are the runs that are whole."""
+
+    row: str
+    total: int
+    replications: int
+    watch: Watch
+    done: int = 0
+    ended: list[Measured] = field(default_factory=list)
+
+    def watched(self, requests: Iterable[Block]) -> Iterator[Block]:
+        """The same requests, told of as they are served."""
+        for block in requests:
+            yield block
+            self.done += len(block)
+            p99 = float(self.ended[-1].latency_percentiles_ns([99])[0]) / MS_NS if self.ended else None
+            seconds = sum(one.window.end_ns for one in self.ended) + int(block.at_ns[-1])
+            self.watch(Progress(self.row, min(self.done, self.total), self.total, seconds / SECOND_NS, p99))
+
+    def end(self, measured: Measured) -> Measured:
+        """A run is whole."""
+        self.ended.append(measured)
+        return measured
 
 
-def _teller(row: str, size: tuple[int, int], measured: list[Measured], watch: Watch) -> Callable[[int, int], None]:
-    total, replications = size
-
-    def tell(done: int, at_ns: int) -> None:
-        p99 = float(measured[-1].latency_percentiles_ns([99])[0]) / MS_NS if measured else None
-        so_far = len(measured) * total // replications + done
-        seconds = sum(one.window.end_ns for one in measured) + at_ns
-        watch(Progress(row, min(so_far, total), total, seconds / SECOND_NS, p99))
-
-    return tell
+def _all_compared(found: dict[Key, Ran], base: PolicyName, percent: int) -> tuple[Row, ...]:
+    against, optimum = found[base, ViewName.TOGETHER], found.get((PolicyName.OPTIMUM, ViewName.TOGETHER))
+    return tuple(_compared(one, against, optimum, percent) for one in found.values())
 
 
 def _compared(one: Ran, base: Ran, optimum: Ran | None, percent: int) -> Row:

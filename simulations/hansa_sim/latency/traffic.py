@@ -61,7 +61,7 @@ def traffic_of(world: World) -> Traffic:
     fastest_us = min((time.mean_us for time in stations.times if time), default=1)
     demand = _demand(scenario, fastest_us * US_NS)
     run = scenario.run
-    horizon_ns = max(1, round(run.requests / run.replications / rates.sum() * SECOND_NS))
+    horizon_ns = max(1, round(run.requests / run.replications / world.rate_rps * SECOND_NS))
     rows = np.arange(len(rates) * groups, dtype=np.int32)
     users = UserClass("users", rows, float(rates.sum()), demand, np.repeat(rates, groups), _profile(scenario))
     return Traffic(
