@@ -18,7 +18,7 @@ from hansa_sim.latency.report import report_of
 from hansa_sim.latency.results import Results, as_json
 from hansa_sim.latency.run import run_scenario
 from hansa_sim.latency.scenario_file import ScenarioError, load_scenario
-from hansa_sim.latency.scenario_schema import REQUESTS_MAX
+from hansa_sim.latency.scenario_run import REQUESTS_MAX
 from hansa_sim.latency.table import tables_of, words_of
 from hansa_sim.latency.views import ViewName, view_of
 from hansa_sim.latency.world import World, build_world
@@ -69,6 +69,9 @@ def run(
     if output not in {"table", "json"}:
         raise typer.BadParameter(f"{output!r} is neither table nor json")
     world = _world(file, seed, requests)
+    if world.loaded.scenario.faults:
+        typer.echo(str(world.loaded.problem("faults", "are read and checked, but not simulated yet")), err=True)
+        raise typer.Exit(REFUSED_EXIT_CODE)
     _make(out)
     with _progress() as watch:
         results = run_scenario(world, watch)
@@ -87,8 +90,9 @@ def run(
 
 def _world(file: Path, seed: int | None, requests: int | None) -> World:
     try:
-        given = {"seed": seed, "requests": requests}
-        settings = {key: one for key, one in given.items() if one is not None}
+        settings: dict[str, int | None] = {} if seed is None else {"seed": seed}
+        if requests is not None:
+            settings |= {"requests": requests, "duration_s": None}
         return build_world(load_scenario(file).with_run(**settings))
     except ScenarioError as error:
         for problem in error.problems:

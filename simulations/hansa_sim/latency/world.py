@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from hansa.spec_service import quantile_us
 from hansa_sim.engines.streams import generator
+from hansa_sim.latency.fault_schedule import check_faults
 from hansa_sim.latency.ground import Ground, lay_ground
 from hansa_sim.latency.scenario_file import Loaded
 from hansa_sim.latency.scenario_schema import AppPart, LegalPart, OperatorPart, ServiceTimePart, UsersPart, ZonePart
@@ -89,6 +90,19 @@ class World:
         if self.devices_free is None:
             return self.base.zones
         return tuple(_with_free(zone, free) for zone, free in zip(self.base.zones, self.devices_free, strict=True))
+
+    @property
+    def replication_s(self) -> float:
+        """How long a replication lasts: as the scenario says, or as the wanted number of requests takes."""
+        run = self.loaded.scenario.run
+        return run.duration_s or run.requests / run.replications / self.rate_rps
+
+    @property
+    def request_seed(self) -> int:
+        """The seed of requests: an app among others has one by its name, so that they do not hang on who they are."""
+        seed = self.loaded.scenario.run.seed
+        is_alone = self.base is None or len(self.base.loaded.scenario.apps) == 1
+        return seed if is_alone else seed_of_app(seed, self.loaded.scenario.app.name)
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -150,7 +164,9 @@ ARTEFACT = ArtefactRef("app", "sha256:" + "5e" * 32)
 def build_world(loaded: Loaded) -> World:
     """The world of a scenario; ScenarioError where its network cannot be had or does not have what is named."""
     ground = lay_ground(loaded)
-    return World(loaded, ground, _users(loaded, ground))
+    world = World(loaded, ground, _users(loaded, ground))
+    check_faults(loaded, ground, world.replication_s)
+    return world
 
 
 def devices_free(zone: Zone) -> int:
@@ -159,12 +175,11 @@ def devices_free(zone: Zone) -> int:
 
 
 def _part(world: World, at: int) -> World:
-    """One app's world. Its chance has its name, so that requests do not hang on which other apps there are."""
+    """One app's world."""
     loaded = world.loaded
     app = loaded.scenario.apps[at]
     users = [part for part in loaded.scenario.users if part.app == app.name]
-    run = loaded.scenario.run.model_copy(update={"seed": seed_of_app(loaded.scenario.run.seed, app.name)})
-    scenario = loaded.scenario.model_copy(update={"apps": [app], "users": users, "run": run})
+    scenario = loaded.scenario.model_copy(update={"apps": [app], "users": users})
     mine = tuple(user for user in world.users if user.app == app.name)
     return World(Loaded(scenario, (loaded.laws[at],), loaded.path), world.ground, mine, world)
 
@@ -184,17 +199,22 @@ def _users(loaded: Loaded, ground: Ground) -> tuple[UserClass, ...]:
     demand: dict[tuple[str, str], int] = {}
     first = loaded.scenario.apps[0].name
     for at, part in enumerate(loaded.scenario.users):
-        millirps = round(part.requests_per_s * 1_000)
-        points = [part.access_point] if part.access_point else _points_of(ground, part)
-        if not points:
+        shares = demand_of(ground, part)
+        if not shares:
             raise loaded.problem(f"users[{at}].countries", "no access point of the network is in these countries")
-        each, rest = divmod(millirps, len(points))
-        for n, point in enumerate(points):
+        for point, millirps in shares.items():
             key = (part.app or first, point)
-            demand[key] = demand.get(key, 0) + each + (n < rest)
+            demand[key] = demand.get(key, 0) + millirps
     return tuple(
         UserClass(point, rate, ground.owners[point], app) for (app, point), rate in sorted(demand.items()) if rate
     )
+
+
+def demand_of(ground: Ground, part: UsersPart) -> dict[str, int]:
+    """Thousandths of a request a second by access point, of one entry of users, where there are any."""
+    points = [part.access_point] if part.access_point else _points_of(ground, part)
+    each, rest = divmod(round(part.requests_per_s * 1_000), len(points) or 1)
+    return {point: each + (n < rest) for n, point in enumerate(points) if each or n < rest}
 
 
 def _points_of(ground: Ground, part: UsersPart) -> list[str]:
