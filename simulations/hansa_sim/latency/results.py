@@ -121,8 +121,39 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class AppRows:
+    """One of several apps: its bound on the response, and the rows of its users alone."""
+
+    app: str
+    response_ms_max: float
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much was run, and how sure that has made it: replications of each row and the most there could be, and what
+    of each was not measured, in simulated seconds.
+
+    Where intervals decide when to stop: ``half_width_percent`` as asked for, whether it was ``reached``, and the
+    ``widest`` of the intervals that count, in percent of the mean; None where no row is sound. ``warm_up_is_short``
+    says that replications were too short for MSER-5 to see the end of the beginning.
+    """
+
+    replications: int
+    replications_max: int
+    warm_up_s: float
+    warm_up_is_short: bool = False
+    half_width_percent: float | None = None
+    reached: bool | None = None
+    widest: str = ""
+    widest_percent: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Results:
-    """Everything that came of a scenario. ``base`` is the policy that rows are compared with."""
+    """Everything that came of a scenario. ``base`` is the policy that rows are compared with; ``apps`` are there where
+    a scenario has several, and ``rows`` are of all of them together then.
+    """
 
     scenario: dict[str, Any]
     seed: int
@@ -131,7 +162,9 @@ class Results:
     rows: tuple[Row, ...]
     prices: tuple[Price, ...]
     map: dict[str, Any] = field(default_factory=dict)
+    effort: Effort | None = None
     version: int = FORMAT_VERSION
+    apps: tuple[AppRows, ...] = ()
 
     def row(self, policy: str, view: str = "together") -> Row | None:
         """The row of a policy in a view, if it was run."""
@@ -142,4 +175,6 @@ def as_json(results: Results) -> dict[str, Any]:
     """Plain values, in the order of the fields; figures that were not measured are null."""
     document: dict[str, Any] = asdict(results)
     document["cdf_percents"] = list(CDF_PERCENTS)
+    if not results.apps:
+        del document["apps"]
     return document

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from hansa_sim.latency.command import app
+from hansa_sim.latency.replications import Progress
 from hansa_sim.latency.report import report_of
 from hansa_sim.latency.results import Interval, Results, as_json
-from hansa_sim.latency.run import Progress, run_scenario
+from hansa_sim.latency.run import run_scenario
 from hansa_sim.latency.scenario_file import load_scenario
 from hansa_sim.latency.table import table_of, words_of
 from hansa_sim.latency.world import build_world
@@ -244,9 +245,7 @@ def test_a_bad_scenario_ends_with_two_and_its_problem(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", WORKED, ids=[path.stem for path in WORKED])
 def test_every_worked_scenario_runs_and_serves(path: Path) -> None:
     loaded = load_scenario(path)
-    run = loaded.scenario.run.model_copy(update={"requests": 8_000, "replications": 2})
-    changed = type(loaded)(loaded.scenario.model_copy(update={"run": run}), loaded.residency, loaded.path)
-    found = run_scenario(build_world(changed))
+    found = run_scenario(build_world(loaded.with_run(requests=8_000, replications=2)))
     base = found.row(found.base)
     assert base is not None
     assert base.message == ""
