@@ -97,7 +97,7 @@ class _Course:
         self._next = self._expect()
 
     def _place(self, chosen: Choices) -> None:
-        self._placed = (chosen.order != NOWHERE).any(axis=1)
+        self._placed = (chosen.order != NOWHERE).any(axis=1)[chosen.row_of]
         self._everyone_placed = bool(self._placed.all())
 
     def _expect(self) -> Change | None:
@@ -115,7 +115,9 @@ class PlainWorld:
         self._way, self._stale_ns = chosen.way, chosen.stale_ns
         self._order = [[zone for zone in row if zone != NOWHERE] for row in chosen.order.tolist()]
         self._base_ns = chosen.base_ns.tolist()
-        self._there_ns, self._back_ns = run.paths.there_ns.tolist(), run.paths.back_ns.tolist()
+        self._row_of = self._way_of = chosen.row_of.tolist()
+        self._there_ns = run.paths.there_ns[chosen.first].tolist()
+        self._back_ns = run.paths.back_ns[chosen.first].tolist()
         self._speed, self._wait_max = zones.speed_permille.tolist(), zones.wait_ns_max.tolist()
         self._servers = zones.servers.tolist()
         self._free_ns = [[0] * count for count in self._servers]
@@ -142,6 +144,7 @@ class PlainWorld:
         """Sends the requests of a block, after all that happens before each."""
         known = placed.tolist()
         calendar, there_ns, first_zone = self._calendar, self._there_ns, self._first_zone
+        row_of = self._row_of
         columns = zip(block.at_ns.tolist(), block.user.tolist(), block.demand_ns.tolist(), strict=True)
         for number, (at, user, demand) in enumerate(columns, first):
             if calendar and calendar[0][0] <= at:
@@ -149,8 +152,9 @@ class PlainWorld:
             if not known[user]:
                 continue
             if first_zone is not None:
-                zone = first_zone[user]
-                heappush(calendar, (at + there_ns[user][zone], number, user, zone, 0, at, demand, at))
+                row = row_of[user]
+                zone = first_zone[row]
+                heappush(calendar, (at + there_ns[row][zone], number, user, zone, 0, at, demand, at))
             else:
                 self._send((at, number, user, NOWHERE, 0, at, demand, at))
 
@@ -184,7 +188,9 @@ class PlainWorld:
         """What is other than before from now on; ``chosen`` where users are sent in another way."""
         if change.ways is not None:
             self._there_ns, self._back_ns = change.ways.there_ns.tolist(), change.ways.back_ns.tolist()
+            self._way_of = list(range(len(self._there_ns)))
         if chosen is not None:
+            self._row_of = chosen.row_of.tolist()
             self._order = [[zone for zone in row if zone != NOWHERE] for row in chosen.order.tolist()]
             self._base_ns = chosen.base_ns.tolist()
         if change.servers is not None:
@@ -198,7 +204,7 @@ class PlainWorld:
         if zone == NOWHERE:
             self._lost.append((user, at, GAVE_UP))
             return
-        there_ns = self._there_ns[user][zone]
+        there_ns = self._there_ns[self._way_of[user]][zone]
         sent = (now + there_ns, number, user, zone, tries, at, demand, now)
         if there_ns >= 0:
             heappush(self._calendar, sent)
@@ -209,18 +215,20 @@ class PlainWorld:
     def _choose(self, user: int, avoided: int, now: int) -> int:
         """The zone for a request that is sent now; that at which it failed last only if there is no other."""
         self._hear(now)
-        order, down = self._order[user], self._known_down
+        order, down = self._order[self._row_of[user]], self._known_down
         if self._way == Way.LATENCY:
             best = self._least_latency(user, avoided, now)
         elif self._way == Way.LOAD:
             best = self._least_loaded(user, avoided)
         else:
             best = next((zone for zone in order if zone != avoided and not down[zone]), NOWHERE)
-        return avoided if best == NOWHERE and avoided >= 0 and not down[avoided] else best
+        if best == NOWHERE and avoided in order and not down[avoided]:
+            return avoided
+        return best
 
     def _least_latency(self, user: int, avoided: int, now: int) -> int:
-        best, best_ns, known_ns = NOWHERE, AHEAD_NS_MAX, now - self._stale_ns
-        for zone, base_ns in zip(self._order[user], self._base_ns[user], strict=False):
+        best, best_ns, known_ns, row = NOWHERE, AHEAD_NS_MAX, now - self._stale_ns, self._row_of[user]
+        for zone, base_ns in zip(self._order[row], self._base_ns[row], strict=False):
             if base_ns >= best_ns:
                 break
             if zone == avoided or self._known_down[zone]:
@@ -232,7 +240,7 @@ class PlainWorld:
 
     def _least_loaded(self, user: int, avoided: int) -> int:
         best, count, servers = NOWHERE, 1, 0
-        for zone in self._order[user]:
+        for zone in self._order[self._row_of[user]]:
             if zone == avoided or self._known_down[zone]:
                 continue
             if self._seen_count[zone] * servers < count * self._servers[zone]:
@@ -259,7 +267,7 @@ class PlainWorld:
     def _reach(self, event: Travelling) -> None:
         reach, number, user, zone, tries, at, demand, tried = event
         down_ns = self._down_from(zone, reach) if self._ever_down[zone] else AHEAD_NS_MAX
-        back_ns = self._back_ns[user][zone]
+        back_ns = self._back_ns[self._way_of[user]][zone]
         if down_ns <= reach:
             self._lost.append((user, at, STRUCK))
             self._try_again(event, zone, (reach, back_ns))
@@ -294,7 +302,7 @@ class PlainWorld:
         leave, number, user, zone, _, at, demand, _ = event
         zone -= len(self._servers)
         reach, start = self._answers.pop(number)
-        back_ns = self._back_ns[user][zone]
+        back_ns = self._back_ns[self._way_of[user]][zone]
         if back_ns < 0:
             self._cut(event, zone, (reach, start, leave))
             return

@@ -26,8 +26,9 @@ class CompiledWorld:
             backoff_ns=faults.retries.backoff_ns,
             timeout_ns=faults.retries.timeout_ns,
             until_ns=AHEAD_NS_MAX,
-            choices=_choices(chosen),
-            ways=_ways(run.paths),
+            rows=chosen.row_of,
+            choices=_together(chosen, run.paths),
+            ways=np.zeros((0, 0, 2), np.int64),
             outages=np.array([one for each in downs for one in each], dtype=np.int64),
             flips=np.array(faults.flips(run.zones.count), dtype=np.int64).reshape(-1, 3),
         )
@@ -47,6 +48,7 @@ class CompiledWorld:
             leaving=_rows(0, 2),
         )
         self._outbox = kernel.Outbox(_rows(0, 9), _rows(0, 3), _rows(0, 2))
+        self._paths = run.paths
         self._retired: list[list[int]] = [[] for _ in range(run.zones.count)]
 
     def advance(self, block: Block, first: int, placed: Flags) -> None:
@@ -78,20 +80,22 @@ class CompiledWorld:
 
     def until(self, until_ns: int) -> None:
         """Everything that happens before; nothing is to change then until the next call of ``change``."""
-        nobody = np.zeros(len(self._rules.ways), np.bool_)
+        nobody = np.zeros(len(self._rules.rows), np.bool_)
         last = np.array([until_ns - 1]), np.zeros(1, np.int32), np.zeros(1, np.int64)
         self._run(kernel.Sent(*last, nobody, 0))
 
     def expect(self, until_ns: int) -> None:
         """Ways and choices stay as they are before that time."""
-        self._rules = self._rules._replace(until_ns=until_ns)
+        ways = self._rules.ways if len(self._rules.ways) or until_ns == AHEAD_NS_MAX else _ways(self._paths)
+        self._rules = self._rules._replace(until_ns=until_ns, ways=ways)
 
     def change(self, change: Change, chosen: Choices | None) -> None:
         """What is other than before from now on; ``chosen`` where users are sent in another way."""
         if change.ways is not None:
             self._rules = self._rules._replace(ways=_ways(change.ways))
         if chosen is not None:
-            self._rules = self._rules._replace(choices=_choices(chosen))
+            paths = change.believed or self._paths
+            self._rules = self._rules._replace(rows=chosen.row_of, choices=_together(chosen, paths))
         if change.servers is not None:
             self._staff(change.servers, change.at_ns)
 
@@ -126,12 +130,18 @@ class CompiledWorld:
             self._outbox = kernel.Outbox(_rows(most, 9), _rows(lost, 3), _rows(most, 2))
 
 
-def _choices(chosen: Choices) -> Ints:
-    return np.stack([chosen.order.astype(np.int64), chosen.base_ns], axis=2)
-
-
 def _ways(paths: Paths) -> Ints:
     return np.stack([paths.there_ns, paths.back_ns], axis=2)
+
+
+def _together(chosen: Choices, paths: Paths) -> Ints:
+    """(R, K, 4): each choice with its base and the ways there and back."""
+    choices = np.empty((*chosen.order.shape, 4), np.int64)
+    users, zones = chosen.first[:, None], np.maximum(chosen.order, 0)
+    choices[..., kernel.ZONE], choices[..., kernel.BASE] = chosen.order, chosen.base_ns
+    choices[..., kernel.THERE] = paths.there_ns[users, zones]
+    choices[..., kernel.BACK] = paths.back_ns[users, zones]
+    return choices
 
 
 def _rows(count: int, width: int) -> Ints:

@@ -24,12 +24,13 @@ REGISTERS = 9
 LOSSES_OF_TRY = 2
 """Rows that a try adds to what is lost, at most: how it was lost, and that the request is sent again or given up."""
 
-USER, ZONE, TRIES, SENT, DEMAND, TRIED, REACHED, STARTED = range(8)
+USER, COMES_TO, TRIES, SENT, DEMAND, WAY_BACK, TRIED, REACHED, STARTED = range(9)
 """Columns of a slot: row of users; zone that the request comes to, ``-2 - zone`` where it failed last, or zone + Z when
-its answer sets out; tries before; when it was sent first; demand; when it was sent this time; and, of an answer that
-sets out after the next change, when the request reached its zone and was served from."""
+its answer sets out; tries before; when it was sent first; demand; way back from the zone. Where anything changes also:
+when it was sent this time; and, of an answer that sets out after the next change, when the request reached its zone and
+from when on it was served."""
 
-SLOT_COLUMNS = 8
+SLOT_COLUMNS = 9
 
 TURNED_AWAY, TAKEN_IN = 100, 101
 """What became of a request in a zone, besides ``losses``."""
@@ -40,13 +41,21 @@ whether it is known to be down, when its first server gets free and how many are
 
 ZONE_COLUMNS = 8
 
+ZONE, BASE, THERE, BACK = range(4)
+"""What a row of users has of each zone that it may choose: what routers compare it by, and the ways there and back."""
+
+Order = tuple[Ints, int]
+"""Choices, and which row of them: a row by itself would cost compiled code counting who refers to it."""
+
 
 class Rules(NamedTuple):
     """What does not change before ``until_ns``.
 
-    ``choices`` (U, K, 2): zone and base; ``ways`` (U, Z, 2): there and back; ``outages`` (N, 2): down and up, zone
-    after zone, the last of each zone never comes; ``flips`` (F, 3): moment, zone, whether it is known to be down from
-    then on."""
+    ``choices`` (R, K, 4): zones in the order in which they are looked at; all that is read of one lies together, and
+    rows of users to which all is alike share a row, so that it stays in the caches; ``rows`` (U,) says which.
+    ``outages`` (N, 2): down and up, zone after zone, the last of each zone never comes; ``flips`` (F, 3): moment, zone,
+    whether it is known to be down from then on. ``ways`` (U, Z, 2), there and back, are as they are, which may be other
+    than a router believes; (0, 0, 2) where nothing ever changes."""
 
     way: int
     stale_ns: int
@@ -54,6 +63,7 @@ class Rules(NamedTuple):
     backoff_ns: int
     timeout_ns: int
     until_ns: int
+    rows: Indices
     choices: Ints
     ways: Ints
     outages: Ints
@@ -64,7 +74,7 @@ class State(NamedTuple):
     """What changes.
 
     ``zones`` (Z, 8); ``free_ns``: for each zone a heap of when its servers get free. ``calendar`` (N, 3), a heap: when,
-    request number, slot. ``slots`` (N, 8): see ``SLOT_COLUMNS``; ``spare``: free slots. ``news`` (N, 3): when a request
+    request number, slot. ``slots`` (N, 9): see ``SLOT_COLUMNS``; ``spare``: free slots. ``news`` (N, 3): when a request
     reached a zone, the zone, when its first server gets free now. ``leaving`` (N, 2), a heap: when, zone.
     """
 
@@ -100,13 +110,11 @@ class Sent(NamedTuple):
 @jitted
 def advance(rules: Any, state: Any, outbox: Any, sent: Any) -> None:
     """Sends the requests of a block, after all that happens before each; without requests, does all that is left. Takes
-    Rules, State, Outbox and Sent as plain tuples.
-    """
-    way, stale_ns, tries_max, backoff_ns, timeout_ns, until_ns, choices, ways, outages, flips = rules
+    Rules, State, Outbox and Sent as plain tuples."""
+    way, stale_ns, tries_max, backoff_ns, timeout_ns, until_ns, rows, choices, ways, outages, flips = rules
     registers, zones, free_ns, calendar, slots, spare, news, leaving = state
-    visits, lost, turned = outbox
-    at_ns, users, demands, placed, first = sent
-    at, count = 0, len(at_ns)
+    visits, (at_ns, users, demands, placed, first) = outbox[0], sent
+    at, count, is_free, is_changing = 0, len(at_ns), way != WAY_FIRST or len(flips) > 0, len(ways) > 0
     while True:
         if registers[CALENDAR] and (count == 0 or (at < count and calendar[0, 0] <= at_ns[at])):
             now, number, slot = calendar[0, 0], calendar[0, 1], calendar[0, 2]
@@ -115,35 +123,39 @@ def advance(rules: Any, state: Any, outbox: Any, sent: Any) -> None:
             now, number, at = at_ns[at], first + at, at + 1
             if not placed[users[at - 1]]:
                 continue
-            registers[SPARE] -= 1
-            slot = spare[registers[SPARE]]
-            slots[slot, USER], slots[slot, ZONE], slots[slot, TRIES] = users[at - 1], NOWHERE, 0
+            slot, registers[SPARE] = spare[registers[SPARE] - 1], registers[SPARE] - 1
+            slots[slot, USER], slots[slot, COMES_TO], slots[slot, TRIES] = users[at - 1], NOWHERE, 0
             slots[slot, SENT], slots[slot, DEMAND] = now, demands[at - 1]
         else:
             return
-        user, zone = slots[slot, USER], slots[slot, ZONE]
-        leave, service, back_ns, down_ns = now, 0, -1, AHEAD_NS_MAX
+        user, zone = slots[slot, USER], slots[slot, COMES_TO]
+        leave, service, down_ns, fate = now, 0, AHEAD_NS_MAX, TAKEN_IN
         if zone < 0:
-            if way != WAY_FIRST or len(flips):
+            if is_free:
                 hear_of_outages(zones, flips, registers, now)
                 hear_of_visits(zones, news, leaving, registers, now - stale_ns)
-            zone = choose(way, zones, choices[user], -2 - zone, now - stale_ns)
-            slots[slot, ZONE], slots[slot, TRIED] = zone, now
-            if zone != NOWHERE and ways[user, zone, 0] >= 0:
-                push_calendar(calendar, registers, now + ways[user, zone, 0], number, slot)
-                continue
-            fate = GAVE_UP if zone == NOWHERE else CUT
+            row, place = rows[user], 0
+            if is_free or is_changing or zone != NOWHERE:
+                place = choose(way, zones, (choices, row), -2 - zone, now - stale_ns)
+            if place != NOWHERE:
+                zone, there_ns = choices[row, place, ZONE], choices[row, place, THERE]
+                slots[slot, COMES_TO], slots[slot, WAY_BACK] = zone, choices[row, place, BACK]
+                if is_changing:
+                    slots[slot, TRIED], slots[slot, WAY_BACK], there_ns = now, -1, ways[user, zone, 0]
+                if there_ns >= 0:
+                    push_calendar(calendar, registers, now + there_ns, number, slot)
+                    continue
+            fate = GAVE_UP if place == NOWHERE else CUT
         elif zone < len(zones):
-            down_ns = down_from(zones[zone], outages, free_ns, now)
-            lowest, back_ns = zones[zone, FREE], ways[user, zone, 1]
-            start = max(free_ns[lowest], now)
+            down_ns = down_from(zones, zone, outages, free_ns, now)
+            lowest = zones[zone, FREE]
+            start, back_ns = max(free_ns[lowest], now), ways[user, zone, 1] if is_changing else slots[slot, WAY_BACK]
             if down_ns <= now:
                 fate = STRUCK
             elif zones[zone, WAIT_MAX] != ANY_WAIT and start - now > zones[zone, WAIT_MAX]:
                 fate = TURNED_AWAY
             else:
-                service, speed = slots[slot, DEMAND], zones[zone, SPEED]
-                service = service if speed == SPEED_PERMILLE else service * SPEED_PERMILLE // speed
+                service = service_of(slots[slot, DEMAND], zones[zone, SPEED])
                 leave = start + service
                 sift(free_ns, lowest, zones[zone, SERVERS], leave)
                 if way != WAY_FIRST:
@@ -151,45 +163,52 @@ def advance(rules: Any, state: Any, outbox: Any, sent: Any) -> None:
                 if way == WAY_LOAD:
                     push_leaving(leaving, registers, min(leave, down_ns), zone)
                 if leave < until_ns and leave <= down_ns and back_ns >= 0:
-                    visit, latency = visits[registers[VISITS]], leave + back_ns - slots[slot, SENT]
-                    visit[0], visit[1], visit[2], visit[3], visit[4] = number, user, zone, slots[slot, SENT], now
-                    visit[5], visit[6], visit[7], visit[8] = start, leave, latency, service
-                    registers[VISITS] += 1
-                    spare[registers[SPARE]] = slot
-                    registers[SPARE] += 1
+                    visit, registers[VISITS] = registers[VISITS], registers[VISITS] + 1
+                    visits[visit, 0], visits[visit, 1], visits[visit, 2] = number, user, zone
+                    visits[visit, 3], visits[visit, 4], visits[visit, 5] = slots[slot, SENT], now, start
+                    latency = leave + back_ns - slots[slot, SENT]
+                    visits[visit, 6], visits[visit, 7], visits[visit, 8] = leave, latency, service
+                    spare[registers[SPARE]], registers[SPARE] = slot, registers[SPARE] + 1
                     continue
-                slots[slot, REACHED], slots[slot, STARTED], fate = now, start, TAKEN_IN
+                slots[slot, REACHED], slots[slot, STARTED] = now, start
+            slots[slot, WAY_BACK] = back_ns
         else:
-            zone, fate = zone - len(zones), TAKEN_IN
-            back_ns, service = ways[user, zone, 1], slots[slot, DEMAND] * SPEED_PERMILLE // zones[zone, SPEED]
-        what = (fate, number, slot, zone, leave, service, back_ns, down_ns)
-        limits = (tries_max, backoff_ns, timeout_ns, until_ns, len(zones))
-        suffer((registers, calendar, slots, spare), (visits, lost, turned), limits, what)
+            zone, slots[slot, WAY_BACK] = zone - len(zones), ways[user, zone - len(zones), 1]
+            service = service_of(slots[slot, DEMAND], zones[zone, SPEED])
+        limits = (tries_max, backoff_ns, timeout_ns, until_ns)
+        what = (fate, number, slot, zone, leave, service, down_ns)
+        suffer((registers, calendar, slots, spare), outbox, limits, what, len(zones))
 
 
 @jitted
-def suffer(state: Any, outbox: Any, limits: tuple[int, int, int, int, int], what: Any) -> None:
+def service_of(demand: int, speed: int) -> int:
+    """How long a zone of that speed takes for a demand."""
+    return demand if speed == SPEED_PERMILLE else demand * SPEED_PERMILLE // speed
+
+
+@jitted
+def suffer(state: Any, outbox: Any, limits: tuple[int, int, int, int], what: Any, zones: int) -> None:
     """What happens seldom: a request finds no place, is lost, or turned away, and is sent again or given up; or whether
-    a way leads back is known only when its answer sets out."""
+    a way leads back is known only when its answer sets out. ``zones`` is how many there are."""
     registers, calendar, slots, spare = state
     visits, lost, turned = outbox
-    tries_max, backoff_ns, timeout_ns, until_ns, zones = limits
-    fate, number, slot, zone, leave, service, back_ns, down_ns = what
+    tries_max, backoff_ns, timeout_ns, until_ns = limits
+    fate, number, slot, zone, leave, service, down_ns = what
     mine, failed_ns = slots[slot], leave
     if fate == TAKEN_IN and until_ns <= leave <= down_ns:
-        mine[ZONE] = zone + zones
+        mine[COMES_TO] = zone + zones
         push_calendar(calendar, registers, leave, number, slot)
         return
     if fate == TAKEN_IN:
-        failed_ns = leave_zone(visits, lost, registers, mine, (number, zone, service, leave, back_ns, down_ns))
+        failed_ns = leave_zone(visits, lost, registers, mine, (number, zone, leave, service, down_ns))
     elif fate == TURNED_AWAY:
         turned[registers[TURNED], 0], turned[registers[TURNED], 1] = zone, leave
         registers[TURNED] += 1
     elif fate != GAVE_UP:
         note(lost, registers, mine, fate)
     if failed_ns != AHEAD_NS_MAX and fate != GAVE_UP and mine[TRIES] + 1 < tries_max:
-        heard_ns = failed_ns + back_ns if back_ns >= 0 else max(failed_ns, mine[TRIED] + timeout_ns)
-        mine[ZONE], mine[TRIES] = -2 - zone, mine[TRIES] + 1
+        heard_ns = failed_ns + mine[WAY_BACK] if mine[WAY_BACK] >= 0 else max(failed_ns, mine[TRIED] + timeout_ns)
+        mine[COMES_TO], mine[TRIES] = -2 - zone, mine[TRIES] + 1
         push_calendar(calendar, registers, heard_ns + backoff_ns, number, slot)
         note(lost, registers, mine, RETRIED)
         return
@@ -200,21 +219,21 @@ def suffer(state: Any, outbox: Any, limits: tuple[int, int, int, int, int], what
 
 
 @jitted
-def leave_zone(visits: Ints, lost: Ints, registers: Ints, slot: Ints, what: tuple[int, int, int, int, int, int]) -> int:
+def leave_zone(visits: Ints, lost: Ints, registers: Ints, slot: Ints, what: tuple[int, int, int, int, int]) -> int:
     """Enters a visit; the time at which it was lost, where its zone goes down first or no way leads back.
 
-    ``what`` is request number, zone, service, when it is served, the way back, and when the zone goes down.
+    ``what`` is request number, zone, when it is served, service, and when the zone goes down.
     """
-    number, zone, service, leave, back_ns, down_ns = what
+    number, zone, leave, service, down_ns = what
     start, latency, failed_ns = slot[STARTED], -1, AHEAD_NS_MAX
     if leave > down_ns:
         start, leave, failed_ns = min(start, down_ns), down_ns, down_ns
         note(lost, registers, slot, STRUCK)
-    elif back_ns < 0:
+    elif slot[WAY_BACK] < 0:
         failed_ns = leave
         note(lost, registers, slot, CUT)
     else:
-        latency = leave + back_ns - slot[SENT]
+        latency = leave + slot[WAY_BACK] - slot[SENT]
     visit = visits[registers[VISITS]]
     registers[VISITS] += 1
     visit[0], visit[1], visit[2], visit[3], visit[4] = number, slot[USER], zone, slot[SENT], slot[REACHED]
@@ -233,88 +252,96 @@ def note(lost: Ints, registers: Ints, slot: Ints, outcome: int) -> None:
 @jitted
 def push_calendar(heap: Ints, registers: Ints, now: int, number: int, slot: int) -> None:
     """Enters an event."""
-    at = registers[CALENDAR]
     registers[CALENDAR] += 1
-    while at > 0:
-        above = (at - 1) >> 1
-        if heap[above, 0] < now or (heap[above, 0] == now and heap[above, 1] < number):
-            break
-        heap[at, 0], heap[at, 1], heap[at, 2] = heap[above, 0], heap[above, 1], heap[above, 2]
-        at = above
-    heap[at, 0], heap[at, 1], heap[at, 2] = now, number, slot
+    rise(heap, registers[CALENDAR] - 1, now, number, slot)
 
 
 @jitted
 def pop_calendar(heap: Ints, registers: Ints) -> None:
-    """Takes the first event out."""
+    """Takes the first event out: the hole goes down to the bottom along the earlier children, and the last event rises
+    from there (I. Wegener, "Bottom-up heapsort", 1993). Which child is earlier is computed, not branched on: no
+    processor can guess it."""
     registers[CALENDAR] -= 1
-    size, at = registers[CALENDAR], 0
-    now, number, slot = heap[size, 0], heap[size, 1], heap[size, 2]
-    while True:
-        child = 2 * at + 1
-        if child >= size:
-            break
-        right = child + 1
-        if right < size and (
-            heap[right, 0] < heap[child, 0] or (heap[right, 0] == heap[child, 0] and heap[right, 1] < heap[child, 1])
-        ):
-            child = right
-        if now < heap[child, 0] or (now == heap[child, 0] and number < heap[child, 1]):
-            break
-        heap[at, 0], heap[at, 1], heap[at, 2] = heap[child, 0], heap[child, 1], heap[child, 2]
-        at = child
-    heap[at, 0], heap[at, 1], heap[at, 2] = now, number, slot
+    size, hole, child = registers[CALENDAR], 0, 1
+    while child < size:
+        right = min(child + 1, size)
+        now, other = heap[child, 0], heap[right, 0]
+        child += int((other < now) | ((other == now) & (heap[right, 1] < heap[child, 1])))
+        heap[hole, 0], heap[hole, 1], heap[hole, 2] = heap[child, 0], heap[child, 1], heap[child, 2]
+        hole, child = child, 2 * child + 1
+    rise(heap, hole, heap[size, 0], heap[size, 1], heap[size, 2])
 
 
 @jitted
-def choose(way: int, zones: Ints, order: Ints, avoided: int, known_ns: int) -> int:
-    """The zone for a request that is sent now; that at which it failed last only if there is no other."""
+def rise(heap: Ints, hole: int, now: int, number: int, slot: int) -> None:
+    """Puts an event into a hole, or above it."""
+    while hole > 0:
+        above = (hole - 1) >> 1
+        if heap[above, 0] < now or (heap[above, 0] == now and heap[above, 1] < number):
+            break
+        heap[hole, 0], heap[hole, 1], heap[hole, 2] = heap[above, 0], heap[above, 1], heap[above, 2]
+        hole = above
+    heap[hole, 0], heap[hole, 1], heap[hole, 2] = now, number, slot
+
+
+@jitted
+def choose(way: int, zones: Ints, order: Order, avoided: int, known_ns: int) -> int:
+    """The place in a row of choices of the zone for a request that is sent now; that at which it failed last only if
+    there is no other."""
     if way == WAY_LATENCY:
         best = least_latency(zones, order, avoided, known_ns)
     elif way == WAY_LOAD:
         best = least_loaded(zones, order, avoided)
     else:
-        best = NOWHERE
-        for at in range(len(order)):
-            zone = order[at, 0]
-            if zone == NOWHERE:
-                break
-            if zone != avoided and not zones[zone, KNOWN_DOWN]:
-                best = zone
-                break
-    if best == NOWHERE and avoided >= 0 and not zones[avoided, KNOWN_DOWN]:
-        return avoided
+        best = first_up(zones, order, avoided, NOWHERE)
+    if best == NOWHERE and avoided >= 0:
+        return first_up(zones, order, NOWHERE, avoided)
     return best
 
 
 @jitted
-def least_latency(zones: Ints, order: Ints, avoided: int, known_ns: int) -> int:
+def first_up(zones: Ints, order: Order, avoided: int, wanted: int) -> int:
+    """The first zone that is not known to be down and not ``avoided``; of all zones, or the ``wanted`` one."""
+    choices, row = order
+    for at in range(choices.shape[1]):
+        zone = choices[row, at, ZONE]
+        if zone == NOWHERE:
+            break
+        if zone != avoided and (wanted in (NOWHERE, zone)) and not zones[zone, KNOWN_DOWN]:
+            return at
+    return NOWHERE
+
+
+@jitted
+def least_latency(zones: Ints, order: Order, avoided: int, known_ns: int) -> int:
     """The zone with the least sum of way, predicted wait and mean service."""
+    choices, row = order
     best, best_ns = NOWHERE, AHEAD_NS_MAX
-    for at in range(len(order)):
-        zone, total_ns = order[at, 0], order[at, 1]
+    for at in range(choices.shape[1]):
+        zone, total_ns = choices[row, at, ZONE], choices[row, at, BASE]
         if zone == NOWHERE or total_ns >= best_ns:
             break
         if zone == avoided or zones[zone, KNOWN_DOWN]:
             continue
         total_ns += max(zones[zone, SEEN_FREE] - known_ns, 0)
         if total_ns < best_ns:
-            best, best_ns = zone, total_ns
+            best, best_ns = at, total_ns
     return best
 
 
 @jitted
-def least_loaded(zones: Ints, order: Ints, avoided: int) -> int:
+def least_loaded(zones: Ints, order: Order, avoided: int) -> int:
     """The zone with the fewest requests for each server."""
+    choices, row = order
     best, count, servers = NOWHERE, 1, 0
-    for at in range(len(order)):
-        zone = order[at, 0]
+    for at in range(choices.shape[1]):
+        zone = choices[row, at, ZONE]
         if zone == NOWHERE:
             break
         if zone == avoided or zones[zone, KNOWN_DOWN]:
             continue
         if zones[zone, SEEN_COUNT] * servers < count * zones[zone, SERVERS]:
-            best, count, servers = zone, zones[zone, SEEN_COUNT], zones[zone, SERVERS]
+            best, count, servers = at, zones[zone, SEEN_COUNT], zones[zone, SERVERS]
             if count == 0:
                 break
     return best
@@ -386,14 +413,14 @@ def pop_leaving(heap: Ints, registers: Ints) -> None:
 
 
 @jitted
-def down_from(zone: Ints, outages: Ints, free_ns: Ints, now: int) -> int:
+def down_from(zones: Ints, zone: int, outages: Ints, free_ns: Ints, now: int) -> int:
     """When the zone goes down next, or went down if it is; on the way up all its servers are free."""
-    at = zone[OUTAGE]
+    at = zones[zone, OUTAGE]
     if outages[at, 1] <= now:
         while outages[at, 1] <= now:
             at += 1
-        zone[OUTAGE] = at
-        for server in range(zone[SERVERS]):
-            free_ns[zone[FREE] + server] = 0
+        zones[zone, OUTAGE] = at
+        for server in range(zones[zone, SERVERS]):
+            free_ns[zones[zone, FREE] + server] = 0
     down_ns: int = outages[at, 0]
     return down_ns
