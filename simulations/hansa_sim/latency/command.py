@@ -69,9 +69,6 @@ def run(
     if output not in {"table", "json"}:
         raise typer.BadParameter(f"{output!r} is neither table nor json")
     world = _world(file, seed, requests)
-    if world.loaded.scenario.faults:
-        typer.echo(str(world.loaded.problem("faults", "are read and checked, but not simulated yet")), err=True)
-        raise typer.Exit(REFUSED_EXIT_CODE)
     _make(out)
     with _progress() as watch:
         results = run_scenario(world, watch)

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from hansa_sim.engines.histogram import percentiles_ns, share_at_most
 from hansa_sim.engines.measured import Measured, Stability
+from hansa_sim.latency.fault_course import Faulted
+from hansa_sim.latency.faults_felt import felt, moves_of, series_of
+from hansa_sim.latency.over_time import OverTime
 from hansa_sim.latency.paired import MS_NS, PointSums, sums_of
 from hansa_sim.latency.policies import Plan, carbon_of, watts_of
-from hansa_sim.latency.results import CDF_PERCENTS, Interval, PointResult, Row, ZoneResult
+from hansa_sim.latency.results import CDF_PERCENTS, FaultsFelt, Interval, PointResult, Row, ZoneResult
 from hansa_sim.latency.rows_of_all import WORST_FIRST, points_of_all, zones_of_all
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.traffic import Traffic
@@ -29,6 +32,8 @@ class Played:
     view: View
     plan: Plan
     measured: tuple[Measured, ...]
+    over_time: OverTime
+    faulted: Faulted | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +60,7 @@ class Part:
 def ran(world: World, traffic: Traffic, played: Played) -> Ran:
     """The row of what was played of one app."""
     sums = sums_of(played.measured, traffic.groups)
-    points = _points(world, played, sums.served.sum(axis=0), sums.sums_ns.sum(axis=0))
+    points = _points(world, traffic, played, sums)
     part = Part(world, traffic, played)
     return Ran(sums.served, sums.sums_ns, _row([part], _zones(world, traffic, played), points))
 
@@ -99,7 +104,7 @@ def _row(parts: Sequence[Part], zones: tuple[ZoneResult, ...], points: tuple[Poi
     return Row(
         policy=played.policy.value,
         view=played.view.name.value,
-        engine="event" if plan.is_routed else "static",
+        engine="event" if plan.is_routed or played.faulted is not None else "static",
         requests=requests,
         mean_ms=over_runs([_mean_ns(run) / MS_NS for run in runs]),
         p50_ms=over_runs(percentiles[:, 0].tolist()),
@@ -118,7 +123,19 @@ def _row(parts: Sequence[Part], zones: tuple[ZoneResult, ...], points: tuple[Poi
         zones=zones,
         points=points,
         cdf_ms=_cdf_ms(np.sum(counts, axis=0)),
+        over_time=series_of([part.played.over_time for part in parts]),
+        faults=_felt(parts, each),
     )
+
+
+def _felt(parts: Sequence[Part], each: Sequence[Measured]) -> FaultsFelt | None:
+    moves = [
+        move for part in parts if part.played.faulted is not None for move in moves_of(part.world, part.played.faulted)
+    ]
+    if parts[0].played.faulted is None:
+        return None
+    moves.sort(key=lambda move: (move.at_s, move.app))
+    return felt(each, [part.played.over_time for part in parts], [part.bound_ns for part in parts], moves)
 
 
 def _cdf_ms(counts: NDArray[np.int64]) -> tuple[float, ...]:
@@ -154,9 +171,9 @@ def _zones(world: World, traffic: Traffic, played: Played) -> tuple[ZoneResult, 
     )
 
 
-def _points(
-    world: World, played: Played, served: NDArray[np.int64], sums_ns: NDArray[np.int64]
-) -> tuple[PointResult, ...]:
+def _points(world: World, traffic: Traffic, played: Played, sums: PointSums) -> tuple[PointResult, ...]:
+    served, sums_ns = sums.served.sum(axis=0), sums.sums_ns.sum(axis=0)
+    lost = np.sum([one.user_lost for one in played.measured], axis=0).reshape(-1, traffic.groups).sum(axis=1)
     return tuple(
         PointResult(
             access_point=user.access_point,
@@ -164,6 +181,7 @@ def _points(
             zone=_main_zone(world, played.plan, at),
             mean_ms=_known(_ratio(sums_ns[at], served[at]) / MS_NS),
             why_not=played.view.why_not.get(at, "") or _not_planned(played, at),
+            lost_share=_known(_ratio(lost[at], lost[at] + served[at])) or 0.0,
         )
         for at, user in enumerate(world.users)
     )

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa_sim.engines.arrivals import blocks
-from hansa_sim.engines.model import NOWHERE, SECOND_NS, SPEED_PERMILLE, Block, Profile, UserClass, Window
+from hansa_sim.engines.model import NOWHERE, SECOND_NS, SPEED_PERMILLE, Block, Paths, Profile, UserClass, Window
 from hansa_sim.engines.service import Demand, Deterministic, Exponential, Gamma, Lognormal
 from hansa_sim.engines.streams import generator
-from hansa_sim.latency.policies import Stations, stations_of
+from hansa_sim.latency.policies import Plan, Stations, stations_of
 from hansa_sim.latency.scenario_schema import Scenario
+from hansa_sim.latency.views import View
 from hansa_sim.latency.world import World, demand_of
 
 GROUPS_MAX = 100
@@ -44,6 +45,8 @@ class Traffic:
     window: Window
     seed: int
     common_seed: int
+    is_eventful: bool
+    """Whether something falls or surges, so that what users feel over time is worth counting."""
 
     @property
     def rows(self) -> int:
@@ -102,6 +105,7 @@ def traffic_of(world: World) -> Traffic:
         window=Window(horizon_ns, horizon_ns * run.warm_up_percent // 100),
         seed=world.request_seed,
         common_seed=run.seed,
+        is_eventful=bool(scenario.faults or any(part.surges for part in scenario.users)),
     )
 
 
@@ -138,6 +142,17 @@ def grouped(share: NDArray[np.float64], groups: int) -> NDArray[np.int32]:
         whole[np.argsort(-(wanted - whole), kind="stable")[:rest]] += 1
         table[user] = np.repeat(np.arange(len(whole)), whole)
     return table.ravel()
+
+
+def open_paths(view: View, plan: Plan, groups: int) -> Paths:
+    """Ways of every group, and where it may go: a router keeps to zones in time where its users have any."""
+    usable = view.lawful & (plan.replicas > 0)
+    if plan.is_routed:
+        timely = usable & view.in_time
+        has_any = timely.any(axis=1, keepdims=True)
+        usable = (timely & has_any) | (usable & ~has_any)
+    there_ns, back_ns = (np.repeat(way, groups, axis=0) for way in (view.there_ns, view.back_ns))
+    return Paths(there_ns, back_ns, np.repeat(usable, groups, axis=0))
 
 
 def _profile(scenario: Scenario) -> Profile | None:
