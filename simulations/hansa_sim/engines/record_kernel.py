@@ -133,7 +133,7 @@ def record(visits: Any, class_of: Indices, counts: Any, scale: Any) -> None:
 
 
 @jitted
-def add_visits(inside: Ints, zone: int, held: tuple[int, int, int, int]) -> None:
+def add_visits(inside: Ints, zone: Any, held: tuple[int, int, int, int]) -> None:
     """Adds up what was held of a zone: visits, waits, service, the longest stay."""
     inside[zone, 0] += held[0]
     inside[zone, 1] += held[1]
@@ -142,7 +142,7 @@ def add_visits(inside: Ints, zone: int, held: tuple[int, int, int, int]) -> None
 
 
 @jitted
-def add_latencies(classes: Ints, of: int, held: tuple[int, int, int, int, int]) -> None:
+def add_latencies(classes: Ints, of: Any, held: tuple[int, int, int, int, int]) -> None:
     """Adds up what was held of a class: sum, maximum, three sums of halves' products."""
     classes[of, 0] += held[0]
     classes[of, 1] = max(classes[of, 1], held[1])

@@ -62,9 +62,7 @@ class CompiledZones:
             self._lot, self._late = np.zeros((2 * most, 4), np.int64), late
             self._done = (np.zeros((2 * most, 9), np.int64), np.zeros((2 * most, 4), np.int64))
         state = (self._zones, self._free_ns, self._lot, self._late)
-        away, self._waiting = kernel.serve(
-            (*sent, self._waiting), self._ways, state, self._done, recorder.book()
-        )
+        away, self._waiting = kernel.serve((*sent, self._waiting), self._ways, state, self._done, recorder.book())
         turned = self._done[1][:away]
         recorder.turn_away(turned[:, 0], turned[:, 1])
         recorder.lose(turned[:, 2], turned[:, 3], 0)
