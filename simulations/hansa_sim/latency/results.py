@@ -63,8 +63,8 @@ class Mobility:
     """What moving costs under a policy. moving_share of all requests is of users that move; the zone that serves one of
     them changes hand_overs_per_hour times, None where each request is routed by itself. stale_share of all requests
     were served by another zone than a look-up would have given, with stale_ms in the mean, against looked_up_ms of
-    those at the same access points that were served as looked up. lost_share had moved to where the law or the network
-    closes the way to the zone that they had, and had not looked up yet.
+    those at the same access points that were served as looked up. lost_share were sent between a move and the next
+    look-up and got nowhere: the law or the network closes the way to the zone of the place before, or it had none.
     """
 
     moving_share: float

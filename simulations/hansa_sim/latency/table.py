@@ -116,7 +116,7 @@ def _moving_words(results: Results) -> Iterator[str]:
         if moved.stale_ms is not None and moved.looked_up_ms is not None:
             times = f"{figure_text(moved.stale_ms)} ms against {figure_text(moved.looked_up_ms)} ms"
             late = f", in {times} of those who have looked up there"
-        lost = f" {100 * moved.lost_share:.2f} % are lost where the way to it is closed." if moved.lost_share else ""
+        lost = f" {100 * moved.lost_share:.2f} % are lost before they have." if moved.lost_share else ""
         who = f"{of}Under {row.name}, {100 * moved.moving_share:.0f} % of the requests are of users that move"
         changes = f"one changes its zone {moved.hand_overs_per_hour:.1f} times an hour"
         stale = f"{100 * moved.stale_share:.2f} % of all requests still go to the zone of the place before"

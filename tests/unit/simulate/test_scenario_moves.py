@@ -212,7 +212,7 @@ def test_who_crosses_a_border_that_the_law_closes_is_lost_until_the_next_look_up
     assert mobility.lost_share == pytest.approx(expected, rel=0.05)
     assert _nearest(found).unserved_share == pytest.approx(expected, rel=0.05)
     assert mobility.hand_overs_per_hour == pytest.approx(15)
-    assert any("are lost where the way to it is closed" in words for words in words_of(found))
+    assert any("are lost before they have" in words for words in words_of(found))
 
 
 def test_plans_reckon_with_the_most_that_is_at_a_place_at_a_time(tmp_path: Path) -> None:
