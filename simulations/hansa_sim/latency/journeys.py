@@ -135,7 +135,7 @@ def _journeys(entry: _Entry, names: set[str], horizon_ns: int) -> Iterator[Journ
     for n, move in enumerate(part.moves):
         entry.known(f"moves[{n}].access_point", move.access_point, names)
     routes = [_route(part, n, horizon_ns) for n in range(TRAVELLERS)]
-    if all(len(stops) == 1 for stops in routes):
+    if not part.spread_s and all(len(stops) == 1 for stops in routes):
         what = f"{part.moves[0].at_s:g} s is not before the end of a replication, {horizon_ns / SECOND_NS:.6g} s"
         raise entry.loaded.problem(f"users[{entry.at}].moves[0].at_s", f"{what}; write run.duration_s")
     yield from entry.of(routes)
