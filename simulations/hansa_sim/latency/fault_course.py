@@ -22,7 +22,7 @@ from hansa_sim.latency.policies import Plan
 from hansa_sim.latency.scenario_faults import RecoveryPart
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.sharing import plans_of
-from hansa_sim.latency.traffic import Traffic, grouped, open_paths
+from hansa_sim.latency.traffic import Traffic, paths_of, zones_of
 from hansa_sim.latency.views import View, ViewName
 from hansa_sim.latency.world import World
 
@@ -165,7 +165,7 @@ class FaultCourse:
                 change = replace(change, ways=self._ways(app, traffic, name, now))
             if current.plans[app].is_routed and now.known != last.known:
                 view = self._worlds.views(now.known, name)[app]
-                change = replace(change, believed=open_paths(view, current.plans[app], traffic.groups))
+                change = replace(change, believed=paths_of(view, current.plans[app], traffic.places))
             while left and left[0].at_ns <= at_ns:
                 former, current = current, left.pop(0)
                 if not current.plans[app].is_routed and current.plans[app] is not former.plans[app]:
@@ -177,11 +177,10 @@ class FaultCourse:
         return self._worlds.views(stage.planned, name)[app]
 
     def _with_table(self, change: Change, traffic: Traffic, view: View, plan: Plan) -> Change:
-        share = plan.share if plan.share is not None else np.zeros(view.lawful.shape)
         return replace(
             change,
-            believed=open_paths(view, plan, traffic.groups),
-            table=grouped(share, traffic.groups),
+            believed=paths_of(view, plan, traffic.places),
+            table=zones_of(view, plan, traffic.places),
             servers=np.maximum(plan.replicas * traffic.stations.concurrency, 1),
         )
 
@@ -192,8 +191,9 @@ class FaultCourse:
         if not epoch.fallen.links <= epoch.known.links:
             broken = self._worlds.crossings(epoch.known, name)[app].broken(epoch.fallen)
             there_ns, back_ns = (np.where(broken, UNREACHABLE, one) for one in (there_ns, back_ns))
-        there_ns, back_ns = (np.repeat(one, traffic.groups, axis=0) for one in (there_ns, back_ns))
-        return Paths(there_ns, back_ns, np.repeat(view.lawful, traffic.groups, axis=0))
+        places = traffic.places
+        ways = [np.repeat(one[places.here], places.groups, axis=0) for one in (there_ns, back_ns)]
+        return Paths(ways[0], ways[1], np.repeat(view.lawful[places.here], places.groups, axis=0))
 
     def _next(self, policy: PolicyName, name: ViewName, former: Stage, then: tuple[int, Fallen]) -> Stage:
         at_ns, planned = then

@@ -21,7 +21,7 @@ from hansa_sim.latency.results import VIEW_WORDS, Effort
 from hansa_sim.latency.scenario_run import RunPart
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.stopping import StoppingRule, Width
-from hansa_sim.latency.traffic import Traffic, grouped, open_paths
+from hansa_sim.latency.traffic import Traffic, paths_of, zones_of
 from hansa_sim.latency.views import View
 
 PILOTS = 3
@@ -84,8 +84,7 @@ class Contest:
 
     def requests(self, run: RunPart) -> int:
         """About how many requests there will be of each row in all replications."""
-        rate = sum(one.rate_rps for one in self.traffic.classes)
-        return round(rate * self.traffic.horizon_ns / SECOND_NS * run.replications)
+        return round(self.traffic.rate_rps * self.traffic.horizon_ns / SECOND_NS * run.replications)
 
     def widest(self, rule: StoppingRule) -> Width | None:
         """The widest interval that counts of its rows."""
@@ -160,10 +159,10 @@ def _player(traffic: Traffic, row: Contender, run: RunPart) -> Callable[[Iterabl
     """Serves requests of a replication as the row does; of none, nothing falls."""
     plan = row.plan
     zones = Zones.of(np.maximum(plan.replicas * traffic.stations.concurrency, 1), traffic.speed_permille)
-    prepared = Run.of(traffic.classes, open_paths(row.view, plan, traffic.groups), zones, traffic.window)
+    prepared = Run.of(traffic.classes, paths_of(row.view, plan, traffic.places), zones, traffic.window)
     if traffic.is_eventful:
         prepared = replace(prepared, bin_ns=bin_ns_of(traffic.horizon_ns))
-    zone_of = None if plan.share is None else grouped(plan.share, traffic.groups)
+    zone_of = None if plan.share is None else zones_of(row.view, plan, traffic.places)
     router = _router(row.policy, traffic, run.router_stale_ms) if zone_of is None else Table(zone_of)
 
     def play(requests: Iterable[Block], number: int | None) -> Measured:

@@ -100,7 +100,8 @@ def _frame(axis: Scale, top: float, end_s: float) -> Iterator[str]:
     middle = (LEFT + WIDTH - RIGHT) / 2
     yield f'<text class="axis" text-anchor="middle" x="{middle}" y="{HEIGHT - 8}">time of sending, s</text>'
     yield f'<text class="axis" x="{LEFT}" y="{TOP + UPPER + GAP - 8}">share not served</text>'
-    yield f'<text class="axis" text-anchor="end" x="{WIDTH - RIGHT - 4}" y="{TOP + UPPER - 6}">p99, ms (logarithmic)</text>'
+    place = f'x="{WIDTH - RIGHT - 4}" y="{TOP + UPPER - 6}"'
+    yield f'<text class="axis" text-anchor="end" {place}>p99, ms (logarithmic)</text>'
 
 
 def _round_steps() -> Iterator[float]:

@@ -13,6 +13,7 @@ from hansa_sim.engines.histogram import percentiles_ns, share_at_most
 from hansa_sim.engines.measured import Measured, Stability
 from hansa_sim.latency.fault_course import Faulted
 from hansa_sim.latency.faults_felt import felt, moves_of, series_of
+from hansa_sim.latency.hand_overs import mobility_of
 from hansa_sim.latency.over_time import OverTime
 from hansa_sim.latency.paired import MS_NS, PointSums, sums_of
 from hansa_sim.latency.policies import Plan, carbon_of, watts_of
@@ -61,8 +62,9 @@ def ran(world: World, traffic: Traffic, played: Played) -> Ran:
     """The row of what was played of one app."""
     sums = sums_of(played.measured, traffic.groups)
     points = _points(world, traffic, played, sums)
-    part = Part(world, traffic, played)
-    return Ran(sums.served, sums.sums_ns, _row([part], _zones(world, traffic, played), points))
+    row = _row([Part(world, traffic, played)], _zones(world, traffic, played), points)
+    mobility = mobility_of(traffic, played.view, played.plan, played.measured)
+    return Ran(sums.served, sums.sums_ns, replace(row, mobility=mobility))
 
 
 def total(parts: Sequence[Part], each: Sequence[Ran]) -> Ran:
@@ -172,8 +174,9 @@ def _zones(world: World, traffic: Traffic, played: Played) -> tuple[ZoneResult, 
 
 
 def _points(world: World, traffic: Traffic, played: Played, sums: PointSums) -> tuple[PointResult, ...]:
-    served, sums_ns = sums.served.sum(axis=0), sums.sums_ns.sum(axis=0)
-    lost = np.sum([one.user_lost for one in played.measured], axis=0).reshape(-1, traffic.groups).sum(axis=1)
+    losses = np.sum([one.user_lost for one in played.measured], axis=0).reshape(-1, traffic.groups).sum(axis=1)
+    felt_there = (sums.served.sum(axis=0), sums.sums_ns.sum(axis=0), losses)
+    served, sums_ns, lost = (traffic.places.at_points(one) for one in felt_there)
     return tuple(
         PointResult(
             access_point=user.access_point,
