@@ -201,7 +201,9 @@ class FaultCourse:
             return Stage(at_ns, planned, former.plans)
         if policy is PolicyName.HANSA:
             return Stage(at_ns, planned, self._decided(name, planned, former.plans))
-        return Stage(at_ns, planned, self._planned(policy, name, planned))
+        found = self._planned(policy, name, planned)
+        same = [one if _is_same(one, other) else other for one, other in zip(former.plans, found, strict=True)]
+        return Stage(at_ns, planned, tuple(same))
 
     def _plan(self, policy: PolicyName, name: ViewName, planned: Fallen) -> Plans:
         return plans_of(self._worlds.parts(planned), self._worlds.views(planned, name), policy)
@@ -235,8 +237,13 @@ def _same_or_new(former: Plan, found: Plan, view: View) -> Plan:
     if not found.share.any():
         left = np.where(view.lawful & view.in_time, former.share, 0.0)
         return replace(former, share=left, replicas=np.where(left.any(axis=0), former.replicas, 0))
-    is_same = np.array_equal(former.share, found.share) and np.array_equal(former.replicas, found.replicas)
-    return former if is_same else found
+    return former if _is_same(former, found) else found
+
+
+def _is_same(one: Plan, other: Plan) -> bool:
+    if one.share is None or other.share is None:
+        return one.share is other.share
+    return np.array_equal(one.share, other.share) and np.array_equal(one.replicas, other.replicas)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -51,6 +51,17 @@ def felt(
     return FaultsFelt(lost, retried, cut, struck, missed / total if total else None, tuple(moves))
 
 
+def mean_replicas(plan: Plan, faulted: Faulted | None) -> NDArray[np.float64]:
+    """(Z,) replicas that run, in the mean over the first replication where plans change in it."""
+    if faulted is None:
+        return plan.replicas.astype(np.float64)
+    stages, horizon_ns = faulted.stages(0), faulted.traffic.horizon_ns
+    ends = [*(stage.at_ns for stage in stages[1:]), horizon_ns]
+    times = [max(0, min(end_ns, horizon_ns) - stage.at_ns) for stage, end_ns in zip(stages, ends, strict=True)]
+    whole = sum(ns * stage.plans[faulted.app].replicas for ns, stage in zip(times, stages, strict=True))
+    return np.asarray(whole / horizon_ns, dtype=np.float64)
+
+
 def moves_of(world: World, faulted: Faulted) -> Iterator[Move]:
     """The moves of an app in the first replication."""
     demand = np.array([user.millirps for user in world.users], dtype=np.float64)

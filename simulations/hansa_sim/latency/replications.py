@@ -167,7 +167,7 @@ def _player(traffic: Traffic, row: Contender, run: RunPart) -> Callable[[Iterabl
 
     def play(requests: Iterable[Block], number: int | None) -> Measured:
         faults = None if number is None or row.faulted is None else row.faulted.faults(number)
-        if zone_of is None or faults is not None:
+        if zone_of is None or traffic.is_eventful:
             return event.serve(requests, router, prepared, faults)
         return static.serve(requests, zone_of, prepared)
 

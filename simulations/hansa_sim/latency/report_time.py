@@ -12,6 +12,7 @@ UPPER, LOWER, GAP = 250, 110, 30
 HEIGHT = TOP + UPPER + GAP + LOWER + BOTTOM
 TICKS = 10
 MOVES_SHOWN = 12
+BANDS_NAMED = 6
 EVENT_WORDS = {
     "notice": "is announced: users are moved away",
     "begins": "falls",
@@ -62,13 +63,15 @@ def _y_of_share(share: float, top: float) -> float:
 
 def _bands(results: Results, end_s: float) -> Iterator[str]:
     """Where something has fallen; surges have bands of their own."""
-    if all(fault.get("at_s") is not None for fault in results.scenario["faults"]):
-        for begin_s, until_s, title in _spans(results.events, end_s):
-            yield _band("fallen", (begin_s, until_s, end_s), title)
+    found: list[tuple[str, tuple[float, float], str]] = []
+    if all(fault["at_s"] is not None for fault in results.scenario["faults"]):
+        found += [("fallen", (begin_s, until_s), title) for begin_s, until_s, title in _spans(results.events, end_s)]
     for users in results.scenario["users"]:
         for surge in users["surges"]:
-            span = (surge["at_s"], surge["at_s"] + surge["for_s"], end_s)
-            yield _band("surge", span, f"surge, times {surge['times']:g}")
+            span = (surge["at_s"], surge["at_s"] + surge["for_s"])
+            found.append(("surge", span, f"surge, times {surge['times']:g}"))
+    for n, (kind, span, title) in enumerate(found):
+        yield _band(kind, (_x(span[0], end_s), _x(span[1], end_s)), title, n)
 
 
 def _spans(events: Sequence[Event], end_s: float) -> Iterator[tuple[float, float, str]]:
@@ -78,11 +81,11 @@ def _spans(events: Sequence[Event], end_s: float) -> Iterator[tuple[float, float
             yield event.at_s, min((at_s for at_s in ends if at_s > event.at_s), default=end_s), event.title
 
 
-def _band(kind: str, span: tuple[float, float, float], title: str) -> str:
-    begin_s, until_s, end_s = span
-    x, width = _x(begin_s, end_s), _x(until_s, end_s) - _x(begin_s, end_s)
-    box = f'x="{x:.1f}" width="{max(width, 1):.1f}" y="{TOP}" height="{UPPER + GAP + LOWER}"'
-    text = f'<text class="tick" x="{x + 4:.1f}" y="{TOP + 12}">{escape(title)}</text>'
+def _band(kind: str, ends: tuple[float, float], title: str, n: int) -> str:
+    """The n-th band, its title below those before."""
+    x, width = ends[0], max(ends[1] - ends[0], 1.0)
+    box = f'x="{x:.1f}" width="{width:.1f}" y="{TOP}" height="{UPPER + GAP + LOWER}"'
+    text = f'<text class="tick" x="{x + 4:.1f}" y="{TOP + 12 + 13 * (n % BANDS_NAMED)}">{escape(title)}</text>'
     return f'<rect class="{kind}" {box}><title>{escape(title)}</title></rect>{text}'
 
 
@@ -100,8 +103,7 @@ def _frame(axis: Scale, top: float, end_s: float) -> Iterator[str]:
     middle = (LEFT + WIDTH - RIGHT) / 2
     yield f'<text class="axis" text-anchor="middle" x="{middle}" y="{HEIGHT - 8}">time of sending, s</text>'
     yield f'<text class="axis" x="{LEFT}" y="{TOP + UPPER + GAP - 8}">share not served</text>'
-    place = f'x="{WIDTH - RIGHT - 4}" y="{TOP + UPPER - 6}"'
-    yield f'<text class="axis" text-anchor="end" {place}>p99, ms (logarithmic)</text>'
+    yield f'<text class="axis" x="{LEFT}" y="{TOP - 4}">p99, ms (logarithmic)</text>'
 
 
 def _round_steps() -> Iterator[float]:

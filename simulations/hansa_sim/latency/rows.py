@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hansa_sim.engines.histogram import percentiles_ns, share_at_most
 from hansa_sim.engines.measured import Measured, Stability
 from hansa_sim.latency.fault_course import Faulted
-from hansa_sim.latency.faults_felt import felt, moves_of, series_of
+from hansa_sim.latency.faults_felt import felt, mean_replicas, moves_of, series_of
 from hansa_sim.latency.hand_overs import mobility_of
 from hansa_sim.latency.over_time import OverTime
 from hansa_sim.latency.paired import MS_NS, PointSums, sums_of
@@ -53,6 +53,11 @@ class Part:
     played: Played
 
     @property
+    def replicas(self) -> NDArray[np.float64]:
+        """(Z,) those that run, in the mean where plans change."""
+        return mean_replicas(self.played.plan, self.played.faulted)
+
+    @property
     def bound_ns(self) -> int:
         """The app's bound on the response."""
         return round(self.world.loaded.scenario.app.latency.response_ms_max * MS_NS)
@@ -79,9 +84,9 @@ def total(parts: Sequence[Part], each: Sequence[Ran]) -> Ran:
     return Ran(served, sums_ns, replace(row, message="; ".join(messages), predicted_ms=None))
 
 
-def running(world: World, plan: Plan, devices: int) -> tuple[float, float, float]:
-    """What a plan's replicas cost in EUR an hour, draw in kW under load, and emit in g CO2 equivalent an hour."""
-    count = plan.replicas * devices
+def running(world: World, replicas: NDArray[np.float64], devices: int) -> tuple[float, float, float]:
+    """What replicas (Z,) cost in EUR an hour, draw in kW under load, and emit in g CO2 equivalent an hour."""
+    count = replicas * devices
     price = np.array([zone.inventory.price_millieur_per_hour for zone in world.zones])
     kw = count * np.array([watts_of(zone) for zone in world.zones]) / 1_000
     grams = kw * np.array([carbon_of(zone) for zone in world.zones])
@@ -101,12 +106,12 @@ def _row(parts: Sequence[Part], zones: tuple[ZoneResult, ...], points: tuple[Poi
     percentiles = np.array([percentiles_ns(run, [50, 95, 99, 99.9]) for run in counts]) / MS_NS
     lost = sum(_lost(one) for one in each)
     requests = sum(int(one.served.sum()) for one in each) + lost
-    ran_by_part = [running(part.world, part.played.plan, part.traffic.stations.devices) for part in parts]
+    ran_by_part = [running(part.world, part.replicas, part.traffic.stations.devices) for part in parts]
     cost, power, carbon = (sum(column) for column in zip(*ran_by_part, strict=True))
     return Row(
         policy=played.policy.value,
         view=played.view.name.value,
-        engine="event" if plan.is_routed or played.faulted is not None else "static",
+        engine="event" if plan.is_routed or parts[0].traffic.is_eventful else "static",
         requests=requests,
         mean_ms=over_runs([_mean_ns(run) / MS_NS for run in runs]),
         p50_ms=over_runs(percentiles[:, 0].tolist()),
