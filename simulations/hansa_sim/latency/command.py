@@ -19,6 +19,7 @@ from hansa_sim.latency.run import Watch, run_scenario
 from hansa_sim.latency.scenario_file import Loaded, ScenarioError, load_scenario
 from hansa_sim.latency.scenario_schema import REQUESTS_MAX
 from hansa_sim.latency.table import table_of, words_of
+from hansa_sim.latency.twin.command import twin
 from hansa_sim.latency.views import ViewName, view_of
 from hansa_sim.latency.world import World, build_world
 
@@ -26,6 +27,8 @@ REFUSED_EXIT_CODE = 2
 WIDTH = 190
 
 app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
+
+app.command("twin")(twin)
 
 File = Annotated[Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")]
 

@@ -41,6 +41,7 @@ Day = Annotated[date, BeforeValidator(_day)]
 Rate = Annotated[float, Field(ge=0.001, le=10_000_000, allow_inf_nan=False)]
 Milliseconds = Annotated[float, Field(ge=0.001, le=3_600_000, allow_inf_nan=False)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+LossPercent = Annotated[float, Field(ge=0, lt=100, allow_inf_nan=False)]
 
 
 class PolicyName(StrEnum):
@@ -82,6 +83,10 @@ class NetworkPart(_Part):
     other_carrier: Name | None = Field(
         default=None,
         description="who carries what no operator does; left out: such nodes and links are not there",
+    )
+
+    loss_percent: dict[str, LossPercent] = Field(
+        default={}, description="packets that a link loses, each way, by the link's name; only `twin` imposes it"
     )
 
     @model_validator(mode="after")
