@@ -194,9 +194,9 @@ class _Writer:
 
     def _agent(self, operator: DemoOperator, zone: DemoZone) -> dict[str, Any]:
         control_plane = self._addressing.control_plane(operator.name, "agents")[1]
-        probe = self._addressing.probe(operator.name, zone.name)
-        instances = self._addressing.instances(operator.name, zone.name)
-        place = AgentPlace(operator.name, zone.name, control_plane, *probe, *instances)
+        listen, dial = self._addressing.probe(operator.name, zone.name)
+        host, advertised, ports = self._addressing.instances(operator.name, zone.name)
+        place = AgentPlace(operator.name, zone.name, control_plane, listen, dial, host, advertised, ports)
         return agent_document(place, _inventory(zone), self._facts(operator, zone), self._artefact())
 
     def _artefact(self) -> dict[str, Any]:

@@ -49,7 +49,13 @@ class Cast:
         words = self._run.inside(host, command) if host else ["setpriv", "--pdeathsig", "KILL", *command]
         with self._log(host or program).open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *words, stdin=PIPE, stdout=PIPE, stderr=log, limit=LINE_BYTES_MAX, start_new_session=True, env=_environment()
+                *words,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=log,
+                limit=LINE_BYTES_MAX,
+                start_new_session=True,
+                env=_environment(),
             )
         self._speaking.append(process)
         return process

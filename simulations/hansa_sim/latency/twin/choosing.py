@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from hansa.names import hint
-from hansa_sim.latency.scenario_file import Loaded, ScenarioError
+from hansa_sim.latency.scenario_file import ScenarioError
+from hansa_sim.latency.scenario_schema import OperatorPart, UsersPart
 from hansa_sim.latency.world import World
 
 
@@ -17,7 +18,9 @@ def chosen_part(world: World, points: Sequence[str], zones: Sequence[str]) -> Wo
     _check("--points", points, [user.access_point for user in world.users])
     _check("--zones", zones, [str(zone.id) for zone in world.zones])
     users = tuple(user for user in world.users if not points or user.access_point in points)
-    return replace(world, users=users, loaded=_with_zones(world.loaded, zones) if zones else world.loaded)
+    asking = [UsersPart(access_point=user.access_point, requests_per_s=user.millirps / 1_000) for user in users]
+    scenario = world.loaded.scenario.model_copy(update={"users": asking, "operators": _with(world, zones)})
+    return replace(world, users=users, loaded=replace(world.loaded, scenario=scenario))
 
 
 def _check(option: str, wanted: Sequence[str], known: Collection[str]) -> None:
@@ -26,9 +29,10 @@ def _check(option: str, wanted: Sequence[str], known: Collection[str]) -> None:
         raise ScenarioError([f"{option}: the scenario has no {name!r}{hint(name, known)}" for name in unknown])
 
 
-def _with_zones(loaded: Loaded, zones: Sequence[str]) -> Loaded:
-    operators = [
-        part.model_copy(update={"zones": [zone for zone in part.zones if f"{part.name}/{zone.name}" in zones]})
-        for part in loaded.scenario.operators
+def _with(world: World, zones: Sequence[str]) -> list[OperatorPart]:
+    return [
+        part.model_copy(
+            update={"zones": [one for one in part.zones if not zones or f"{part.name}/{one.name}" in zones]}
+        )
+        for part in world.loaded.scenario.operators
     ]
-    return replace(loaded, scenario=loaded.scenario.model_copy(update={"operators": operators}))

@@ -1,4 +1,3 @@
-# ruff: noqa: TID251 - what it measures is this machine's time
 """The users of one access point: they send requests at times that were drawn before, whatever the answers do.
 
 Run as a program in the access point's namespace. The first line of standard input is a JSON object: ``zones``, for

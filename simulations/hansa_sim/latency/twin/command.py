@@ -28,11 +28,14 @@ from hansa_sim.latency.world import build_world
 MISSED_EXIT_CODE, REFUSED_EXIT_CODE, FAILED_EXIT_CODE = 1, 2, 3
 WIDTH = 160
 
+File = Annotated[Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")]
 Names = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this; may be given several times.")]
 
 
 def twin(
-    file: Annotated[Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")
+    ],
     points: Names = None,
     zones: Names = None,
     seconds: Annotated[float, typer.Option(min=2, max=600, help="How long users send requests.")] = 30.0,

@@ -14,7 +14,7 @@ from hansa_control.domain.model import Fact, Zone
 
 from hansa_sim.latency.scenario_schema import AppPart
 from hansa_sim.latency.traffic import Traffic
-from hansa_sim.latency.twin.plan import Host, Network, Part
+from hansa_sim.latency.twin.plan import Network, Part
 from hansa_sim.latency.world import ARTEFACT, World
 from hansa_sim.operator_files import (
     AgentPlace,

@@ -71,7 +71,9 @@ def asked_of(world: World, plan: Plan, seconds: float) -> Asked:
     count = expected_requests(classes, horizon_ns) if classes else 0
     if rate_rps > RATE_RPS_MAX or count > REQUESTS_MAX:
         most = f"{RATE_RPS_MAX:g} requests a second and {REQUESTS_MAX} in all at most"
-        raise TooMany(f"{rate_rps:g} requests a second for {seconds:g} s: a twin sends {most}; take a part, or less time")
+        raise TooMany(
+            f"{rate_rps:g} requests a second for {seconds:g} s: a twin sends {most}; take a part, or less time"
+        )
     warm_up_ns = horizon_ns * world.loaded.scenario.run.warm_up_percent // 100
     drawn = tuple(blocks(classes, traffic.seed, horizon_ns)) if classes else ()
     return Asked(traffic, classes, drawn, zone_of, Window(horizon_ns, warm_up_ns))
@@ -88,9 +90,10 @@ def predict(view: View, plan: Plan, asked: Asked) -> Measured:
     """What the static engine measures of these requests; classes are the access points that are served."""
     stations = asked.traffic.stations
     zones = Zones.of(np.maximum(plan.replicas * stations.concurrency, 1), asked.traffic.speed_permille)
-    usable = view.lawful & (plan.replicas > 0)
-    ways = (np.repeat(way, asked.traffic.groups, axis=0) for way in (view.there_ns, view.back_ns, usable))
-    return static.serve(asked.blocks, asked.zone_of, Run.of(asked.classes, Paths(*ways), zones, asked.window))
+    there_ns, back_ns = (np.repeat(way, asked.traffic.groups, axis=0) for way in (view.there_ns, view.back_ns))
+    usable = np.repeat(view.lawful & (plan.replicas > 0), asked.traffic.groups, axis=0)
+    run = Run.of(asked.classes, Paths(there_ns, back_ns, usable), zones, asked.window)
+    return static.serve(asked.blocks, asked.zone_of, run)
 
 
 def predicted_of(measured: Measured, at: int) -> Percentiles:

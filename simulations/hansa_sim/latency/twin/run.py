@@ -1,4 +1,4 @@
-"""A twin from beginning to end: namespaces, relay, real operators and agents, the app, its users, and the comparison."""
+"""A twin from beginning to end: namespaces, relay, real operators and agents, the app, its users, the comparison."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def prepare_twin(world: World, seconds: float) -> Prepared:
     view = view_of(world, ViewName.TOGETHER)
     plan = plan_of(world, view, PolicyName.HANSA)
     if plan.share is None or not plan.share.any():
-        raise TwinFailed(f"the simulation places nothing: {plan.message or 'no access point has a lawful zone in time'}")
+        raise TwinFailed(
+            f"the simulation places nothing: {plan.message or 'no access point has a lawful zone in time'}"
+        )
     asked_of(world, plan, seconds)
     return Prepared(world, view, plan, network_of(world, view), seconds)
 
@@ -179,7 +181,7 @@ class _Driver:
 
     async def send(self, users: list[Process]) -> list[dict[str, Any]]:
         """Lets all users send from one moment on; what came of each."""
-        begin_ns = time.monotonic_ns() + HEAD_START_NS  # noqa: TID251 - the clock that all processes share
+        begin_ns = time.monotonic_ns() + HEAD_START_NS
         for process in users:
             await told(process, str(begin_ns))
         patience_s = self._prepared.seconds + REQUEST_TIMEOUT_S + OPENING_S
@@ -247,4 +249,3 @@ def _result(
         failures=dict(failures),
         account=Account(account["packets"], account["lost"], late, float(np.percentile(late_us, 99))),
     )
-

@@ -103,7 +103,7 @@ async def _serve() -> None:
     await web.TCPSite(runner, os.environ["HANSA_LISTEN_HOST"], port, ssl_context=_tls(), backlog=512).start()
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    Path(os.environ["HANSA_READY_FILE"]).touch()
+    await asyncio.to_thread(Path(os.environ["HANSA_READY_FILE"]).touch)
     gc.collect()
     gc.freeze()
     await ended.wait()
