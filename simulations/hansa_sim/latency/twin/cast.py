@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hansa_sim.latency.twin.namespaces import Run
+from hansa_sim.latency.twin.system import kept_environment
 
 BIN = Path(sys.executable).parent
 LINE_BYTES_MAX = 64 * 1024 * 1024
@@ -115,5 +115,4 @@ async def heard(process: Process, what: str, timeout_s: float) -> str:
 
 
 def _environment() -> dict[str, str]:
-    kept = ("PATH", "HOME", "LANG", "PYTHONPATH")
-    return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONUNBUFFERED": "1"}  # noqa: TID251
+    return kept_environment(("PATH", "HOME", "LANG", "PYTHONPATH")) | {"PYTHONUNBUFFERED": "1"}

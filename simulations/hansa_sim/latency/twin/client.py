@@ -19,11 +19,12 @@ import os
 import selectors
 import ssl
 import sys
-import time
 from collections import Counter
 from typing import Any
 
 import aiohttp
+
+from hansa_sim.latency.twin.system import monotonic_ns, take_realtime
 
 REALTIME_PRIORITY = 5
 FAILED = -1
@@ -76,7 +77,7 @@ class Users:
         under_way: list[asyncio.Task[None]] = []
         for number, (offset_ns, _, _) in enumerate(self._requests):
             at_ns = begin_ns + offset_ns
-            if at_ns > time.monotonic_ns():
+            if at_ns > monotonic_ns():
                 await _until(at_ns)
             under_way.append(asyncio.create_task(self._send(number, at_ns)))
         await asyncio.gather(*under_way)
@@ -86,10 +87,10 @@ class Users:
         _, demand_ns, zone = self._requests[number]
         instances = self._zones[zone]
         url = instances.take()
-        self._late_ns[number] = time.monotonic_ns() - at_ns
+        self._late_ns[number] = monotonic_ns() - at_ns
         try:
             await self._ask(self._sessions[zone], url, demand_ns)
-            self._latency_ns[number] = time.monotonic_ns() - at_ns
+            self._latency_ns[number] = monotonic_ns() - at_ns
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._failures[f"{type(error).__name__}: {error}"[:200]] += 1
         finally:
@@ -140,9 +141,7 @@ async def _run(job: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
-    except OSError:
+    if not take_realtime(os.SCHED_RR, REALTIME_PRIORITY):
         print("users: without real-time scheduling", file=sys.stderr)
     job = json.loads(sys.stdin.readline())
     # select takes timeouts of microseconds where epoll takes milliseconds.

@@ -21,10 +21,10 @@ import select
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
+from hansa_sim.latency.twin.system import monotonic_ns, take_realtime
 from hansa_sim.latency.twin.under_way import Lateness, UnderWay, Way
 
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
@@ -117,15 +117,13 @@ def _packed(address: str) -> bytes:
 
 
 def main() -> None:
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME_PRIORITY))
-    except OSError:
+    if not take_realtime(os.SCHED_FIFO, REALTIME_PRIORITY):
         print("relay: without real-time scheduling", file=sys.stderr)
     # Not by the buffered reader: what it had read ahead, select would never tell of.
     line = b""
     while not line.endswith(b"\n"):
         line += os.read(sys.stdin.fileno(), 1 << 16) or sys.exit("relay: no plan")
-    relay = Relay(json.loads(line), time.monotonic_ns)
+    relay = Relay(json.loads(line), monotonic_ns)
     print("ready", flush=True)
     relay.run()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -33,6 +32,7 @@ from hansa_sim.latency.twin.predicted import (
     requests_of,
 )
 from hansa_sim.latency.twin.results import Account, Point, TwinResult
+from hansa_sim.latency.twin.system import wall_ms
 from hansa_sim.latency.views import View, ViewName, view_of
 from hansa_sim.latency.world import World
 
@@ -76,7 +76,7 @@ async def run_twin(prepared: Prepared, run: Run, say: Say) -> TwinResult:
     """Builds the twin in a run's namespaces and drives it; TwinFailed. The caller removes the run, whatever happens."""
     world, network = prepared.world, prepared.network
     run.make([host.label for host in network.hosts])
-    material = write_material(world, network, traffic_of(world), (run.folder, time.time_ns() // 1_000_000))
+    material = write_material(world, network, traffic_of(world), (run.folder, wall_ms()))
     cast = Cast(run, material.profile)
     try:
         say(f"a relay between {len(network.hosts)} hosts")
@@ -181,7 +181,7 @@ class _Driver:
 
     async def send(self, users: list[Process]) -> list[dict[str, Any]]:
         """Lets all users send from one moment on; what came of each."""
-        begin_ns = time.monotonic_ns() + HEAD_START_NS
+        begin_ns = monotonic_ns() + HEAD_START_NS
         for process in users:
             await told(process, str(begin_ns))
         patience_s = self._prepared.seconds + REQUEST_TIMEOUT_S + OPENING_S
