@@ -29,18 +29,31 @@ MISSED_EXIT_CODE, REFUSED_EXIT_CODE, FAILED_EXIT_CODE = 1, 2, 3
 WIDTH = 160
 
 File = Annotated[Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")]
-Names = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this; may be given several times.")]
+app = typer.Typer()
+
+Points = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NODE", help="Only users at this access point; may be given several times."),
+]
+Zones = Annotated[
+    list[str] | None, typer.Option(metavar="OPERATOR/ZONE", help="Only this zone; may be given several times.")
+]
+Seconds = Annotated[float, typer.Option(min=2, max=600, help="How long users send requests.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Leave the folder with configurations and logs.")]
+Output = Annotated[str, typer.Option("-o", "--output", help="table, or json on standard output.")]
 
 
+@app.command("twin")
 def twin(
     file: Annotated[
         Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")
     ],
-    points: Names = None,
-    zones: Names = None,
-    seconds: Annotated[float, typer.Option(min=2, max=600, help="How long users send requests.")] = 30.0,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the folder with configurations and logs.")] = False,  # noqa: FBT002
-    output: Annotated[str, typer.Option("-o", "--output", help="table, or json on standard output.")] = "table",
+    *,
+    points: Points = None,
+    zones: Zones = None,
+    seconds: Seconds = 30.0,
+    keep: Keep = False,
+    output: Output = "table",
 ) -> None:
     """Run a scenario as real processes in network namespaces (root only), and compare with the prediction.
 

@@ -21,7 +21,7 @@ from hansa_sim.latency.twin.cast import Cast, TwinFailed, heard, told
 from hansa_sim.latency.twin.material import Material, write_material
 from hansa_sim.latency.twin.namespaces import Run
 from hansa_sim.latency.twin.placed import differences, placed_plan
-from hansa_sim.latency.twin.plan import Network, Part, network_of
+from hansa_sim.latency.twin.plan import Network, Part, TooLarge, network_of
 from hansa_sim.latency.twin.predicted import (
     Asked,
     Percentiles,
@@ -62,6 +62,9 @@ class Prepared:
 
 def prepare_twin(world: World, seconds: float) -> Prepared:
     """Plans a twin; TooLarge and TooMany where a machine cannot have it, TwinFailed where there is nothing to see."""
+    apps = [app.name for app in world.loaded.scenario.apps]
+    if len(apps) > 1:
+        raise TooLarge(f"a twin runs one app; the scenario has {', '.join(apps)}")
     view = view_of(world, ViewName.TOGETHER)
     plan = plan_of(world, view, PolicyName.HANSA)
     if plan.share is None or not plan.share.any():
