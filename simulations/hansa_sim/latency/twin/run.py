@@ -32,7 +32,7 @@ from hansa_sim.latency.twin.predicted import (
     requests_of,
 )
 from hansa_sim.latency.twin.results import Account, Point, TwinResult
-from hansa_sim.latency.twin.system import wall_ms
+from hansa_sim.latency.twin.system import monotonic_ns, wall_ms
 from hansa_sim.latency.views import View, ViewName, view_of
 from hansa_sim.latency.world import World
 
