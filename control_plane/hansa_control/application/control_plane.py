@@ -137,7 +137,7 @@ class ControlPlane:
         records = (self.state, self.journal, self.partners)
         holder = Holder(self.settings, records, owners, (self.grants, self.promises, self._clock))
         holder.on_asked = self.settlement.asked
-        holder.judges_tenants = self.world.judges_tenants
+        holder.judges_tenants, holder.refusals_of = self.world.judges_tenants, self.world.refusals_of
         self.laws.asks_who = self.world.asks_who
         self.laws.operator = self.settings.operator
         holder.origin_of, holder.authority_of = self.world.origin_of, self.queries.authority_of

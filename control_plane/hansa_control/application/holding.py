@@ -36,15 +36,15 @@ from hansa_control.domain.model import (
     Placement,
     PlacementState,
     Reason,
+    Refusals,
     Rejection,
     Workload,
     WorkloadSpec,
     ZoneId,
 )
+from hansa_control.domain.refusal_filter import unforeseeable
 from hansa_control.domain.reputation import Breach
 
-_NO_BREACH = frozenset({Reason.QUOTA_EXCEEDED, Reason.TENANT_REFUSED, Reason.TENANT_UNKNOWN, Reason.TIME_REFUSED})
-"""What an offer need not have shown before a hold was refused for it."""
 _HOLD_IS_GONE = frozenset({Reason.HOLD_EXPIRED, Reason.NOT_FOUND, Reason.FENCED})
 
 
@@ -95,6 +95,7 @@ class Holder:
         self.on_asked: Callable[[Workload, str, ZoneId, WorkloadSpec], None] = lambda workload, claim, zone, spec: None
         self.origin_of: Callable[[ZoneId], Origin | None] = lambda zone: None
         self.judges_tenants: Callable[[ZoneId], bool] = lambda zone: False
+        self.refusals_of: Callable[[ZoneId], Refusals | None] = lambda zone: None
         self.authority_of: Callable[[ZoneId], bytes] = lambda zone: b""
 
     async def take(self, workload: Workload, parts: list[Part], deadline_ms: int) -> Tried:
@@ -138,7 +139,7 @@ class Holder:
             raise refused_by(part.zone, failure) from failure
         if isinstance(outcome, Refused):
             why = "; ".join(f"{r.reason} {r.result.measured} ({r.result.bound})" for r in outcome.rejections)
-            if any(rejection.reason not in _NO_BREACH for rejection in outcome.rejections):
+            if {rejection.reason for rejection in outcome.rejections} - unforeseeable(self.refusals_of(part.zone)):
                 self._promises.broken(part.zone.operator, Breach.REFUSED_AFTER_OFFER)
             raise RefusedHere(part.zone, outcome.rejections, why, is_known=True)
         self._take_in(workload, part, asked, outcome)

@@ -43,7 +43,7 @@ from hansa_control.domain.model import (
     ZoneId,
 )
 from hansa_control.domain.origin import JOINT
-from hansa_control.domain.refusal_filter import handled_data
+from hansa_control.domain.refusal_filter import handled_data, refused_tenant
 from hansa_control.domain.seals import Seal
 
 _ORDERED = frozenset({ClaimState.ALLOCATED, ClaimState.SERVING, ClaimState.LOST, ClaimState.FAILED})
@@ -195,6 +195,7 @@ class OwnerService:
         self.expire_holds()
         held = await self.to_confirm(home, claim, fencing_token)
         if held.state is ClaimState.HELD:
+            self._check_tenant(held, manifest)
             held = replace(ledger.advance(held, ClaimEvent.CONFIRM), manifest=manifest)
             self.put(held)
             self._ordered_from[claim_key(home, claim)] = self._state.put_count
@@ -203,6 +204,14 @@ class OwnerService:
         await self._state.commit()
         self.on_orders(held.zone)
         return status_of(held)
+
+    def _check_tenant(self, held: Claim, manifest: Manifest) -> None:
+        """RefusalError where what is confirmed is another tenant's than what was held, and the zone refuses it."""
+        inventory = self._world.inventory(held.zone)
+        refused = refused_tenant(inventory.refusals if inventory else None, _asker(held, manifest))
+        if refused is not None:
+            reason, asker, bound = refused
+            raise RefusalError(reason, f"{asker}, and the zone takes {bound}", "manifest")
 
     async def to_confirm(self, home: str, claim: str, fencing_token: int) -> Claim:
         """A claim that is to be confirmed; RefusalError HOLD_EXPIRED or FENCED if there is none under this token."""

@@ -34,6 +34,7 @@ from hansa_control.domain.model import (
     NodeProbe,
     Origin,
     ProbeResult,
+    Refusals,
     Upkeep,
     Zone,
     ZoneId,
@@ -226,6 +227,12 @@ class World:
         if zone.operator == self.settings.operator:
             return zone.zone in self._judging
         return zone in self._offers_judging()
+
+    def refusals_of(self, zone: ZoneId) -> Refusals | None:
+        """What a zone, own or as it is offered, says that it refuses; None where it says nothing or is not known."""
+        snapshot = self.snapshot()
+        row = snapshot.index.get(zone)
+        return None if row is None else snapshot.columns.zones[row].inventory.refusals
 
     def _offers_judging(self) -> frozenset[ZoneId]:
         seen, found = self._partners_judging

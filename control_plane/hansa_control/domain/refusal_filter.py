@@ -24,6 +24,18 @@ def handled_data(spec: WorkloadSpec) -> frozenset[DataClass]:
     return _ALWAYS | {source.data for source in spec.data_sources}
 
 
+def unforeseeable(refusals: Refusals | None) -> frozenset[Reason]:
+    """For what a hold may be refused without breaking the promise of the offer that showed these refusals: a quota, and
+    of tenants and times what it said that it judges.
+    """
+    found = {Reason.QUOTA_EXCEEDED}
+    if refusals is not None and refusals.judges_tenants:
+        found |= {Reason.TENANT_REFUSED, Reason.TENANT_UNKNOWN}
+    if refusals is not None and refusals.spans:
+        found.add(Reason.TIME_REFUSED)
+    return frozenset(found)
+
+
 class Consent:
     """Whether a zone's refusals leave room for the request now. Costs nothing where no zone refuses anything."""
 
@@ -62,13 +74,19 @@ class Consent:
         return found
 
 
+def refused_tenant(refusals: Refusals | None, asker: str) -> _Fault | None:
+    """Why a workload of a tenant, "operator/tenant", is not taken: reason, what was seen, what would do."""
+    if refusals is None or not refusals.names_tenants:
+        return None
+    if not asker:
+        return Reason.TENANT_UNKNOWN, "not told whose workload it is", "a tenant that the site takes"
+    return None if takes_tenant(refusals, asker) else (Reason.TENANT_REFUSED, asker, "a tenant that the site takes")
+
+
 def _faults(refusals: Refusals, question: Question) -> Iterator[_Fault]:
-    asker, data = question.spec.asker, handled_data(question.spec)
-    if refusals.names_tenants:
-        if not asker:
-            yield Reason.TENANT_UNKNOWN, "not told whose workload it is", "a tenant that the site takes"
-        elif not takes_tenant(refusals, asker):
-            yield Reason.TENANT_REFUSED, asker, "a tenant that the site takes"
+    data = handled_data(question.spec)
+    if (refused := refused_tenant(refusals, question.spec.asker)) is not None:
+        yield refused
     if denied := sorted(one.value for one in data if one.value in refusals.data_denied):
         yield Reason.DATA_REFUSED, f"brings {', '.join(denied)}", f"no {', '.join(refusals.data_denied)}"
     if (span := closed_span(refusals, question.now_ms)) is not None:

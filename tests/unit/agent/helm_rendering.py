@@ -1,7 +1,8 @@
 """Renders the agent's chart as far as it uses templates, and checks values against its schema.
 
 A template may substitute a value, pipe it through ``toJson``, ``quote`` and ``sha256sum``, and leave lines out by
-``if``; whatever else stands between braces is an error here, so that the chart stays what these tests can judge.
+``if`` and ``else``; whatever else stands between braces is an error here, so that the chart stays what these tests can
+judge.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import yaml
 CHART = Path(hansa_agent.__file__).parents[1] / "helm" / "hansa-agent"
 _ACTION = re.compile(r"(\s*\{\{-|\{\{)\s*(.*?)\s*(-\}\}\s*|\}\})", re.DOTALL)
 _PATH = re.compile(r"\.(Values|Release)((?:\.[A-Za-z]+)+)")
-_CHECKS = {"type", "properties", "required", "additionalProperties", "pattern", "const", "items", "minimum", "not"}
+_CHECKS = {
+    *("type", "properties", "required", "additionalProperties", "pattern", "const", "items", "minimum", "not", "oneOf")
+}
 _NOTES = {"$schema"}
 _TYPES: dict[str, Any] = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
 
@@ -45,6 +48,8 @@ def render(text: str, scope: dict[str, Any]) -> str:
         last, said = action.end(), action[2]
         if said.startswith("if "):
             kept.append(kept[-1] and bool(_looked_up(said[3:], scope)))
+        elif said == "else":
+            kept[-1] = not kept[-1] and all(kept[:-1])
         elif said == "end":
             kept.pop()
         elif kept[-1]:
@@ -95,6 +100,8 @@ def problems(value: Any, schema: dict[str, Any], path: str = "values") -> list[s
         found.append(f"{path}: below {schema['minimum']}")
     if "not" in schema and not problems(value, schema["not"], path):
         found.append(f"{path}: is what it must not be")
+    if "oneOf" in schema and sum(not problems(value, one, path) for one in schema["oneOf"]) != 1:
+        found.append(f"{path}: is none of those that it may be")
     if isinstance(value, list) and "items" in schema:
         found += [each for index, one in enumerate(value) for each in problems(one, schema["items"], f"{path}.{index}")]
     return [*found, *(_of_object(value, schema, path) if isinstance(value, dict) else [])]

@@ -39,7 +39,7 @@ def bare(body: dict[str, Any]) -> dict[str, Any]:
     """Without what a release has of its own: names of cluster-wide things, the image, what is empty."""
     plain = copy.deepcopy(body)
     for name in [plain["metadata"], *([plain["roleRef"]] if "roleRef" in plain else [])]:
-        name["name"] = name["name"].removeprefix("hansa-hansa-agent-").removeprefix("hansa-agent-")
+        name["name"] = name["name"].removeprefix("hansa:hansa:hansa-agent:").removeprefix("hansa-agent-")
     if plain["kind"] == "ConfigMap":
         plain["data"] = {key: yaml.safe_load(text) for key, text in plain["data"].items()}
     if plain["kind"] == "Deployment":
@@ -110,6 +110,25 @@ def test_configuration_reaches_the_agent_as_it_was_written(tmp_path: Path) -> No
     assert load_yaml(tmp_path / "agent.yaml", AgentConfig).kubernetes is not None
 
 
+KEY = "LCTX8aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa="
+
+
+def test_a_signed_configuration_is_mounted_as_it_is_and_its_key_pinned() -> None:
+    made = rendered(values(signed={"key": KEY, "configMap": "osl-1-signed"}))
+    assert not [body for body in made if body["kind"] == "ConfigMap"]
+    (agent,) = [body["spec"]["template"]["spec"] for body in made if body["kind"] == "Deployment"]
+    assert agent["containers"][0]["args"] == ["serve", "--config", "/etc/hansa/agent.yaml", "--config-key", KEY]
+    assert agent["volumes"][0]["configMap"] == {"name": "osl-1-signed"}
+
+
+def test_cluster_wide_names_of_two_agents_are_never_the_same() -> None:
+    def names(namespace: str, name: str) -> set[str]:
+        made = rendered(values(**ALL_RIGHTS, name=name), namespace)
+        return {body["metadata"]["name"] for body in made if body["kind"].startswith("Cluster")}
+
+    assert names("a-b", "c") and not names("a-b", "c") & names("a", "b-c")
+
+
 def test_chart_is_of_the_version_that_the_changelog_begins_with() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     (newest, *_) = re.findall(r"^## (\S+)", (AGENTS.parent / "CHANGELOG.md").read_text(), re.MULTILINE)
@@ -144,6 +163,9 @@ def test_example_values_pass_and_the_chart_alone_does_not() -> None:
         ({"name": "Agent"}, "values.name"),
         ({"tolerations": ["x"]}, "values.tolerations.0: no object"),
         ({"state": {"size": "lots"}}, "values.state.size"),
+        ({"signed": {"key": "LCTX8", "configMap": "osl-1-signed"}}, "values.signed: is none of"),
+        ({"signed": {"key": KEY, "configMap": ""}}, "values.signed: is none of"),
+        ({"signed": {"key": "", "configMap": "osl-1-signed"}}, "values.signed: is none of"),
     ],
 )
 def test_values_that_would_not_do_are_refused(changes: dict[str, Any], words: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from hansa_control.application.ports import HoldRequest, Refused
+import pytest
+from hansa_control.application.ports import HoldRequest, RefusalError, Refused
 from hansa_control.domain.model import DataClass, DesiredInstance, HoldGrant, Reason, Refusals
 from home_operator import HOME, OWNER
 from home_stage import Stage, home_stage
@@ -80,13 +82,40 @@ async def test_an_own_zone_that_takes_the_tenant_is_asked_for_by_its_name() -> N
     assert [one.zone.zone for one in stage.workload.placements] == ["oslo-1"]
 
 
-async def test_a_refusal_for_the_tenant_after_an_offer_is_no_broken_promise() -> None:
+@pytest.mark.parametrize(
+    ("shown", "reason", "is_broken"),
+    [
+        (Refusals(tenants_withheld=True), Reason.TENANT_REFUSED, False),
+        (Refusals(tenants_withheld=True), Reason.TIME_REFUSED, True),
+        (Refusals(spans=((0, 1),)), Reason.TIME_REFUSED, False),
+        (Refusals(spans=((0, 1),)), Reason.TENANT_UNKNOWN, True),
+        (None, Reason.TENANT_REFUSED, True),
+        (None, Reason.QUOTA_EXCEEDED, False),
+        (Refusals(tenants_withheld=True), Reason.OWNER_REFUSED, True),
+    ],
+)
+async def test_a_refusal_is_a_broken_promise_where_the_offer_did_not_say_that_it_judges_this(
+    shown: Refusals | None, reason: Reason, is_broken: bool
+) -> None:
     stage = await home_stage()
-    await stage.offer(OWNER, "oslo-9", refusals=Refusals(tenants_withheld=True))
-    stage.owners[OWNER].refuse("oslo-9", Reason.TENANT_REFUSED, f"{HOME}/harbour")
+    await stage.offer(OWNER, "oslo-9", refusals=shown)
+    stage.owners[OWNER].refuse("oslo-9", reason, f"{HOME}/harbour")
     await stage.submit()
     await stage.look()
-    assert not any(stage.plane.promises.counts().values())
-    stage.owners[OWNER].refuse("oslo-9", Reason.OWNER_REFUSED)
-    await stage.after(60_000)
-    assert any(stage.plane.promises.counts().values()), "what the offer should have shown is one"
+    assert stage.owners[OWNER].held
+    assert any(stage.plane.promises.counts().values()) is is_broken
+
+
+@pytest.mark.parametrize(
+    ("workload", "reason"),
+    [("tenants/mill/workloads/saw", Reason.TENANT_REFUSED), ("saw", Reason.TENANT_UNKNOWN)],
+)
+async def test_what_was_held_for_one_tenant_is_not_confirmed_for_another(workload: str, reason: Reason) -> None:
+    operator = await with_oslo(refusals=HARBOUR_ONLY)
+    grant = granted(await asked(operator, "harbour"))
+    with pytest.raises(RefusalError) as refusal:
+        await operator.confirm(grant, manifest=replace(MANIFEST, workload=workload))
+    assert refusal.value.reason is reason
+    assert operator.plane.owner.desired_instances(OSLO) == ()
+    await operator.confirm(grant)
+    assert order_of(operator).workload == MANIFEST.workload
