@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from hansa_control.domain.world_record import WorldRecord
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from hansa_sim.latency.command_what_if import snapshot, what_if
 from hansa_sim.latency.replications import Progress as Sofar
 from hansa_sim.latency.replications import Watch
 from hansa_sim.latency.report import report_of
@@ -27,6 +30,8 @@ REFUSED_EXIT_CODE = 2
 WIDTH = 190
 
 app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
+app.command("snapshot")(snapshot)
+app.command("what-if")(what_if)
 
 File = Annotated[Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")]
 
@@ -41,6 +46,10 @@ def check(file: File) -> None:
     """Read a scenario and build its world; exit 2 with file, line and key of what is wrong."""
     world = _world(file, None, None)
     scenario = world.loaded.scenario
+    if world.loaded.record is not None:
+        _tell_record(world.loaded.record)
+    if not scenario.apps:
+        return
     view = view_of(world, ViewName.TOGETHER)
     lawful = int(view.served.sum())
     typer.echo(f"{scenario.name}: {scenario.title}")
@@ -67,6 +76,11 @@ def run(
     if output not in {"table", "json"}:
         raise typer.BadParameter(f"{output!r} is neither table nor json")
     world = _world(file, seed, requests)
+    if not world.loaded.scenario.apps:
+        typer.echo(
+            f"{file}: apps: missing; a snapshot does not know how long requests take and how many come", err=True
+        )
+        raise typer.Exit(REFUSED_EXIT_CODE)
     _make(out)
     with _progress() as watch:
         results = run_scenario(world, watch)
@@ -82,6 +96,15 @@ def run(
         console.print(words, highlight=False, soft_wrap=True)
 
 
+def _tell_record(record: WorldRecord) -> None:
+    """What a snapshot has, in one line."""
+    parts, running = record.snapshot, sum(bool(one.placements) for one in record.workloads)
+    typer.echo(
+        f"the world of {record.home}: {len(parts.nodes)} nodes, {len(parts.links)} links, {len(parts.zones)} zones, "
+        f"{len(record.workloads)} workloads, {running} of which have a place"
+    )
+
+
 def _world(file: Path, seed: int | None, requests: int | None) -> World:
     try:
         return build_world(_changed(load_scenario(file), seed, requests))
@@ -95,7 +118,7 @@ def _changed(loaded: Loaded, seed: int | None, requests: int | None) -> Loaded:
     given = {"seed": seed, "requests": requests}
     settings = loaded.scenario.run.model_copy(update={key: one for key, one in given.items() if one is not None})
     scenario = loaded.scenario.model_copy(update={"run": settings})
-    return Loaded(scenario, loaded.residency, loaded.path)
+    return replace(loaded, scenario=scenario)
 
 
 @contextmanager

@@ -66,8 +66,12 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+SOURCES = ("topohub", "graph", "round_trips", "snapshot")
+"""Where a network may come from."""
+
+
 class NetworkPart(_Part):
-    """Where the nodes and links come from: exactly one of topohub, graph and round_trips."""
+    """Where the nodes and links come from: exactly one of topohub, graph, round_trips and snapshot."""
 
     topohub: str | None = Field(default=None, description="name of a topology of topohub, such as `backbone/europe`")
     graph: str | None = Field(
@@ -75,6 +79,11 @@ class NetworkPart(_Part):
     )
     round_trips: str | None = Field(
         default=None, description="a CSV file beside the scenario: `a,b,rtt_ms` and, if known, `countries,carrier`"
+    )
+    snapshot: str | None = Field(
+        default=None,
+        description="a world beside the scenario that `hansa simulate snapshot` wrote; its zones, workloads and where "
+        "they run are there, too, and `apps` and `users` may be left out",
     )
     node_countries: dict[str, Country] = Field(
         default={}, description="countries of nodes for which the source tells none; a node without one is unknown"
@@ -86,9 +95,10 @@ class NetworkPart(_Part):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [name for name in ("topohub", "graph", "round_trips") if getattr(self, name) is not None]
+        given = [name for name in SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of topohub, graph and round_trips; given: {', '.join(given) or 'none'}")
+            one_of = " and ".join((", ".join(SOURCES[:-1]), SOURCES[-1]))
+            raise ValueError(f"give exactly one of {one_of}; given: {', '.join(given) or 'none'}")
         return self
 
 
@@ -326,8 +336,12 @@ class Scenario(_Part):
     as_of: Day = Field(description="day on which facts and groups of countries are read")
     network: NetworkPart = Field(description="nodes and links")
     operators: list[OperatorPart] = Field(min_length=1, description="who has which part, and zones")
-    apps: list[AppPart] = Field(min_length=1, max_length=1, description="what runs; one app for now")
-    users: list[UsersPart] = Field(min_length=1, description="who asks, from where, how often")
+    apps: list[AppPart] = Field(
+        default=[], max_length=1, description="what runs; one app for now; needed unless network.snapshot is given"
+    )
+    users: list[UsersPart] = Field(
+        default=[], description="who asks, from where, how often; needed where there are apps"
+    )
     arrivals: ArrivalsPart = Field(default=ArrivalsPart(), description="when requests come")
     policies: list[Annotated[PolicyName, BeforeValidator(_policy)]] = Field(
         default=list(PolicyName), min_length=1, description="what is compared, in the order of the table"
@@ -345,8 +359,9 @@ class Scenario(_Part):
         for app in self.apps:
             if app.home not in operators:
                 raise ValueError(f"apps: home {app.home!r} is no operator here{hint(app.home, operators)}")
-        if not any(operator.zones for operator in self.operators):
+        if self.network.snapshot is None and not any(operator.zones for operator in self.operators):
             raise ValueError("no operator has a zone")
+        _both_or_neither(self)
         if self.run.warm_up == "mser-5" and self.arrivals.kind != "poisson":
             raise ValueError(
                 f"run: warm_up mser-5 finds the end of a beginning, and {self.arrivals.kind} arrivals change all the "
@@ -358,6 +373,14 @@ class Scenario(_Part):
     def app(self) -> AppPart:
         """The one app."""
         return self.apps[0]
+
+
+def _both_or_neither(scenario: Scenario) -> None:
+    """Apps and users need one another; a scenario has both unless a snapshot says what runs."""
+    if not scenario.apps and scenario.network.snapshot is None:
+        raise ValueError("apps is missing")
+    if bool(scenario.apps) != bool(scenario.users):
+        raise ValueError("users is missing" if scenario.apps else "users is given without apps")
 
 
 def _once(names: list[str], what: str) -> None:

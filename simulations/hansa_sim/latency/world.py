@@ -61,8 +61,10 @@ class World:
     @cached_property
     def zones(self) -> tuple[Zone, ...]:
         """Every operator's zones, sorted by id."""
-        operators = self.loaded.scenario.operators
-        return tuple(sorted((_zone(self, op, zone) for op in operators for zone in op.zones), key=lambda z: z.id))
+        operators, record = self.loaded.scenario.operators, self.loaded.record
+        written = [_zone(self, op, zone) for op in operators for zone in op.zones]
+        seen = [_with_app(zone) for zone in record.snapshot.zones if zone.inventory.pools] if record else []
+        return tuple(sorted((*written, *seen), key=lambda zone: zone.id))
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -109,7 +111,11 @@ ARTEFACT = ArtefactRef("app", "sha256:" + "5e" * 32)
 def build_world(loaded: Loaded) -> World:
     """The world of a scenario; ScenarioError where its network cannot be had or does not have what is named."""
     ground = lay_ground(loaded)
-    return World(loaded, ground, _users(loaded, ground))
+    world = World(loaded, ground, _users(loaded, ground))
+    doubles = sorted(str(zone.id) for at, zone in enumerate(world.zones) if at and zone.id == world.zones[at - 1].id)
+    if doubles:
+        raise loaded.problem("operators", f"zone {doubles[0]} is in the snapshot already")
+    return world
 
 
 def pool_count(zone: Zone) -> int:
@@ -136,6 +142,12 @@ def _points_of(ground: Ground, part: UsersPart) -> list[str]:
     points = [node.name for node in ground.nodes if node.access_point and node.country in part.countries]
     count = min(len(points), part.at_most)
     return [points[n * len(points) // count] for n in range(count)]
+
+
+def _with_app(zone: Zone) -> Zone:
+    """A zone of a snapshot that runs the scenario's app, too, on what is free there."""
+    inventory = replace(zone.inventory, artefacts=(*zone.inventory.artefacts, ARTEFACT))
+    return replace(zone, inventory=inventory)
 
 
 def _zone(world: World, operator: OperatorPart, part: ZonePart) -> Zone:

@@ -49,6 +49,7 @@ class Change:
     nearest_fix: str = ""
     rejections: tuple[Rejection, ...] = ()
     gave_way_to: str = ""
+    home_is_silent: bool = False
 
     @property
     def over_budget(self) -> tuple[AccessFelt, ...]:
@@ -133,6 +134,7 @@ def _change(name: str, settled: tuple[Settled, Settled], sides: tuple[Sides, Sid
         nearest_fix=decision.nearest_fix if decision else "",
         rejections=decision.rejections if decision else (),
         gave_way_to=settled[1].gave_way.get(name, ""),
+        home_is_silent=workload.home in settled[1].estate.silent,
     )
 
 

@@ -29,8 +29,6 @@ def ask(profile: Profile) -> bytes:
     return asyncio.run(asked())
 
 
-
-
 def write_scenario(body: bytes, out: Path) -> tuple[Path, Path]:
     """Writes the scenario and, beside it, the world that it names. OSError where that cannot be done."""
     record = read_world(body)

@@ -36,6 +36,10 @@ from hansa_control.domain.world_record import StandingPlacement, StandingWorkloa
 from hansa_sim.what_if.estate import Estate, Resident, at_rest
 from hansa_sim.what_if.placing import Part, Room, placement_of
 
+SIDE_BY_SIDE = 32
+"""Looks that a control plane has under way at once. What one of them has just been granted is not confirmed while the
+others decide, so they do not count on its giving way."""
+
 LOOKS_PER_WORKLOAD_MAX = 16
 """So that two who want each other's place for ever do not keep anybody waiting."""
 
@@ -85,15 +89,24 @@ class _Settling:
         self._gave_way: dict[str, str] = {}
         self._nominations: dict[str, Nomination] = {}
         self._made_room_for: set[str] = set()
+        self._under_way: deque[str] = deque(maxlen=SIDE_BY_SIDE)
+        self._yielding: list[str] = []
         self._queue: deque[str] = deque()
         self._is_freed = False
 
     def run(self) -> Settled:
         self._queue.extend(self._order())
         for _ in range(LOOKS_PER_WORKLOAD_MAX * len(self._queue) + 1):
-            if not self._queue and not self._wake_waiting():
+            if not self._queue:
+                self._under_way.clear()
+                self._queue.extend(self._woken())
+            if not self._queue:
                 break
-            self._look(self._queue.popleft())
+            name = self._queue.popleft()
+            before = self._residents[name]
+            self._look(name)
+            if self._residents[name] is not before:
+                self._under_way.append(name)
         room = self._room
         return Settled(
             self._estate, room.snapshot, room.residents, self._refused, self._gave_way, dict(self._standing_breaches())
@@ -114,18 +127,25 @@ class _Settling:
     def _residents(self) -> dict[str, Resident]:
         return self._room.residents
 
-    def _wake_waiting(self) -> bool:
-        """Room has become free since: whoever waits for some is looked at again."""
+    def _woken(self) -> list[str]:
+        """Who is looked at once all others have been: those for whom room was to be made, with those who make it; then,
+        if room has become free, whoever waits for some.
+        """
+        if self._yielding:
+            woken, self._yielding = self._yielding, []
+            return woken
         if self._is_freed:
             self._is_freed = False
-            self._queue.extend(sorted(self._refused))
-        return bool(self._queue)
+            return sorted(self._refused)
+        return []
 
     # --- one look ---
 
     def _look(self, name: str) -> None:
         """What the keeper does with a workload: keeps it, moves it, mends it, or lets it wait."""
         resident = self._residents[name]
+        if resident.workload.home in self._estate.silent:
+            return  # whoever would decide is not heard
         broken = self._broken(resident)
         if broken and self._on_change(resident) is OnChange.TERMINATE:
             resident, broken = self._stop(name, broken), {}
@@ -265,14 +285,14 @@ class _Settling:
         claims = frozenset(one.claim for one in planned.victims)
         self._nominations[name] = Nomination(planned.zone, asked.spec.priority, claims)
         victims = sorted({one.workload for one in planned.victims})
-        self._queue.extendleft(reversed([*victims, name]))
+        self._yielding += [*victims, name]
 
     def _candidates(self, asked: StandingWorkload) -> Iterator[Candidate]:
         """What may give way to a workload: lower ones of the same operator, with what they have in its own zones."""
         for name, resident in self._residents.items():
             spec = resident.workload.spec
             is_lower = spec.priority < asked.spec.priority and spec.disruption.preemptible
-            if name == asked.name or not is_lower or resident.workload.home != asked.home:
+            if name in self._under_way or not is_lower or resident.workload.home != asked.home:
                 continue
             batch = serving(resident.placements)
             answering = {part.claim: part.replicas for part in batch.ready} if batch else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hansa_control.domain.model import Rejection
@@ -16,6 +16,7 @@ from hansa_sim.what_if.sides import AccessFelt, Side
 
 QUIET = frozenset({Outcome.STAYS, Outcome.WAITS})
 ACCESS_POINTS_SHOWN_MAX = 20
+LISTED_MAX = 3
 VERSION = 1
 """Of the JSON; grows whenever a key changes its meaning or goes."""
 
@@ -102,21 +103,32 @@ def breaks(change: Change) -> Iterator[str]:
         yield f"stops for {short_workload(change.gave_way_to)}"
     if change.outcome is Outcome.UNHEARD:
         yield "on_partition keep: it is not placed elsewhere while its owner is silent"
-    for at in change.over_budget:
-        yield _over(change, at)
+    if change.home_is_silent:
+        yield "its home operator is silent, and nobody else places it"
+    cut_off = [at.access_point for at in change.over_budget if at.rtt_us is None]
+    if cut_off:
+        yield f"no lawful way from {_listed(cut_off)}"
+    late = [_over(change, at) for at in change.over_budget if at.rtt_us is not None]
+    if late:
+        yield _listed(late)
     if change.breaks_law:
-        yield from (f"runs on against {_reason(found)}" for found in change.after.broken)
+        yield f"runs on against {_listed([_reason(found) for found in change.after.broken])}"
     if change.why and not change.gave_way_to:
         yield change.why
     if change.nearest_fix:
         yield f"nearest fix: {change.nearest_fix}"
 
 
+def _listed(found: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    rest = len(found) - LISTED_MAX
+    return ", ".join(found[:LISTED_MAX]) + (f" and {rest} more" if rest > 0 else "")
+
+
 def _over(change: Change, at: AccessFelt) -> str:
-    if at.rtt_us is None:
-        return f"{at.access_point}: no lawful way"
-    if at.rtt_us > change.rtt_us_max:
-        return f"{at.access_point}: p{change.percentile} {at.rtt_us / 1_000:.1f} ms > {change.rtt_us_max / 1_000:g} ms"
+    rtt_us = at.rtt_us or 0
+    if rtt_us > change.rtt_us_max:
+        return f"{at.access_point}: p{change.percentile} {rtt_us / 1_000:.1f} ms > {change.rtt_us_max / 1_000:g} ms"
     response_ms = (at.response_us or 0) / 1_000
     return f"{at.access_point}: response {response_ms:.1f} ms > {change.response_us_max / 1_000:g} ms"
 
