@@ -119,8 +119,10 @@ def _other_end(node_a: str, node_b: str, at: str) -> str:
 
 
 def _cable(estate: Estate, name: str) -> list[str]:
-    cables = [link.name for link in estate.snapshot.links if link.kind is LinkKind.SEA_CABLE]
-    return [_known("--cut cable", "sea cable", name, cables)]
+    """The links of a cable that has a name, or a link in the sea by itself."""
+    alone = {link.name: [link.name] for link in estate.snapshot.links if link.kind is LinkKind.SEA_CABLE}
+    cables = {**alone, **{cable: sorted(links) for cable, links in estate.cables.items()}}
+    return cables[_known("--cut cable", "cable", name, cables)]
 
 
 def _carrier(estate: Estate, name: str) -> list[str]:

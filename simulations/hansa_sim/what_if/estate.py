@@ -29,7 +29,8 @@ class Estate:
     """A world at a moment. Facts are read as of now_ms (wall clock, UTC).
 
     lost are zones whose agents are not heard, silent are operators whose control planes are not. agreements are those
-    that are accepted besides what is in force already, by the operator that offers its zones.
+    that are accepted besides what is in force already, by the operator that offers its zones. cables are names of links
+    that fall together.
     """
 
     snapshot: Snapshot
@@ -39,6 +40,7 @@ class Estate:
     lost: frozenset[ZoneId] = frozenset()
     silent: frozenset[str] = frozenset()
     agreements: Mapping[str, Agreement] = field(default_factory=dict)
+    cables: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def estate_of(record: WorldRecord) -> Estate:
