@@ -203,7 +203,7 @@ def _with_free(zone: Zone, devices: int) -> Zone:
 def _users(loaded: Loaded, ground: Ground) -> tuple[UserClass, ...]:
     """Users by app and access point, in the order of names; demands at the same one are added."""
     demand: dict[tuple[str, str], int] = {}
-    first = loaded.scenario.apps[0].name
+    first = next((app.name for app in loaded.scenario.apps), "")
     for at, part in enumerate(loaded.scenario.users):
         shares = demand_of(ground, part)
         if not shares:

@@ -148,9 +148,13 @@ def _outcome(name: str, settled: tuple[Settled, Settled], before: Side, after: S
         return Outcome.NOWHERE if before.zones else Outcome.WAITS
     if not before.zones:
         return Outcome.PLACED
-    if any(batch.is_torn for batch in batches_of(resident.placements)):
+    if _is_torn(resident) and not _is_torn(settled[0].residents[name]):
         return Outcome.PARTLY
     return Outcome.STAYS if before.zones == after.zones else Outcome.MOVES
+
+
+def _is_torn(resident: Resident) -> bool:
+    return any(batch.is_torn for batch in batches_of(resident.placements))
 
 
 def _why(decision: Decision | None) -> str:

@@ -92,7 +92,7 @@ class _Settling:
         self._under_way: deque[str] = deque(maxlen=SIDE_BY_SIDE)
         self._yielding: list[str] = []
         self._queue: deque[str] = deque()
-        self._is_freed = False
+        self._is_freed = self._has_changed = False
 
     def run(self) -> Settled:
         self._queue.extend(self._order())
@@ -106,6 +106,7 @@ class _Settling:
             before = self._residents[name]
             self._look(name)
             if self._residents[name] is not before:
+                self._has_changed = True
                 self._under_way.append(name)
         room = self._room
         return Settled(
@@ -129,7 +130,8 @@ class _Settling:
 
     def _woken(self) -> list[str]:
         """Who is looked at once all others have been: those for whom room was to be made, with those who make it; then,
-        if room has become free, whoever waits for some.
+        if room has become free, whoever waits for some; then, if anything has changed, everybody once more, as time
+        goes on: whoever waits may ask for room again, and a better tier may have some.
         """
         if self._yielding:
             woken, self._yielding = self._yielding, []
@@ -137,6 +139,11 @@ class _Settling:
         if self._is_freed:
             self._is_freed = False
             return sorted(self._refused)
+        if self._has_changed:
+            self._has_changed = False
+            self._made_room_for.clear()
+            waiting = sorted(self._refused)
+            return [*waiting, *(name for name in self._residents if name not in self._refused)]
         return []
 
     # --- one look ---
@@ -294,14 +301,13 @@ class _Settling:
             is_lower = spec.priority < asked.spec.priority and spec.disruption.preemptible
             if name in self._under_way or not is_lower or resident.workload.home != asked.home:
                 continue
-            batch = serving(resident.placements)
+            own = [part for part in resident.live if part.zone.operator == asked.home]
+            batch = serving(resident.placements) if own else None
             answering = {part.claim: part.replicas for part in batch.ready} if batch else {}
             spare = max(0, sum(answering.values()) - spec.disruption.min_available)
-            for part in resident.live:
-                if part.zone.operator == asked.home:
-                    missed = answering.get(part.claim, 0)
-                    amount = resident.amount(part)
-                    yield Candidate(name, part.claim, part.zone, amount, spec.priority, missed, spare)
+            for part in own:
+                missed = answering.get(part.claim, 0)
+                yield Candidate(name, part.claim, part.zone, resident.amount(part), spec.priority, missed, spare)
 
     def _gives_way(self, part: Placement) -> str:
         """For whom a placement is to leave; empty if it may stay."""
