@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hansa_demo.check import wait_for
+from hansa_demo.processes import DemoFailed
 from hansa_demo.replicated import rewrite
 from hansa_sim.latency.command import app
 from small_world import DIGEST, HOME, PARTNER, SmallWorld
@@ -19,7 +21,7 @@ from hansa.spec_file import parse_workload_text
 from hansa.sync import SyncClient
 from hansa.v1 import workload_pb2
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
 OSLO, BERGEN = f"{HOME}/oslo-1", f"{HOME}/bergen-1"
 READY = workload_pb2.PLACEMENT_STATE_READY
 SPEC = """\
@@ -109,14 +111,11 @@ def test_the_world_moves_as_was_foretold(world: SmallWorld, tmp_path: Path) -> N
         answer = json.loads(from_file.stdout)
         assert json.loads(from_operator.stdout) == answer
         foretold = predicted(answer)
-        print(before, foretold)
         assert OSLO in before.values() and OSLO not in foretold.values()
         assert any(one["outcome"] == "moves" for one in answer["workloads"])
         assert from_file.exit_code == any(one["breaks_promise"] for one in answer["workloads"])
 
         world.processes.kill(OSLO)
-        try:
+        with suppress(DemoFailed):
             wait_for("everybody is where it was foretold", lambda: where(client) == foretold or None, 25)
-        except Exception:
-            assert where(client) == foretold
-            raise
+        assert where(client) == foretold

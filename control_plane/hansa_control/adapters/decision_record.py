@@ -54,8 +54,9 @@ def read_strictly(kind: type[RecordT], body: bytes, number: int) -> RecordT:
     if len(body) > BYTES_MAX:
         raise RecordUnreadable(f"larger than {BYTES_MAX} bytes")
     _require_format(body, number)
+    known: Any = kind
     try:
-        (record,) = _adapter(kind).validate_json(b"[" + body + b"]")
+        (record,) = _adapter(known).validate_json(b"[" + body + b"]")
     except (ValidationError, RecursionError) as error:
         raise RecordUnreadable(_first(error)) from error
     read: RecordT = record

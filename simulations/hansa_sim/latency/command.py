@@ -13,7 +13,7 @@ from hansa_control.domain.world_record import WorldRecord
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from hansa_sim.latency.command_what_if import snapshot, what_if
+from hansa_sim.latency import command_what_if
 from hansa_sim.latency.replications import Progress as Sofar
 from hansa_sim.latency.replications import Watch
 from hansa_sim.latency.report import report_of
@@ -29,8 +29,7 @@ REFUSED_EXIT_CODE = 2
 WIDTH = 190
 
 app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
-app.command("snapshot")(snapshot)
-app.command("what-if")(what_if)
+app.registered_commands += command_what_if.app.registered_commands
 
 File = Annotated[Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")]
 

@@ -46,6 +46,11 @@ Law = Annotated[Path | None, typer.Option(metavar="FILE", help="A law file that 
 Output = Annotated[str, typer.Option("-o", "--output", help="table, or json on standard output.")]
 
 
+app = typer.Typer()
+"""Commands of ``hansa simulate``, beside those of its own module."""
+
+
+@app.command("snapshot")
 def snapshot(
     out: Annotated[Path, typer.Option(metavar="FILE.yaml", help="The scenario; its world is written beside it.")],
     profile: Profile = None,
@@ -60,6 +65,7 @@ def snapshot(
     typer.echo(f"{written[0]} and {written[1]} written", err=True)
 
 
+@app.command("what-if")
 def what_if(
     file: File = None,
     profile: Profile = None,
