@@ -44,13 +44,14 @@ def jitted(function: FunctionT) -> FunctionT:
     if not HAS_NUMBA:
         return function
     compiled: Any
-    elsewhere, config.CACHE_DIR = config.CACHE_DIR, kept_in(config.CACHE_DIR)
+    settings: Any = config
+    elsewhere, settings.CACHE_DIR = settings.CACHE_DIR, kept_in(settings.CACHE_DIR)
     try:
         compiled = njit(cache=True, nogil=True)(function)
     except RuntimeError:  # no folder may be written to: compiled anew in every process
         compiled = njit(nogil=True)(function)
     finally:
-        config.CACHE_DIR = elsewhere
+        settings.CACHE_DIR = elsewhere
     return cast(FunctionT, compiled)
 
 
