@@ -17,7 +17,8 @@ from hansa_sim.latency.replications import Watch
 from hansa_sim.latency.report import report_of
 from hansa_sim.latency.results import Results, as_json
 from hansa_sim.latency.run import run_scenario
-from hansa_sim.latency.scenario_file import Loaded, ScenarioError, load_scenario
+from hansa_sim.latency.scenario_changes import Change, ChangeError
+from hansa_sim.latency.scenario_file import ScenarioError, load_scenario
 from hansa_sim.latency.scenario_schema import REQUESTS_MAX
 from hansa_sim.latency.table import table_of, words_of
 from hansa_sim.latency.views import ViewName, view_of
@@ -28,6 +29,10 @@ WIDTH = 190
 
 app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
 
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Instead of what the file says, such as run.requests=1000000."),
+]
 File = Annotated[Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")]
 
 
@@ -37,9 +42,9 @@ def main() -> None:
 
 
 @app.command("check")
-def check(file: File) -> None:
+def check(file: File, changes: Changes = None) -> None:
     """Read a scenario and build its world; exit 2 with file, line and key of what is wrong."""
-    world = _world(file, None, None)
+    world = _world(file, changes)
     scenario = world.loaded.scenario
     view = view_of(world, ViewName.TOGETHER)
     lawful = int(view.served.sum())
@@ -55,6 +60,7 @@ def check(file: File) -> None:
 @app.command("run")
 def run(
     file: File,
+    changes: Changes = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's seed.")] = None,
     requests: Annotated[
         int | None,
@@ -66,7 +72,8 @@ def run(
     """Run a scenario and compare its policies."""
     if output not in {"table", "json"}:
         raise typer.BadParameter(f"{output!r} is neither table nor json")
-    world = _world(file, seed, requests)
+    given = {"run.seed": seed, "run.requests": requests}
+    world = _world(file, [*(changes or ()), *(f"{key}={one}" for key, one in given.items() if one is not None)])
     _make(out)
     with _progress() as watch:
         results = run_scenario(world, watch)
@@ -82,20 +89,15 @@ def run(
         console.print(words, highlight=False, soft_wrap=True)
 
 
-def _world(file: Path, seed: int | None, requests: int | None) -> World:
+def _world(file: Path, changes: list[str] | None) -> World:
     try:
-        return build_world(_changed(load_scenario(file), seed, requests))
+        return build_world(load_scenario(file, [Change.of(one) for one in changes or ()]))
+    except ChangeError as error:
+        raise typer.BadParameter(str(error), param_hint="--set") from error
     except ScenarioError as error:
         for problem in error.problems:
             typer.echo(problem, err=True)
         raise typer.Exit(REFUSED_EXIT_CODE) from error
-
-
-def _changed(loaded: Loaded, seed: int | None, requests: int | None) -> Loaded:
-    given = {"seed": seed, "requests": requests}
-    settings = loaded.scenario.run.model_copy(update={key: one for key, one in given.items() if one is not None})
-    scenario = loaded.scenario.model_copy(update={"run": settings})
-    return Loaded(scenario, loaded.residency, loaded.path)
 
 
 @contextmanager
