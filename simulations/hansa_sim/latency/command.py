@@ -19,7 +19,8 @@ from hansa_sim.latency.results import Results, as_json
 from hansa_sim.latency.run import run_scenario
 from hansa_sim.latency.scenario_changes import Change, ChangeError
 from hansa_sim.latency.scenario_file import ScenarioError, load_scenario
-from hansa_sim.latency.scenario_schema import REQUESTS_MAX
+from hansa_sim.latency.scenario_run import REQUESTS_MAX
+from hansa_sim.latency.sweeps.command import app as sweep_app
 from hansa_sim.latency.table import table_of, words_of
 from hansa_sim.latency.views import ViewName, view_of
 from hansa_sim.latency.world import World, build_world
@@ -28,6 +29,7 @@ REFUSED_EXIT_CODE = 2
 WIDTH = 190
 
 app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
+app.add_typer(sweep_app)
 
 Changes = Annotated[
     list[str] | None,
@@ -72,8 +74,12 @@ def run(
     """Run a scenario and compare its policies."""
     if output not in {"table", "json"}:
         raise typer.BadParameter(f"{output!r} is neither table nor json")
-    given = {"run.seed": seed, "run.requests": requests}
-    world = _world(file, [*(changes or ()), *(f"{key}={one}" for key, one in given.items() if one is not None)])
+    given = [] if seed is None else [f"run.seed={seed}"]
+    given += [] if requests is None else ["run.duration_s=null", f"run.requests={requests}"]
+    world = _world(file, [*(changes or ()), *given])
+    if world.loaded.scenario.faults:
+        typer.echo(str(world.loaded.problem("faults", "are read and checked, but not simulated yet")), err=True)
+        raise typer.Exit(REFUSED_EXIT_CODE)
     _make(out)
     with _progress() as watch:
         results = run_scenario(world, watch)

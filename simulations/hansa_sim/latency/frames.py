@@ -1,4 +1,4 @@
-"""Records as data frames and as files: Parquet where ``hansa[sim-frames]`` is installed, JSON lines and CSV anywhere."""
+"""Records as data frames and as files: Parquet where ``hansa[sim-frames]`` is installed, else CSV, and JSON lines."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from distributed import Client, LocalCluster, Security, as_completed
 from hansa.names import hint
 from hansa_sim.latency.sweeps.bundle import Bundle, code_digest
 from hansa_sim.latency.sweeps.playing import Outcome, Status, Task, play
+from hansa_sim.latency.sweeps.study import ClusterError
 
 AHEAD = 4
 """Points that are handed over for each thread of the cluster: enough that none waits, few enough to be called back."""
@@ -27,10 +28,6 @@ TLS_KEYS = ("tls_ca_file", "tls_client_cert", "tls_client_key")
 CONNECT_S = 20
 QUIET: dict[str, Any] = {"dashboard_address": None, "silence_logs": "ERROR"}
 """What a cluster of this machine does not need: a page to watch it, and words about its ending."""
-
-
-class ClusterError(RuntimeError):
-    """A cluster that cannot be reached, or settings for it that cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What a sweep goes over: values of keys, and the points that they span.
 
-``KEY=100,200,400`` lists values; ``KEY=1..8`` counts; ``KEY=0.5..2..0.5`` steps. Commas inside of brackets, braces and
-quotes belong to a value, so ``policies=[nearest],[hansa]`` are two lists. Every value is YAML, as in a scenario.
+``KEY=100,200,400`` lists values; ``KEY=1..8`` counts; ``KEY=0.5..2..0.5`` steps; ``KEY=1..3,10`` is both. Commas inside
+of brackets, braces and quotes belong to a value, so ``policies=[nearest],[hansa]`` are two lists. Every value is YAML,
+as in a scenario.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Axis:
     def of(cls, assignment: str) -> Axis:
         """Reads ``KEY=VALUES``; ChangeError where it is not that."""
         change = Change.of(assignment)
-        texts = _span(change) or list(_split(change.text))
+        texts = [text for part in _split(change.text) for text in _span(Change(change.key, part)) or [part]]
         if not all(texts):
             raise ChangeError(f"{assignment!r} has an empty value")
         if doubles := sorted({text for text in texts if texts.count(text) > 1}):

@@ -46,8 +46,8 @@ def _sections(done: Swept, summary: Summary, head: str) -> Iterator[str]:
         lines = ([str(n), one.status.value, one.error] for n, one in bad[:SHOWN])
         yield f"<h2>Points without a result</h2>{table_html(('point', 'status', 'why'), lines)}"
     yield (
-        f"<p class='note'>{len(done.points)} points. Over several seeds, intervals are of the seeds; with one seed, of its "
-        "replications. A row that is unstable at any seed has no figure. rows.jsonl has every row of every point.</p>"
+        f"<p class='note'>{len(done.points)} points. Over several seeds, intervals are of the seeds; with one seed, of "
+        "its replications. A row that is unstable at any seed has no figure. rows.jsonl has all rows of all points.</p>"
     )
 
 

@@ -50,6 +50,8 @@ def play(bundle: Bundle, task: Task) -> Outcome:
     """Plays a point, in a folder of its own, so that it can be done on any machine."""
     with TemporaryDirectory(prefix="hansa-point-") as folder, _told(task, bundle, folder) as told:
         world = build_world(load_scenario(bundle.write_to(Path(folder)), task.changes))
+        if world.loaded.scenario.faults:
+            raise world.loaded.problem("faults", "are read and checked, but not simulated yet")
         told.append(Outcome(task.digest, Status.OK, rows=tuple(row_records(run_scenario(world))), code=code_digest()))
     return told[0]
 

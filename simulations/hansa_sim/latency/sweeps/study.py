@@ -19,6 +19,10 @@ JOURNAL = "journal.jsonl"
 Points = Sequence[tuple[Change, ...]]
 
 
+class ClusterError(RuntimeError):
+    """A cluster that cannot be reached, or settings for it that cannot be used."""
+
+
 class Engine(Protocol):
     """Plays points somewhere, and tells of each as it is done, in any order."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rich.markup import escape
 from rich.table import Table
 
 from hansa_sim.engines.confidence import interval
@@ -82,7 +83,7 @@ def table_of_sweep(summary: Summary) -> Table:
     order = sorted(summary.figures, key=lambda one: (not one.is_sound, one.value.mean or 0.0))
     for one in order[:SHOWN]:
         value = interval_text(one.value) if one.is_sound else "UNSTABLE"
-        table.add_row(*(str(each) for each in one.setting), one.row, value, str(one.seeds))
+        table.add_row(*(escape(str(each)) for each in (*one.setting, one.row, value, one.seeds)))
     return table
 
 
@@ -97,8 +98,6 @@ def words_of_sweep(done: Swept, summary: Summary) -> Iterator[str]:
         errors = [(n, one.error) for n, one in enumerate(done.outcomes, 1) if one.status is status]
         if errors:
             yield f"{len(errors)} of {len(done.outcomes)} points {status.value}; point {errors[0][0]}: {errors[0][1]}"
-    if done.unused:
-        yield f"{done.unused} points in the journal are of other settings, another scenario or other code: not used."
 
 
 def _figure(setting: Setting, row: str, records: Sequence[Record], figure: str) -> Figure:
