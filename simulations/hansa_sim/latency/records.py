@@ -16,26 +16,37 @@ Record = dict[str, Any]
 LISTS = frozenset({"zones", "points", "cdf_ms", "predicted_ms"})
 """What of a row has tables of its own or is no single figure."""
 
+ALL_APPS = "*"
+"""The app of rows that are of all apps together."""
+
 INTERVALS = frozenset({"differs_ms", "regret_ms"})
 """Intervals that may be left out of a row."""
 
 
 def row_records(results: Results) -> list[Record]:
-    """One for each row, in the order of the table."""
+    """One for each row, in the order of the table; then those of each app's own, where there are several."""
     effort = results.effort
     more: Record = {"replications": effort.replications if effort else results.scenario["run"]["replications"]}
     more["reached"] = effort.reached if effort else None
-    return [{"row": row.name, **_row(row), **more, "stable": not row.unstable} for row in results.rows]
+    return [
+        {"app": app, "row": row.name, **_row(row), **more, "stable": not row.unstable} for app, row in _apps(results)
+    ]
 
 
 def zone_records(results: Results) -> list[Record]:
     """One for each zone of each row."""
-    return [{"row": row.name, **_plain(zone)} for row in results.rows for zone in row.zones]
+    return [{"app": app, "row": row.name, **_plain(zone)} for app, row in _apps(results) for zone in row.zones]
 
 
 def point_records(results: Results) -> list[Record]:
     """One for each access point of each row."""
-    return [{"row": row.name, **_plain(point)} for row in results.rows for point in row.points]
+    return [{"app": app, "row": row.name, **_plain(point)} for app, row in _apps(results) for point in row.points]
+
+
+def _apps(results: Results) -> Iterator[tuple[str, Row]]:
+    """Each row with the app that it is of."""
+    yield from ((ALL_APPS if results.apps else results.scenario["apps"][0]["name"], row) for row in results.rows)
+    yield from ((one.app, row) for one in results.apps for row in one.rows)
 
 
 def _plain(one: ZoneResult | PointResult) -> Record:

@@ -42,17 +42,28 @@ class ScenarioError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A scenario, the law that it names, and where it stands; files that it names are beside it."""
+    """A scenario, the law of each of its apps, and where it stands; files that it names are beside it."""
 
     scenario: Scenario
-    residency: ResidencyPolicy
+    laws: tuple[ResidencyPolicy, ...]
     path: Path
     changes: tuple[Change, ...] = ()
+
+    @property
+    def residency(self) -> ResidencyPolicy:
+        """The law of the one app; ValueError where there are several."""
+        (law,) = self.laws
+        return law
 
     @property
     def now_ms(self) -> int:
         """Noon of the scenario's day, UTC, ms since the epoch: the time that facts are read at."""
         return noon_ms(self.scenario.as_of)
+
+    def with_run(self, **settings: object) -> Loaded:
+        """The same with other settings of its run."""
+        run = self.scenario.run.model_copy(update=settings)
+        return replace(self, scenario=self.scenario.model_copy(update={"run": run}))
 
     def problem(self, key: str, what: str) -> ScenarioError:
         """An error about a key of the file, which is looked up there for its line."""
@@ -101,7 +112,11 @@ def load_scenario(path: Path, changes: Sequence[Change] = ()) -> Loaded:
         raise _not_yaml(path, error) from error
     finally:
         loader.dispose()
-    return Loaded(scenario, _residency(path, root, scenario), path, tuple(changes))
+    loaded = Loaded(
+        scenario, tuple(_law(path, root, scenario, app) for app in range(len(scenario.apps))), path, tuple(changes)
+    )
+    _check_apps(loaded)
+    return loaded
 
 
 def check_changes(path: Path, changes: Sequence[Change]) -> None:
@@ -136,6 +151,21 @@ def _change(root: yaml.Node, changes: Sequence[Change]) -> None:
             loader.dispose()
     if problems:
         raise ScenarioError(problems)
+
+
+def _check_apps(loaded: Loaded) -> None:
+    """Users say which app they use where there is a choice, and every app has users."""
+    names = [app.name for app in loaded.scenario.apps]
+    users = loaded.scenario.users
+    for at, part in enumerate(users):
+        if part.app is None and len(names) > 1:
+            raise loaded.problem(f"users[{at}]", f"app is needed, one of {', '.join(names)}")
+        if part.app is not None and part.app not in names:
+            raise loaded.problem(f"users[{at}].app", f"no app {part.app!r}{hint(part.app, names)}")
+    used = {part.app or names[0] for part in users}
+    for at, name in enumerate(names):
+        if name not in used:
+            raise loaded.problem(f"apps[{at}].name", f"nobody uses app {name!r}")
 
 
 def _compose(path: Path) -> yaml.Node:
@@ -226,29 +256,27 @@ def _place(path: Path, mark: yaml.Mark) -> str:
     return name if name.startswith("--set ") else f"{path}:{mark.line + 1}"
 
 
-def _residency(path: Path, root: yaml.Node, scenario: Scenario) -> ResidencyPolicy:
-    """The app's law, read, expanded and merged by the code that reads it of an app team."""
-    where: Location = ("apps", 0, "residency")
+def _law(path: Path, root: yaml.Node, scenario: Scenario, app: int) -> ResidencyPolicy:
+    """An app's law, read, expanded and merged by the code that reads it of an app team."""
+    where: Location = ("apps", app, "residency")
     node, mark = _node_of(root, where)
     place = _place(path, mark)
     source = place if place.startswith("--set ") else str(path)
-    value = YamlValue(node, "apps[0].residency", source)
+    place = f"{place}: {_dotted(where)}: "
+    value = YamlValue(node, _dotted(where), source)
     try:
         wire = policy_reader(scenario.as_of).read(value)
         policy = policy_in(wire, "residency")
     except (HansaError, RefusalError) as error:
-        raise ScenarioError([_with_place(source, place, str(error.message))]) from error
+        message = str(error.message)
+        raise ScenarioError([message if message.startswith(source) else place + message]) from error
     now_ms = noon_ms(scenario.as_of)
     law = LawFiles(None, now_ms)
     try:
         presets = [law.expand(preset, now_ms) for preset in policy.presets]
     except PresetUnknown as error:
-        raise ScenarioError([_with_place(source, place, str(error))]) from error
+        raise ScenarioError([f"{place}{error}"]) from error
     return merge([replace(policy, presets=()), *presets]) if presets else policy
-
-
-def _with_place(source: str, place: str, message: str) -> str:
-    return message if message.startswith(source) else f"{place}: apps[0].residency: {message}"
 
 
 def as_document(scenario: Scenario) -> dict[str, Any]:

@@ -148,7 +148,13 @@ class _Counting:
         for task in reversed(tasks):
             self.given.append(task.number)
             failed = task.number in self.failing
-            row = {"row": "nearest", "mean_ms": 10.0 + task.number, "mean_ms_half_width": 1.0, "stable": True}
+            row = {
+                "app": "ocr",
+                "row": "nearest",
+                "mean_ms": 10.0 + task.number,
+                "mean_ms_half_width": 1.0,
+                "stable": True,
+            }
             status = Status.FAILED if failed else Status.OK
             yield Outcome(task.digest, status, "broken" if failed else "", () if failed else (row,), self.code())
 
@@ -272,7 +278,7 @@ class _Measured(_Counting):
         figures = {(10, 1): 5.0, (10, 2): 9.0, (20, 1): 6.5, (20, 2): 6.7, (30, 1): 1.0, (30, 2): 1.0}
         for task in tasks:
             rate, seed = (int(change.text) for change in task.changes)
-            row = {"row": "nearest", "mean_ms": figures[rate, seed], "stable": (rate, seed) != (30, 2)}
+            row = {"app": "ocr", "row": "nearest", "mean_ms": figures[rate, seed], "stable": (rate, seed) != (30, 2)}
             yield Outcome(task.digest, Status.OK, "", (row,), self.code())
 
 
@@ -312,7 +318,7 @@ def test_without_polars_the_table_is_csv_and_says_how_to_get_parquet(
     said = _sweep(written(tmp_path, SMALL), tmp_path / "out", grid=["run.seed=1,2"])
     assert "hansa[sim-frames]" in said
     lines = (tmp_path / "out" / "rows.csv").read_text().splitlines()
-    assert lines[0].startswith("point,run.seed,status,error,row,policy")
+    assert lines[0].startswith("point,run.seed,status,error,app,row,policy")
     assert len(lines) == 3
     assert not (tmp_path / "out" / "rows.parquet").exists()
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hansa_sim.engines.confidence import interval
-from hansa_sim.latency.records import Record
+from hansa_sim.latency.records import ALL_APPS, Record
 from hansa_sim.latency.results import Interval
 from hansa_sim.latency.sweeps.playing import Status
 from hansa_sim.latency.sweeps.study import Swept, records_of
@@ -61,9 +61,12 @@ def summary_of(done: Swept, figure: str) -> Summary:
     """The summary of a sweep by one figure of its rows, such as ``p99_ms``."""
     keys = tuple(key for key in done.keys if key != SEED)
     groups: dict[tuple[Setting, str], list[Record]] = {}
-    for record in records_of(done):
-        if "row" in record:
-            groups.setdefault((tuple(record[key] for key in keys), record["row"]), []).append(record)
+    records = [record for record in records_of(done) if "row" in record]
+    several = any(record["app"] == ALL_APPS for record in records)
+    for record in records:
+        is_of_one = several and record["app"] != ALL_APPS
+        row = f"{record['row']}, {record['app']}" if is_of_one else record["row"]
+        groups.setdefault((tuple(record[key] for key in keys), row), []).append(record)
     return Summary(figure, keys, tuple(_figure(*at, records, figure) for at, records in groups.items()))
 
 
