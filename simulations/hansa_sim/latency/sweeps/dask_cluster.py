@@ -65,9 +65,11 @@ class DaskCluster:
             address = stack.enter_context(cluster)
         security = _security(self.tls) if self.tls else None
         try:
-            return Client(address, security=security, timeout=CONNECT_S, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:
-            raise ClusterError(f"{self.scheduler}: {error}") from error
+            client = Client(address, security=security, timeout=CONNECT_S, set_as_default=False)
+            client.wait_for_workers(1, timeout=CONNECT_S)
+        except (OSError, ValueError, TypeError, TimeoutError) as error:
+            raise ClusterError(f"--scheduler {self.scheduler}: {error}") from error
+        return client
 
 
 def _submitted(client: Client, held: Any, task: Task) -> Any:
