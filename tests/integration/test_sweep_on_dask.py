@@ -49,7 +49,7 @@ def scheduler(keys: Path) -> Iterator[str]:
 
 
 def _started(module: str, *given: str) -> subprocess.Popen[str]:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "5"}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "5"}  # noqa: TID251
     command = [sys.executable, "-m", f"distributed.cli.{module}", *given]
     return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
 

@@ -36,7 +36,8 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """``figure`` at every setting of ``keys`` for every row, in the order of the grid; less is better."""
+    """``figure`` at every setting of ``keys`` for every row, in the order of the grid; less is better. Keys with
+    one value only are not among them."""
 
     figure: str
     keys: tuple[str, ...]
@@ -59,7 +60,8 @@ class Summary:
 
 def summary_of(done: Swept, figure: str) -> Summary:
     """The summary of a sweep by one figure of its rows, such as ``p99_ms``."""
-    keys = tuple(key for key in done.keys if key != SEED)
+    columns = zip(done.keys, zip(*done.values, strict=True), strict=True)
+    keys = tuple(key for key, values in columns if key != SEED and len(set(values)) > 1)
     groups: dict[tuple[Setting, str], list[Record]] = {}
     records = [record for record in records_of(done) if "row" in record]
     several = any(record["app"] == ALL_APPS for record in records)
