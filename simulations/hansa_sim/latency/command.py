@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from hansa_sim.latency.frames import EXTRA, write_table
+from hansa_sim.latency.records import point_records, row_records, zone_records
 from hansa_sim.latency.replications import Progress as Sofar
 from hansa_sim.latency.replications import Watch
 from hansa_sim.latency.report import report_of
@@ -143,4 +145,8 @@ def _write(results: Results, out: Path) -> None:
     text = json.dumps(as_json(results), indent=1, allow_nan=False)
     (out / "results.json").write_text(text + "\n", encoding="utf-8")
     (out / "report.html").write_text(report_of(results), encoding="utf-8")
-    typer.echo(f"{out / 'results.json'} and {out / 'report.html'} written", err=True)
+    tables = {"rows": row_records, "zones": zone_records, "points": point_records}
+    written = [write_table(records(results), out / name) for name, records in tables.items()]
+    tell_of = ", ".join(str(path) for path in written)
+    without = "" if written[0].suffix == ".parquet" else f" (Parquet: {EXTRA})"
+    typer.echo(f"{out / 'results.json'}, {out / 'report.html'}, {tell_of}{without} written", err=True)

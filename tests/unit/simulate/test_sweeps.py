@@ -58,7 +58,7 @@ def watch(sofar):
     if sofar.done == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 points = points_of([Axis.of(one) for one in {grid!r}])
-swept(Path({path!r}), points, Path({out!r}), Processes(2), watch)
+swept(Path({path!r}), points, Path({out!r}), Processes(1), watch)
 """
 
 STRUCK = """
@@ -82,6 +82,7 @@ def _python(code: str, hash_seed: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
 
 
+@pytest.mark.timeout(300)
 def test_same_bytes_for_any_number_of_workers_any_hash_seed_and_after_a_kill(tmp_path: Path) -> None:
     path, killed = written(tmp_path, SMALL), tmp_path / "killed"
     _sweep(path, tmp_path / "alone")
@@ -98,6 +99,7 @@ def test_same_bytes_for_any_number_of_workers_any_hash_seed_and_after_a_kill(tmp
     assert _files(killed) == _files(tmp_path / "alone")
 
 
+@pytest.mark.timeout(300)
 def test_ctrl_c_ends_without_a_word_of_workers_and_keeps_what_is_done(tmp_path: Path) -> None:
     path = written(tmp_path, SMALL)
     sweep = ["sweep", str(path), "--set", GRID[0], "--set", GRID[1], "--out", str(tmp_path / "out"), "--jobs", "2"]
@@ -258,6 +260,7 @@ def test_a_digest_knows_every_value(tmp_path: Path) -> None:
     assert point_digest(found, [one]) in digests
 
 
+@pytest.mark.timeout(300)
 def test_a_process_that_dies_takes_one_point_with_it(tmp_path: Path) -> None:
     found = bundled(written(tmp_path, SMALL))
     tasks = [Task(at, changes, str(at)) for at, changes in enumerate(_points("run.seed=1..3"))]
