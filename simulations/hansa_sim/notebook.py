@@ -23,7 +23,7 @@ from hansa_sim.latency.frames import frame_of
 from hansa_sim.latency.records import Record, point_records, row_records, zone_records
 from hansa_sim.latency.report import report_of
 from hansa_sim.latency.results import Results, as_json
-from hansa_sim.latency.run import run_scenario
+from hansa_sim.latency.run import run_scenario, runnable_world
 from hansa_sim.latency.scenario_changes import Change, ChangeError
 from hansa_sim.latency.scenario_file import load_scenario
 from hansa_sim.latency.sweeps.grid import Axis, points_of
@@ -31,7 +31,6 @@ from hansa_sim.latency.sweeps.page import page_of_sweep
 from hansa_sim.latency.sweeps.study import Engine, Swept, records_of, swept
 from hansa_sim.latency.sweeps.summary import summary_of
 from hansa_sim.latency.sweeps.workers import Processes
-from hansa_sim.latency.world import build_world
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -122,7 +121,7 @@ def simulate(
     if requests is not None:
         given |= {"run.duration_s": None, "run.requests": requests}
     loaded = load_scenario(Path(scenario), [Change(key, _text(value)) for key, value in given.items()])
-    return Simulation(run_scenario(build_world(loaded)))
+    return Simulation(run_scenario(runnable_world(loaded)))
 
 
 def sweep(

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from hansa_control.domain.world_record import WorldRecord
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from hansa_sim.latency import command_what_if
 from hansa_sim.latency.frames import EXTRA, write_table
 from hansa_sim.latency.records import point_records, row_records, zone_records
 from hansa_sim.latency.replications import Progress as Sofar
 from hansa_sim.latency.replications import Watch
 from hansa_sim.latency.report import report_of
 from hansa_sim.latency.results import Results, as_json
-from hansa_sim.latency.run import run_scenario
+from hansa_sim.latency.run import run_scenario, runnable_world
 from hansa_sim.latency.scenario_changes import Change, ChangeError
-from hansa_sim.latency.scenario_file import ScenarioError, load_scenario
+from hansa_sim.latency.scenario_file import Loaded, ScenarioError, load_scenario
 from hansa_sim.latency.scenario_run import REQUESTS_MAX
 from hansa_sim.latency.sweeps.command import app as sweep_app
 from hansa_sim.latency.table import tables_of, words_of
@@ -32,6 +34,7 @@ WIDTH = 190
 
 app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
 app.add_typer(sweep_app)
+app.registered_commands += command_what_if.app.registered_commands
 
 Changes = Annotated[
     list[str] | None,
@@ -50,6 +53,10 @@ def check(file: File, changes: Changes = None) -> None:
     """Read a scenario and build its world; exit 2 with file, line and key of what is wrong."""
     world = _world(file, changes)
     scenario = world.loaded.scenario
+    if world.loaded.record is not None:
+        _tell_record(world.loaded.record)
+    if not scenario.apps:
+        return
     views = [view_of(part, ViewName.TOGETHER) for part in world.parts]
     lawful = sum(int(view.served.sum()) for view in views)
     typer.echo(f"{scenario.name}: {scenario.title}")
@@ -80,10 +87,7 @@ def run(
         raise typer.BadParameter(f"{output!r} is neither table nor json")
     given = [] if seed is None else [f"run.seed={seed}"]
     given += [] if requests is None else ["run.duration_s=null", f"run.requests={requests}"]
-    world = _world(file, [*(changes or ()), *given])
-    if world.loaded.scenario.faults:
-        typer.echo(str(world.loaded.problem("faults", "are read and checked, but not simulated yet")), err=True)
-        raise typer.Exit(REFUSED_EXIT_CODE)
+    world = _world(file, [*(changes or ()), *given], runnable_world)
     _make(out)
     with _progress() as watch:
         results = run_scenario(world, watch)
@@ -100,9 +104,18 @@ def run(
         console.print(words, highlight=False, soft_wrap=True)
 
 
-def _world(file: Path, changes: list[str] | None) -> World:
+def _tell_record(record: WorldRecord) -> None:
+    """What a snapshot has, in one line."""
+    parts, running = record.snapshot, sum(bool(one.placements) for one in record.workloads)
+    typer.echo(
+        f"the world of {record.home}: {len(parts.nodes)} nodes, {len(parts.links)} links, {len(parts.zones)} zones, "
+        f"{len(record.workloads)} workloads, {running} of which have a place"
+    )
+
+
+def _world(file: Path, changes: list[str] | None, build: Callable[[Loaded], World] = build_world) -> World:
     try:
-        return build_world(load_scenario(file, [Change.of(one) for one in changes or ()]))
+        return build(load_scenario(file, [Change.of(one) for one in changes or ()]))
     except ChangeError as error:
         raise typer.BadParameter(str(error), param_hint="--set") from error
     except ScenarioError as error:

@@ -10,11 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hansa_sim.latency.records import Record, row_records
-from hansa_sim.latency.run import run_scenario
+from hansa_sim.latency.run import run_scenario, runnable_world
 from hansa_sim.latency.scenario_changes import Change
 from hansa_sim.latency.scenario_file import ScenarioError, load_scenario
 from hansa_sim.latency.sweeps.bundle import Bundle, code_digest
-from hansa_sim.latency.world import build_world
 
 
 class Status(StrEnum):
@@ -49,9 +48,7 @@ class Outcome:
 def play(bundle: Bundle, task: Task) -> Outcome:
     """Plays a point, in a folder of its own, so that it can be done on any machine."""
     with TemporaryDirectory(prefix="hansa-point-") as folder, _told(task, bundle, folder) as told:
-        world = build_world(load_scenario(bundle.write_to(Path(folder)), task.changes))
-        if world.loaded.scenario.faults:
-            raise world.loaded.problem("faults", "are read and checked, but not simulated yet")
+        world = runnable_world(load_scenario(bundle.write_to(Path(folder)), task.changes))
         told.append(Outcome(task.digest, Status.OK, rows=tuple(row_records(run_scenario(world))), code=code_digest()))
     return told[0]
 
