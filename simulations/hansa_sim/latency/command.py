@@ -26,6 +26,7 @@ from hansa_sim.latency.scenario_file import Loaded, ScenarioError, load_scenario
 from hansa_sim.latency.scenario_run import REQUESTS_MAX
 from hansa_sim.latency.sweeps.command import app as sweep_app
 from hansa_sim.latency.table import tables_of, words_of
+from hansa_sim.latency.twin.command import app as twin
 from hansa_sim.latency.views import ViewName, view_of
 from hansa_sim.latency.world import World, build_world
 
@@ -35,6 +36,8 @@ WIDTH = 190
 app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
 app.add_typer(sweep_app)
 app.registered_commands += command_what_if.app.registered_commands
+
+app.add_typer(twin)
 
 Changes = Annotated[
     list[str] | None,
