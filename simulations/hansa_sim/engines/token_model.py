@@ -2,8 +2,8 @@
 
 A step of continuous batching (G.-I. Yu et al., "Orca", OSDI 2022) computes some tokens of every request in the batch:
 parts of prompts (prefill), and one token for each request that already answers (decode). Its time is linear in what it
-reads and computes, so that a run of equal steps has a closed form. Limits are those of vLLM (W. Kwon et al., SOSP 2023):
-so many sequences, so many tokens a step, and memory for keys and values in blocks.
+reads and computes, so that a run of equal steps has a closed form. Limits are those of vLLM (W. Kwon et al., 2023):
+sequences, tokens a step, and memory for keys and values in blocks.
 """
 
 from __future__ import annotations

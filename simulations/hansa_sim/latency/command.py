@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from hansa_sim.latency.calibrate_command import calibrate_file
 from hansa_sim.latency.replications import Progress as Sofar
 from hansa_sim.latency.replications import Watch
 from hansa_sim.latency.report import report_of
@@ -83,6 +84,9 @@ def run(
     console.print(table_of(results, console.width))
     for words in words_of(results):
         console.print(words, highlight=False, soft_wrap=True)
+
+
+app.command("calibrate")(calibrate_file)
 
 
 def _world(file: Path, seed: int | None, requests: int | None) -> World:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +78,9 @@ def _row(where: str, line: str) -> list[float]:
     if not isinstance(document, dict):
         raise ServedFileError(f"{where}:1: not a JSON object")
     row = [_number(where, line, document, key) for key in (*COUNTS, *STAMPS)]
-    stamps = row[3:]
-    if any(later < earlier for earlier, later in zip(stamps, stamps[1:], strict=False)):
-        key = next(k for k, a, b in zip(STAMPS[2:], stamps, stamps[1:], strict=False) if b < a)
-        raise ServedFileError(f"{where}:{line.find(key) + 1}: {key} is before the stamp that comes before it")
+    for (earlier, before), (key, stamp) in pairwise(zip(STAMPS[1:], row[len(COUNTS) + 1 :], strict=True)):
+        if stamp < before:
+            raise ServedFileError(f"{where}:{line.find(key) + 1}: {key} is before {earlier}")
     return row
 
 
@@ -90,5 +90,6 @@ def _number(where: str, line: str, document: dict[str, Any], key: str) -> float:
     value = document[key]
     least = 1 if key in COUNTS else 0
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
-        raise ServedFileError(f"{where}:{line.find(key) + 1}: {key} is {value!r}; a number of {least} at least is needed")
+        what = f"{key} is {value!r}; a number of {least} at least is needed"
+        raise ServedFileError(f"{where}:{line.find(key) + 1}: {what}")
     return value
