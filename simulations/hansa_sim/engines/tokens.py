@@ -8,15 +8,13 @@ hundred bytes each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hansa_sim.engines import token_kernel as kernel
 from hansa_sim.engines import token_plain
 from hansa_sim.engines.acceleration import Speed, is_compiled
-from hansa_sim.engines.histogram import BUCKETS, buckets_of, percentiles_ns
 from hansa_sim.engines.measured import Measured
 from hansa_sim.engines.model import NOWHERE, Block, Indices, Ints
 from hansa_sim.engines.record_kernel import Visits
@@ -24,8 +22,7 @@ from hansa_sim.engines.recorder import Recorder, Run
 from hansa_sim.engines.static import check_table, lose_lost
 from hansa_sim.engines.static_compiled import Ways
 from hansa_sim.engines.token_model import TokenModel, unpacked
-
-Floats = NDArray[np.float64]
+from hansa_sim.engines.token_times import Times, TokenTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,45 +38,7 @@ class Fleet:
         return np.array([max(1, count * (model.sequences if model else 0)) for model, count in pairs], dtype=np.int64)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Times:
-    """Times of N requests, in counts of buckets (C, B) and sums (C,) ns."""
-
-    counts: Ints
-    sum_ns: Ints
-
-    @classmethod
-    def of(cls, times_ns: Ints, of_class: Indices, classes: int) -> Times:
-        counts, sums = np.zeros((classes, BUCKETS), np.int64), np.zeros(classes, np.int64)
-        np.add.at(counts, (of_class, buckets_of(times_ns)), 1)
-        np.add.at(sums, of_class, times_ns)
-        return cls(counts, sums)
-
-    def mean_ns(self) -> float:
-        """Exact mean over all classes; NaN of nothing."""
-        count = int(self.counts.sum())
-        return int(self.sum_ns.sum()) / count if count else float("nan")
-
-    def percentiles_ns(self, percents: list[float]) -> Floats:
-        """Percentiles within 0.4 % over all classes; NaN of nothing."""
-        return percentiles_ns(self.counts.sum(axis=0), percents)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TokensMeasured:
-    """One run: ``whole`` is about whole answers. ``first`` is the time from sending to the first token at the user;
-    ``per_token`` the mean time between an answer's tokens, of answers with two at least."""
-
-    whole: Measured
-    first: Times
-    per_token: Times
-    prompt_tokens: int
-    generated_tokens: int
-
-
-def serve(
-    blocks: Iterable[Block], zone_of: Indices, run: Run, fleet: Fleet, speed: Speed = Speed.AUTO
-) -> TokensMeasured:
+def serve(blocks: Iterable[Block], zone_of: Indices, run: Run, fleet: Fleet, speed: Speed = Speed.AUTO) -> Measured:
     """Serves every request, whose demands are packed tokens, in its row's zone. Raises ValueError where a zone of
     ``zone_of`` has no replica, or is not open to its row.
 
@@ -111,24 +70,21 @@ def serve(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """What users saw, zone after zone: class, time to the first token, time per token (-1 for one token alone); and
-    tokens."""
+    """What users saw, zone after zone: time to the first token, time per token (-1 for one token alone); and tokens."""
 
-    times: list[tuple[Indices, Ints, Ints]]
+    times: list[tuple[Ints, Ints]]
     tokens: list[tuple[int, int]]
 
-    def measured(self, recorder: Recorder) -> TokensMeasured:
-        classes, none = recorder.run.class_count, np.zeros(0, np.int64)
-        empty = [(none.astype(np.int32), none, none)]
-        of, first, each = (np.concatenate(column) for column in zip(*(self.times or empty), strict=True))
-        several = each >= 0
-        return TokensMeasured(
-            whole=recorder.measured(),
-            first=Times.of(first, of, classes),
-            per_token=Times.of(each[several], of[several], classes),
+    def measured(self, recorder: Recorder) -> Measured:
+        none = np.zeros(0, np.int64)
+        first, each = (np.concatenate(column) for column in zip(*(self.times or [(none, none)]), strict=True))
+        times = TokenTimes(
+            first=Times.of(first),
+            per_token=Times.of(each[each >= 0]),
             prompt_tokens=sum(prompt for prompt, _ in self.tokens),
             generated_tokens=sum(generated for _, generated in self.tokens),
         )
+        return replace(recorder.measured(), tokens=times)
 
 
 def _serve_zone(
@@ -156,7 +112,7 @@ def _serve_zone(
     inside = (at_ns >= recorder.run.window.begin_ns) & (at_ns < recorder.run.window.end_ns)
     each_ns = np.where(generated > 1, (last_ns - first_ns) // np.maximum(generated - 1, 1), -1)
     to_first = first_ns + ways.back_ns[user] - at_ns
-    to[0].times.append((recorder.run.class_of[user[inside]], to_first[inside], each_ns[inside]))
+    to[0].times.append((to_first[inside], each_ns[inside]))
     to[0].tokens.append((int(prompt[inside].sum()), int(generated[inside].sum())))
 
 

@@ -59,6 +59,22 @@ class PointResult:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenRow:
+    """What users see of tokens, ms: until the first is there, and the mean time between the tokens of an answer; and
+    generated tokens a second of all requests measured."""
+
+    first_mean_ms: Interval
+    first_p50_ms: Interval
+    first_p95_ms: Interval
+    first_p99_ms: Interval
+    each_mean_ms: Interval
+    each_p50_ms: Interval
+    each_p95_ms: Interval
+    each_p99_ms: Interval
+    generated_per_s: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """A policy in a view of the world. Times in ms, shares of requests from 0 to 1, cost of what runs in EUR an hour,
     power in kW under load, carbon in g an hour. miss_share counts served requests over the app's response bound and
@@ -89,6 +105,8 @@ class Row:
     cdf_ms: tuple[float, ...]
     differs_ms: Interval | None = None
     regret_ms: Interval | None = None
+    tokens: TokenRow | None = None
+    """Of apps that serve tokens."""
 
     @property
     def name(self) -> str:

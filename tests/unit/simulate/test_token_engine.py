@@ -12,13 +12,13 @@ from hansa_sim.engines.acceleration import Speed
 from hansa_sim.engines.analytic import Station, mean_wait_ns
 from hansa_sim.engines.arrivals import blocks
 from hansa_sim.engines.confidence import interval
-from hansa_sim.engines.measured import Stability
+from hansa_sim.engines.measured import Measured, Stability
 from hansa_sim.engines.model import SECOND_NS, Block, Paths, UserClass, Window, Zones
 from hansa_sim.engines.recorder import Run
 from hansa_sim.engines.router import Table
 from hansa_sim.engines.service import Deterministic, Exponential
 from hansa_sim.engines.token_model import TokenDemand, TokenModel, packed, unpacked
-from hansa_sim.engines.tokens import Fleet, TokensMeasured, answers_of, serve
+from hansa_sim.engines.tokens import Fleet, answers_of, serve
 
 MODEL = TokenModel(
     step_ps=10_000_000_000,
@@ -45,7 +45,7 @@ def _station(
     return Run.of(classes, Paths(way, way, way == 0), zones, Window(horizon_s * SECOND_NS)), classes, fleet
 
 
-def _served(rate_rps: float, model: TokenModel, seed: int, speed: Speed = Speed.AUTO) -> TokensMeasured:
+def _served(rate_rps: float, model: TokenModel, seed: int, speed: Speed = Speed.AUTO) -> Measured:
     run, classes, fleet = _station(rate_rps, model, 2_000)
     return serve(blocks(classes, seed, run.window.end_ns), np.zeros(1, np.int32), run, fleet, speed)
 
@@ -61,15 +61,15 @@ def _times(model: TokenModel, requests: list[tuple[int, int, int]]) -> list[list
 def test_one_at_a_time_is_the_queue_of_one_server_to_the_last_bit() -> None:
     run, classes, fleet = _station(3.0, ALONE, 2_000)
     requests = list(blocks(classes, 1, run.window.end_ns))
-    tokens = serve(requests, np.zeros(1, np.int32), run, fleet).whole
+    tokens = serve(requests, np.zeros(1, np.int32), run, fleet)
     # A token takes 10 ms, and the first comes out of the step that reads the prompt.
     same = [Block(one.at_ns, one.user, unpacked(one.demand_ns)[1] * 10 * MS) for one in requests]
     queue = event.serve(same, Table(np.zeros((1, 1), np.int32)), run, speed=Speed.PLAIN)
-    assert differences(tokens, replace(queue, offered_ns=tokens.offered_ns)) == []
+    assert differences(tokens, replace(queue, offered_ns=tokens.offered_ns, tokens=tokens.tokens)) == []
 
 
 def test_one_at_a_time_waits_as_pollaczek_and_khinchine_say() -> None:
-    waits = [float(_served(3.0, ALONE, seed).whole.mean_wait_ns[0]) for seed in range(8)]
+    waits = [float(_served(3.0, ALONE, seed).mean_wait_ns[0]) for seed in range(8)]
     answers = np.maximum(np.rint(np.random.default_rng(1).exponential(20.0, 1_000_000)), 1)
     exact = mean_wait_ns(Station(3.0, float(answers.mean()) * 10 * MS, 1, float(answers.var() / answers.mean() ** 2)))
     assert interval(waits).holds(exact)
@@ -80,9 +80,10 @@ def test_without_limits_nobody_waits_and_each_token_takes_one_step() -> None:
     run, classes, fleet = _station(50.0, free, 200)
     found = serve(blocks(classes, 1, run.window.end_ns), np.zeros(1, np.int32), run, fleet)
     # Who comes while a step goes on comes in with the next: half a step in the mean, never more than one.
-    assert found.whole.wait_sum_ns[0] / found.whole.joined[0] == pytest.approx(5 * MS, rel=0.05)
-    assert found.first.mean_ns() == pytest.approx(15 * MS, rel=0.05)
-    assert found.per_token.mean_ns() == 10 * MS
+    assert found.wait_sum_ns[0] / found.joined[0] == pytest.approx(5 * MS, rel=0.05)
+    assert found.tokens is not None
+    assert found.tokens.first.mean_ns() == pytest.approx(15 * MS, rel=0.05)
+    assert found.tokens.per_token.mean_ns() == 10 * MS
 
 
 def test_a_fixed_batch_answers_in_steps_whose_time_the_model_tells() -> None:
@@ -116,12 +117,13 @@ def test_requests_that_could_never_fit_are_turned_away() -> None:
     demand = packed(np.array([200, 100]), np.array([10, 10]))
     sent = [Block(np.array([0, MS]), np.zeros(2, np.int32), demand)]
     found = serve(sent, np.zeros(1, np.int32), run, fleet)
-    assert (found.whole.failed.tolist(), found.whole.turned_away.tolist(), found.whole.served.tolist()) == (
+    assert (found.failed.tolist(), found.turned_away.tolist(), found.served.tolist()) == (
         [1],
         [1],
         [1],
     )
-    assert (found.prompt_tokens, found.generated_tokens) == (100, 10)
+    assert found.tokens is not None
+    assert (found.tokens.prompt_tokens, found.tokens.generated_tokens) == (100, 10)
 
 
 def test_a_request_goes_to_the_replica_with_the_fewest() -> None:
@@ -161,8 +163,8 @@ def test_more_than_a_full_replica_does_is_labelled(share: float, label: Stabilit
     rate = share * 1e12 / float(MODEL.work_ps(prompt, generated).mean())
     run, classes, fleet = _station(rate, MODEL, 300)
     found = serve(blocks(classes, 1, run.window.end_ns), np.zeros(1, np.int32), run, fleet)
-    assert found.whole.stability == (label,)
-    assert found.whole.offered_load[0] == pytest.approx(share, rel=0.05)
+    assert found.stability == (label,)
+    assert found.offered_load[0] == pytest.approx(share, rel=0.05)
 
 
 @pytest.mark.parametrize(("name", "value"), [("step_ps", 0), ("token_ps", -1), ("sequences", 0), ("kv_tokens", 15)])
