@@ -75,6 +75,23 @@ class TokenRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Mobility:
+    """What moving costs under a policy. moving_share of all requests is of users that move; the zone that serves one of
+    them changes hand_overs_per_hour times, None where each request is routed by itself. stale_share of all requests
+    were served by another zone than a look-up would have given, with stale_ms in the mean, against looked_up_ms of
+    those at the same access points that were served as looked up. lost_share were sent between a move and the next
+    look-up and got nowhere: the law or the network closes the way to the zone of the place before, or it had none.
+    """
+
+    moving_share: float
+    hand_overs_per_hour: float | None
+    stale_share: float
+    lost_share: float
+    stale_ms: float | None
+    looked_up_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """A policy in a view of the world. Times in ms, shares of requests from 0 to 1, cost of what runs in EUR an hour,
     power in kW under load, carbon in g an hour. miss_share counts served requests over the app's response bound and
@@ -105,6 +122,7 @@ class Row:
     cdf_ms: tuple[float, ...]
     differs_ms: Interval | None = None
     regret_ms: Interval | None = None
+    mobility: Mobility | None = None
     tokens: TokenRow | None = None
     """Of apps that serve tokens."""
 
@@ -195,4 +213,7 @@ def as_json(results: Results) -> dict[str, Any]:
     document["cdf_percents"] = list(CDF_PERCENTS)
     if not results.apps:
         del document["apps"]
+    for row in [*document["rows"], *(row for app in document.get("apps", ()) for row in app["rows"])]:
+        if row["mobility"] is None:
+            del row["mobility"]
     return document

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from hansa.names import hint
 from hansa_sim.latency.scenario_faults import CablePart, FaultPart, RecoveryPart
+from hansa_sim.latency.scenario_moves import MovingPart
 from hansa_sim.latency.scenario_run import RunPart
 from hansa_sim.latency.scenario_service import ArrivalsPart, ServicePart
 from hansa_sim.latency.scenario_words import (
@@ -194,8 +195,8 @@ class SurgePart(Part):
     times: float = Field(gt=1, le=1_000, description="their requests are so many times as many as usual")
 
 
-class UsersPart(Part):
-    """Users at one access point, or spread evenly over those of some countries."""
+class UsersPart(MovingPart):
+    """Users at one access point, or spread evenly over those of some countries; or where a trace has them."""
 
     app: Name | None = Field(default=None, description="the app that they use; may be left out where there is one")
     access_point: str | None = Field(default=None, description="the node where their requests come in")
@@ -213,8 +214,13 @@ class UsersPart(Part):
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if (self.access_point is None) == (not self.countries):
+        places = (self.access_point is not None) + bool(self.countries)
+        if self.trace is not None and places:
+            raise ValueError("a trace says where its users are; give neither access_point nor countries")
+        if self.trace is None and places != 1:
             raise ValueError("give access_point or countries, one of the two")
+        if self.moves and self.access_point is None:
+            raise ValueError("a route begins at an access_point")
         return self
 
 
@@ -288,6 +294,8 @@ def _check_tokens(scenario: Scenario) -> None:
         raise ValueError(f"arrivals: a trace is of one app; there are {len(scenario.apps)}")
     if is_recorded and any(part.surges for part in scenario.users):
         raise ValueError("users: surges are of drawn arrivals; a trace has its own")
+    if is_recorded and any(part.is_moving for part in scenario.users):
+        raise ValueError("users: who sent a recorded request is not known, so that they cannot move")
     for app in scenario.apps:
         tokens = app.service.tokens
         if tokens is None:
