@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from hansa_control.domain.world_record import WorldRecord
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from hansa_sim.latency import command_what_if
 from hansa_sim.latency.calibrate_command import calibrate_file
 from hansa_sim.latency.replications import Progress as Sofar
 from hansa_sim.latency.replications import Watch
@@ -21,6 +23,7 @@ from hansa_sim.latency.run import run_scenario
 from hansa_sim.latency.scenario_file import ScenarioError, load_scenario
 from hansa_sim.latency.scenario_run import REQUESTS_MAX
 from hansa_sim.latency.table import tables_of, words_of
+from hansa_sim.latency.twin.command import app as twin
 from hansa_sim.latency.views import ViewName, view_of
 from hansa_sim.latency.world import World, build_world
 
@@ -28,6 +31,9 @@ REFUSED_EXIT_CODE = 2
 WIDTH = 190
 
 app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
+app.registered_commands += command_what_if.app.registered_commands
+
+app.add_typer(twin)
 
 File = Annotated[Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")]
 
@@ -42,6 +48,10 @@ def check(file: File) -> None:
     """Read a scenario and build its world; exit 2 with file, line and key of what is wrong."""
     world = _world(file, None, None)
     scenario = world.loaded.scenario
+    if world.loaded.record is not None:
+        _tell_record(world.loaded.record)
+    if not scenario.apps:
+        return
     views = [view_of(part, ViewName.TOGETHER) for part in world.parts]
     lawful = sum(int(view.served.sum()) for view in views)
     typer.echo(f"{scenario.name}: {scenario.title}")
@@ -70,6 +80,9 @@ def run(
     if output not in {"table", "json"}:
         raise typer.BadParameter(f"{output!r} is neither table nor json")
     world = _world(file, seed, requests)
+    if not world.loaded.scenario.apps:
+        typer.echo(f"{file}: apps: missing; a snapshot does not say how long requests take", err=True)
+        raise typer.Exit(REFUSED_EXIT_CODE)
     if world.loaded.scenario.faults:
         typer.echo(str(world.loaded.problem("faults", "are read and checked, but not simulated yet")), err=True)
         raise typer.Exit(REFUSED_EXIT_CODE)
@@ -90,6 +103,15 @@ def run(
 
 
 app.command("calibrate")(calibrate_file)
+
+
+def _tell_record(record: WorldRecord) -> None:
+    """What a snapshot has, in one line."""
+    parts, running = record.snapshot, sum(bool(one.placements) for one in record.workloads)
+    typer.echo(
+        f"the world of {record.home}: {len(parts.nodes)} nodes, {len(parts.links)} links, {len(parts.zones)} zones, "
+        f"{len(record.workloads)} workloads, {running} of which have a place"
+    )
 
 
 def _world(file: Path, seed: int | None, requests: int | None) -> World:
