@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hansa_sim.engines.token_model import TokenModel, unpacked
 from hansa_sim.latency.policies import stations_of
+from hansa_sim.latency.records import row_records
 from hansa_sim.latency.report import report_of
 from hansa_sim.latency.results import Results, as_json
 from hansa_sim.latency.run import run_scenario
@@ -87,6 +88,14 @@ def test_results_tables_and_report_have_the_tokens(results: Results) -> None:
     text = _printed(results)
     assert "FIRST TOKEN ms" in text and "EACH FURTHER ms" in text and text.count("hansa") >= 2
     assert "<h2>Tokens</h2>" in report_of(results) and "first token is with the user" in report_of(results)
+
+
+def test_tables_of_records_have_a_column_for_every_figure_of_tokens(results: Results) -> None:
+    records = row_records(results)
+    assert results.rows[0].tokens is not None
+    assert records[0]["tokens_first_p95_ms"] == results.rows[0].tokens.first_p95_ms.mean
+    assert {"tokens_each_mean_ms", "tokens_each_mean_ms_half_width", "tokens_generated_per_s"} <= set(records[0])
+    assert "tokens" not in records[0], "a figure for each column, no figures within figures"
 
 
 def test_an_app_without_tokens_has_no_such_table(tmp_path: Path) -> None:
