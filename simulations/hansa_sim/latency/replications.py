@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hansa_sim.engines import event, static
+from hansa_sim.engines import event, static, tokens
 from hansa_sim.engines.confidence import warm_up_of_runs
 from hansa_sim.engines.measured import Measured
 from hansa_sim.engines.model import SECOND_NS, Block, Window, Zones
 from hansa_sim.engines.recorder import Run
 from hansa_sim.engines.router import LeastLatency, LeastLoaded, Table
+from hansa_sim.engines.token_model import TokenModel
+from hansa_sim.engines.tokens import Fleet
 from hansa_sim.latency.fault_course import Faulted
 from hansa_sim.latency.over_time import OverTime, bin_ns_of
 from hansa_sim.latency.paired import MS_NS
@@ -158,6 +160,8 @@ def _play(contest: Contest, row: Contender, numbers: range, how: tuple[RunPart, 
 def _player(traffic: Traffic, row: Contender, run: RunPart) -> Callable[[Iterable[Block], int | None], Measured]:
     """Serves requests of a replication as the row does; of none, nothing falls."""
     plan = row.plan
+    if traffic.models is not None:
+        return _token_player(traffic, row, traffic.models)
     zones = Zones.of(np.maximum(plan.replicas * traffic.stations.concurrency, 1), traffic.speed_permille)
     prepared = Run.of(traffic.classes, paths_of(row.view, plan, traffic.places), zones, traffic.window)
     if traffic.is_eventful:
@@ -172,6 +176,19 @@ def _player(traffic: Traffic, row: Contender, run: RunPart) -> Callable[[Iterabl
         return static.serve(requests, zone_of, prepared)
 
     return play
+
+
+def _token_player(
+    traffic: Traffic, row: Contender, models: tuple[TokenModel | None, ...]
+) -> Callable[[Iterable[Block], int | None], Measured]:
+    """The same where tokens are served in batches; the scenario has no router then."""
+    plan = row.plan
+    if plan.share is None:
+        raise ValueError(f"{row.policy.value} routes by request, which an app that serves tokens cannot have")
+    fleet, zone_of = Fleet(models, tuple(plan.replicas.tolist())), zones_of(row.view, plan, traffic.places)
+    paths = paths_of(row.view, plan, traffic.places)
+    prepared = Run.of(traffic.classes, paths, Zones.of(fleet.servers()), traffic.window)
+    return lambda requests, _: tokens.serve(requests, zone_of, prepared, fleet)
 
 
 def _router(policy: PolicyName, traffic: Traffic, stale_ms: float) -> LeastLatency | LeastLoaded:

@@ -19,6 +19,7 @@ from hansa_sim.latency.paired import MS_NS, PointSums, sums_of
 from hansa_sim.latency.policies import Plan, carbon_of, watts_of
 from hansa_sim.latency.results import CDF_PERCENTS, FaultsFelt, Interval, PointResult, Row, ZoneResult
 from hansa_sim.latency.rows_of_all import WORST_FIRST, points_of_all, zones_of_all
+from hansa_sim.latency.rows_of_tokens import token_row
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.traffic import Traffic
 from hansa_sim.latency.views import View
@@ -111,7 +112,7 @@ def _row(parts: Sequence[Part], zones: tuple[ZoneResult, ...], points: tuple[Poi
     return Row(
         policy=played.policy.value,
         view=played.view.name.value,
-        engine="event" if plan.is_routed or parts[0].traffic.is_eventful else "static",
+        engine=_engine(parts[0]),
         requests=requests,
         mean_ms=over_runs([_mean_ns(run) / MS_NS for run in runs]),
         p50_ms=over_runs(percentiles[:, 0].tolist()),
@@ -132,7 +133,14 @@ def _row(parts: Sequence[Part], zones: tuple[ZoneResult, ...], points: tuple[Poi
         cdf_ms=_cdf_ms(np.sum(counts, axis=0)),
         over_time=series_of([part.played.over_time for part in parts]),
         faults=_felt(parts, each),
+        tokens=token_row(runs, over_runs),
     )
+
+
+def _engine(part: Part) -> str:
+    if part.traffic.models:
+        return "tokens"
+    return "event" if part.played.plan.is_routed or part.traffic.is_eventful else "static"
 
 
 def _felt(parts: Sequence[Part], each: Sequence[Measured]) -> FaultsFelt | None:

@@ -28,6 +28,8 @@ def runnable_world(loaded: Loaded) -> World:
     world = build_world(loaded)
     if not loaded.scenario.apps:
         raise ScenarioError([f"{loaded.path}: apps: missing; a snapshot does not say how long requests take"])
+    if loaded.scenario.faults and any(app.service.tokens for app in loaded.scenario.apps):
+        raise loaded.problem("faults", "apps that serve tokens are not simulated under faults")
     return world
 
 

@@ -96,6 +96,15 @@ def test_several_apps_are_more_than_a_twin_runs(root: Path, tmp_path: Path) -> N
     assert (code, error) == (2, "error: a twin runs one app; the scenario has ocr, second\n")
 
 
+def test_tokens_in_batches_are_more_than_a_twin_serves(root: Path, tmp_path: Path) -> None:
+    counts = "prompt: {mean: 300}, generated: {mean: 20}"
+    tokens = f"service: {{tokens: {{{counts}, engines: [{{step_ms: 10, kv_tokens: 20000}}]}}}}"
+    hansa = ("policies: [nearest]", "policies: [hansa]")
+    scenario = written(tmp_path, EVERYBODY, ("service: {times: [{mean_ms: 20}]}", tokens), hansa)
+    code, error = said(scenario)
+    assert (code, error) == (2, "error: a twin's servers take times of their own; ocr serves tokens in batches\n")
+
+
 def test_more_requests_than_a_machine_can_send_are_refused(root: Path, tmp_path: Path) -> None:
     code, error = said(written(tmp_path, EVERYBODY), "--seconds", "600")
     assert code == 2 and "50000 in all" in error
@@ -105,6 +114,13 @@ def test_a_scenario_that_places_nothing_has_no_twin(root: Path, tmp_path: Path) 
     nobody = ("data: [NO, SE]", "data: [FR]")
     code, error = said(written(tmp_path, *ALL_CALM, nobody))
     assert code == 2 and error.startswith("error: the simulation places nothing: ")
+
+
+def test_a_zone_at_another_operators_node_is_refused_before_its_control_plane_does(root: Path, tmp_path: Path) -> None:
+    path = written(tmp_path, EVERYBODY, *ALL_CALM, ("node: hamburg\n", "node: malmo\n"))
+    code, error = said(path)
+    assert code == 2 and "waldnetz/hamburg-1 stands at malmo, a node of skargard" in error
+    assert "--zones" in error
 
 
 def test_nothing_is_made_for_what_is_refused(root: Path, tmp_path: Path) -> None:
