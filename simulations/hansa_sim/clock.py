@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from hansa_agent.ports import Instant
 
 from hansa_sim.kernel import VirtualLoop
@@ -38,7 +36,7 @@ class VirtualClock:
         return self._loop.now_us - self._started_us
 
     async def sleep_ms(self, duration_ms: int) -> None:
-        await asyncio.sleep(duration_ms / 1_000)
+        await self._loop.pass_us(duration_ms * 1_000)
 
     def now(self) -> Instant:
         return Instant(self.monotonic_ms(), self.wall_ms())
@@ -50,7 +48,7 @@ class VirtualClock:
         return self.wall_ms() * 1_000_000
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await self._loop.pass_us(round(seconds * 1_000_000))
 
 
 class SimIds:

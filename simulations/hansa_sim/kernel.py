@@ -142,6 +142,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         heapq.heappush(self._timers, (max(at_us, self.now_us), next(self._order), handle, context))
         return handle
 
+    async def pass_us(self, duration_us: int) -> None:
+        """Returns that much later; with less ado than ``asyncio.sleep``, as most of what a simulation does is waiting."""
+        waiter: asyncio.Future[None] = self.create_future()
+        self.call_at_us(self.now_us + max(0, duration_us), _wake, waiter)
+        await waiter
+
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Cancelled timers are passed over when their time comes."""
 
@@ -225,6 +231,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 task.cancel()
             while self._soon:
                 self._take_step()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, ResultT]], steps_max: int = STEPS_MAX) -> ResultT:

@@ -196,7 +196,10 @@ async def serve_agent(end: End, links: AgentLinks) -> None:
 
 async def _receive(end: End, link: AgentLink) -> None:
     while True:
-        for response in await to_the_end(link.receive(await end.receive())):
+        message = await end.receive()
+        answering = link.receive(message)
+        # A sign of life changes nothing that must be finished.
+        for response in await (answering if message.HasField("heartbeat") else to_the_end(answering)):
             end.send(response)
 
 
