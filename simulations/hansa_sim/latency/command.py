@@ -12,10 +12,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from hansa_sim.latency.replications import Progress as Sofar
+from hansa_sim.latency.replications import Watch
 from hansa_sim.latency.report import report_of
 from hansa_sim.latency.results import Results, as_json
-from hansa_sim.latency.run import Progress as Sofar
-from hansa_sim.latency.run import Watch, run_scenario
+from hansa_sim.latency.run import run_scenario
 from hansa_sim.latency.scenario_file import Loaded, ScenarioError, load_scenario
 from hansa_sim.latency.scenario_schema import REQUESTS_MAX
 from hansa_sim.latency.table import table_of, words_of

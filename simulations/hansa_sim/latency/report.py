@@ -59,9 +59,10 @@ def _policy(row: Row) -> list[str]:
 
 
 def _policies_note(results: Results) -> str:
-    run = results.scenario["run"]
+    run, effort = results.scenario["run"], results.effort
+    count = effort.replications if effort is not None else run["replications"]
     return (
-        f"<p class='note'>Intervals are {run['confidence_percent']} % confidence intervals of {run['replications']} "
+        f"<p class='note'>Intervals are {run['confidence_percent']} % confidence intervals of {count} "
         "independent replications; differences are paired on the same requests and count users that both rows serve. "
         "Regret is against the best fixed split of users over zones with every device running; a router that looks at "
         "queues may do better than that. Requests of users without a zone count as over the bound. Cost, power and "

@@ -121,6 +121,26 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class Effort:
+    """How much was run, and how sure that has made it: replications of each row and the most there could be, and what
+    of each was not measured, in simulated seconds.
+
+    Where intervals decide when to stop: ``half_width_percent`` as asked for, whether it was ``reached``, and the
+    ``widest`` of the intervals that count, in percent of the mean; None where no row is sound. ``warm_up_is_short``
+    says that replications were too short for MSER-5 to see the end of the beginning.
+    """
+
+    replications: int
+    replications_max: int
+    warm_up_s: float
+    warm_up_is_short: bool = False
+    half_width_percent: float | None = None
+    reached: bool | None = None
+    widest: str = ""
+    widest_percent: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Results:
     """Everything that came of a scenario. ``base`` is the policy that rows are compared with."""
 
@@ -131,6 +151,7 @@ class Results:
     rows: tuple[Row, ...]
     prices: tuple[Price, ...]
     map: dict[str, Any] = field(default_factory=dict)
+    effort: Effort | None = None
     version: int = FORMAT_VERSION
 
     def row(self, policy: str, view: str = "together") -> Row | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hansa_sim.engines.histogram import percentiles_ns, share_at_most
 from hansa_sim.engines.measured import Measured, Stability
+from hansa_sim.latency.paired import MS_NS, PointSums, sums_of
 from hansa_sim.latency.policies import Plan, carbon_of, watts_of
 from hansa_sim.latency.results import CDF_PERCENTS, Interval, PointResult, Row, ZoneResult
 from hansa_sim.latency.scenario_schema import PolicyName
@@ -18,7 +19,6 @@ from hansa_sim.latency.traffic import Traffic
 from hansa_sim.latency.views import View
 from hansa_sim.latency.world import World
 
-MS_NS = 1_000_000
 WORST_FIRST = (Stability.UNSTABLE, Stability.STABLE, Stability.IDLE)
 
 
@@ -33,31 +33,17 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ran:
-    """A row with what pairs it to others: by replication, served and latency sum of every access point, (R, U)."""
+class Ran(PointSums):
+    """A row, with what pairs it to others."""
 
     row: Row
-    served: NDArray[np.int64]
-    sums_ns: NDArray[np.int64]
-
-    def both(self, other: Ran) -> NDArray[np.bool_]:
-        """(U,): access points that both serve."""
-        return np.asarray((self.served.sum(axis=0) > 0) & (other.served.sum(axis=0) > 0))
-
-    def means_ms(self, which: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(R,): the mean over some access points in each replication; NaN where nothing of them was served."""
-        served = self.served[:, which].sum(axis=1)
-        empty = np.full(len(served), np.nan)
-        return np.asarray(np.divide(self.sums_ns[:, which].sum(axis=1) / MS_NS, served, where=served > 0, out=empty))
 
 
 def ran(world: World, traffic: Traffic, played: Played) -> Ran:
     """The row of what was played."""
-    shape = (len(played.measured), len(world.users), traffic.groups)
-    served = np.array([one.user_served for one in played.measured]).reshape(shape).sum(axis=2)
-    sums_ns = np.array([one.user_sum_ns for one in played.measured]).reshape(shape).sum(axis=2)
-    points = _points(world, played, served.sum(axis=0), sums_ns.sum(axis=0))
-    return Ran(_row(world, traffic, played, points), served, sums_ns)
+    sums = sums_of(played.measured, traffic.groups)
+    points = _points(world, played, sums.served.sum(axis=0), sums.sums_ns.sum(axis=0))
+    return Ran(sums.served, sums.sums_ns, _row(world, traffic, played, points))
 
 
 def running(world: World, plan: Plan, devices: int) -> tuple[float, float, float]:

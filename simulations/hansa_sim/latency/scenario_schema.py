@@ -275,6 +275,24 @@ class RunPart(_Part):
     replications: int = Field(
         default=8, ge=2, le=REPLICATIONS_MAX, description="independent runs that confidence intervals rest on"
     )
+    half_width_percent: float | None = Field(
+        default=None,
+        gt=0,
+        le=50,
+        description="stop when the intervals of every policy are at most so wide to each side, in percent of the mean; "
+        "`replications` are the most then",
+    )
+    stop_on: list[Literal["mean", "p99", "difference"]] = Field(
+        default=["mean"],
+        min_length=1,
+        description="whose intervals: mean, p99, and difference, which is paired and from the base policy",
+    )
+    replications_min: int = Field(
+        default=10, ge=2, le=REPLICATIONS_MAX, description="with half_width_percent: none stops before so many"
+    )
+    warm_up: Literal["percent", "mser-5"] = Field(
+        default="percent", description="what is not measured: warm_up_percent, or as long as MSER-5 finds in pilot runs"
+    )
     warm_up_percent: int = Field(
         default=10, ge=0, le=90, description="of each replication, from its beginning, that is not measured"
     )
@@ -283,6 +301,20 @@ class RunPart(_Part):
     )
     seed: int = Field(default=1, ge=0, le=2**63 - 1, description="the same seed gives the same result to the last bit")
     confidence_percent: Literal[90, 95, 99] = Field(default=95, description="of the intervals")
+
+    @model_validator(mode="after")
+    def _stops_and_warms_up_one_way(self) -> Self:
+        given = self.model_fields_set
+        if self.half_width_percent is None and (idle := sorted({"stop_on", "replications_min"} & given)):
+            raise ValueError(f"{idle[0]} does nothing without half_width_percent")
+        if self.half_width_percent is not None and self.replications < self.replications_min:
+            raise ValueError(
+                f"replications is {self.replications}, the most that half_width_percent may run, and below "
+                f"replications_min {self.replications_min}"
+            )
+        if self.warm_up == "mser-5" and "warm_up_percent" in given:
+            raise ValueError("give warm_up: mser-5 or warm_up_percent, one of the two")
+        return self
 
 
 class Scenario(_Part):
@@ -315,6 +347,11 @@ class Scenario(_Part):
                 raise ValueError(f"apps: home {app.home!r} is no operator here{hint(app.home, operators)}")
         if not any(operator.zones for operator in self.operators):
             raise ValueError("no operator has a zone")
+        if self.run.warm_up == "mser-5" and self.arrivals.kind != "poisson":
+            raise ValueError(
+                f"run: warm_up mser-5 finds the end of a beginning, and {self.arrivals.kind} arrivals change all the "
+                "time; give warm_up_percent"
+            )
         return self
 
     @property

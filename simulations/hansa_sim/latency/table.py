@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from hansa_sim.latency.results import Interval, PointResult, Price, Results, Row
+from hansa_sim.latency.results import Effort, Interval, PointResult, Price, Results, Row
 
 POINTS_SHOWN = 8
 NOTHING = "-"
@@ -70,6 +70,7 @@ def words_of(results: Results) -> Iterator[str]:
     yield _bound_words(results)
     yield from _predicted_words(results)
     yield from (_price_words(price) for price in results.prices)
+    yield from _effort_words(results.effort)
     for row in results.rows:
         if row.message:
             yield f"{row.name}: no plan for {row.message}"
@@ -114,6 +115,21 @@ def _predicted_words(results: Results) -> Iterator[str]:
     if row is not None and row.predicted_ms is not None and row.is_sound:
         figures = [f"{name} {row.predicted_ms[name]:.1f} ms" for name in ("p50", "p95", "p99")]
         yield f"The control plane's own prediction for hansa, at its slowest access point: {', '.join(figures)}."
+
+
+def _effort_words(effort: Effort | None) -> Iterator[str]:
+    """Whether intervals came to be as narrow as was asked for, and how much that took."""
+    if effort is not None and effort.warm_up_is_short:
+        yield "Replications are too short for MSER-5 to see the end of the warm-up: give more requests to each."
+    if effort is None or effort.half_width_percent is None:
+        return
+    run = f"{effort.replications} replications of at most {effort.replications_max}"
+    if effort.widest_percent is None:
+        yield f"Stopped after {run}: no row is sound, so that no interval would become narrower."
+        return
+    reached = "reached" if effort.reached else "not reached"
+    wanted = f"{effort.half_width_percent:g} % to each side {reached} after {run}"
+    yield f"Intervals within {wanted}; widest {effort.widest_percent:.2f} %, the {effort.widest}."
 
 
 def _price_words(price: Price) -> str:

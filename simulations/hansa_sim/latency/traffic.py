@@ -49,7 +49,24 @@ class Traffic:
 
     def requests(self, replication: int) -> Iterator[Block]:
         """The requests of one replication: the same whenever they are asked for."""
-        seed = int(generator(self.seed, f"replication/{replication}").integers(0, 2**63 - 1))
+        return self._drawn(f"replication/{replication}")
+
+    def pilot(self, number: int) -> Iterator[Block]:
+        """Requests of a run that only finds the warm-up: none of them is in a replication."""
+        return self._drawn(f"pilot/{number}")
+
+    def pilot_ns(self, number: int, requests: int) -> int:
+        """When so many requests of a pilot have been sent; its end where there are not so many."""
+        if not requests:
+            return 0
+        for block in self.pilot(number):
+            if requests < len(block):
+                return int(block.at_ns[requests])
+            requests -= len(block)
+        return self.horizon_ns
+
+    def _drawn(self, name: str) -> Iterator[Block]:
+        seed = int(generator(self.seed, name).integers(0, 2**63 - 1))
         return blocks(self.classes, seed, self.horizon_ns)
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from hansa_sim.latency.command import app
+from hansa_sim.latency.replications import Progress
 from hansa_sim.latency.report import report_of
 from hansa_sim.latency.results import Interval, Results, as_json
-from hansa_sim.latency.run import Progress, run_scenario
+from hansa_sim.latency.run import run_scenario
 from hansa_sim.latency.scenario_file import load_scenario
 from hansa_sim.latency.table import table_of, words_of
 from hansa_sim.latency.world import build_world

@@ -1,0 +1,43 @@
+"""Differences of two policies on the same requests, paired by replication, of users that both serve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansa_sim.engines.measured import Measured
+
+MS_NS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointSums:
+    """Of each replication and access point, (R, U): requests served, and the sum of their latencies in ns."""
+
+    served: NDArray[np.int64]
+    sums_ns: NDArray[np.int64]
+
+    def both(self, other: PointSums) -> NDArray[np.bool_]:
+        """(U,): access points that both serve."""
+        return np.asarray((self.served.sum(axis=0) > 0) & (other.served.sum(axis=0) > 0))
+
+    def means_ms(self, which: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(R,): the mean over some access points in each replication; NaN where nothing of them was served."""
+        served = self.served[:, which].sum(axis=1)
+        empty = np.full(len(served), np.nan)
+        return np.asarray(np.divide(self.sums_ns[:, which].sum(axis=1) / MS_NS, served, where=served > 0, out=empty))
+
+    def differences_ms(self, other: PointSums) -> NDArray[np.float64]:
+        """(R,): the mean here less the mean there, over users that both serve."""
+        which = self.both(other)
+        return self.means_ms(which) - other.means_ms(which)
+
+
+def sums_of(measured: Sequence[Measured], groups: int) -> PointSums:
+    """The sums of replications in which every access point has so many groups of users."""
+    shape = (len(measured), -1, groups)
+    served, sums_ns = ([getattr(one, name) for one in measured] for name in ("user_served", "user_sum_ns"))
+    return PointSums(*(np.array(rows).reshape(shape).sum(axis=2) for rows in (served, sums_ns)))

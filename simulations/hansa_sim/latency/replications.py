@@ -1,0 +1,158 @@
+"""Plays policies: each on the same requests, in independent replications, by the static or the event engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hansa_sim.engines import event, static
+from hansa_sim.engines.confidence import warm_up_of_runs
+from hansa_sim.engines.measured import Measured
+from hansa_sim.engines.model import SECOND_NS, Block, Paths, Window, Zones
+from hansa_sim.engines.recorder import Run
+from hansa_sim.engines.router import LeastLatency, LeastLoaded
+from hansa_sim.latency.paired import MS_NS
+from hansa_sim.latency.policies import Plan
+from hansa_sim.latency.results import VIEW_WORDS, Effort
+from hansa_sim.latency.scenario_schema import PolicyName, RunPart
+from hansa_sim.latency.stopping import StoppingRule
+from hansa_sim.latency.traffic import Traffic, grouped
+from hansa_sim.latency.views import View
+
+PILOTS = 3
+"""Runs in which the warm-up is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: the row, its requests so far and in all, simulated seconds, p99 of the last replication."""
+
+    row: str
+    done: int
+    total: int
+    simulated_s: float
+    p99_ms: float | None
+
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contender:
+    """A policy in a view with its plan, and what has been measured of it, a result for each replication."""
+
+    policy: PolicyName
+    view: View
+    plan: Plan
+    measured: list[Measured]
+
+    @property
+    def name(self) -> str:
+        """As it is called in tables."""
+        return f"{self.policy.value}{VIEW_WORDS[self.view.name.value]}"
+
+
+def warmed_up(traffic: Traffic, run: RunPart, rows: Sequence[Contender], watch: Watch) -> tuple[Traffic, bool]:
+    """The same requests with the window after the longest warm-up of any row, if the scenario wants it found, and
+    whether replications are too short for it. One window for all, so that policies stay on the same requests.
+    """
+    if run.warm_up == "percent":
+        return traffic, False
+    count, each = len(rows) * PILOTS, run.requests // run.replications
+    played: list[Measured] = []
+    tell = _teller("warm-up", (count * each, count), played, watch)
+    found = []
+    for row in rows:
+        play = _player(traffic, row, run)
+        pilots = []
+        for number in range(PILOTS):
+            pilots.append(play(_watched(traffic.pilot(number), tell)))
+            played.append(pilots[-1].without_details())
+        found.append(warm_up_of_runs(pilots))
+    begin_ns = max(traffic.pilot_ns(number, max(one.requests for one in found)) for number in range(PILOTS))
+    window = Window(traffic.horizon_ns, min(begin_ns, traffic.horizon_ns // 2))
+    return replace(traffic, window=window), any(one.is_short for one in found)
+
+
+def replicate(traffic: Traffic, rows: Sequence[Contender], rule: StoppingRule, watch: Watch) -> Effort:
+    """Plays replications of all rows until the rule is content, and says how many that took."""
+    run, count, until = rule.run, 0, rule.first
+    while True:
+        for row in rows:
+            _play(traffic, row, range(count, until), (run, watch))
+        count = until
+        width = rule.widest({row.name: row.measured for row in rows})
+        if rule.is_content(width, count):
+            break
+        until += 1
+    wanted = run.half_width_percent
+    return Effort(
+        replications=count,
+        replications_max=run.replications,
+        warm_up_s=traffic.window.begin_ns / SECOND_NS,
+        half_width_percent=wanted,
+        reached=None if wanted is None else width is not None and width.percent <= wanted,
+        widest=width.whose if width else "",
+        widest_percent=width.percent if width else None,
+    )
+
+
+def _play(traffic: Traffic, row: Contender, numbers: range, how: tuple[RunPart, Watch]) -> None:
+    """Some replications of a row."""
+    run, watch = how
+    tell = _teller(row.name, (run.requests, run.replications), row.measured, watch)
+    play = _player(traffic, row, run)
+    for number in numbers:
+        row.measured.append(play(_watched(traffic.requests(number), tell)).without_details())
+
+
+def _player(traffic: Traffic, row: Contender, run: RunPart) -> Callable[[Iterable[Block]], Measured]:
+    """Serves requests as the row does."""
+    plan = row.plan
+    zones = Zones.of(np.maximum(plan.replicas * traffic.stations.concurrency, 1), traffic.speed_permille)
+    prepared = Run.of(traffic.classes, _paths(row.view, plan, traffic.groups), zones, traffic.window)
+    if plan.share is None:
+        router = _router(row.policy, traffic, run.router_stale_ms)
+        return lambda requests: event.serve(requests, router, prepared)
+    zone_of = grouped(plan.share, traffic.groups)
+    return lambda requests: static.serve(requests, zone_of, prepared)
+
+
+def _router(policy: PolicyName, traffic: Traffic, stale_ms: float) -> LeastLatency | LeastLoaded:
+    stale_ns = round(stale_ms * MS_NS)
+    if policy is PolicyName.LEAST_LOADED:
+        return LeastLoaded(stale_ns)
+    return LeastLatency(np.full(traffic.rows, round(traffic.demand.mean_ns), dtype=np.int64), stale_ns)
+
+
+def _paths(view: View, plan: Plan, groups: int) -> Paths:
+    """Ways of every group, and where it may go: a router keeps to zones in time where its users have any."""
+    usable = view.lawful & (plan.replicas > 0)
+    if plan.is_routed:
+        timely = usable & view.in_time
+        has_any = timely.any(axis=1, keepdims=True)
+        usable = (timely & has_any) | (usable & ~has_any)
+    there_ns, back_ns = (np.repeat(way, groups, axis=0) for way in (view.there_ns, view.back_ns))
+    return Paths(there_ns, back_ns, np.repeat(usable, groups, axis=0))
+
+
+def _watched(requests: Iterable[Block], tell: Callable[[int, int], None]) -> Iterator[Block]:
+    done = 0
+    for block in requests:
+        yield block
+        done += len(block)
+        tell(done, int(block.at_ns[-1]))
+
+
+def _teller(row: str, size: tuple[int, int], measured: list[Measured], watch: Watch) -> Callable[[int, int], None]:
+    total, replications = size
+
+    def tell(done: int, at_ns: int) -> None:
+        p99 = float(measured[-1].latency_percentiles_ns([99])[0]) / MS_NS if measured else None
+        so_far = len(measured) * total // replications + done
+        seconds = sum(one.window.end_ns for one in measured) + at_ns
+        watch(Progress(row, min(so_far, total), total, seconds / SECOND_NS, p99))
+
+    return tell
