@@ -27,7 +27,7 @@ class VirtualClock:
         self._skew = skew or Skew()
 
     def wall_ms(self) -> int:
-        return EPOCH_MS + self._loop.now_us // 1_000 + self._skew.ms
+        return EPOCH_MS + self._loop.wall_ahead_ms + self._loop.day_us // 1_000 + self._skew.ms
 
     def monotonic_ms(self) -> int:
         return (self._loop.now_us - self._started_us) // 1_000
@@ -49,6 +49,13 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         await self._loop.pass_us(round(seconds * 1_000_000))
+
+
+class DayClock(VirtualClock):
+    """The same with a monotonic time that goes on while the loop leaps, for what remembers longer than a beat."""
+
+    def monotonic_ms(self) -> int:
+        return self._loop.day_us // 1_000
 
 
 class SimIds:

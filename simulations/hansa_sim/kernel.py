@@ -91,11 +91,17 @@ class Process:
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """An event loop on virtual time, in whole microseconds from 0. ``on_quiet`` is called before each jump of time."""
+    """An event loop on virtual time, in whole microseconds from 0. ``on_quiet`` is called before each jump of time.
+
+    ``leap`` leaves out a stretch of the day: calendars go on, while what runs notices no more of it than a computer does
+    that is suspended. ``wall_ahead_ms`` is how much later than usual the day begins on every wall clock.
+    """
 
     def __init__(self, steps_max: int = STEPS_MAX) -> None:
         super().__init__()
         self.now_us = 0
+        self.leapt_us = 0
+        self.wall_ahead_ms = 0
         self.step_count = 0
         self.complaints: list[str] = []
         self.processes: list[Process] = []
@@ -107,6 +113,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._born: list[asyncio.Task[Any]] = []
         self._tearing_down = False
         self.set_debug(False)
+
+    @property
+    def day_us(self) -> int:
+        """Time since the beginning, with what was left out."""
+        return self.now_us + self.leapt_us
+
+    def leap(self, duration_us: int) -> None:
+        """Leaves out that much of the day: nothing happens in it, and everything that is due keeps its time to wait."""
+        self.leapt_us += duration_us
 
     # --- what asyncio asks of a loop ---
 
