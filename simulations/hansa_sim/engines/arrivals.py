@@ -53,7 +53,7 @@ def _expected(one: UserClass, horizon_ns: int) -> float:
     if one.recorded is not None:
         return float(np.searchsorted(one.recorded.at_ns, horizon_ns))
     share = 1.0 if one.profile is None else float(one.profile.share_permille.mean()) / 1000
-    return one.rate_rps * share * horizon_ns / SECOND_NS
+    return one.rate_rps * share * max(0, min(horizon_ns, one.end_ns) - one.begin_ns) / SECOND_NS
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ def _times(one: UserClass, when: Generator, horizon_ns: int) -> Iterator[tuple[I
         yield from _recorded_times(one, horizon_ns)
         return
     peak = 1.0 if one.profile is None else float(one.profile.share_permille.max()) / 1000
-    gap_ns, now_ns = SECOND_NS / (one.rate_rps * peak), 0
+    gap_ns, now_ns, horizon_ns = SECOND_NS / (one.rate_rps * peak), one.begin_ns, min(horizon_ns, one.end_ns)
     while now_ns < horizon_ns:
         gaps = when.standard_exponential(PORTION)
         gaps *= gap_ns

@@ -143,6 +143,9 @@ class UserClass:
     weights: NDArray[np.float64] | None = None
     profile: Profile | None = None
     recorded: Recorded | None = None
+    begin_ns: int = 0
+    """Nobody of the class asks before, nor from ``end_ns`` on; of what is recorded everything counts."""
+    end_ns: int = AHEAD_NS_MAX
 
     def __post_init__(self) -> None:
         if not len(self.users):

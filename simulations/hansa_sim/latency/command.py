@@ -18,7 +18,7 @@ from hansa_sim.latency.report import report_of
 from hansa_sim.latency.results import Results, as_json
 from hansa_sim.latency.run import run_scenario
 from hansa_sim.latency.scenario_file import Loaded, ScenarioError, load_scenario
-from hansa_sim.latency.scenario_schema import REQUESTS_MAX
+from hansa_sim.latency.scenario_run import REQUESTS_MAX
 from hansa_sim.latency.table import table_of, words_of
 from hansa_sim.latency.views import ViewName, view_of
 from hansa_sim.latency.world import World, build_world
@@ -67,6 +67,9 @@ def run(
     if output not in {"table", "json"}:
         raise typer.BadParameter(f"{output!r} is neither table nor json")
     world = _world(file, seed, requests)
+    if world.loaded.scenario.faults:
+        typer.echo(str(world.loaded.problem("faults", "are read and checked, but not simulated yet")), err=True)
+        raise typer.Exit(REFUSED_EXIT_CODE)
     _make(out)
     with _progress() as watch:
         results = run_scenario(world, watch)
@@ -92,8 +95,10 @@ def _world(file: Path, seed: int | None, requests: int | None) -> World:
 
 
 def _changed(loaded: Loaded, seed: int | None, requests: int | None) -> Loaded:
-    given = {"seed": seed, "requests": requests}
-    settings = loaded.scenario.run.model_copy(update={key: one for key, one in given.items() if one is not None})
+    given: dict[str, int | None] = {} if seed is None else {"seed": seed}
+    if requests is not None:
+        given |= {"requests": requests, "duration_s": None}
+    settings = loaded.scenario.run.model_copy(update=given)
     scenario = loaded.scenario.model_copy(update={"run": settings})
     return Loaded(scenario, loaded.residency, loaded.path)
 

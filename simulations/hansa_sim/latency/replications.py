@@ -16,7 +16,8 @@ from hansa_sim.engines.router import LeastLatency, LeastLoaded
 from hansa_sim.latency.paired import MS_NS
 from hansa_sim.latency.policies import Plan
 from hansa_sim.latency.results import VIEW_WORDS, Effort
-from hansa_sim.latency.scenario_schema import PolicyName, RunPart
+from hansa_sim.latency.scenario_run import RunPart
+from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.stopping import StoppingRule
 from hansa_sim.latency.traffic import Traffic, grouped
 from hansa_sim.latency.views import View

@@ -7,40 +7,29 @@ file. ``reference`` lists the keys for docs/simulation.md, which a test compares
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from hansa.countries import COUNTRIES, country_hint
 from hansa.names import hint
+from hansa_sim.latency.scenario_faults import CablePart, FaultPart, RecoveryPart
+from hansa_sim.latency.scenario_run import RunPart
+from hansa_sim.latency.scenario_words import (
+    Country,
+    Day,
+    Milliseconds,
+    Moment,
+    Name,
+    Part,
+    Percent,
+    Rate,
+    Seconds,
+    known_country,
+)
 
 VERSION = 1
-REQUESTS_MAX = 100_000_000
-REPLICATIONS_MAX = 100
 UNKNOWN = "unknown"
-
-
-def _country(code: str) -> str:
-    if code not in COUNTRIES:
-        raise ValueError(f"{code!r} is not an ISO 3166-1 alpha-2 country code such as NO{country_hint(code)}")
-    return code
-
-
-def _day(value: object) -> object:
-    try:
-        return date.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        raise ValueError(f"{value!r} is not a day such as 2026-11-01") from None
-
-
-Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]+(-+[a-z0-9]+)*$")]
-Country = Annotated[str, AfterValidator(_country)]
-Day = Annotated[date, BeforeValidator(_day)]
-Rate = Annotated[float, Field(ge=0.001, le=10_000_000, allow_inf_nan=False)]
-Milliseconds = Annotated[float, Field(ge=0.001, le=3_600_000, allow_inf_nan=False)]
-Percent = Annotated[int, Field(ge=0, le=100)]
 
 
 class PolicyName(StrEnum):
@@ -62,11 +51,7 @@ def _policy(value: object) -> object:
     return PolicyName(value) if isinstance(value, str) else value
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class NetworkPart(_Part):
+class NetworkPart(Part):
     """Where the nodes and links come from: exactly one of topohub, graph and round_trips."""
 
     topohub: str | None = Field(default=None, description="name of a topology of topohub, such as `backbone/europe`")
@@ -83,6 +68,7 @@ class NetworkPart(_Part):
         default=None,
         description="who carries what no operator does; left out: such nodes and links are not there",
     )
+    cables: list[CablePart] = Field(default=[], description="links that are one cable and fall together")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -92,7 +78,7 @@ class NetworkPart(_Part):
         return self
 
 
-class LegalPart(_Part):
+class LegalPart(Part):
     """What an operator declares of itself; what is left out is unknown, and a rule that asks for it refuses."""
 
     headquarters: Country | None = Field(default=None, description="country of its headquarters")
@@ -103,7 +89,7 @@ class LegalPart(_Part):
     foreign_share_percent: Percent | None = Field(default=None, description="share of foreign holders")
 
 
-class AcceleratorsPart(_Part):
+class AcceleratorsPart(Part):
     vendor: Name = Field(default="nvidia", description="vendor of the accelerators")
     model: str = Field(min_length=1, max_length=63, description="model, such as `L40S`")
     count: int = Field(ge=1, le=100_000, description="how many devices the zone has")
@@ -115,7 +101,7 @@ FactName = Literal[
 ]  # fmt: skip
 
 
-class FactPart(_Part):
+class FactPart(Part):
     """A fact beyond the site, the owner and the electricity, as an agent's configuration has it."""
 
     kind: FactName = Field(description=f"one of {', '.join(get_args(FactName))}")
@@ -126,13 +112,13 @@ class FactPart(_Part):
     @model_validator(mode="after")
     def _is_of_its_kind(self) -> Self:
         if self.kind in ("OPERATION_COUNTRY", "SUPPORT_COUNTRY"):
-            _country(self.value)
+            known_country(self.value)
         if self.kind != "CERTIFICATION" and (self.version or self.level):
             raise ValueError(f"version and level are of a CERTIFICATION; kind is {self.kind}")
         return self
 
 
-class ZonePart(_Part):
+class ZonePart(Part):
     name: Name = Field(description="the zone's name within its operator")
     node: str = Field(min_length=1, description="the network node that it stands at")
     country: Country | None = Field(
@@ -146,7 +132,7 @@ class ZonePart(_Part):
     facts: list[FactPart] = Field(default=[], description="what is declared of the zone besides")
 
 
-class OperatorPart(_Part):
+class OperatorPart(Part):
     name: Name = Field(description="the operator's name")
     countries: list[Country] = Field(default=[], description="countries whose nodes and links it has and carries")
     nodes: list[str] = Field(default=[], description="single nodes that it has besides")
@@ -154,25 +140,25 @@ class OperatorPart(_Part):
     zones: list[ZonePart] = Field(default=[], description="its zones")
 
 
-class AppAcceleratorsPart(_Part):
+class AppAcceleratorsPart(Part):
     any_of: list[str] = Field(default=[], description="models that will do; left out: every model")
     count: int = Field(default=1, ge=1, le=1_024, description="devices of each replica")
     memory_gib_min: int = Field(default=0, ge=0, le=4_096, description="least memory of a device")
 
 
-class LatencyPart(_Part):
+class LatencyPart(Part):
     percentile: Literal[50, 95, 99] = Field(default=95, description="percentile that the bounds are read at")
     rtt_ms_max: Milliseconds = Field(description="bound on the round trip to the zone")
     response_ms_max: Milliseconds = Field(description="bound on round trip, wait and service together: the SLO")
 
 
-class ServiceTimePart(_Part):
+class ServiceTimePart(Part):
     accelerator: str = Field(default="", description="model that it is for; left out: all others, and it comes last")
     mean_ms: Milliseconds = Field(description="mean time that one request takes")
     scv: float = Field(default=1.0, ge=0, le=100, description="squared coefficient of variation: variance / mean^2")
 
 
-class ServicePart(_Part):
+class ServicePart(Part):
     times: list[ServiceTimePart] = Field(min_length=1, description="time for one request, by accelerator")
     distribution: Literal["fixed", "exponential", "lognormal", "gamma"] = Field(
         default="exponential", description="how times scatter around the mean"
@@ -198,7 +184,7 @@ class ServicePart(_Part):
         return {"fixed": 0.0, "exponential": 1.0}.get(self.distribution, self.times[0].scv)
 
 
-class ZonesPart(_Part):
+class ZonesPart(Part):
     min: int = Field(default=1, ge=1, le=1_000, description="least zones of a plan")
     max: int = Field(default=1_000, ge=1, le=1_000, description="most zones of a plan")
 
@@ -209,13 +195,13 @@ class ZonesPart(_Part):
         return self
 
 
-class ObjectivePart(_Part):
+class ObjectivePart(Part):
     latency: float = Field(default=1.0, ge=0, le=1_000, description="weight of latency as a share of the budget")
     price: float = Field(default=0.05, ge=0, le=1_000, description="weight of a euro an hour")
     carbon: float = Field(default=0.0, ge=0, le=1_000, description="weight of 100 gCO2 an hour")
 
 
-class AppPart(_Part):
+class AppPart(Part):
     """What runs, in the words of the workload file."""
 
     name: Name = Field(description="the app's name")
@@ -228,7 +214,15 @@ class AppPart(_Part):
     objective: ObjectivePart = Field(default=ObjectivePart(), description="what `hansa` weighs")
 
 
-class UsersPart(_Part):
+class SurgePart(Part):
+    """More of the same users' requests for a while: a flash crowd."""
+
+    at_s: Moment = Field(description="when it begins, counted from the beginning of a replication")
+    for_s: Seconds = Field(description="how long it lasts")
+    times: float = Field(gt=1, le=1_000, description="their requests are so many times as many as usual")
+
+
+class UsersPart(Part):
     """Users at one access point, or spread evenly over those of some countries."""
 
     access_point: str | None = Field(default=None, description="the node where their requests come in")
@@ -242,6 +236,7 @@ class UsersPart(_Part):
         description="with countries: so many access points at most, spread over their names",
     )
     requests_per_s: Rate = Field(description="their requests, all together")
+    surges: list[SurgePart] = Field(default=[], description="when they ask more than usual")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -250,7 +245,7 @@ class UsersPart(_Part):
         return self
 
 
-class ArrivalsPart(_Part):
+class ArrivalsPart(Part):
     kind: Literal["poisson", "diurnal"] = Field(default="poisson", description="a constant rate, or one over the day")
     swing: float = Field(
         default=0.5, ge=0, le=1, description="diurnal: the peak lies so much above the mean, as a share"
@@ -258,66 +253,21 @@ class ArrivalsPart(_Part):
     period_s: float = Field(default=86_400.0, gt=0, le=31_536_000, description="diurnal: length of a day")
 
 
-class ComparePart(_Part):
+class ComparePart(Part):
     """Rows of the table besides the policies."""
 
     law: bool = Field(default=True, description="the price of law: the same policy without residency")
     federation: bool = Field(default=True, description="the price of not federating: each operator alone")
+    faults: bool = Field(default=True, description="with faults, what they cost: the same policy without them")
+    notice: bool = Field(
+        default=True, description="with faults that give notice, what it is worth: the same without it"
+    )
     policy: Annotated[PolicyName | None, BeforeValidator(_policy)] = Field(
         default=None, description="the policy of these rows; left out: hansa if it is compared, else the first"
     )
 
 
-class RunPart(_Part):
-    requests: int = Field(
-        default=200_000, ge=1_000, le=REQUESTS_MAX, description="requests of each policy, over all replications"
-    )
-    replications: int = Field(
-        default=8, ge=2, le=REPLICATIONS_MAX, description="independent runs that confidence intervals rest on"
-    )
-    half_width_percent: float | None = Field(
-        default=None,
-        gt=0,
-        le=50,
-        description="stop when the intervals of every policy are at most so wide to each side, in percent of the mean; "
-        "`replications` are the most then",
-    )
-    stop_on: list[Literal["mean", "p99", "difference"]] = Field(
-        default=["mean"],
-        min_length=1,
-        description="whose intervals: mean, p99, and difference, which is paired and from the base policy",
-    )
-    replications_min: int = Field(
-        default=10, ge=2, le=REPLICATIONS_MAX, description="with half_width_percent: none stops before so many"
-    )
-    warm_up: Literal["percent", "mser-5"] = Field(
-        default="percent", description="what is not measured: warm_up_percent, or as long as MSER-5 finds in pilot runs"
-    )
-    warm_up_percent: int = Field(
-        default=10, ge=0, le=90, description="of each replication, from its beginning, that is not measured"
-    )
-    router_stale_ms: float = Field(
-        default=0.0, ge=0, le=3_600_000, description="how old what least-loaded and least-latency know of zones is"
-    )
-    seed: int = Field(default=1, ge=0, le=2**63 - 1, description="the same seed gives the same result to the last bit")
-    confidence_percent: Literal[90, 95, 99] = Field(default=95, description="of the intervals")
-
-    @model_validator(mode="after")
-    def _stops_and_warms_up_one_way(self) -> Self:
-        given = self.model_fields_set
-        if self.half_width_percent is None and (idle := sorted({"stop_on", "replications_min"} & given)):
-            raise ValueError(f"{idle[0]} does nothing without half_width_percent")
-        if self.half_width_percent is not None and self.replications < self.replications_min:
-            raise ValueError(
-                f"replications is {self.replications}, the most that half_width_percent may run, and below "
-                f"replications_min {self.replications_min}"
-            )
-        if self.warm_up == "mser-5" and "warm_up_percent" in given:
-            raise ValueError("give warm_up: mser-5 or warm_up_percent, one of the two")
-        return self
-
-
-class Scenario(_Part):
+class Scenario(Part):
     """A whole scenario file."""
 
     version: Literal[1] = Field(description="version of this schema")
@@ -329,6 +279,8 @@ class Scenario(_Part):
     apps: list[AppPart] = Field(min_length=1, max_length=1, description="what runs; one app for now")
     users: list[UsersPart] = Field(min_length=1, description="who asks, from where, how often")
     arrivals: ArrivalsPart = Field(default=ArrivalsPart(), description="when requests come")
+    faults: list[FaultPart] = Field(default=[], description="what falls, and when")
+    recovery: RecoveryPart = Field(default=RecoveryPart(), description="what is done then")
     policies: list[Annotated[PolicyName, BeforeValidator(_policy)]] = Field(
         default=list(PolicyName), min_length=1, description="what is compared, in the order of the table"
     )

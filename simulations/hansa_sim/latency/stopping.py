@@ -14,7 +14,7 @@ from math import isfinite
 from hansa_sim.engines.confidence import interval
 from hansa_sim.engines.measured import Measured, Stability
 from hansa_sim.latency.paired import MS_NS, PointSums, sums_of
-from hansa_sim.latency.scenario_schema import RunPart
+from hansa_sim.latency.scenario_run import RunPart
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ their demands are the same whatever the policy (common random numbers).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from hansa_sim.engines.service import Demand, Deterministic, Exponential, Gamma,
 from hansa_sim.engines.streams import generator
 from hansa_sim.latency.policies import Stations, stations_of
 from hansa_sim.latency.scenario_schema import Scenario
-from hansa_sim.latency.world import World
+from hansa_sim.latency.world import World, demand_of
 
 GROUPS_MAX = 100
 ROWS_WANTED = 10_000
@@ -38,6 +38,7 @@ class Traffic:
     speed_permille: NDArray[np.int64]
     demand: Demand
     classes: tuple[UserClass, ...]
+    surges: tuple[UserClass, ...]
     horizon_ns: int
     window: Window
     seed: int
@@ -49,11 +50,15 @@ class Traffic:
 
     def requests(self, replication: int) -> Iterator[Block]:
         """The requests of one replication: the same whenever they are asked for."""
-        return self._drawn(f"replication/{replication}")
+        return blocks((*self.classes, *self.surges), self.seed_of(replication), self.horizon_ns)
+
+    def seed_of(self, replication: int) -> int:
+        """The seed of everything that chance does in a replication."""
+        return self._seed(f"replication/{replication}")
 
     def pilot(self, number: int) -> Iterator[Block]:
-        """Requests of a run that only finds the warm-up: none of them is in a replication."""
-        return self._drawn(f"pilot/{number}")
+        """Requests of a run that only finds the warm-up: none of them is in a replication, and nobody surges."""
+        return blocks(self.classes, self._seed(f"pilot/{number}"), self.horizon_ns)
 
     def pilot_ns(self, number: int, requests: int) -> int:
         """When so many requests of a pilot have been sent; its end where there are not so many."""
@@ -65,9 +70,8 @@ class Traffic:
             requests -= len(block)
         return self.horizon_ns
 
-    def _drawn(self, name: str) -> Iterator[Block]:
-        seed = int(generator(self.seed, name).integers(0, 2**63 - 1))
-        return blocks(self.classes, seed, self.horizon_ns)
+    def _seed(self, name: str) -> int:
+        return int(generator(self.seed, name).integers(0, 2**63 - 1))
 
 
 def traffic_of(world: World) -> Traffic:
@@ -78,7 +82,7 @@ def traffic_of(world: World) -> Traffic:
     fastest_us = min((time.mean_us for time in stations.times if time), default=1)
     demand = _demand(scenario, fastest_us * US_NS)
     run = scenario.run
-    horizon_ns = max(1, round(run.requests / run.replications / rates.sum() * SECOND_NS))
+    horizon_ns = max(1, round(world.replication_s * SECOND_NS))
     rows = np.arange(len(rates) * groups, dtype=np.int32)
     users = UserClass("users", rows, float(rates.sum()), demand, np.repeat(rates, groups), _profile(scenario))
     return Traffic(
@@ -87,10 +91,32 @@ def traffic_of(world: World) -> Traffic:
         speed_permille=np.maximum(np.rint(SPEED_PERMILLE * fastest_us / stations.mean_us), 1).astype(np.int64),
         demand=demand,
         classes=(users,),
+        surges=tuple(_surges(world, users, groups)),
         horizon_ns=horizon_ns,
         window=Window(horizon_ns, horizon_ns * run.warm_up_percent // 100),
         seed=run.seed,
     )
+
+
+def _surges(world: World, users: UserClass, groups: int) -> Iterator[UserClass]:
+    """What comes besides the usual: each surge is a process of its own, from the same rows of users."""
+    point_of = {user.access_point: at for at, user in enumerate(world.users)}
+    for at, part in enumerate(world.loaded.scenario.users):
+        shares = demand_of(world.ground, part)
+        rows = np.concatenate([np.arange(groups, dtype=np.int32) + point_of[point] * groups for point in shares])
+        weights = np.repeat(np.array(list(shares.values()), dtype=np.float64), groups)
+        for n, surge in enumerate(part.surges):
+            begin_ns = round(surge.at_s * SECOND_NS)
+            yield replace(
+                users,
+                name=f"surge/{at}/{n}",
+                users=rows,
+                weights=weights,
+                rate_rps=part.requests_per_s * (surge.times - 1),
+                profile=None,
+                begin_ns=begin_ns,
+                end_ns=begin_ns + round(surge.for_s * SECOND_NS),
+            )
 
 
 def grouped(share: NDArray[np.float64], groups: int) -> NDArray[np.int32]:

@@ -30,6 +30,7 @@ from hansa_control.domain.model import (
 from hansa_control.domain.snapshot import Snapshot, build_snapshot
 
 from hansa.spec_service import quantile_us
+from hansa_sim.latency.fault_schedule import check_faults
 from hansa_sim.latency.ground import Ground, lay_ground
 from hansa_sim.latency.scenario_file import Loaded
 from hansa_sim.latency.scenario_schema import AppPart, LegalPart, OperatorPart, ServiceTimePart, UsersPart, ZonePart
@@ -63,6 +64,13 @@ class World:
         """Every operator's zones, sorted by id."""
         operators = self.loaded.scenario.operators
         return tuple(sorted((_zone(self, op, zone) for op in operators for zone in op.zones), key=lambda z: z.id))
+
+    @property
+    def replication_s(self) -> float:
+        """How long a replication lasts: as the scenario says, or as the wanted number of requests takes."""
+        run = self.loaded.scenario.run
+        rate_rps = sum(user.millirps for user in self.users) / 1_000
+        return run.duration_s or run.requests / run.replications / rate_rps
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -109,7 +117,9 @@ ARTEFACT = ArtefactRef("app", "sha256:" + "5e" * 32)
 def build_world(loaded: Loaded) -> World:
     """The world of a scenario; ScenarioError where its network cannot be had or does not have what is named."""
     ground = lay_ground(loaded)
-    return World(loaded, ground, _users(loaded, ground))
+    world = World(loaded, ground, _users(loaded, ground))
+    check_faults(loaded, ground, world.replication_s)
+    return world
 
 
 def pool_count(zone: Zone) -> int:
@@ -121,14 +131,19 @@ def _users(loaded: Loaded, ground: Ground) -> tuple[UserClass, ...]:
     """Users by access point, in the order of names; demands at the same one are added."""
     demand: dict[str, int] = {}
     for at, part in enumerate(loaded.scenario.users):
-        millirps = round(part.requests_per_s * 1_000)
-        points = [part.access_point] if part.access_point else _points_of(ground, part)
-        if not points:
+        shares = demand_of(ground, part)
+        if not shares:
             raise loaded.problem(f"users[{at}].countries", "no access point of the network is in these countries")
-        each, rest = divmod(millirps, len(points))
-        for n, point in enumerate(points):
-            demand[point] = demand.get(point, 0) + each + (n < rest)
+        for point, millirps in shares.items():
+            demand[point] = demand.get(point, 0) + millirps
     return tuple(UserClass(point, rate, ground.owners[point]) for point, rate in sorted(demand.items()) if rate)
+
+
+def demand_of(ground: Ground, part: UsersPart) -> dict[str, int]:
+    """Thousandths of a request a second by access point, of one entry of users, where there are any."""
+    points = [part.access_point] if part.access_point else _points_of(ground, part)
+    each, rest = divmod(round(part.requests_per_s * 1_000), len(points) or 1)
+    return {point: each + (n < rest) for n, point in enumerate(points) if each or n < rest}
 
 
 def _points_of(ground: Ground, part: UsersPart) -> list[str]:
