@@ -59,6 +59,51 @@ class PointResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Happening:
+    """Something in a day, ``at_s`` from its beginning; kind is fault, detected, re-placed or mended."""
+
+    at_s: float
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Users of a workload were told other zones, ``at_s`` from the day's beginning; is_back to zones they had before."""
+
+    at_s: float
+    workload: str
+    before: str
+    after: str
+    is_back: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Transients:
+    """What the system engine saw between steady states, in a day of ``duration_s`` of which ``leapt_s`` were left out as
+    quiet. detect_s: from a zone's fall until its owner knew; replace_s: how long users of a workload went without, for
+    each time that they were served again; both at percentile 50, 99 and 100. unavailable_s: how long the users of an
+    access point went unserved in a day, weighed by their requests, in the mean and where it was worst. broken are
+    promises that were not kept.
+    """
+
+    duration_s: float
+    leapt_s: float
+    workloads: int
+    unplaced: int
+    detect_s: dict[str, float]
+    replace_s: dict[str, float]
+    outages: int
+    unavailable_s_mean: float
+    unavailable_s_max: float
+    requests_lost: float
+    moves: tuple[Move, ...]
+    timeline: tuple[Happening, ...]
+    broken: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """A policy in a view of the world. Times in ms, shares of requests from 0 to 1, cost of what runs in EUR an hour,
     power in kW under load, carbon in g an hour. miss_share counts served requests over the app's response bound and
@@ -89,6 +134,7 @@ class Row:
     cdf_ms: tuple[float, ...]
     differs_ms: Interval | None = None
     regret_ms: Interval | None = None
+    transients: Transients | None = None
 
     @property
     def name(self) -> str:
