@@ -90,6 +90,16 @@ class Process:
         return False
 
 
+class _Step(asyncio.Handle):
+    """A handle without the notes that a loop under debugging takes of each."""
+
+    def __init__(
+        self, callback: Callable[..., object], args: Any, loop: VirtualLoop, context: contextvars.Context
+    ) -> None:
+        self._callback, self._args, self._loop, self._context = callback, args, loop, context
+        self._cancelled, self._repr, self._source_traceback = False, None, None
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """An event loop on virtual time, in whole microseconds from 0. ``on_quiet`` is called before each jump of time.
 
@@ -132,7 +142,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         context = contextvars.copy_context() if context is None else context
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Step(callback, args, self, context)
         self._soon.append((handle, context))
         return handle
 

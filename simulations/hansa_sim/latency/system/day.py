@@ -66,7 +66,7 @@ class _Day:
         self._duration_s = world.loaded.scenario.run.duration_s or DAY_S
         self._down: dict[str, int] = {}
         self._links: list[frozenset[str]] = []
-        self._looked_us = 0
+        self._looked_us, self._is_unwatched = 0, False
         self._leapt_us = 0
 
     async def play(self) -> None:
@@ -158,8 +158,11 @@ class _Day:
     def _look(self) -> None:
         """What users get is looked at whenever something may have changed; what must hold, once a second."""
         self._diary.look()
-        if self._platform.is_dirty and self._loop.now_us - self._looked_us >= LOOK_EVERY_US:
-            self._looked_us = self._loop.now_us
+        self._is_unwatched |= self._platform.is_dirty
+        self._platform.is_dirty = False
+        if self._is_unwatched and self._loop.now_us - self._looked_us >= LOOK_EVERY_US:
+            self._looked_us, self._is_unwatched = self._loop.now_us, False
+            self._platform.is_dirty = True
             self._watcher.look()
 
 

@@ -51,13 +51,13 @@ class Diary:
         self._home = world.loaded.scenario.app.home
         self._platform, self._loop = platform, platform.loop
         self._asked, self._service = asked, service
+        self._keys = [str(one.id) for one in asked]
         self._records: list[Workload | None] = [None] * len(asked)
         self._flows: list[Flow] = []
         self._since_us: list[int] = []
         self._told: list[list[tuple[int, ...]]] = []
         self._open: dict[int, Outage] = {}
         self._falls: list[_Fall] = []
-        self._is_stale = False
         self._machines: list[int] = []
 
     def begin(self) -> None:
@@ -66,6 +66,7 @@ class Diary:
         self._flows = [self._service.flow(one) for one in self._asked]
         self._since_us = [self.begin_us] * len(self._asked)
         self._told = [[flow.told] for flow in self._flows]
+        self._machines = self._ended()
         for number, flow in enumerate(self._flows):
             if not flow.is_whole:
                 self._open[number] = Outage(number, self.begin_us)
@@ -94,8 +95,7 @@ class Diary:
 
     def look(self) -> None:
         """Takes note of what has changed; cheap where nothing has."""
-        if self._flows and (self._platform.is_dirty or self._is_stale):
-            self._is_stale = False
+        if self._flows and self._platform.is_dirty:
             self._look_at_workloads(changed_only=True)
         for fall in self._falls:
             if fall.unseen:
@@ -110,13 +110,16 @@ class Diary:
         plane = self._platform.plane(self._home)
         if plane is None:
             return  # users go on as they were told
-        running = [len(node.machine.ended_us) for node in self._platform.zones.values()]
-        changed_only, self._machines = changed_only and running == self._machines, running
-        for number, asked in enumerate(self._asked):
-            held = plane.state.workloads.get(str(asked.id))
-            if not changed_only or held is not self._records[number]:
-                self._records[number] = held
-                self._compare(number, self._service.flow(asked))
+        ended, before_ended = self._ended(), self._machines
+        changed_only, self._machines = changed_only and ended == before_ended, ended
+        workloads, before = plane.state.workloads, self._records
+        self._records = [workloads.get(key) for key in self._keys]
+        for number, (held, former) in enumerate(zip(self._records, before, strict=True)):
+            if not changed_only or held is not former:
+                self._compare(number, self._service.flow(self._asked[number]))
+
+    def _ended(self) -> list[int]:
+        return [len(node.machine.ended_us) for node in self._platform.zones.values()]
 
     def _compare(self, number: int, flow: Flow) -> None:
         before = self._flows[number]

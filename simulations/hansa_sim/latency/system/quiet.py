@@ -68,23 +68,23 @@ class Quiet:
         self._since_us = self._platform.loop.now_us
 
     def _look(self) -> None:
-        seen = list(self._records())
+        seen = self._records()
         if len(seen) != len(self._seen) or not all(map(is_, seen, self._seen)):
             self._seen = seen
             self.disturb()
 
-    def _records(self) -> Iterator[object]:
+    def _records(self) -> list[object]:
         """What counts of everybody's records, as objects: a record that changes is another object."""
+        found: list[object] = []
         for node in self._platform.operators.values():
             plane = node.plane
-            yield plane
+            found.append(plane)
             if plane is not None:
-                for workload in plane.state.workloads.values():
-                    yield workload.placements
-                    yield workload.state
-                yield from plane.state.claims.values()
-                yield from plane.state.federations.values()
-                yield from (session.state for session in plane.world.sessions.values())
+                found += [workload.placements for workload in plane.state.workloads.values()]
+                found += plane.state.claims.values()
+                found += plane.state.federations.values()
+                found += [session.state for session in plane.world.sessions.values()]
+        return found
 
     def _unsettled(self) -> Iterator[str]:
         for name, node in self._platform.operators.items():
