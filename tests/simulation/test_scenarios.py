@@ -383,3 +383,16 @@ def test_a_play_that_fails_is_told_as_broken() -> None:
         await stage.world.until(lambda: False, 1, "never")
 
     assert any("never" in what for what in outcome_of(play).broken)
+
+
+def test_a_control_plane_that_is_frozen_again_and_again_still_has_its_own_zones() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.world.pass_s(3)
+        for _ in range(4):
+            await stage.faults.freeze_operator("fjord", 8)
+            await stage.world.pass_s(4)
+        await stage.world.submit("fjord", OCR, nordic_spec(1, "osl"))
+        assert await running_in(stage, timeout_s=5) == "fjord/oslo-1"
+        await stage.calm()
+
+    play_soundly(play)

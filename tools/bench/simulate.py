@@ -1,7 +1,7 @@
 """How many requests a second the engines of ``hansa simulate`` take, beside SimPy in the same run.
 
-The world: 100 zones, 10,000 rows of users, ways by distance (engines see ways, whatever network they lead over); the
-nearest zone, and least latency with failures and retries. Rates are of processor time, the best of some interleaved
+The world: 100 zones, 10,000 rows of users, on the real European backbone of 852 nodes (``_backbone``); the nearest
+zone, and least latency with failures and retries. Rates are of processor time, the best of some interleaved
 rounds; drawing the requests is a row of its own, and memory is the peak of a process that draws and serves ten million.
 """
 
@@ -14,69 +14,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from hansa_sim.engines import analytic, event, static
+from hansa_sim.engines import event, static
 from hansa_sim.engines.acceleration import HAS_NUMBA, Speed
-from hansa_sim.engines.arrivals import blocks
-from hansa_sim.engines.model import SECOND_NS, Block, Faults, Outages, Paths, Retries, UserClass, Window, Zones
-from hansa_sim.engines.recorder import Run
+from hansa_sim.engines.model import SECOND_NS, Block
 from hansa_sim.engines.router import LeastLatency, Table
-from hansa_sim.engines.service import Exponential
 
-USERS, ZONES, RATE_RPS, SERVICE_NS = 10_000, 100, 10_000.0, 10e6
+from tools.bench._backbone import SERVICE_NS, USERS, Backbone
+
 REQUESTS, PLAIN_REQUESTS, SIMPY_REQUESTS, MANY_REQUESTS = 2_000_000, 300_000, 20_000, 10_000_000
 ROUNDS = 3
-SEED = 1
-KM_PER_NS = 1 / 5_000
 MILLION = 1e6
-
-
-class World:
-    """Ways, zones at seven tenths of what they can do, and users."""
-
-    def __init__(self) -> None:
-        rng = np.random.default_rng(SEED)
-        places, sites = rng.random((USERS, 2)), rng.random((ZONES, 2))
-        km = 1_500 * np.hypot(*(places[:, None] - sites[None]).transpose(2, 0, 1))
-        there_ns = (km / KM_PER_NS).astype(np.int64) + 200_000
-        self.paths = Paths(there_ns, there_ns, there_ns >= 0)
-        self.nearest = there_ns.argmin(axis=1).astype(np.int32)
-        load = np.bincount(self.nearest, minlength=ZONES) / USERS * RATE_RPS * SERVICE_NS / SECOND_NS
-        self.zones = Zones.of(np.ceil(load / 0.7).astype(np.int64).clip(1))
-        self.load = load
-        self.classes = [UserClass("all", np.arange(USERS, dtype=np.int32), RATE_RPS, Exponential(SERVICE_NS))]
-
-    def run(self, requests: int) -> Run:
-        return Run.of(self.classes, self.paths, self.zones, Window(self.horizon_ns(requests)))
-
-    def blocks(self, requests: int) -> Iterator[Block]:
-        return blocks(self.classes, SEED, self.horizon_ns(requests))
-
-    def faults(self, requests: int) -> Faults:
-        """Each zone is down for a hundredth of the time, twice."""
-        rng, horizon_ns = np.random.default_rng(SEED), self.horizon_ns(requests)
-        down = rng.integers(0, horizon_ns, 2 * ZONES)
-        zone = np.repeat(np.arange(ZONES, dtype=np.int32), 2)
-        return Faults(Outages(zone, down, down + horizon_ns // 200), Retries(3, 1_000_000, SECOND_NS))
-
-    def exact_mean_ns(self) -> float:
-        """Mean latency by the closed forms: users' ways, and M/M/c at every zone."""
-        way_ns = float(2 * self.paths.there_ns[np.arange(USERS), self.nearest].mean())
-        waits = sum(
-            erlangs
-            * analytic.mean_wait_ns(analytic.Station(erlangs * SECOND_NS / SERVICE_NS, SERVICE_NS, int(servers)))
-            for erlangs, servers in zip(self.load, self.zones.servers, strict=True)
-            if erlangs
-        )
-        return way_ns + SERVICE_NS + float(waits / self.load.sum())
-
-    @staticmethod
-    def horizon_ns(requests: int) -> int:
-        return int(requests / RATE_RPS * SECOND_NS)
 
 
 def rows() -> list[dict[str, object]]:
     """Rows of the table: requests a second of each engine and of SimPy, memory, and the error against the exact."""
-    world = World()
+    world = Backbone()
     rates = _rates(world)
     floor = rates.pop("simpy")
     targets = {
@@ -98,7 +50,7 @@ def rows() -> list[dict[str, object]]:
     return table
 
 
-def _rates(world: World) -> dict[str, float]:
+def _rates(world: Backbone) -> dict[str, float]:
     """Requests a second of processor time, the best round of each."""
     kept, few = list(world.blocks(REQUESTS)), list(world.blocks(PLAIN_REQUESTS))
     run, small = world.run(REQUESTS), world.run(PLAIN_REQUESTS)
@@ -126,7 +78,7 @@ def _rates(world: World) -> dict[str, float]:
     return best
 
 
-def _serve_by_simpy(world: World, some: Sequence[Block], requests: int) -> float:
+def _serve_by_simpy(world: Backbone, some: Sequence[Block], requests: int) -> float:
     """The same requests as processes of SimPy: way there, a server of the zone, way back. Mean latency, ns."""
     import simpy  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
@@ -170,7 +122,7 @@ def _far(arguments: Sequence[str]) -> str:
 
 def _memory_and_error() -> str:
     """Peak memory, MiB, and the relative error of the mean, at ten million requests."""
-    world = World()
+    world = Backbone()
     measured = event.serve(world.blocks(MANY_REQUESTS), Table(world.nearest), world.run(MANY_REQUESTS))
     # What getrusage says of a child begins at what its parent had.
     peak_kib = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

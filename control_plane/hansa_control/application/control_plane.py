@@ -47,7 +47,9 @@ from hansa_control.application.usage_ports import UsageSource
 from hansa_control.application.vouching import Vouching
 from hansa_control.application.workloads import Workloads
 from hansa_control.application.world import World
+from hansa_control.domain import attention
 from hansa_control.domain.agreement import AgreementState
+from hansa_control.domain.attention import Attention
 from hansa_control.domain.model import NetworkLink, NetworkNode, ZoneId
 from hansa_control.domain.reputation import Breach
 
@@ -113,6 +115,7 @@ class ControlPlane:
         self.upkeep = UpkeepDesk(settings.operator, (self.state, self.world), self._clock)
         self._drained: frozenset[ZoneId] = frozenset()
         self.law_watch = LawWatch(self.world, self.laws, self._clock)
+        self._attention = Attention()
         self._next_law_check_ms = 0
         self._next_sweep_ms = 0
         self._wire()
@@ -248,8 +251,9 @@ class ControlPlane:
     async def _pass_time(self) -> None:
         while True:
             await self._clock.sleep_ms(self.settings.tick_ms)
-            self.agents.tick()
-            self.partners.tick()
+            away_ms = self._away_ms()
+            self.agents.tick(away_ms)
+            self.partners.tick(away_ms)
             self.agreements.tick()
             self.promises.tick()
             self.owner.expire_holds()
@@ -265,6 +269,12 @@ class ControlPlane:
             self.settlement.tick()
             self._check_law()
             await self.state.commit()
+
+    def _away_ms(self) -> int:
+        """For how long this process did not run, where that is long enough to find an agent silent."""
+        now_ms = self._clock.monotonic_ms()
+        self._attention, away_ms = attention.look(self._attention, now_ms, self.settings.quiet_after_ms)
+        return away_ms
 
     def _check_law(self) -> None:
         now_ms = self._clock.monotonic_ms()

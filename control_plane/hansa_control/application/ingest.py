@@ -251,10 +251,12 @@ class AgentIngest:
 
     # --- time ---
 
-    def tick(self) -> None:
-        """Finds agents that have fallen silent or are lost."""
+    def tick(self, away_ms: int = 0) -> None:
+        """Finds agents that have fallen silent or are lost; this process was away itself for away_ms before."""
         now_ms = self._clock.monotonic_ms()
         for zone, session in list(self._world.sessions.items()):
+            if away_ms:
+                session = self._world.sessions[zone] = agent_session.excuse(session, away_ms, now_ms)
             later = agent_session.tick(session, now_ms, self._settings.quiet_after_ms, self._settings.lost_after_ms)
             if later.state is not session.state:
                 self._set_after_silence(zone, session, later)

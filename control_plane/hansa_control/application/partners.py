@@ -38,6 +38,7 @@ class PartnerIngest:
         self._clock, self._ids = clock_ids
         self.authorities_changed = 0
         self._last_heard_ms: dict[str, int] = {}
+        self._excused: set[str] = set()
         self._shown: dict[str, ShownOffers] = {}
         self.on_claim: Callable[[str, str], None] = lambda owner, claim: None
         self.on_claim_gone: Callable[[str, str], None] = lambda owner, claim: None
@@ -266,8 +267,11 @@ class PartnerIngest:
             if held.home == self._settings.operator and held.owner not in self._settings.partners:
                 self._withdraw_all(held.owner)
 
-    def tick(self) -> None:
-        """Finds partners that have not been heard for longer than their offers live, and chains that have ended."""
+    def tick(self, away_ms: int = 0) -> None:
+        """Finds partners that have not been heard for longer than their offers live, and chains that have ended.
+
+        Offers are as old as they are, also if this process was away for away_ms before; that is no fault of theirs.
+        """
         self._give_way(self._owner.chains.ended())
         self._owner.chains.sweep()
         if self._owner.origins.is_due():
@@ -276,6 +280,8 @@ class PartnerIngest:
         for owner, heard_ms in self._last_heard_ms.items():
             held = self.context(owner)
             if held is not None and now_ms - heard_ms > held.offer_ttl_ms:
+                if held.state is FederationState.ACTIVE and now_ms - heard_ms - away_ms <= held.offer_ttl_ms:
+                    self._excused.add(owner)
                 self._advance(owner, FederationEvent.TIMED_OUT)
 
     def _advance(self, owner: str, event: FederationEvent) -> None:
@@ -286,7 +292,9 @@ class PartnerIngest:
         if after != held:
             self._state.put(Table.FEDERATION, federation_key(self._settings.operator, owner), after)
             if (held.state, after.state) == (FederationState.STALE, FederationState.ACTIVE):
-                self._world.came_back(f"{owner}>")
+                if owner not in self._excused:
+                    self._world.came_back(f"{owner}>")
+                self._excused.discard(owner)
             self._partner_changed(owner)
 
     def _partner_changed(self, owner: str) -> None:

@@ -88,6 +88,11 @@ def disconnect(session: AgentSession, boot_id: str) -> AgentSession:
     return replace(session, state=_after(session, _E.DISCONNECTED))
 
 
+def excuse(session: AgentSession, away_ms: int, now_ms: int) -> AgentSession:
+    """The session when the operator goes on after an absence of its own, in which it could hear nobody."""
+    return replace(session, last_heard_ms=min(now_ms, session.last_heard_ms + away_ms))
+
+
 def tick(session: AgentSession, now_ms: int, quiet_after_ms: int, lost_after_ms: int) -> AgentSession:
     """The session as time passes: SILENT, then LOST, once nothing was heard for the given times."""
     silence_ms = now_ms - session.last_heard_ms

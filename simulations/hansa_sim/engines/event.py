@@ -39,7 +39,7 @@ def serve(
     chosen = choices(router, run.paths, run.zones)
     recorder = Recorder(run, faults.outages, is_compiled(speed))
     world = (CompiledWorld if is_compiled(speed) else PlainWorld)(chosen, run, faults)
-    placed, first = (chosen.order != NOWHERE).any(axis=1), 0
+    placed, first = (chosen.order != NOWHERE).any(axis=1)[chosen.row_of], 0
     everyone_placed = bool(placed.all())
     for block in blocks:
         if not everyone_placed:
@@ -62,7 +62,9 @@ class PlainWorld:
         self._way, self._stale_ns = chosen.way, chosen.stale_ns
         self._order = [[zone for zone in row if zone != NOWHERE] for row in chosen.order.tolist()]
         self._base_ns = chosen.base_ns.tolist()
-        self._there_ns, self._back_ns = run.paths.there_ns.tolist(), run.paths.back_ns.tolist()
+        self._row_of = chosen.row_of.tolist()
+        self._there_ns = run.paths.there_ns[chosen.first].tolist()
+        self._back_ns = run.paths.back_ns[chosen.first].tolist()
         self._speed, self._wait_max = zones.speed_permille.tolist(), zones.wait_ns_max.tolist()
         self._servers = zones.servers.tolist()
         self._free_ns = [[0] * count for count in self._servers]
@@ -86,6 +88,7 @@ class PlainWorld:
         """Sends the requests of a block, after all that happens before each."""
         known = placed.tolist()
         calendar, there_ns, first_zone = self._calendar, self._there_ns, self._first_zone
+        row_of = self._row_of
         columns = zip(block.at_ns.tolist(), block.user.tolist(), block.demand_ns.tolist(), strict=True)
         for number, (at, user, demand) in enumerate(columns, first):
             if calendar and calendar[0][0] <= at:
@@ -93,8 +96,9 @@ class PlainWorld:
             if not known[user]:
                 continue
             if first_zone is not None:
-                zone = first_zone[user]
-                heappush(calendar, (at + there_ns[user][zone], number, user, zone, 0, at, demand))
+                row = row_of[user]
+                zone = first_zone[row]
+                heappush(calendar, (at + there_ns[row][zone], number, user, zone, 0, at, demand))
             else:
                 self._send((at, number, user, NOWHERE, 0, at, demand))
 
@@ -118,12 +122,13 @@ class PlainWorld:
         if zone == NOWHERE:
             self._failed.append((user, at))
         else:
-            heappush(self._calendar, (now + self._there_ns[user][zone], number, user, zone, tries, at, demand))
+            there_ns = self._there_ns[self._row_of[user]][zone]
+            heappush(self._calendar, (now + there_ns, number, user, zone, tries, at, demand))
 
     def _choose(self, user: int, avoided: int, now: int) -> int:
         """The zone for a request that is sent now; that at which it failed last only if there is no other."""
         self._hear(now)
-        order, down = self._order[user], self._known_down
+        order, down = self._order[self._row_of[user]], self._known_down
         if self._way == Way.LATENCY:
             best = self._least_latency(user, avoided, now)
         elif self._way == Way.LOAD:
@@ -133,8 +138,8 @@ class PlainWorld:
         return avoided if best == NOWHERE and avoided >= 0 and not down[avoided] else best
 
     def _least_latency(self, user: int, avoided: int, now: int) -> int:
-        best, best_ns, known_ns = NOWHERE, AHEAD_NS_MAX, now - self._stale_ns
-        for zone, base_ns in zip(self._order[user], self._base_ns[user], strict=False):
+        best, best_ns, known_ns, row = NOWHERE, AHEAD_NS_MAX, now - self._stale_ns, self._row_of[user]
+        for zone, base_ns in zip(self._order[row], self._base_ns[row], strict=False):
             if base_ns >= best_ns:
                 break
             if zone == avoided or self._known_down[zone]:
@@ -146,7 +151,7 @@ class PlainWorld:
 
     def _least_loaded(self, user: int, avoided: int) -> int:
         best, count, servers = NOWHERE, 1, 0
-        for zone in self._order[user]:
+        for zone in self._order[self._row_of[user]]:
             if zone == avoided or self._known_down[zone]:
                 continue
             if self._seen_count[zone] * servers < count * self._servers[zone]:
@@ -185,7 +190,7 @@ class PlainWorld:
         service = demand if self._speed[zone] == SPEED_PERMILLE else demand * SPEED_PERMILLE // self._speed[zone]
         leave = start + service
         heapreplace(free, leave)
-        latency = leave + self._back_ns[user][zone] - at
+        latency = leave + self._back_ns[self._row_of[user]][zone] - at
         if leave > down_ns:
             start, leave, latency = min(start, down_ns), down_ns, -1
             self._try_again(event, down_ns)
@@ -211,7 +216,7 @@ class PlainWorld:
         if tries + 1 >= self.retries.tries_max:
             self._failed.append((user, at))
             return
-        again_ns = failed_ns + self._back_ns[user][zone] + self.retries.backoff_ns
+        again_ns = failed_ns + self._back_ns[self._row_of[user]][zone] + self.retries.backoff_ns
         heappush(self._calendar, (again_ns, number, user, -2 - zone, tries + 1, at, demand))
 
     def hand_over(self, recorder: Recorder) -> None:

@@ -7,7 +7,7 @@ from itertools import accumulate
 import numpy as np
 
 from hansa_sim.engines import event_kernel as kernel
-from hansa_sim.engines.model import AHEAD_NS_MAX, Block, Faults, Flags, Ints
+from hansa_sim.engines.model import AHEAD_NS_MAX, Block, Faults, Flags, Ints, Paths
 from hansa_sim.engines.record_kernel import Visits
 from hansa_sim.engines.recorder import Recorder, Run
 from hansa_sim.engines.router import Choices
@@ -23,8 +23,8 @@ class CompiledWorld:
             stale_ns=chosen.stale_ns,
             tries_max=faults.retries.tries_max,
             backoff_ns=faults.retries.backoff_ns,
-            choices=np.stack([chosen.order.astype(np.int64), chosen.base_ns], axis=2),
-            ways=np.stack([run.paths.there_ns, run.paths.back_ns], axis=2),
+            rows=chosen.row_of,
+            choices=_together(chosen, run.paths),
             outages=np.array([one for each in downs for one in each], dtype=np.int64),
             flips=np.array(faults.flips(run.zones.count), dtype=np.int64).reshape(-1, 3),
         )
@@ -38,7 +38,7 @@ class CompiledWorld:
             zones,
             np.zeros(int(run.zones.servers.sum()), np.int64),
             calendar=_rows(0, 3),
-            slots=_rows(0, 5),
+            slots=_rows(0, 6),
             spare=np.zeros(0, np.int64),
             news=_rows(0, 3),
             leaving=_rows(0, 2),
@@ -89,6 +89,16 @@ class CompiledWorld:
         )
         if len(self._outbox.visits) < most:
             self._outbox = kernel.Outbox(_rows(most, 9), _rows(most, 2), _rows(most, 2))
+
+
+def _together(chosen: Choices, paths: Paths) -> Ints:
+    """(R, K, 4): each choice with its base and the ways there and back."""
+    choices = np.empty((*chosen.order.shape, 4), np.int64)
+    users, zones = chosen.first[:, None], np.maximum(chosen.order, 0)
+    choices[..., kernel.ZONE], choices[..., kernel.BASE] = chosen.order, chosen.base_ns
+    choices[..., kernel.THERE] = paths.there_ns[users, zones]
+    choices[..., kernel.BACK] = paths.back_ns[users, zones]
+    return choices
 
 
 def _rows(count: int, width: int) -> Ints:

@@ -26,20 +26,27 @@ whether it is known to be down, when its first server gets free and how many are
 
 ZONE_COLUMNS = 8
 
+ZONE, BASE, THERE, BACK = range(4)
+"""What a row of users has of each zone that it may choose: what routers compare it by, and the ways there and back."""
+
+Order = tuple[Ints, int]
+"""Choices, and which row of them: a row by itself would cost compiled code counting who refers to it."""
+
 
 class Rules(NamedTuple):
     """What does not change.
 
-    ``choices`` (U, K, 2): zone and base; ``ways`` (U, Z, 2): there and back; ``outages`` (N, 2): down and up, zone
-    after zone, the last of each zone never comes; ``flips`` (F, 3): moment, zone, whether it is known to be down from
-    then on."""
+    ``choices`` (R, K, 4): zones in the order in which they are looked at; all that is read of one lies together, and
+    rows of users to which all is alike share a row, so that it stays in the caches; ``rows`` (U,) says which.
+    ``outages`` (N, 2): down and up, zone after zone, the last of each zone never comes; ``flips`` (F, 3): moment, zone,
+    whether it is known to be down from then on."""
 
     way: int
     stale_ns: int
     tries_max: int
     backoff_ns: int
+    rows: Indices
     choices: Ints
-    ways: Ints
     outages: Ints
     flips: Ints
 
@@ -48,9 +55,9 @@ class State(NamedTuple):
     """What changes.
 
     ``zones`` (Z, 8); ``free_ns``: for each zone a heap of when its servers get free. ``calendar`` (N, 3), a heap: when,
-    request number, slot. ``slots`` (N, 5): row of users, zone (or ``-2 - zone`` where it failed last), tries before,
-    sent, demand; ``spare``: free slots. ``news`` (N, 3): when a request reached a zone, the zone, when its first server
-    gets free now. ``leaving`` (N, 2), a heap: when, zone.
+    request number, slot. ``slots`` (N, 6): row of users, zone (or ``-2 - zone`` where it failed last), tries before,
+    sent, demand, way back from the zone; ``spare``: free slots. ``news`` (N, 3): when a request reached a zone, the
+    zone, when its first server gets free now. ``leaving`` (N, 2), a heap: when, zone.
     """
 
     registers: Ints
@@ -88,11 +95,11 @@ def advance(rules: Any, state: Any, outbox: Any, sent: Any) -> None:
 
     Takes Rules, State, Outbox and Sent as plain tuples.
     """
-    way, stale_ns, tries_max, backoff_ns, choices, ways, outages, flips = rules
+    way, stale_ns, tries_max, backoff_ns, rows, choices, outages, flips = rules
     registers, zones, free_ns, calendar, slots, spare, news, leaving = state
     visits, failed, turned = outbox
     at_ns, users, demands, placed, first = sent
-    at, count = 0, len(at_ns)
+    at, count, is_free = 0, len(at_ns), way != WAY_FIRST or len(flips) > 0
     while True:
         if registers[CALENDAR] and (count == 0 or (at < count and calendar[0, 0] <= at_ns[at])):
             now, number, slot = calendar[0, 0], calendar[0, 1], calendar[0, 2]
@@ -109,137 +116,152 @@ def advance(rules: Any, state: Any, outbox: Any, sent: Any) -> None:
             return
         user, zone = slots[slot, 0], slots[slot, 1]
         if zone < 0:
-            if way != WAY_FIRST or len(flips):
+            if is_free:
                 hear_of_outages(zones, flips, registers, now)
                 hear_of_visits(zones, news, leaving, registers, now - stale_ns)
-            zone = choose(way, zones, choices[user], -2 - zone, now - stale_ns)
-            if zone != NOWHERE:
-                slots[slot, 1] = zone
-                push_calendar(calendar, registers, now + ways[user, zone, 0], number, slot)
+            row, place = rows[user], 0
+            if is_free or zone != NOWHERE:
+                place = choose(way, zones, (choices, row), -2 - zone, now - stale_ns)
+            if place != NOWHERE:
+                slots[slot, 1], slots[slot, 5] = choices[row, place, ZONE], choices[row, place, BACK]
+                push_calendar(calendar, registers, now + choices[row, place, THERE], number, slot)
                 continue
         else:
-            down_ns = down_from(zones[zone], outages, free_ns, now)
+            down_ns = down_from(zones, zone, outages, free_ns, now)
             lowest, failed_ns = zones[zone, FREE], AHEAD_NS_MAX
             start = max(free_ns[lowest], now)
             if down_ns <= now:
                 failed_ns = now
             elif zones[zone, WAIT_MAX] != ANY_WAIT and start - now > zones[zone, WAIT_MAX]:
-                turned[registers[TURNED], 0], turned[registers[TURNED], 1] = zone, now
-                registers[TURNED] += 1
+                note(turned, registers, TURNED, zone, now)
                 failed_ns = now
             else:
                 service, speed = slots[slot, 4], zones[zone, SPEED]
                 service = service if speed == SPEED_PERMILLE else service * SPEED_PERMILLE // speed
                 leave = start + service
                 sift(free_ns, lowest, zones[zone, SERVERS], leave)
-                latency = leave + ways[user, zone, 1] - slots[slot, 3]
+                latency = leave + slots[slot, 5] - slots[slot, 3]
                 if leave > down_ns:
                     start, leave, latency, failed_ns = min(start, down_ns), down_ns, -1, down_ns
-                visit = visits[registers[VISITS]]
-                visit[0], visit[1], visit[2], visit[3], visit[4] = number, user, zone, slots[slot, 3], now
-                visit[5], visit[6], visit[7], visit[8] = start, leave, latency, service
-                registers[VISITS] += 1
+                visit, registers[VISITS] = registers[VISITS], registers[VISITS] + 1
+                visits[visit, 0], visits[visit, 1], visits[visit, 2] = number, user, zone
+                visits[visit, 3], visits[visit, 4], visits[visit, 5] = slots[slot, 3], now, start
+                visits[visit, 6], visits[visit, 7], visits[visit, 8] = leave, latency, service
                 if way != WAY_FIRST:
                     tell(news, registers, now, zone, free_ns[lowest])
                 if way == WAY_LOAD:
                     push_leaving(leaving, registers, leave, zone)
             if failed_ns != AHEAD_NS_MAX and slots[slot, 2] + 1 < tries_max:
                 slots[slot, 1], slots[slot, 2] = -2 - zone, slots[slot, 2] + 1
-                push_calendar(calendar, registers, failed_ns + ways[user, zone, 1] + backoff_ns, number, slot)
+                push_calendar(calendar, registers, failed_ns + slots[slot, 5] + backoff_ns, number, slot)
                 continue
             zone = NOWHERE if failed_ns != AHEAD_NS_MAX else zone
-        if zone == NOWHERE:
-            failed[registers[FAILED], 0], failed[registers[FAILED], 1] = user, slots[slot, 3]
-            registers[FAILED] += 1
+        if zone < 0:
+            note(failed, registers, FAILED, user, slots[slot, 3])
         spare[registers[SPARE]] = slot
         registers[SPARE] += 1
 
 
 @jitted
+def note(happened: Ints, registers: Ints, count: int, who: int, when: int) -> None:
+    """Adds to what has happened, of which the register ``count`` counts."""
+    happened[registers[count], 0], happened[registers[count], 1] = who, when
+    registers[count] += 1
+
+
+@jitted
 def push_calendar(heap: Ints, registers: Ints, now: int, number: int, slot: int) -> None:
     """Enters an event."""
-    at = registers[CALENDAR]
     registers[CALENDAR] += 1
-    while at > 0:
-        above = (at - 1) >> 1
-        if heap[above, 0] < now or (heap[above, 0] == now and heap[above, 1] < number):
-            break
-        heap[at, 0], heap[at, 1], heap[at, 2] = heap[above, 0], heap[above, 1], heap[above, 2]
-        at = above
-    heap[at, 0], heap[at, 1], heap[at, 2] = now, number, slot
+    rise(heap, registers[CALENDAR] - 1, now, number, slot)
 
 
 @jitted
 def pop_calendar(heap: Ints, registers: Ints) -> None:
-    """Takes the first event out."""
+    """Takes the first event out: the hole goes down to the bottom along the earlier children, and the last event rises
+    from there (I. Wegener, "Bottom-up heapsort", 1993). Which child is earlier is computed, not branched on: no
+    processor can guess it."""
     registers[CALENDAR] -= 1
-    size, at = registers[CALENDAR], 0
-    now, number, slot = heap[size, 0], heap[size, 1], heap[size, 2]
-    while True:
-        child = 2 * at + 1
-        if child >= size:
-            break
-        right = child + 1
-        if right < size and (
-            heap[right, 0] < heap[child, 0] or (heap[right, 0] == heap[child, 0] and heap[right, 1] < heap[child, 1])
-        ):
-            child = right
-        if now < heap[child, 0] or (now == heap[child, 0] and number < heap[child, 1]):
-            break
-        heap[at, 0], heap[at, 1], heap[at, 2] = heap[child, 0], heap[child, 1], heap[child, 2]
-        at = child
-    heap[at, 0], heap[at, 1], heap[at, 2] = now, number, slot
+    size, hole, child = registers[CALENDAR], 0, 1
+    while child < size:
+        right = min(child + 1, size)
+        now, other = heap[child, 0], heap[right, 0]
+        child += int((other < now) | ((other == now) & (heap[right, 1] < heap[child, 1])))
+        heap[hole, 0], heap[hole, 1], heap[hole, 2] = heap[child, 0], heap[child, 1], heap[child, 2]
+        hole, child = child, 2 * child + 1
+    rise(heap, hole, heap[size, 0], heap[size, 1], heap[size, 2])
 
 
 @jitted
-def choose(way: int, zones: Ints, order: Ints, avoided: int, known_ns: int) -> int:
-    """The zone for a request that is sent now; that at which it failed last only if there is no other."""
+def rise(heap: Ints, hole: int, now: int, number: int, slot: int) -> None:
+    """Puts an event into a hole, or above it."""
+    while hole > 0:
+        above = (hole - 1) >> 1
+        if heap[above, 0] < now or (heap[above, 0] == now and heap[above, 1] < number):
+            break
+        heap[hole, 0], heap[hole, 1], heap[hole, 2] = heap[above, 0], heap[above, 1], heap[above, 2]
+        hole = above
+    heap[hole, 0], heap[hole, 1], heap[hole, 2] = now, number, slot
+
+
+@jitted
+def choose(way: int, zones: Ints, order: Order, avoided: int, known_ns: int) -> int:
+    """The place in a row of choices of the zone for a request that is sent now; that at which it failed last only if
+    there is no other."""
     if way == WAY_LATENCY:
         best = least_latency(zones, order, avoided, known_ns)
     elif way == WAY_LOAD:
         best = least_loaded(zones, order, avoided)
     else:
-        best = NOWHERE
-        for at in range(len(order)):
-            zone = order[at, 0]
-            if zone == NOWHERE:
-                break
-            if zone != avoided and not zones[zone, KNOWN_DOWN]:
-                best = zone
-                break
-    if best == NOWHERE and avoided >= 0 and not zones[avoided, KNOWN_DOWN]:
-        return avoided
+        best = first_up(zones, order, avoided, NOWHERE)
+    if best == NOWHERE and avoided >= 0:
+        return first_up(zones, order, NOWHERE, avoided)
     return best
 
 
 @jitted
-def least_latency(zones: Ints, order: Ints, avoided: int, known_ns: int) -> int:
+def first_up(zones: Ints, order: Order, avoided: int, wanted: int) -> int:
+    """The first zone that is not known to be down and not ``avoided``; of all zones, or the ``wanted`` one."""
+    choices, row = order
+    for at in range(choices.shape[1]):
+        zone = choices[row, at, ZONE]
+        if zone == NOWHERE:
+            break
+        if zone != avoided and (wanted in (NOWHERE, zone)) and not zones[zone, KNOWN_DOWN]:
+            return at
+    return NOWHERE
+
+
+@jitted
+def least_latency(zones: Ints, order: Order, avoided: int, known_ns: int) -> int:
     """The zone with the least sum of way, predicted wait and mean service."""
+    choices, row = order
     best, best_ns = NOWHERE, AHEAD_NS_MAX
-    for at in range(len(order)):
-        zone, total_ns = order[at, 0], order[at, 1]
+    for at in range(choices.shape[1]):
+        zone, total_ns = choices[row, at, ZONE], choices[row, at, BASE]
         if zone == NOWHERE or total_ns >= best_ns:
             break
         if zone == avoided or zones[zone, KNOWN_DOWN]:
             continue
         total_ns += max(zones[zone, SEEN_FREE] - known_ns, 0)
         if total_ns < best_ns:
-            best, best_ns = zone, total_ns
+            best, best_ns = at, total_ns
     return best
 
 
 @jitted
-def least_loaded(zones: Ints, order: Ints, avoided: int) -> int:
+def least_loaded(zones: Ints, order: Order, avoided: int) -> int:
     """The zone with the fewest requests for each server."""
+    choices, row = order
     best, count, servers = NOWHERE, 1, 0
-    for at in range(len(order)):
-        zone = order[at, 0]
+    for at in range(choices.shape[1]):
+        zone = choices[row, at, ZONE]
         if zone == NOWHERE:
             break
         if zone == avoided or zones[zone, KNOWN_DOWN]:
             continue
         if zones[zone, SEEN_COUNT] * servers < count * zones[zone, SERVERS]:
-            best, count, servers = zone, zones[zone, SEEN_COUNT], zones[zone, SERVERS]
+            best, count, servers = at, zones[zone, SEEN_COUNT], zones[zone, SERVERS]
             if count == 0:
                 break
     return best
@@ -311,14 +333,14 @@ def pop_leaving(heap: Ints, registers: Ints) -> None:
 
 
 @jitted
-def down_from(zone: Ints, outages: Ints, free_ns: Ints, now: int) -> int:
+def down_from(zones: Ints, zone: int, outages: Ints, free_ns: Ints, now: int) -> int:
     """When the zone goes down next, or went down if it is; on the way up all its servers are free."""
-    at = zone[OUTAGE]
+    at = zones[zone, OUTAGE]
     if outages[at, 1] <= now:
         while outages[at, 1] <= now:
             at += 1
-        zone[OUTAGE] = at
-        for server in range(zone[SERVERS]):
-            free_ns[zone[FREE] + server] = 0
+        zones[zone, OUTAGE] = at
+        for server in range(zones[zone, SERVERS]):
+            free_ns[zones[zone, FREE] + server] = 0
     down_ns: int = outages[at, 0]
     return down_ns

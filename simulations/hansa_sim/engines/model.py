@@ -62,6 +62,11 @@ class Paths:
         """(U, Z): whether requests may and can go there."""
         return np.asarray(self.reachable & self.allowed)
 
+    def are_open(self, rows: NDArray[Any], zones: NDArray[Any]) -> Flags:
+        """Whether requests of these rows may and can go to these zones, pair by pair."""
+        there_ns, back_ns, allowed = (one[rows, zones] for one in (self.there_ns, self.back_ns, self.allowed))
+        return np.asarray((there_ns >= 0) & (back_ns >= 0) & allowed)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Zones:

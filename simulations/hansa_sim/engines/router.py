@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hansa_sim.engines.model import AHEAD_NS_MAX, NOWHERE, SPEED_PERMILLE, Indices, Ints, Paths, Zones
 from hansa_sim.engines.static import check_table
@@ -55,9 +57,14 @@ Router = Table | LeastLatency | LeastLoaded
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choices:
-    """``order`` (U, K) int32: zones in the order in which they are looked at; ``base_ns`` (U, K): way and service."""
+    """``order`` (R, K) int32: zones in the order in which they are looked at; ``base_ns`` (R, K): way and service.
+
+    Rows of users to whom all is alike share one of R rows, ``row_of`` (U,); ``first`` (R,) is one user of each.
+    """
 
     way: Way
+    row_of: Indices
+    first: Indices
     order: Indices
     base_ns: Ints
     stale_ns: int
@@ -68,18 +75,30 @@ def choices(router: Router, paths: Paths, zones: Zones) -> Choices:
     if isinstance(router, Table):
         table = np.ascontiguousarray(router.zones_of.reshape(len(router.zones_of), -1), dtype=np.int32)
         check_table(table, paths)
-        return Choices(Way.FIRST, table, np.zeros(table.shape, np.int64), 0)
+        rows, known = np.arange(len(table))[:, None], np.maximum(table, 0)
+        row_of, first = _alike(table, paths.there_ns[rows, known], paths.back_ns[rows, known])
+        return Choices(Way.FIRST, row_of, first, table[first], np.zeros((len(first), table.shape[1]), np.int64), 0)
     if router.stale_ns < 0:
         raise ValueError(f"stale_ns is {router.stale_ns}; the least is 0")
-    base_ns = paths.there_ns + paths.back_ns
-    if isinstance(router, LeastLatency):
-        base_ns = base_ns + router.demand_ns[:, None] * SPEED_PERMILLE // zones.speed_permille
-    base_ns = np.where(paths.open, base_ns, AHEAD_NS_MAX)
+    is_latency = isinstance(router, LeastLatency)
+    demand_ns = router.demand_ns if isinstance(router, LeastLatency) else np.zeros(len(paths.there_ns), np.int64)
+    row_of, first = _alike(paths.there_ns, paths.back_ns, paths.allowed, demand_ns[:, None])
+    base_ns = paths.there_ns[first] + paths.back_ns[first]
+    base_ns += demand_ns[first, None] * SPEED_PERMILLE // zones.speed_permille
+    base_ns[~paths.open[first]] = AHEAD_NS_MAX
     order = np.argsort(base_ns, axis=1, kind="stable").astype(np.int32)
     base_ns = np.take_along_axis(base_ns, order, axis=1)
     order[base_ns == AHEAD_NS_MAX] = NOWHERE
     width = max(1, int((order != NOWHERE).sum(axis=1).max(initial=0)))
-    way = Way.LATENCY if isinstance(router, LeastLatency) else Way.LOAD
-    return Choices(
-        way, np.ascontiguousarray(order[:, :width]), np.ascontiguousarray(base_ns[:, :width]), router.stale_ns
-    )
+    way = Way.LATENCY if is_latency else Way.LOAD
+    order, base_ns = (np.ascontiguousarray(one[:, :width]) for one in (order, base_ns))
+    return Choices(way, row_of, first, order, base_ns, router.stale_ns)
+
+
+def _alike(*columns: NDArray[Any]) -> tuple[Indices, Indices]:
+    """Which row of users is like which, in all columns (U, ...): the number of its kind (U,), and the first of each
+    kind."""
+    numbers: dict[bytes, int] = {}
+    whole = np.concatenate([one.astype(np.int64) for one in columns], axis=1)
+    row_of = np.fromiter((numbers.setdefault(one.tobytes(), len(numbers)) for one in whole), np.int32, len(whole))
+    return row_of, np.unique(row_of, return_index=True)[1].astype(np.int32)

@@ -61,12 +61,14 @@ def serve(blocks: Iterable[Block], zone_of: Indices, run: Run, speed: Speed = Sp
 
 
 def check_table(zones_of: Indices, paths: Paths) -> None:
-    """Raises ValueError unless every zone of (U, K) is open to its row, or ``NOWHERE``."""
+    """Raises ValueError unless every zone of (U, K) is open to its row, or ``NOWHERE``, which fills up at the end."""
     rows = np.arange(len(zones_of))[:, None]
     known = (zones_of >= NOWHERE) & (zones_of < paths.there_ns.shape[1])
     if len(zones_of) != len(paths.there_ns) or not known.all():
         raise ValueError(f"a table of shape {zones_of.shape} does not fit paths of shape {paths.there_ns.shape}")
-    bad = (zones_of >= 0) & ~paths.open[rows, zones_of]
+    if ((zones_of[:, :-1] == NOWHERE) & (zones_of[:, 1:] != NOWHERE)).any():
+        raise ValueError("a table has a zone behind the end of a row's choices")
+    bad = (zones_of >= 0) & ~paths.are_open(rows, zones_of)
     if bad.any():
         row, choice = (int(one[0]) for one in bad.nonzero())
         raise ValueError(f"users {row} go to zone {int(zones_of[row, choice])}, which is not open to them")

@@ -17,9 +17,9 @@ from hansa_sim.latency.replications import Watch
 from hansa_sim.latency.report import report_of
 from hansa_sim.latency.results import Results, as_json
 from hansa_sim.latency.run import run_scenario
-from hansa_sim.latency.scenario_file import Loaded, ScenarioError, load_scenario
+from hansa_sim.latency.scenario_file import ScenarioError, load_scenario
 from hansa_sim.latency.scenario_run import REQUESTS_MAX
-from hansa_sim.latency.table import table_of, words_of
+from hansa_sim.latency.table import tables_of, words_of
 from hansa_sim.latency.views import ViewName, view_of
 from hansa_sim.latency.world import World, build_world
 
@@ -41,15 +41,17 @@ def check(file: File) -> None:
     """Read a scenario and build its world; exit 2 with file, line and key of what is wrong."""
     world = _world(file, None, None)
     scenario = world.loaded.scenario
-    view = view_of(world, ViewName.TOGETHER)
-    lawful = int(view.served.sum())
+    views = [view_of(part, ViewName.TOGETHER) for part in world.parts]
+    lawful = sum(int(view.served.sum()) for view in views)
     typer.echo(f"{scenario.name}: {scenario.title}")
     typer.echo(
         f"{len(world.ground.nodes)} nodes, {len(world.ground.links)} links, {len(world.zones)} zones of ", nl=False
     )
     typer.echo(f"{len(scenario.operators)} operators, {lawful} of {len(world.users)} access points have a lawful zone")
-    for at, reason in sorted(view.why_not.items()):
-        typer.echo(f"  {world.users[at].access_point}: {reason}")
+    for part, view in zip(world.parts, views, strict=True):
+        of = f"{part.loaded.scenario.app.name}: " if len(views) > 1 else ""
+        for at, reason in sorted(view.why_not.items()):
+            typer.echo(f"  {of}{part.users[at].access_point}: {reason}")
 
 
 @app.command("run")
@@ -80,27 +82,22 @@ def run(
         return
     terminal = Console()
     console = terminal if terminal.is_terminal else Console(width=WIDTH)
-    console.print(table_of(results, console.width))
+    for table in tables_of(results, console.width):
+        console.print(table)
     for words in words_of(results):
         console.print(words, highlight=False, soft_wrap=True)
 
 
 def _world(file: Path, seed: int | None, requests: int | None) -> World:
     try:
-        return build_world(_changed(load_scenario(file), seed, requests))
+        settings: dict[str, int | None] = {} if seed is None else {"seed": seed}
+        if requests is not None:
+            settings |= {"requests": requests, "duration_s": None}
+        return build_world(load_scenario(file).with_run(**settings))
     except ScenarioError as error:
         for problem in error.problems:
             typer.echo(problem, err=True)
         raise typer.Exit(REFUSED_EXIT_CODE) from error
-
-
-def _changed(loaded: Loaded, seed: int | None, requests: int | None) -> Loaded:
-    given: dict[str, int | None] = {} if seed is None else {"seed": seed}
-    if requests is not None:
-        given |= {"requests": requests, "duration_s": None}
-    settings = loaded.scenario.run.model_copy(update=given)
-    scenario = loaded.scenario.model_copy(update={"run": settings})
-    return Loaded(scenario, loaded.residency, loaded.path)
 
 
 @contextmanager

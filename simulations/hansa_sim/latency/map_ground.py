@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hansa_control.domain.round_trips import USER_DATA, transit_rule
@@ -12,27 +13,30 @@ from hansa_sim.latency.results import Row
 from hansa_sim.latency.world import World
 
 
-def map_of(world: World, row: Row) -> dict[str, Any]:
+def map_of(world: World, rows: Sequence[Row]) -> dict[str, Any]:
     """Places, owners, what the law closes to traffic, and the way from every access point to its zone, as plain values.
 
-    Nodes are [longitude, latitude, owner, closed]. Ways are those of the production routing under the residency.
+    ``rows`` are those of the world's apps. Nodes are [longitude, latitude, owner, closed]: closed to all of them. Ways
+    are those of the production routing under the residency.
     """
-    rule = transit_rule(world.spec, *USER_DATA)
+    rules = [transit_rule(part.spec, *USER_DATA) for part in world.parts]
     nodes = {
         node.name: [
             round(node.longitude_deg, 3),
             round(node.latitude_deg, 3),
             world.ground.owners[node.name],
-            rule is not None and node_fault(rule, node) is not None,
+            all(rule is not None and node_fault(rule, node) is not None for rule in rules),
         ]
         for node in world.ground.nodes
     }
     at_node = {str(zone.id): zone.inventory.node for zone in world.zones}
     network, ways = world.snapshot.network, {}
-    for point in row.points:
-        if point.zone:
-            route = find_route(network, RouteKey(rule, 50, point.access_point), at_node[point.zone])
-            ways[point.access_point] = list(route.names) if route else []
+    for part, rule, row in zip(world.parts, rules, rows, strict=True):
+        of = f"{part.loaded.scenario.app.name}: " if len(rows) > 1 else ""
+        for point in row.points:
+            if point.zone:
+                route = find_route(network, RouteKey(rule, 50, point.access_point), at_node[point.zone])
+                ways[of + point.access_point] = list(route.names) if route else []
     links = [[link.node_a, link.node_b] for link in world.ground.links]
-    unserved = [point.access_point for point in row.points if point.why_not]
+    unserved = sorted({point.access_point for row in rows for point in row.points if point.why_not})
     return {"nodes": nodes, "links": links, "zones": at_node, "ways": ways, "unserved": unserved}

@@ -111,9 +111,13 @@ def _tangents(problem: _Problem, load: Floats, waiting: Floats, scv: float) -> t
 
 
 def _waiting(load_rps: Floats, problem: _Problem, scv: float) -> Floats:
+    return waiting_at(load_rps, problem.servers, problem.service_s, scv)
+
+
+def waiting_at(load_rps: Floats, servers: Ints, service_s: Floats, scv: float) -> Floats:
     """Mean number of waiting requests by zone: M/M/c times (1 + scv) / 2; 0 where there is no server."""
-    erlangs = load_rps * problem.service_s
-    servers = np.maximum(problem.servers, 1)
-    delayed = erlang_c_each(erlangs, servers)
-    waiting = delayed * erlangs / np.maximum(servers - erlangs, 1e-9) * (1.0 + scv) / 2
-    return np.where(problem.servers > 0, waiting, 0.0)
+    erlangs = load_rps * service_s
+    some = np.maximum(servers, 1)
+    delayed = erlang_c_each(erlangs, some)
+    waiting = delayed * erlangs / np.maximum(some - erlangs, 1e-9) * (1.0 + scv) / 2
+    return np.where(servers > 0, waiting, 0.0)

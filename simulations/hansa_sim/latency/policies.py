@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from hansa_sim.latency.optimum import best_split
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.views import View, ViewName
-from hansa_sim.latency.world import World, pool_count
+from hansa_sim.latency.world import World
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -86,7 +86,7 @@ def stations_of(world: World) -> Stations:
         pool = zone.inventory.pools[0]
         fits = is_acceptable_model(need, pool) and pool.memory_mib >= need.memory_mib_min
         times.append(matching_time(service, pool) if fits else None)
-    room = [pool_count(zone) // need.count if time else 0 for zone, time in zip(world.zones, times, strict=True)]
+    room = [free // need.count if time else 0 for free, time in zip(world.devices.tolist(), times, strict=True)]
     means = [time.mean_us if time else 1 for time in times]
     return Stations(np.array(room), service.concurrency, need.count, np.array(means), tuple(times))
 

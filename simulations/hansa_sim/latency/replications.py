@@ -18,7 +18,7 @@ from hansa_sim.latency.policies import Plan
 from hansa_sim.latency.results import VIEW_WORDS, Effort
 from hansa_sim.latency.scenario_run import RunPart
 from hansa_sim.latency.scenario_schema import PolicyName
-from hansa_sim.latency.stopping import StoppingRule
+from hansa_sim.latency.stopping import StoppingRule, Width
 from hansa_sim.latency.traffic import Traffic, grouped
 from hansa_sim.latency.views import View
 
@@ -42,30 +42,63 @@ Watch = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contender:
-    """A policy in a view with its plan, and what has been measured of it, a result for each replication."""
+    """A policy in a view with its plan, and what has been measured of it, a result for each replication; ``app`` where
+    there are several."""
 
     policy: PolicyName
     view: View
     plan: Plan
     measured: list[Measured]
+    app: str = ""
 
     @property
     def name(self) -> str:
         """As it is called in tables."""
-        return f"{self.policy.value}{VIEW_WORDS[self.view.name.value]}"
+        of = f" of {self.app}" if self.app else ""
+        return f"{self.policy.value}{VIEW_WORDS[self.view.name.value]}{of}"
 
 
-def warmed_up(traffic: Traffic, run: RunPart, rows: Sequence[Contender], watch: Watch) -> tuple[Traffic, bool]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Contest:
+    """One app: its requests, and who is to serve them. ``base`` is the contender that differences are taken from.
+
+    Apps have replicas of their own, so that none waits for another once it is known which replicas there are.
+    """
+
+    traffic: Traffic
+    rows: tuple[Contender, ...]
+    base: Contender
+
+    def requests(self, run: RunPart) -> int:
+        """About how many requests there will be of each row in all replications."""
+        rate = sum(one.rate_rps for one in self.traffic.classes)
+        return round(rate * self.traffic.horizon_ns / SECOND_NS * run.replications)
+
+    def widest(self, rule: StoppingRule) -> Width | None:
+        """The widest interval that counts of its rows."""
+        measured = {row.name: row.measured for row in self.rows}
+        return rule.widest(measured, self.base.name, self.traffic.groups)
+
+
+def warmed_up(contests: Sequence[Contest], run: RunPart, watch: Watch) -> tuple[list[Contest], bool]:
     """The same requests with the window after the longest warm-up of any row, if the scenario wants it found, and
     whether replications are too short for it. One window for all, so that policies stay on the same requests.
     """
     if run.warm_up == "percent":
-        return traffic, False
-    count, each = len(rows) * PILOTS, run.requests // run.replications
+        return list(contests), False
+    begins, short = zip(*(_piloted(contest, run, watch) for contest in contests), strict=True)
+    horizon_ns = contests[0].traffic.horizon_ns
+    window = Window(horizon_ns, min(max(begins), horizon_ns // 2))
+    return [replace(one, traffic=replace(one.traffic, window=window)) for one in contests], any(short)
+
+
+def _piloted(contest: Contest, run: RunPart, watch: Watch) -> tuple[int, bool]:
+    """When the longest warm-up of a contest's rows ends, ns, and whether replications are too short for it."""
+    traffic, count = contest.traffic, len(contest.rows) * PILOTS
     played: list[Measured] = []
-    tell = _teller("warm-up", (count * each, count), played, watch)
+    tell = _teller("warm-up", (count * contest.requests(run) // run.replications, count), played, watch)
     found = []
-    for row in rows:
+    for row in contest.rows:
         play = _player(traffic, row, run)
         pilots = []
         for number in range(PILOTS):
@@ -73,18 +106,19 @@ def warmed_up(traffic: Traffic, run: RunPart, rows: Sequence[Contender], watch: 
             played.append(pilots[-1].without_details())
         found.append(warm_up_of_runs(pilots))
     begin_ns = max(traffic.pilot_ns(number, max(one.requests for one in found)) for number in range(PILOTS))
-    window = Window(traffic.horizon_ns, min(begin_ns, traffic.horizon_ns // 2))
-    return replace(traffic, window=window), any(one.is_short for one in found)
+    return begin_ns, any(one.is_short for one in found)
 
 
-def replicate(traffic: Traffic, rows: Sequence[Contender], rule: StoppingRule, watch: Watch) -> Effort:
+def replicate(contests: Sequence[Contest], rule: StoppingRule, watch: Watch) -> Effort:
     """Plays replications of all rows until the rule is content, and says how many that took."""
     run, count, until = rule.run, 0, rule.first
     while True:
-        for row in rows:
-            _play(traffic, row, range(count, until), (run, watch))
+        for contest in contests:
+            for row in contest.rows:
+                _play(contest, row, range(count, until), (run, watch))
         count = until
-        width = rule.widest({row.name: row.measured for row in rows})
+        widths = [width for contest in contests if (width := contest.widest(rule)) is not None]
+        width = max(widths, key=lambda one: one.percent, default=None)
         if rule.is_content(width, count):
             break
         until += 1
@@ -92,7 +126,7 @@ def replicate(traffic: Traffic, rows: Sequence[Contender], rule: StoppingRule, w
     return Effort(
         replications=count,
         replications_max=run.replications,
-        warm_up_s=traffic.window.begin_ns / SECOND_NS,
+        warm_up_s=contests[0].traffic.window.begin_ns / SECOND_NS,
         half_width_percent=wanted,
         reached=None if wanted is None else width is not None and width.percent <= wanted,
         widest=width.whose if width else "",
@@ -100,10 +134,10 @@ def replicate(traffic: Traffic, rows: Sequence[Contender], rule: StoppingRule, w
     )
 
 
-def _play(traffic: Traffic, row: Contender, numbers: range, how: tuple[RunPart, Watch]) -> None:
+def _play(contest: Contest, row: Contender, numbers: range, how: tuple[RunPart, Watch]) -> None:
     """Some replications of a row."""
-    run, watch = how
-    tell = _teller(row.name, (run.requests, run.replications), row.measured, watch)
+    (run, watch), traffic = how, contest.traffic
+    tell = _teller(row.name, (contest.requests(run), run.replications), row.measured, watch)
     play = _player(traffic, row, run)
     for number in numbers:
         row.measured.append(play(_watched(traffic.requests(number), tell)).without_details())

@@ -9,7 +9,7 @@ from importlib import resources
 from hansa_sim.latency.report_charts import latency_curves, tails
 from hansa_sim.latency.report_map import map_svg
 from hansa_sim.latency.results import Results, Row
-from hansa_sim.latency.table import figure_text, interval_text, percentiles_of, share_text, words_of
+from hansa_sim.latency.table import bound_ms_of, figure_text, interval_text, percentiles_of, share_text, words_of
 
 POINTS_SHOWN = 25
 
@@ -30,7 +30,10 @@ def _sections(results: Results) -> Iterator[str]:
     scenario = results.scenario
     yield f"<h1>{escape(scenario['title'])}</h1>"
     yield "".join(f"<p>{escape(words)}</p>" for words in words_of(results))
-    yield f"<h2>Policies side by side</h2>{_policies(results)}{_policies_note(results)}"
+    whole = _policies(results.base, bound_ms_of(results), results.rows)
+    yield f"<h2>Policies side by side</h2>{whole}{_policies_note(results)}"
+    for app in results.apps:
+        yield f"<h2>{escape(app.app)} by itself</h2>{_policies(results.base, app.response_ms_max, app.rows)}"
     yield f"<h2>Latency</h2>{latency_curves(results)}"
     yield f"<h2>The slowest hundredth, and what it costs</h2>{tails(results)}"
     yield f"<h2>Map: {escape(results.base)}</h2>{map_svg(results.map)}"
@@ -38,14 +41,16 @@ def _sections(results: Results) -> Iterator[str]:
     if base is not None:
         yield f"<h2>Zones under {escape(results.base)}</h2>{_zones(base)}"
         yield f"<h2>Users under {escape(results.base)}</h2>{_points(base)}"
+    for app in results.apps:
+        yield from (f"<h3>Zones of {escape(app.app)}</h3>{_zones(row)}" for row in app.rows if _is_base(row, results))
     yield f"<h2>What this rests on</h2>{_grounds(results)}"
 
 
-def _policies(results: Results) -> str:
-    bound = results.scenario["apps"][0]["latency"]["response_ms_max"]
-    head = ("policy", "mean ms", "p50", "p95", "p99", "p99.9", f"over {bound:g} ms", "unserved")
-    more = (f"against {results.base}, ms", "regret, ms", "EUR/h", "kW", "kg CO2/h")
-    return _table((*head, *more), (_policy(row) for row in results.rows))
+def _policies(base: str, bound_ms: float | None, rows: Iterable[Row]) -> str:
+    over = "over the app's bound" if bound_ms is None else f"over {bound_ms:g} ms"
+    head = ("policy", "mean ms", "p50", "p95", "p99", "p99.9", over, "unserved")
+    more = (f"against {base}, ms", "regret, ms", "EUR/h", "kW", "kg CO2/h")
+    return _table((*head, *more), (_policy(row) for row in rows))
 
 
 def _policy(row: Row) -> list[str]:
@@ -56,6 +61,10 @@ def _policy(row: Row) -> list[str]:
     differs = [interval_text(one, signed=True) for one in (row.differs_ms, row.regret_ms)]
     running = [f"{row.cost_eur_per_hour:.2f}", f"{row.power_kw:.1f}", f"{row.carbon_g_per_hour / 1_000:.2f}"]
     return [row.name, *times, share_text(row.miss_share), f"{100 * row.unserved_share:.1f} %", *differs, *running]
+
+
+def _is_base(row: Row, results: Results) -> bool:
+    return (row.policy, row.view) == (results.base, "together")
 
 
 def _policies_note(results: Results) -> str:

@@ -53,11 +53,12 @@ def latency_curves(results: Results) -> str:
     rows = [row for row in results.rows if row.view == "together" and row.cdf_ms]
     if not rows:
         return "<p>No policy served a request.</p>"
-    bound = float(results.scenario["apps"][0]["latency"]["response_ms_max"])
+    bounds = [float(app["latency"]["response_ms_max"]) for app in results.scenario["apps"]]
     axis = scale_over(
-        [bound, *(row.cdf_ms[0] for row in rows), *(row.cdf_ms[-1] for row in rows)], (LEFT, WIDTH - RIGHT)
+        [*bounds, *(row.cdf_ms[0] for row in rows), *(row.cdf_ms[-1] for row in rows)], (LEFT, WIDTH - RIGHT)
     )
-    parts = [*_grid(axis, "latency, ms (logarithmic)"), *_percent_axis(), _bound_line(axis, bound)]
+    parts = [*_grid(axis, "latency, ms (logarithmic)"), *_percent_axis()]
+    parts += [_bound_line(axis, bound) for bound in sorted(set(bounds))]
     parts += [_curve(row, axis, n) for n, row in enumerate(rows)]
     parts += [_legend(row, n) for n, row in enumerate(rows)]
     return svg(parts, (WIDTH, HEIGHT), "Cumulative share of requests over latency, by policy")

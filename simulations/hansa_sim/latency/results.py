@@ -167,6 +167,15 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class AppRows:
+    """One of several apps: its bound on the response, and the rows of its users alone."""
+
+    app: str
+    response_ms_max: float
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Effort:
     """How much was run, and how sure that has made it: replications of each row and the most there could be, and what
     of each was not measured, in simulated seconds.
@@ -188,7 +197,9 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything that came of a scenario. ``base`` is the policy that rows are compared with."""
+    """Everything that came of a scenario. ``base`` is the policy that rows are compared with; ``apps`` are there where
+    a scenario has several, and ``rows`` are of all of them together then.
+    """
 
     scenario: dict[str, Any]
     seed: int
@@ -199,6 +210,7 @@ class Results:
     map: dict[str, Any] = field(default_factory=dict)
     effort: Effort | None = None
     version: int = FORMAT_VERSION
+    apps: tuple[AppRows, ...] = ()
 
     def row(self, policy: str, view: str = "together") -> Row | None:
         """The row of a policy in a view, if it was run."""
@@ -209,4 +221,6 @@ def as_json(results: Results) -> dict[str, Any]:
     """Plain values, in the order of the fields; figures that were not measured are null."""
     document: dict[str, Any] = asdict(results)
     document["cdf_percents"] = list(CDF_PERCENTS)
+    if not results.apps:
+        del document["apps"]
     return document

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 
 import numpy as np
@@ -14,12 +14,11 @@ from hansa_sim.engines.measured import Measured, Stability
 from hansa_sim.latency.paired import MS_NS, PointSums, sums_of
 from hansa_sim.latency.policies import Plan, carbon_of, watts_of
 from hansa_sim.latency.results import CDF_PERCENTS, Interval, PointResult, Row, ZoneResult
+from hansa_sim.latency.rows_of_all import WORST_FIRST, points_of_all, zones_of_all
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.traffic import Traffic
 from hansa_sim.latency.views import View
 from hansa_sim.latency.world import World
-
-WORST_FIRST = (Stability.UNSTABLE, Stability.STABLE, Stability.IDLE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,11 +38,38 @@ class Ran(PointSums):
     row: Row
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What was played of one app: its world and its requests."""
+
+    world: World
+    traffic: Traffic
+    played: Played
+
+    @property
+    def bound_ns(self) -> int:
+        """The app's bound on the response."""
+        return round(self.world.loaded.scenario.app.latency.response_ms_max * MS_NS)
+
+
 def ran(world: World, traffic: Traffic, played: Played) -> Ran:
-    """The row of what was played."""
+    """The row of what was played of one app."""
     sums = sums_of(played.measured, traffic.groups)
     points = _points(world, played, sums.served.sum(axis=0), sums.sums_ns.sum(axis=0))
-    return Ran(sums.served, sums.sums_ns, _row(world, traffic, played, points))
+    part = Part(world, traffic, played)
+    return Ran(sums.served, sums.sums_ns, _row([part], _zones(world, traffic, played), points))
+
+
+def total(parts: Sequence[Part], each: Sequence[Ran]) -> Ran:
+    """The row of all apps together, whose rows are ``each``."""
+    if len(each) == 1:
+        return each[0]
+    rows = {part.world.loaded.scenario.app.name: one.row for part, one in zip(parts, each, strict=True)}
+    joined = [sum(int(one.joined.sum()) for one in part.played.measured) for part in parts]
+    row = _row(parts, zones_of_all(list(rows.values()), joined), points_of_all(rows))
+    served, sums_ns = (np.concatenate([getattr(one, of) for one in each], axis=1) for of in ("served", "sums_ns"))
+    messages = [f"{name}: {one.message}" for name, one in rows.items() if one.message]
+    return Ran(served, sums_ns, replace(row, message="; ".join(messages), predicted_ms=None))
 
 
 def running(world: World, plan: Plan, devices: int) -> tuple[float, float, float]:
@@ -55,41 +81,48 @@ def running(world: World, plan: Plan, devices: int) -> tuple[float, float, float
     return float((count * price).sum()) / 1_000, float(kw.sum()), float(grams.sum())
 
 
-def _row(world: World, traffic: Traffic, played: Played, points: tuple[PointResult, ...]) -> Row:
-    scenario, measured, plan = world.loaded.scenario, played.measured, played.plan
+def _row(parts: Sequence[Part], zones: tuple[ZoneResult, ...], points: tuple[PointResult, ...]) -> Row:
+    """What all parts felt together, replication by replication."""
+    played, plan = parts[0].played, parts[0].played.plan
+    runs = list(zip(*(part.played.measured for part in parts), strict=True))
+    each = [one for run in runs for one in run]
 
     def over_runs(values: Sequence[float]) -> Interval:
-        return Interval.of(values, scenario.run.confidence_percent)
+        return Interval.of(values, parts[0].world.loaded.scenario.run.confidence_percent)
 
-    bound_ns = round(scenario.app.latency.response_ms_max * MS_NS)
-    percentiles = np.array([one.latency_percentiles_ns([50, 95, 99, 99.9]) for one in measured]) / MS_NS
-    counts = np.sum([one.latency_counts.sum(axis=0) for one in measured], axis=0)
-    lost = sum(_lost(one) for one in measured)
-    total = sum(int(one.served.sum()) for one in measured) + lost
-    cost, power, carbon = running(world, plan, traffic.stations.devices)
+    counts = [np.sum([one.latency_counts.sum(axis=0) for one in run], axis=0) for run in runs]
+    percentiles = np.array([percentiles_ns(run, [50, 95, 99, 99.9]) for run in counts]) / MS_NS
+    lost = sum(_lost(one) for one in each)
+    requests = sum(int(one.served.sum()) for one in each) + lost
+    ran_by_part = [running(part.world, part.played.plan, part.traffic.stations.devices) for part in parts]
+    cost, power, carbon = (sum(column) for column in zip(*ran_by_part, strict=True))
     return Row(
         policy=played.policy.value,
         view=played.view.name.value,
         engine="event" if plan.is_routed else "static",
-        requests=total,
-        mean_ms=over_runs([one.mean_latency_ns() / MS_NS for one in measured]),
+        requests=requests,
+        mean_ms=over_runs([_mean_ns(run) / MS_NS for run in runs]),
         p50_ms=over_runs(percentiles[:, 0].tolist()),
         p95_ms=over_runs(percentiles[:, 1].tolist()),
         p99_ms=over_runs(percentiles[:, 2].tolist()),
         p999_ms=over_runs(percentiles[:, 3].tolist()),
-        miss_share=over_runs([_missed(one, bound_ns) for one in measured]),
-        wait_ms=over_runs([_ratio(one.wait_sum_ns.sum(), one.wait_counts.sum()) / MS_NS for one in measured]),
-        unserved_share=_ratio(lost, total),
+        miss_share=over_runs([_missed(run, [part.bound_ns for part in parts]) for run in runs]),
+        wait_ms=over_runs([_mean_wait_ns(run) / MS_NS for run in runs]),
+        unserved_share=_ratio(lost, requests),
         cost_eur_per_hour=cost,
         power_kw=power,
         carbon_g_per_hour=carbon,
-        unstable=tuple(zone for zone, label in _labels(world, played) if label is Stability.UNSTABLE),
+        unstable=tuple(zone.zone for zone in zones if zone.stability == Stability.UNSTABLE.value),
         message=plan.message,
         predicted_ms=dict(plan.predicted_ms) if plan.predicted_ms else None,
-        zones=_zones(world, traffic, played),
+        zones=zones,
         points=points,
-        cdf_ms=tuple((percentiles_ns(counts, CDF_PERCENTS) / MS_NS).round(4).tolist()) if counts.any() else (),
+        cdf_ms=_cdf_ms(np.sum(counts, axis=0)),
     )
+
+
+def _cdf_ms(counts: NDArray[np.int64]) -> tuple[float, ...]:
+    return tuple((percentiles_ns(counts, CDF_PERCENTS) / MS_NS).round(4).tolist()) if counts.any() else ()
 
 
 def _labels(world: World, played: Played) -> list[tuple[str, Stability]]:
@@ -147,18 +180,32 @@ def _not_planned(played: Played, at: int) -> str:
         return ""
     if not played.view.in_time[at].any():
         return "no lawful zone within the bound on round trips"
-    return played.plan.message or "not planned"
+    return played.plan.message or "no lawful zone has room left"
 
 
 def _lost(one: Measured) -> int:
     return int((one.failed + one.unlawful + one.unreachable).sum())
 
 
-def _missed(one: Measured, bound_ns: int) -> float:
-    """Share of requests over the bound or not served at all."""
-    served, lost = int(one.served.sum()), _lost(one)
-    in_time = share_at_most(one.latency_counts.sum(axis=0), bound_ns) * served if served else 0.0
-    return _ratio(served - in_time + lost, served + lost)
+def _mean_ns(run: Sequence[Measured]) -> float:
+    """The exact mean latency of one replication; NaN where nothing was served."""
+    served = sum(int(one.served.sum()) for one in run)
+    return sum(int(one.latency_sum_ns.sum()) for one in run) / served if served else float("nan")
+
+
+def _mean_wait_ns(run: Sequence[Measured]) -> float:
+    return _ratio(sum(one.wait_sum_ns.sum() for one in run), sum(one.wait_counts.sum() for one in run))
+
+
+def _missed(run: Sequence[Measured], bounds_ns: Sequence[int]) -> float:
+    """Share of requests over the bound of their app or not served at all."""
+    missed, requests = 0.0, 0
+    for one, bound_ns in zip(run, bounds_ns, strict=True):
+        served, lost = int(one.served.sum()), _lost(one)
+        in_time = share_at_most(one.latency_counts.sum(axis=0), bound_ns) * served if served else 0.0
+        missed += served - in_time + lost
+        requests += served + lost
+    return _ratio(missed, requests)
 
 
 def _ratio(amount: float, count: float) -> float:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from hansa_sim.engines.model import SECOND_NS
 from hansa_sim.latency.map_ground import map_of
-from hansa_sim.latency.policies import plan_of
-from hansa_sim.latency.replications import Contender, Watch, replicate, warmed_up
-from hansa_sim.latency.results import Interval, Price, Results, Row
-from hansa_sim.latency.rows import Played, Ran, ran
+from hansa_sim.latency.replications import Contender, Contest, Watch, replicate, warmed_up
+from hansa_sim.latency.results import AppRows, Interval, Price, Results, Row
+from hansa_sim.latency.rows import Part, Played, Ran, ran, total
 from hansa_sim.latency.scenario_file import as_document
 from hansa_sim.latency.scenario_schema import PolicyName, Scenario
+from hansa_sim.latency.sharing import plans_of
 from hansa_sim.latency.stopping import StoppingRule
 from hansa_sim.latency.traffic import traffic_of
 from hansa_sim.latency.views import View, ViewName, view_of
@@ -24,27 +24,48 @@ Key = tuple[PolicyName, ViewName]
 def run_scenario(world: World, watch: Watch = lambda _: None) -> Results:
     """Everything that the scenario asks for, row by row; ``watch`` hears how far it is."""
     scenario = world.loaded.scenario
-    planned, base = _planned(world), base_policy(scenario)
-    rows = list(planned.values())
-    traffic, is_short = warmed_up(traffic_of(world), scenario.run, rows, watch)
-    rule = StoppingRule(scenario.run, planned[base, ViewName.TOGETHER].name, traffic.groups)
-    effort = replicate(traffic, rows, rule, watch)
-    found = {
-        key: ran(world, traffic, Played(row.policy, row.view, row.plan, tuple(row.measured)))
-        for key, row in planned.items()
-    }
-    against, optimum = found[base, ViewName.TOGETHER], found.get((PolicyName.OPTIMUM, ViewName.TOGETHER))
-    percent = scenario.run.confidence_percent
+    contests, is_short = warmed_up(_contests(world), scenario.run, watch)
+    effort = replicate(contests, StoppingRule(scenario.run), watch)
+    outcomes = {key: _outcome(world, contests, at) for at, key in enumerate(wanted_rows(scenario))}
+    found = {key: one.whole for key, one in outcomes.items()}
+    base, percent = base_policy(scenario), scenario.run.confidence_percent
     return Results(
         scenario=as_document(scenario),
         seed=scenario.run.seed,
-        simulated_s=traffic.horizon_ns / SECOND_NS * effort.replications,
+        simulated_s=contests[0].traffic.horizon_ns / SECOND_NS * effort.replications,
         base=base.value,
-        rows=tuple(_compared(one, against, optimum, percent) for one in found.values()),
+        rows=_all_compared(found, base, percent),
         prices=tuple(_prices(found, base, percent)),
-        map=map_of(world, against.row),
+        map=map_of(world, [one.row for one in outcomes[base, ViewName.TOGETHER].apps]),
         effort=replace(effort, warm_up_is_short=is_short),
+        apps=tuple(_app_rows(scenario, outcomes)),
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """A policy in a view: the row of all apps together, and that of each app."""
+
+    whole: Ran
+    apps: tuple[Ran, ...]
+
+
+def _outcome(world: World, contests: Sequence[Contest], at: int) -> Outcome:
+    """Of the row at a place in the table."""
+    parts = []
+    for part, contest in zip(world.parts, contests, strict=True):
+        row = contest.rows[at]
+        parts.append(Part(part, contest.traffic, Played(row.policy, row.view, row.plan, tuple(row.measured))))
+    apps = tuple(ran(part.world, part.traffic, part.played) for part in parts)
+    return Outcome(total(parts, apps), apps)
+
+
+def _app_rows(scenario: Scenario, outcomes: dict[Key, Outcome]) -> Iterator[AppRows]:
+    """The rows of each app, where there are several."""
+    for at, app in enumerate(scenario.apps if len(scenario.apps) > 1 else ()):
+        mine = {key: one.apps[at] for key, one in outcomes.items()}
+        rows = _all_compared(mine, base_policy(scenario), scenario.run.confidence_percent)
+        yield AppRows(app.name, app.latency.response_ms_max, rows)
 
 
 def base_policy(scenario: Scenario) -> PolicyName:
@@ -63,14 +84,25 @@ def wanted_rows(scenario: Scenario) -> list[Key]:
     return rows + ([(base, ViewName.ALONE)] if scenario.compare.federation else [])
 
 
-def _planned(world: World) -> dict[Key, Contender]:
-    """The rows of the table, planned and not yet played."""
-    views: dict[ViewName, View] = {}
-    rows: dict[Key, Contender] = {}
-    for policy, name in wanted_rows(world.loaded.scenario):
-        view = views.setdefault(name, views.get(name) or view_of(world, name))
-        rows[policy, name] = Contender(policy, view, plan_of(world, view, policy), [])
-    return rows
+def _contests(world: World) -> list[Contest]:
+    """Each app with the rows of the table, planned and not yet played."""
+    views: dict[ViewName, list[View]] = {}
+    rows: list[list[Contender]] = [[] for _ in world.parts]
+    names = [part.loaded.scenario.app.name if len(world.parts) > 1 else "" for part in world.parts]
+    wanted = wanted_rows(world.loaded.scenario)
+    for policy, name in wanted:
+        views[name] = views.get(name) or [view_of(part, name) for part in world.parts]
+        plans = plans_of(world.parts, views[name], policy)
+        for at, (view, plan) in enumerate(zip(views[name], plans, strict=True)):
+            rows[at].append(Contender(policy, view, plan, [], names[at]))
+    base = wanted.index((base_policy(world.loaded.scenario), ViewName.TOGETHER))
+    pairs = zip(world.parts, rows, strict=True)
+    return [Contest(traffic_of(part), tuple(mine), mine[base]) for part, mine in pairs]
+
+
+def _all_compared(found: dict[Key, Ran], base: PolicyName, percent: int) -> tuple[Row, ...]:
+    against, optimum = found[base, ViewName.TOGETHER], found.get((PolicyName.OPTIMUM, ViewName.TOGETHER))
+    return tuple(_compared(one, against, optimum, percent) for one in found.values())
 
 
 def _compared(one: Ran, base: Ran, optimum: Ran | None, percent: int) -> Row:

@@ -41,16 +41,27 @@ class ScenarioError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A scenario, the law that it names, and where it stands; files that it names are beside it."""
+    """A scenario, the law of each of its apps, and where it stands; files that it names are beside it."""
 
     scenario: Scenario
-    residency: ResidencyPolicy
+    laws: tuple[ResidencyPolicy, ...]
     path: Path
+
+    @property
+    def residency(self) -> ResidencyPolicy:
+        """The law of the one app; ValueError where there are several."""
+        (law,) = self.laws
+        return law
 
     @property
     def now_ms(self) -> int:
         """Noon of the scenario's day, UTC, ms since the epoch: the time that facts are read at."""
         return noon_ms(self.scenario.as_of)
+
+    def with_run(self, **settings: object) -> Loaded:
+        """The same with other settings of its run."""
+        run = self.scenario.run.model_copy(update=settings)
+        return replace(self, scenario=self.scenario.model_copy(update={"run": run}))
 
     def problem(self, key: str, what: str) -> ScenarioError:
         """An error about a key of the file, which is looked up there for its line."""
@@ -99,7 +110,24 @@ def load_scenario(path: Path) -> Loaded:
         raise _not_yaml(path, error) from error
     finally:
         loader.dispose()
-    return Loaded(scenario, _residency(path, root, scenario), path)
+    loaded = Loaded(scenario, tuple(_law(path, root, scenario, app) for app in range(len(scenario.apps))), path)
+    _check_apps(loaded)
+    return loaded
+
+
+def _check_apps(loaded: Loaded) -> None:
+    """Users say which app they use where there is a choice, and every app has users."""
+    names = [app.name for app in loaded.scenario.apps]
+    users = loaded.scenario.users
+    for at, part in enumerate(users):
+        if part.app is None and len(names) > 1:
+            raise loaded.problem(f"users[{at}]", f"app is needed, one of {', '.join(names)}")
+        if part.app is not None and part.app not in names:
+            raise loaded.problem(f"users[{at}].app", f"no app {part.app!r}{hint(part.app, names)}")
+    used = {part.app or names[0] for part in users}
+    for at, name in enumerate(names):
+        if name not in used:
+            raise loaded.problem(f"apps[{at}].name", f"nobody uses app {name!r}")
 
 
 def _compose(path: Path) -> yaml.Node:
@@ -184,27 +212,25 @@ def _line_of(root: yaml.Node, where: Location) -> int:
     return _node_of(root, where)[1]
 
 
-def _residency(path: Path, root: yaml.Node, scenario: Scenario) -> ResidencyPolicy:
-    """The app's law, read, expanded and merged by the code that reads it of an app team."""
-    where: Location = ("apps", 0, "residency")
+def _law(path: Path, root: yaml.Node, scenario: Scenario, app: int) -> ResidencyPolicy:
+    """An app's law, read, expanded and merged by the code that reads it of an app team."""
+    where: Location = ("apps", app, "residency")
     node, line = _node_of(root, where)
-    value = YamlValue(node, "apps[0].residency", str(path))
+    place = f"{path}:{line}: {_dotted(where)}: "
+    value = YamlValue(node, _dotted(where), str(path))
     try:
         wire = policy_reader(scenario.as_of).read(value)
         policy = policy_in(wire, "residency")
     except (HansaError, RefusalError) as error:
-        raise ScenarioError([_with_place(path, line, str(error.message))]) from error
+        message = str(error.message)
+        raise ScenarioError([message if message.startswith(str(path)) else place + message]) from error
     now_ms = noon_ms(scenario.as_of)
     law = LawFiles(None, now_ms)
     try:
         presets = [law.expand(preset, now_ms) for preset in policy.presets]
     except PresetUnknown as error:
-        raise ScenarioError([_with_place(path, line, str(error))]) from error
+        raise ScenarioError([f"{place}{error}"]) from error
     return merge([replace(policy, presets=()), *presets]) if presets else policy
-
-
-def _with_place(path: Path, line: int, message: str) -> str:
-    return message if message.startswith(str(path)) else f"{path}:{line}: apps[0].residency: {message}"
 
 
 def as_document(scenario: Scenario) -> dict[str, Any]:

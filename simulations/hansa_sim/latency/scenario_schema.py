@@ -206,6 +206,9 @@ class AppPart(Part):
 
     name: Name = Field(description="the app's name")
     home: Name = Field(description="the operator that the app team talks to")
+    priority: int = Field(
+        default=0, ge=-1_000, le=1_000, description="who is placed first where apps share zones; equals as they stand"
+    )
     accelerators: AppAcceleratorsPart = Field(default=AppAcceleratorsPart(), description="what a replica needs")
     latency: LatencyPart = Field(description="the budget")
     residency: Any = Field(description="the law, as in the workload file; or the word `none`, which must be written")
@@ -225,6 +228,7 @@ class SurgePart(Part):
 class UsersPart(Part):
     """Users at one access point, or spread evenly over those of some countries."""
 
+    app: Name | None = Field(default=None, description="the app that they use; may be left out where there is one")
     access_point: str | None = Field(default=None, description="the node where their requests come in")
     countries: list[Country] = Field(
         default=[], description="or: every access point of these countries, in equal parts"
@@ -276,7 +280,7 @@ class Scenario(Part):
     as_of: Day = Field(description="day on which facts and groups of countries are read")
     network: NetworkPart = Field(description="nodes and links")
     operators: list[OperatorPart] = Field(min_length=1, description="who has which part, and zones")
-    apps: list[AppPart] = Field(min_length=1, max_length=1, description="what runs; one app for now")
+    apps: list[AppPart] = Field(min_length=1, max_length=100, description="what runs, on accelerators that apps share")
     users: list[UsersPart] = Field(min_length=1, description="who asks, from where, how often")
     arrivals: ArrivalsPart = Field(default=ArrivalsPart(), description="when requests come")
     faults: list[FaultPart] = Field(default=[], description="what falls, and when")
@@ -294,6 +298,7 @@ class Scenario(Part):
         _once([policy.value for policy in self.policies], "policy")
         for operator in self.operators:
             _once([zone.name for zone in operator.zones], f"zone of {operator.name}")
+        _once([app.name for app in self.apps], "app")
         for app in self.apps:
             if app.home not in operators:
                 raise ValueError(f"apps: home {app.home!r} is no operator here{hint(app.home, operators)}")
@@ -308,7 +313,9 @@ class Scenario(Part):
 
     @property
     def app(self) -> AppPart:
-        """The one app."""
+        """The one app; ValueError where there are several, each of which is to be looked at by itself."""
+        if len(self.apps) > 1:
+            raise ValueError(f"scenario {self.name!r} has {len(self.apps)} apps; look at each by itself")
         return self.apps[0]
 
 

@@ -27,11 +27,9 @@ class Width:
 
 @dataclass(frozen=True, slots=True)
 class StoppingRule:
-    """What a run asks for. ``base`` names the row that differences are taken from."""
+    """What a run asks for."""
 
     run: RunPart
-    base: str
-    groups: int
 
     @property
     def first(self) -> int:
@@ -43,26 +41,31 @@ class StoppingRule:
         wanted = self.run.half_width_percent
         return count >= self.run.replications or wanted is None or width is None or width.percent <= wanted
 
-    def widest(self, rows: Mapping[str, Sequence[Measured]]) -> Width | None:
-        """The widest interval that counts, of rows that are stable and serve somebody; the first of equals."""
+    def widest(self, rows: Mapping[str, Sequence[Measured]], base: str, groups: int) -> Width | None:
+        """The widest interval that counts, of rows that are stable and serve somebody; the first of equals. ``base``
+        is the row that differences are taken from, each access point has so many ``groups``.
+        """
         sound = {name: measured for name, measured in rows.items() if _is_sound(measured)}
-        sums = {name: sums_of(measured, self.groups) for name, measured in sound.items()}
-        widths = [width for name in sound for width in self._widths(name, sound[name], sums)]
+        sums = {name: sums_of(measured, groups) for name, measured in sound.items()}
+        widths = [width for name in sound for width in self._widths(name, sound[name], (base, sums))]
         return max(widths, key=lambda width: width.percent, default=None)
 
-    def _widths(self, name: str, measured: Sequence[Measured], sums: Mapping[str, PointSums]) -> Iterator[Width]:
+    def _widths(
+        self, name: str, measured: Sequence[Measured], against: tuple[str, Mapping[str, PointSums]]
+    ) -> Iterator[Width]:
+        base, sums = against
         means = [one.mean_latency_ns() / MS_NS for one in measured]
         if "mean" in self.run.stop_on:
             yield self._width(means, f"mean of {name}")
         if "p99" in self.run.stop_on:
             p99 = [float(one.latency_percentiles_ns([99])[0]) / MS_NS for one in measured]
             yield self._width(p99, f"p99 of {name}")
-        if "difference" in self.run.stop_on and name != self.base and self.base in sums:
-            which = sums[name].both(sums[self.base])
+        if "difference" in self.run.stop_on and name != base and base in sums:
+            which = sums[name].both(sums[base])
             if which.any():
-                of_base = float(sums[self.base].means_ms(which).mean())
-                differences = sums[name].differences_ms(sums[self.base]).tolist()
-                yield self._width(differences, f"difference of {name} from {self.base}", of_base)
+                of_base = float(sums[base].means_ms(which).mean())
+                differences = sums[name].differences_ms(sums[base]).tolist()
+                yield self._width(differences, f"difference of {name} from {base}", of_base)
 
     def _width(self, values: Sequence[float], whose: str, of: float | None = None) -> Width:
         found = interval(values, self.run.confidence_percent / 100)

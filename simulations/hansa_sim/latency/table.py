@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from rich.table import Table
 
@@ -14,20 +15,39 @@ WIDE = 150
 """Columns that the whole table takes."""
 
 
+def tables_of(results: Results, width: int = WIDE) -> Iterator[Table]:
+    """The table of everything, then one for each app where there are several."""
+    yield table_of(results, width)
+    for app in results.apps:
+        yield _table(app.app, (app.response_ms_max, results.base), app.rows, width)
+
+
 def table_of(results: Results, width: int = WIDE) -> Table:
     """A row for each policy, then those of the two prices; times in ms, with intervals. Where the width is less than
     ``WIDE``, only what is asked first.
     """
-    bound = results.scenario["apps"][0]["latency"]["response_ms_max"]
-    table = Table(title=results.scenario["title"], title_justify="left", show_edge=False, pad_edge=False)
+    return _table(results.scenario["title"], (bound_ms_of(results), results.base), results.rows, width)
+
+
+def _table(title: str, against: tuple[float | None, str], rows: Iterable[Row], width: int) -> Table:
+    """``against`` are the bound, None where rows have several, and the base policy."""
+    bound, base = against
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     table.add_column("POLICY", no_wrap=True)
-    first = ("MEAN ms", "p99", f"> {bound:g} ms", "UNSERVED", "EUR/h")
-    whole = ("MEAN ms", "p50", "p95", "p99", "p99.9", f"> {bound:g} ms", "UNSERVED", f"vs {results.base}", "REGRET")
+    over = "> bound" if bound is None else f"> {bound:g} ms"
+    first = ("MEAN ms", "p99", over, "UNSERVED", "EUR/h")
+    whole = ("MEAN ms", "p50", "p95", "p99", "p99.9", over, "UNSERVED", f"vs {base}", "REGRET")
     for name in (*whole, "EUR/h", "kW", "kgCO2/h") if width >= WIDE else first:
         table.add_column(name, justify="right", no_wrap=True)
-    for row in results.rows:
+    for row in rows:
         table.add_row(*(_cells(row) if width >= WIDE else _first_cells(row)))
     return table
+
+
+def bound_ms_of(results: Results) -> float | None:
+    """The app's bound on the response; None where there are several apps."""
+    apps = results.scenario["apps"]
+    return float(apps[0]["latency"]["response_ms_max"]) if len(apps) == 1 else None
 
 
 def _first_cells(row: Row) -> Iterator[str]:
@@ -67,7 +87,10 @@ def percentiles_of(row: Row) -> tuple[Interval, ...]:
 def words_of(results: Results) -> Iterator[str]:
     """What a planner reads first: best and worst, prices, who is not served, where the numbers mean nothing."""
     yield from _ranking(results)
-    yield _bound_words(results)
+    if not results.apps:
+        yield _bound_words(results.scenario["apps"][0], results.rows)
+    for app, one in zip(results.scenario["apps"], results.apps, strict=False):
+        yield f"{one.app}: {_bound_words(app, one.rows)}"
     yield from _predicted_words(results)
     yield from (_price_words(price) for price in results.prices)
     yield from _effort_words(results.effort)
@@ -95,12 +118,12 @@ def _ranking(results: Results) -> Iterator[str]:
         yield f"Least cost: {cheapest.name} with EUR {cheapest.cost_eur_per_hour:.2f} an hour, {what}."
 
 
-def _bound_words(results: Results) -> str:
+def _bound_words(app: dict[str, Any], rows: Iterable[Row]) -> str:
     """Who keeps the app's bound on the response at its percentile."""
-    bound = results.scenario["apps"][0]["latency"]
+    bound = app["latency"]
     at = {50: "p50_ms", 95: "p95_ms", 99: "p99_ms"}[bound["percentile"]]
     names: dict[bool, list[str]] = {True: [], False: []}
-    for row in results.rows:
+    for row in rows:
         if row.view == "together":
             mean = getattr(row, at).mean
             names[row.is_sound and mean is not None and mean <= bound["response_ms_max"]].append(row.name)

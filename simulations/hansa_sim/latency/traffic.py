@@ -30,7 +30,8 @@ US_NS = 1_000
 @dataclass(frozen=True, slots=True, eq=False)
 class Traffic:
     """``groups`` at each access point; ``speed_permille`` (Z,) against the fastest zone, whose mean demand has;
-    ``horizon_ns`` of one replication, ``window`` what is measured of it.
+    ``horizon_ns`` of one replication, ``window`` what is measured of it. ``seed`` is that of requests, ``common_seed`` of
+    what befalls all apps.
     """
 
     groups: int
@@ -42,6 +43,7 @@ class Traffic:
     horizon_ns: int
     window: Window
     seed: int
+    common_seed: int
 
     @property
     def rows(self) -> int:
@@ -50,11 +52,11 @@ class Traffic:
 
     def requests(self, replication: int) -> Iterator[Block]:
         """The requests of one replication: the same whenever they are asked for."""
-        return blocks((*self.classes, *self.surges), self.seed_of(replication), self.horizon_ns)
+        return blocks((*self.classes, *self.surges), self._seed(f"replication/{replication}"), self.horizon_ns)
 
     def seed_of(self, replication: int) -> int:
-        """The seed of everything that chance does in a replication."""
-        return self._seed(f"replication/{replication}")
+        """The seed of what befalls all apps in a replication."""
+        return _seed(self.common_seed, f"replication/{replication}")
 
     def pilot(self, number: int) -> Iterator[Block]:
         """Requests of a run that only finds the warm-up: none of them is in a replication, and nobody surges."""
@@ -71,7 +73,11 @@ class Traffic:
         return self.horizon_ns
 
     def _seed(self, name: str) -> int:
-        return int(generator(self.seed, name).integers(0, 2**63 - 1))
+        return _seed(self.seed, name)
+
+
+def _seed(seed: int, name: str) -> int:
+    return int(generator(seed, name).integers(0, 2**63 - 1))
 
 
 def traffic_of(world: World) -> Traffic:
@@ -94,7 +100,8 @@ def traffic_of(world: World) -> Traffic:
         surges=tuple(_surges(world, users, groups)),
         horizon_ns=horizon_ns,
         window=Window(horizon_ns, horizon_ns * run.warm_up_percent // 100),
-        seed=run.seed,
+        seed=world.request_seed,
+        common_seed=run.seed,
     )
 
 

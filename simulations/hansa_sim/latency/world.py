@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+from hansa_control.domain.capacity import count_of
 from hansa_control.domain.model import (
     AcceleratorNeed,
     AcceleratorPool,
@@ -28,8 +30,10 @@ from hansa_control.domain.model import (
     ZoneState,
 )
 from hansa_control.domain.snapshot import Snapshot, build_snapshot
+from numpy.typing import NDArray
 
 from hansa.spec_service import quantile_us
+from hansa_sim.engines.streams import generator
 from hansa_sim.latency.fault_schedule import check_faults
 from hansa_sim.latency.ground import Ground, lay_ground
 from hansa_sim.latency.scenario_file import Loaded
@@ -44,44 +48,86 @@ REPLICAS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class UserClass:
-    """Users at one access point, of the operator that has its node."""
+    """Users of an app at one access point, of the operator that has its node."""
 
     access_point: str
     millirps: int
     operator: str
+    app: str
 
 
 @dataclass(frozen=True)
 class World:
-    """What a scenario says, built: the snapshot of all operators together, the request, and the users by name."""
+    """What a scenario says, built: the snapshot of all operators together, the request, and the users by name.
+
+    A world of several apps has a world for each of them in ``parts``, on the same ground; ``base`` is what such a part
+    is of, and what has the same accelerators all free. What asks for the one app raises ValueError on the whole.
+    """
 
     loaded: Loaded
     ground: Ground
     users: tuple[UserClass, ...]
+    base: World | None = None
+    devices_free: tuple[int, ...] | None = None
+    """By zone; None where all are."""
+
+    @cached_property
+    def parts(self) -> tuple[World, ...]:
+        """A world of each app with its users, in the order of the scenario; the world itself where there is one."""
+        apps = self.loaded.scenario.apps
+        return (self,) if len(apps) == 1 else tuple(_part(self, at) for at in range(len(apps)))
+
+    def with_free(self, devices: NDArray[np.int64]) -> World:
+        """The same where so many devices (Z,) of each zone are free, and others have the rest."""
+        return replace(self, base=self.base or self, devices_free=tuple(devices.tolist()))
 
     @cached_property
     def zones(self) -> tuple[Zone, ...]:
         """Every operator's zones, sorted by id."""
-        operators = self.loaded.scenario.operators
-        return tuple(sorted((_zone(self, op, zone) for op in operators for zone in op.zones), key=lambda z: z.id))
+        if self.base is None:
+            operators = self.loaded.scenario.operators
+            return tuple(sorted((_zone(self, op, zone) for op in operators for zone in op.zones), key=lambda z: z.id))
+        if self.devices_free is None:
+            return self.base.zones
+        return tuple(_with_free(zone, free) for zone, free in zip(self.base.zones, self.devices_free, strict=True))
 
     @property
     def replication_s(self) -> float:
         """How long a replication lasts: as the scenario says, or as the wanted number of requests takes."""
         run = self.loaded.scenario.run
-        rate_rps = sum(user.millirps for user in self.users) / 1_000
-        return run.duration_s or run.requests / run.replications / rate_rps
+        return run.duration_s or run.requests / run.replications / self.rate_rps
+
+    @property
+    def request_seed(self) -> int:
+        """The seed of requests: an app among others has one by its name, so that they do not hang on who they are."""
+        seed = self.loaded.scenario.run.seed
+        is_alone = self.base is None or len(self.base.loaded.scenario.apps) == 1
+        return seed if is_alone else seed_of_app(seed, self.loaded.scenario.app.name)
 
     @cached_property
     def snapshot(self) -> Snapshot:
         """The world as operators that federate see it."""
-        return self.snapshot_of(None)
+        if self.base is None:
+            return self.snapshot_of(None)
+        shared = replace(self.base.snapshot, own=self.loaded.scenario.app.home)
+        return shared.with_zones(shared.generation + 1, self.zones, shared.taken_at_ms)
+
+    @cached_property
+    def devices(self) -> NDArray[np.int64]:
+        """(Z,): free devices of each zone."""
+        return np.array([devices_free(zone) for zone in self.zones], dtype=np.int64)
+
+    @cached_property
+    def rate_rps(self) -> float:
+        """Requests a second of all users, those of other apps among them."""
+        users = self.base.users if self.base else self.users
+        return float((np.array([user.millirps for user in users], dtype=np.float64) / 1_000).sum())
 
     @cached_property
     def spec(self) -> WorkloadSpec:
         """What the app team asks for, from all access points."""
         app = self.loaded.scenario.app
-        replicas = min(sum(pool_count(zone) for zone in self.zones) // app.accelerators.count, REPLICAS_MAX) or 1
+        replicas = min(int(self.devices.sum()) // app.accelerators.count, REPLICAS_MAX) or 1
         most = max(app.zones.min, min(app.zones.max, replicas, len(self.zones)))
         return WorkloadSpec(
             artefact=ARTEFACT,
@@ -96,6 +142,7 @@ class World:
             zones=ZoneBounds(app.zones.min, most),
             service=_service(app),
             objective=_objective(app),
+            priority=app.priority,
         )
 
     def snapshot_of(self, operator: str | None) -> Snapshot:
@@ -108,7 +155,7 @@ class World:
             links = tuple(link for link in links if link.node_a in own and link.node_b in own)
             zones = tuple(zone for zone in zones if zone.id.operator == operator)
         built = build_snapshot(1, zones, nodes, links, self.loaded.now_ms)
-        return replace(built, own=operator or self.loaded.scenario.app.home)
+        return replace(built, own=operator or self.loaded.scenario.apps[0].home)
 
 
 ARTEFACT = ArtefactRef("app", "sha256:" + "5e" * 32)
@@ -122,21 +169,45 @@ def build_world(loaded: Loaded) -> World:
     return world
 
 
-def pool_count(zone: Zone) -> int:
-    """Devices of a zone."""
-    return zone.inventory.pools[0].count
+def devices_free(zone: Zone) -> int:
+    """Devices of a zone that nobody has."""
+    return count_of(zone.free, zone.inventory.pools[0].key)
+
+
+def _part(world: World, at: int) -> World:
+    """One app's world."""
+    loaded = world.loaded
+    app = loaded.scenario.apps[at]
+    users = [part for part in loaded.scenario.users if part.app == app.name]
+    scenario = loaded.scenario.model_copy(update={"apps": [app], "users": users})
+    mine = tuple(user for user in world.users if user.app == app.name)
+    return World(Loaded(scenario, (loaded.laws[at],), loaded.path), world.ground, mine, world)
+
+
+def seed_of_app(seed: int, app: str) -> int:
+    """The seed of an app where there are several."""
+    return int(generator(seed, f"app/{app}").integers(0, 2**63 - 1))
+
+
+def _with_free(zone: Zone, devices: int) -> Zone:
+    key = zone.inventory.pools[0].key
+    return replace(zone, free=replace(zone.free, accelerators=((key, devices),) if devices else ()))
 
 
 def _users(loaded: Loaded, ground: Ground) -> tuple[UserClass, ...]:
-    """Users by access point, in the order of names; demands at the same one are added."""
-    demand: dict[str, int] = {}
+    """Users by app and access point, in the order of names; demands at the same one are added."""
+    demand: dict[tuple[str, str], int] = {}
+    first = loaded.scenario.apps[0].name
     for at, part in enumerate(loaded.scenario.users):
         shares = demand_of(ground, part)
         if not shares:
             raise loaded.problem(f"users[{at}].countries", "no access point of the network is in these countries")
         for point, millirps in shares.items():
-            demand[point] = demand.get(point, 0) + millirps
-    return tuple(UserClass(point, rate, ground.owners[point]) for point, rate in sorted(demand.items()) if rate)
+            key = (part.app or first, point)
+            demand[key] = demand.get(key, 0) + millirps
+    return tuple(
+        UserClass(point, rate, ground.owners[point], app) for (app, point), rate in sorted(demand.items()) if rate
+    )
 
 
 def demand_of(ground: Ground, part: UsersPart) -> dict[str, int]:

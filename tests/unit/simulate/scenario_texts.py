@@ -85,3 +85,22 @@ def written(folder: Path, *changes: tuple[str, str], trips: str = ROUND_TRIPS) -
 def world_of(folder: Path, *changes: tuple[str, str], trips: str = ROUND_TRIPS) -> World:
     """The world of the small scenario."""
     return build_world(load_scenario(written(folder, *changes, trips=trips)))
+
+
+TWO_APPS = (
+    (
+        "apps:\n",
+        "apps:\n  - name: asr\n    home: skargard\n    priority: 10\n    accelerators: {count: 2}\n"
+        "    latency: {rtt_ms_max: 60, response_ms_max: 200}\n    residency: none\n"
+        "    service: {times: [{mean_ms: 30}]}\n",
+    ),
+    (
+        "  - {access_point: oslo, requests_per_s: 60}\n  - {access_point: bergen, requests_per_s: 50}\n"
+        "  - {access_point: malmo, requests_per_s: 90}\n",
+        "  - {app: ocr, access_point: oslo, requests_per_s: 40}\n"
+        "  - {app: ocr, access_point: bergen, requests_per_s: 30}\n"
+        "  - {app: asr, access_point: malmo, requests_per_s: 20}\n"
+        "  - {app: asr, access_point: oslo, requests_per_s: 10}\n",
+    ),
+)
+"""Changes that make it a scenario of two apps: asr comes first, and takes two devices a replica."""
