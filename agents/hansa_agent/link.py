@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from math import ceil
 
 import structlog
 
@@ -84,10 +83,10 @@ class SessionLink:
             await connection.send(await self._outbox.get())
 
     async def _tick(self) -> None:
-        """Ticks that would change nothing are passed over: an agent at rest wakes as often as it has something to say."""
+        """Ticks that would change nothing are passed over: an agent at rest wakes to say something."""
         while True:
-            ticks = max(1, ceil(self._session.rest_ms(self._clock.now()) / TICK_MS))
-            await self._clock.sleep(ticks * TICK_MS / 1_000)
+            rest_ms = self._session.rest_ms(self._clock.now())
+            await self._clock.sleep((rest_ms or TICK_MS) / 1_000)
             self._take(self._session.on_tick(self._clock.now()))
 
     async def _read(self, connection: Connection) -> None:

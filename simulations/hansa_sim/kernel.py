@@ -103,7 +103,7 @@ class _Step(asyncio.Handle):
 class VirtualLoop(asyncio.BaseEventLoop):
     """An event loop on virtual time, in whole microseconds from 0. ``on_quiet`` is called before each jump of time.
 
-    ``leap`` leaves out a stretch of the day: calendars go on, while what runs notices no more of it than a computer does
+    ``leap`` leaves out a stretch of the day: calendars go on, while what runs notices no more of it than a computer
     that is suspended. ``wall_ahead_ms`` is how much later than usual the day begins on every wall clock.
     """
 
@@ -168,7 +168,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return handle
 
     async def pass_us(self, duration_us: int) -> None:
-        """Returns that much later; with less ado than ``asyncio.sleep``, as most of what a simulation does is waiting."""
+        """Returns that much later; with less ado than ``asyncio.sleep``, for most of a simulation is waiting."""
         waiter: asyncio.Future[None] = self.create_future()
         self.call_at_us(self.now_us + max(0, duration_us), _wake, waiter)
         await waiter

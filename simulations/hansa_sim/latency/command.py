@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from hansa_sim.latency.results import Results, as_json
 from hansa_sim.latency.run import run_scenario
 from hansa_sim.latency.scenario_file import ScenarioError, load_scenario
 from hansa_sim.latency.scenario_run import REQUESTS_MAX
+from hansa_sim.latency.system.figures import run_day
 from hansa_sim.latency.table import tables_of, words_of
 from hansa_sim.latency.views import ViewName, view_of
 from hansa_sim.latency.world import World, build_world
@@ -27,6 +29,16 @@ REFUSED_EXIT_CODE = 2
 WIDTH = 190
 
 app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
+
+
+class Engine(StrEnum):
+    """STEADY: requests by the event and the static engine. SYSTEM: a day of control planes and agents themselves."""
+
+    STEADY = "steady"
+    SYSTEM = "system"
+
+
+ENGINE_HELP = "steady: all policies, request by request; system: hansa alone, a day of all control planes and agents."
 
 File = Annotated[Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")]
 
@@ -63,18 +75,18 @@ def run(
         typer.Option(min=1_000, max=REQUESTS_MAX, help="Requests of each policy, instead of the scenario's."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for results.json and report.html; made if need be.")] = None,
+    engine: Annotated[Engine, typer.Option(help=ENGINE_HELP)] = Engine.STEADY,
     output: Annotated[str, typer.Option("-o", "--output", help="table, or json on standard output.")] = "table",
 ) -> None:
     """Run a scenario and compare its policies."""
     if output not in {"table", "json"}:
         raise typer.BadParameter(f"{output!r} is neither table nor json")
     world = _world(file, seed, requests)
-    if world.loaded.scenario.faults:
+    if world.loaded.scenario.faults and engine is Engine.STEADY:
         typer.echo(str(world.loaded.problem("faults", "are read and checked, but not simulated yet")), err=True)
         raise typer.Exit(REFUSED_EXIT_CODE)
     _make(out)
-    with _progress() as watch:
-        results = run_scenario(world, watch)
+    results = _results(world, engine)
     if out is not None:
         _write(results, out)
     if output == "json":
@@ -86,6 +98,13 @@ def run(
         console.print(table)
     for words in words_of(results):
         console.print(words, highlight=False, soft_wrap=True)
+
+
+def _results(world: World, engine: Engine) -> Results:
+    with _progress() as watch:
+        if engine is Engine.STEADY:
+            return run_scenario(world, watch)
+        return run_day(world, lambda s, of_s: watch(Sofar("hansa, system", round(s), round(of_s), s, None)))
 
 
 def _world(file: Path, seed: int | None, requests: int | None) -> World:

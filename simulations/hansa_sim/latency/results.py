@@ -69,7 +69,7 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Users of a workload were told other zones, ``at_s`` from the day's beginning; is_back to zones they had before."""
+    """Users of a workload were told other zones, ``at_s`` from the beginning; is_back to zones that they had before."""
 
     at_s: float
     workload: str
@@ -80,11 +80,11 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Transients:
-    """What the system engine saw between steady states, in a day of ``duration_s`` of which ``leapt_s`` were left out as
-    quiet. detect_s: from a zone's fall until its owner knew; replace_s: how long users of a workload went without, for
-    each time that they were served again; both at percentile 50, 99 and 100. unavailable_s: how long the users of an
-    access point went unserved in a day, weighed by their requests, in the mean and where it was worst. broken are
-    promises that were not kept.
+    """What the system engine saw between steady states, in a day of ``duration_s`` of which ``leapt_s`` were left out
+    as quiet. detect_s: from a zone's fall until its owner knew; replace_s: how long users of a workload went without,
+    for each time that they were served again; both at percentile 50, 99 and 100. unavailable_s: how long the users of
+    an access point went unserved, weighed by their requests, in the mean and where it was worst. broken are promises
+    that were not kept.
     """
 
     duration_s: float

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from hansa_sim.latency.results import Effort, Interval, PointResult, Price, Results, Row
+from hansa_sim.latency.transient_words import transient_words
 
 POINTS_SHOWN = 8
 NOTHING = "-"
@@ -92,6 +93,9 @@ def words_of(results: Results) -> Iterator[str]:
     for app, one in zip(results.scenario["apps"], results.apps, strict=False):
         yield f"{one.app}: {_bound_words(app, one.rows)}"
     yield from _predicted_words(results)
+    for row in results.rows:
+        if row.transients is not None:
+            yield from transient_words(row.transients)
     yield from (_price_words(price) for price in results.prices)
     yield from _effort_words(results.effort)
     for row in results.rows:

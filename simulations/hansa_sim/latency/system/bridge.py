@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from hansa_agent.reconciliation import RestartPolicy
 from hansa_control.application.settings import Settings
-from hansa_control.domain.model import AccessDemand, WorkloadId, WorkloadSpec, ZoneBounds
+from hansa_control.domain.model import AccessDemand, WorkloadId, WorkloadSpec
 
 from hansa_sim.clock import EPOCH_MS
 from hansa_sim.geography import OperatorProfile, ZoneProfile
@@ -26,10 +26,14 @@ USAGE_INTERVAL_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A workload that an app team submits: ``points`` are the rows of the scenario's users that it serves."""
+    """A workload that an app team submits to ``home``: of which part of the world it is, and the rows of that part's
+    users that it serves.
+    """
 
     id: WorkloadId
+    home: str
     spec: WorkloadSpec
+    part: int
     points: tuple[int, ...]
 
 
@@ -54,10 +58,10 @@ def platform_of(world: World, loop: VirtualLoop) -> Platform:
 
 def profiles_of(world: World) -> tuple[OperatorProfile, ...]:
     """Operators with their network and zones, each a partner of all others. What no operator has and carries is in the
-    network of the operator that the app team talks to.
+    network of the operator that the first app team talks to.
     """
     names = tuple(operator.name for operator in world.loaded.scenario.operators)
-    home, owners = world.loaded.scenario.app.home, world.ground.owners
+    home, owners = world.loaded.scenario.apps[0].home, world.ground.owners
 
     def whose(owner: str) -> str:
         return owner if owner in names else home
@@ -77,20 +81,24 @@ def profiles_of(world: World) -> tuple[OperatorProfile, ...]:
 
 
 def workloads_of(world: World) -> tuple[Asked, ...]:
-    """The users in so many workloads: an access point is one, or several of equal parts, or one is of several points."""
-    app, wanted = world.loaded.scenario.app, world.loaded.scenario.run.system.workloads or len(world.users)
-    most = sum(pool.count for zone in world.zones for pool in zone.inventory.pools) // app.accelerators.count
-    return tuple(
-        Asked(WorkloadId(app.name, f"w-{number}"), _spec(world, demand, most), tuple(demand))
-        for number, demand in enumerate(_parts([user.millirps for user in world.users], wanted))
-    )
+    """The users in so many workloads: an access point of an app is one, or several of equal parts, or one is of several
+    points. Each app has its share of them by the number of its access points, and one at least.
+    """
+    rows = sum(len(part.users) for part in world.parts)
+    wanted, found, passed = world.loaded.scenario.run.system.workloads or rows, list[Asked](), 0
+    for at, part in enumerate(world.parts):
+        before, passed = passed, passed + len(part.users)
+        count = max(1, passed * wanted // rows - before * wanted // rows)
+        found += _workloads_of_part(at, part, count)
+    return tuple(found)
 
 
-def _spec(world: World, demand: dict[int, int], replicas_most: int) -> WorkloadSpec:
-    spec = world.spec
-    access = tuple(AccessDemand(world.users[row].access_point, millirps) for row, millirps in demand.items())
-    most = max(spec.zones.minimum, min(spec.zones.maximum, replicas_most))
-    return replace(spec, access=access, zones=ZoneBounds(spec.zones.minimum, most))
+def _workloads_of_part(at: int, part: World, count: int) -> Iterator[Asked]:
+    app = part.loaded.scenario.app
+    for number, demand in enumerate(_parts([user.millirps for user in part.users], count)):
+        access = tuple(AccessDemand(part.users[row].access_point, millirps) for row, millirps in demand.items())
+        workload = WorkloadId(app.name, f"w-{number}")
+        yield Asked(workload, app.home, replace(part.spec, access=access), at, tuple(demand))
 
 
 def _parts(demands: list[int], wanted: int) -> Iterator[dict[int, int]]:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -18,6 +19,7 @@ from hansa_sim.latency.system.diary import Diary
 from hansa_sim.latency.system.quiet import Quiet
 from hansa_sim.latency.system.reach import Reach
 from hansa_sim.latency.system.service import Service
+from hansa_sim.latency.traffic import Traffic
 from hansa_sim.latency.world import World
 from hansa_sim.world import World as Platform
 
@@ -36,6 +38,7 @@ class Played:
     """A day that was played: what came of it, what broke, and how much of it was left out as quiet."""
 
     diary: Diary
+    traffic: tuple[Traffic, ...]
     asked: tuple[Asked, ...]
     broken: tuple[str, ...]
     duration_s: float
@@ -59,8 +62,9 @@ class _Day:
         self._platform: Platform = platform_of(world, loop)
         self._asked = workloads_of(world)
         self._reach = Reach(world)
-        self._service = Service(world, self._platform, self._reach.rtt_ns(frozenset()))
-        self._diary = Diary(world, self._platform, self._asked, self._service)
+        ways = zip(world.parts, self._reach.rtt_ns(frozenset()), strict=True)
+        self._services = [Service(part, self._platform, rtt_ns) for part, rtt_ns in ways]
+        self._diary = Diary(world, self._platform, self._asked, self._services)
         self._quiet = Quiet(self._platform, leaps=leaps)
         self._watcher = Watcher(self._platform)
         self._duration_s = world.loaded.scenario.run.duration_s or DAY_S
@@ -90,11 +94,11 @@ class _Day:
 
     def played(self) -> Played:
         """What came of it."""
-        home = self._platform.plane(self._world.loaded.scenario.app.home)
-        held = home.state.workloads if home else {}
-        unplaced = sum(not one.placements for one in held.values())
+        planes = [node.plane for node in self._platform.operators.values() if node.plane is not None]
+        unplaced = sum(not one.placements for plane in planes for one in plane.state.workloads.values())
         return Played(
             self._diary,
+            tuple(service.traffic for service in self._services),
             self._asked,
             (*self._watcher.broken, *self._platform.deaths()),
             self._duration_s,
@@ -108,14 +112,15 @@ class _Day:
     def _have_met(self) -> bool:
         """Whether every operator sees every zone."""
         planes = [node.plane for node in self._platform.operators.values()]
-        return all(plane is not None and len(plane.world.snapshot().zones) == len(self._world.zones) for plane in planes)
+        return all(
+            plane is not None and len(plane.world.snapshot().zones) == len(self._world.zones) for plane in planes
+        )
 
     async def _submit_all(self) -> None:
-        home = self._world.loaded.scenario.app.home
         for first in range(0, len(self._asked), SUBMITTED_AT_ONCE):
             async with asyncio.TaskGroup() as group:
                 for one in self._asked[first : first + SUBMITTED_AT_ONCE]:
-                    group.create_task(self._platform.submit(home, one.id, one.spec))
+                    group.create_task(self._platform.submit(one.home, one.id, one.spec))
 
     # --- faults ---
 
@@ -125,9 +130,8 @@ class _Day:
         causes = causes_of(self._world.loaded, self._world.ground)
         found: list[tuple[int, int, str, Callable[[], None]]] = []
         for fault in schedule(causes, self._world.loaded.scenario.run.seed, end_us * 1_000):
-            found.append((fault.begin_ns // 1_000, 1, fault.title, lambda fault=fault: self._fall(fault)))
-            if fault.end_ns // 1_000 < end_us:
-                found.append((fault.end_ns // 1_000, 0, fault.title, lambda fault=fault: self._mend(fault)))
+            found.append((fault.begin_ns // 1_000, 1, fault.title, partial(self._fall, fault)))
+            found.append((fault.end_ns // 1_000, 0, fault.title, partial(self._mend, fault)))
         return [(at_us, act) for at_us, _, _, act in sorted(found, key=lambda one: one[:3]) if at_us < end_us]
 
     def _fall(self, fault: Fault) -> None:
@@ -150,7 +154,8 @@ class _Day:
 
     def _follow_links(self) -> None:
         fallen = frozenset[str]().union(*self._links)
-        self._service.rtt_ns = self._reach.rtt_ns(fallen)
+        for service, rtt_ns in zip(self._services, self._reach.rtt_ns(fallen), strict=True):
+            service.rtt_ns = rtt_ns
         self._reach.follow(fallen, self._platform.network)
 
     # --- looking ---

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from hansa_control.domain.agent_session import SessionState
 from hansa_control.domain.model import Workload
 
-from hansa_sim.kernel import VirtualLoop
 from hansa_sim.latency.results import Happening, Move
 from hansa_sim.latency.system.bridge import Asked
 from hansa_sim.latency.system.service import Flow, Service, Sums
@@ -40,18 +39,18 @@ class _Fall:
 class Diary:
     """Watches from the outside, as often as something may have changed. ``look`` is for the loop's quiet moments."""
 
-    def __init__(self, world: World, platform: Platform, asked: tuple[Asked, ...], service: Service) -> None:
+    def __init__(self, world: World, platform: Platform, asked: tuple[Asked, ...], services: list[Service]) -> None:
         self.happenings: list[Happening] = []
         self.moves: list[Move] = []
         self.outages: list[Outage] = []
         self.detect_us: list[int] = []
-        self.sums = Sums()
+        self.sums = [Sums() for _ in services]
         self.begin_us = 0
         self._zones = [str(zone.id) for zone in world.zones]
-        self._home = world.loaded.scenario.app.home
         self._platform, self._loop = platform, platform.loop
-        self._asked, self._service = asked, service
-        self._keys = [str(one.id) for one in asked]
+        self._asked, self._services = asked, services
+        self._keys = [(one.home, str(one.id)) for one in asked]
+        self._homes = sorted({one.home for one in asked})
         self._records: list[Workload | None] = [None] * len(asked)
         self._flows: list[Flow] = []
         self._since_us: list[int] = []
@@ -63,7 +62,7 @@ class Diary:
     def begin(self) -> None:
         """The day begins: what was before does not count."""
         self.begin_us = self._loop.day_us
-        self._flows = [self._service.flow(one) for one in self._asked]
+        self._flows = [self._flow(number) for number in range(len(self._asked))]
         self._since_us = [self.begin_us] * len(self._asked)
         self._told = [[flow.told] for flow in self._flows]
         self._machines = self._ended()
@@ -107,16 +106,19 @@ class Diary:
             self._look_at_workloads(changed_only=False)
 
     def _look_at_workloads(self, *, changed_only: bool) -> None:
-        plane = self._platform.plane(self._home)
-        if plane is None:
-            return  # users go on as they were told
+        planes = {home: plane for home in self._homes if (plane := self._platform.plane(home)) is not None}
         ended, before_ended = self._ended(), self._machines
         changed_only, self._machines = changed_only and ended == before_ended, ended
-        workloads, before = plane.state.workloads, self._records
-        self._records = [workloads.get(key) for key in self._keys]
+        workloads, before = {home: plane.state.workloads for home, plane in planes.items()}, self._records
+        self._records = [workloads[home].get(key) if home in workloads else None for home, key in self._keys]
         for number, (held, former) in enumerate(zip(self._records, before, strict=True)):
-            if not changed_only or held is not former:
-                self._compare(number, self._service.flow(self._asked[number]))
+            is_told = self._keys[number][0] in planes  # else users go on as they were told
+            if is_told and (held is not former or not changed_only):
+                self._compare(number, self._flow(number))
+
+    def _flow(self, number: int) -> Flow:
+        asked = self._asked[number]
+        return self._services[asked.part].flow(asked)
 
     def _ended(self) -> list[int]:
         return [len(node.machine.ended_us) for node in self._platform.zones.values()]
@@ -138,7 +140,7 @@ class Diary:
 
     def _close(self, number: int) -> None:
         now_us = self._loop.day_us
-        self.sums.add(self._flows[number], (now_us - self._since_us[number]) / SECOND_US)
+        self.sums[self._asked[number].part].add(self._flows[number], (now_us - self._since_us[number]) / SECOND_US)
         self._since_us[number] = now_us
 
     def _moved(self, number: int, told: tuple[int, ...]) -> None:
@@ -146,8 +148,8 @@ class Diary:
         before, is_back = history[-1], told in history
         history.append(told)
         if before:
-            names = [",".join(self._zones[column] for column in columns) for columns in (before, told)]
-            self.moves.append(Move(self._at_s(), str(self._asked[number].id), *names, is_back=is_back))
+            left, gone_to = (",".join(self._zones[column] for column in columns) for columns in (before, told))
+            self.moves.append(Move(self._at_s(), str(self._asked[number].id), left, gone_to, is_back))
 
     def _served_again(self, number: int) -> None:
         outage = self._open.pop(number)

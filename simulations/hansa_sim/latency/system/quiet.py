@@ -18,8 +18,8 @@ from hansa_sim.world import World as Platform
 
 SECOND_US = 1_000_000
 PERIOD_US = 60 * SECOND_US
-"""What all periods at rest divide: ticks of 250 ms, beats of 1 s, the law every 5 s, housekeeping every 10 s, a sweep over
-all workloads every 60 s."""
+"""What all periods at rest divide: ticks of 250 ms, beats of 1 s, the law every 5 s, housekeeping every 10 s, a sweep
+over all workloads every 60 s."""
 
 CALM_US = PERIOD_US + 5 * SECOND_US
 """For how long nothing must have changed: a period, and a little for what a sweep sets going."""

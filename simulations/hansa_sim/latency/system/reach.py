@@ -7,9 +7,8 @@ from dataclasses import replace
 from itertools import combinations
 
 import networkx as nx
-from numpy.typing import NDArray
 
-from hansa_sim.latency.views import ViewName, view_of
+from hansa_sim.latency.views import Ints, ViewName, view_of
 from hansa_sim.latency.world import World
 from hansa_sim.network import Network
 
@@ -24,7 +23,7 @@ class Reach:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._ways: dict[Links, NDArray] = {}
+        self._ways: dict[Links, list[Ints]] = {}
         self._apart: frozenset[Pair] = frozenset()
         self._node_of = {str(zone.id): zone.inventory.node for zone in world.zones}
         for zone in reversed(world.zones):
@@ -32,12 +31,15 @@ class Reach:
         operators = sorted({zone.id.operator for zone in world.zones})
         self._pairs = [*combinations(operators, 2), *((str(zone.id), zone.id.operator) for zone in world.zones)]
 
-    def rtt_ns(self, fallen: Links) -> NDArray:
-        """(U, Z): the median round trip of the lawful way that is left, ``CUT_OFF`` where none is."""
+    def rtt_ns(self, fallen: Links) -> list[Ints]:
+        """(U, Z) of each part of the world: the median round trip of the lawful way that is left, negative where there
+        is none.
+        """
         if fallen not in self._ways:
             ground = self._world.ground
             left = replace(ground, links=tuple(link for link in ground.links if link.name not in fallen))
-            self._ways[fallen] = view_of(replace(self._world, ground=left), ViewName.TOGETHER).rtt_ns
+            parts = replace(self._world, ground=left).parts
+            self._ways[fallen] = [view_of(part, ViewName.TOGETHER).rtt_ns for part in parts]
         return self._ways[fallen]
 
     def follow(self, fallen: Links, network: Network) -> None:
@@ -54,7 +56,7 @@ class Reach:
     def _parted(self, fallen: Links) -> Iterator[Pair]:
         graph = nx.Graph()
         graph.add_nodes_from(node.name for node in self._world.ground.nodes)
-        graph.add_edges_from((l.node_a, l.node_b) for l in self._world.ground.links if l.name not in fallen)
+        graph.add_edges_from((link.node_a, link.node_b) for link in self._world.ground.links if link.name not in fallen)
         part = {node: number for number, nodes in enumerate(nx.connected_components(graph)) for node in nodes}
         for one, other in self._pairs:
             if part[self._node_of[one]] != part[self._node_of[other]]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 from hansa_control.application.queries import Endpoint
-from numpy.typing import NDArray
 
 from hansa_sim.engines.analytic import Station, mean_wait_ns
 from hansa_sim.engines.model import SECOND_NS
-from hansa_sim.latency.policies import Stations, stations_of
 from hansa_sim.latency.system.bridge import Asked
+from hansa_sim.latency.traffic import traffic_of
+from hansa_sim.latency.views import Ints
 from hansa_sim.latency.world import World
 from hansa_sim.world import World as Platform
 
@@ -62,21 +61,20 @@ class Sums:
 
 
 class Service:
-    """Works out flows. ``rtt_ns`` (U, Z) is how far zones are at present, negative where nothing leads there."""
+    """Works out flows of one app. ``rtt_ns`` (U, Z) is how far zones are now, negative where nothing leads there."""
 
-    def __init__(self, world: World, platform: Platform, rtt_ns: NDArray[np.int64]) -> None:
+    def __init__(self, world: World, platform: Platform, rtt_ns: Ints) -> None:
         self.rtt_ns = rtt_ns
         self._platform = platform
-        self._home = world.loaded.scenario.app.home
-        self._stations: Stations = stations_of(world)
-        self._scv = world.loaded.scenario.app.service.scv
+        self.traffic = traffic_of(world)
+        self._stations, self._scv = self.traffic.stations, self.traffic.demand.scv
         self._row_of = {user.access_point: row for row, user in enumerate(world.users)}
         self._column_of = {str(zone.id): column for column, zone in enumerate(world.zones)}
         self._waits: dict[tuple[int, int, float], int] = {}
 
     def flow(self, asked: Asked) -> Flow:
         """What the users of a workload get now."""
-        endpoint = self._platform.endpoint(self._home, asked.id)
+        endpoint = self._platform.endpoint(asked.home, asked.id)
         demand = {row: at.demand_millirps / PERMILLE for row, at in zip(asked.points, asked.spec.access, strict=True)}
         parts = [] if endpoint is None else list(self._parts(endpoint, demand))
         served: dict[Key, float] = {}
@@ -100,7 +98,9 @@ class Service:
             yield _Part(column, answering, {row: rate for row, rate in rates.items() if rate > 0})
 
     def _answering(self, zone: str, urls: Iterable[str]) -> int:
-        ready = {instance.url for instance in self._platform.zones[zone].machine.instances.values() if instance.is_ready}
+        ready = {
+            instance.url for instance in self._platform.zones[zone].machine.instances.values() if instance.is_ready
+        }
         return sum(url in ready for url in urls)
 
     def _wait_ns(self, column: int, replicas: int, rate_rps: float) -> int:
