@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ Rows = Indices | Ints
 
 SERIES_MAX = 8192
 """Batches of the series at most; when it is full, neighbours are joined."""
+
+NARROW_MAX = 1 << 27
+"""So many requests cannot overflow 32 bits, however often they are sent again. Waits are counted in as many: zones'
+counts then take half of the second cache, which is half of what recording costs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,15 +85,18 @@ class Recorder:
             (SERIES_MAX, 2),
         )
         self.counts = Counts(*(np.zeros(shape, np.int64) for shape in shapes))
+        self.counts = self.counts._replace(waits=np.zeros((zones, BUCKETS), np.int32))
         self.lost = np.zeros((count, 3), np.int64)
 
     def make_room(self, number: int) -> None:
         """To be called before requests up to that number are recorded: joins neighbours of the series until it has a
-        batch for them."""
+        batch for them, and widens counts that so many might overflow."""
         while number // MSER_BATCH >> self.series_bits >= SERIES_MAX:
             self.counts.series[: SERIES_MAX // 2] = self.counts.series[0::2] + self.counts.series[1::2]
             self.counts.series[SERIES_MAX // 2 :] = 0
             self.series_bits += 1
+        if number > NARROW_MAX and self.counts.waits.dtype != np.int64:
+            self.counts = self.counts._replace(waits=self.counts.waits.astype(np.int64))
 
     def lose(self, user: Rows, at_ns: Ints, outcome: int) -> None:
         """Requests that got nowhere: ``outcome`` is 0 failed, 1 unlawful, 2 unreachable."""
@@ -105,10 +113,7 @@ class Recorder:
         if not len(visits.number):
             return
         if self.compiled:
-            window = self.run.window
-            scale = Scale(window.begin_ns, window.end_ns, self.step_bits, self.series_bits)
-            # Plain tuples: what is kept on disk of a compiled function must not name classes that may change.
-            record(tuple(visits), self.run.class_of, tuple(self.counts), tuple(scale))
+            record(tuple(visits), *self.book())
             return
         self._record_zones(visits)
         self._record_waits(visits)
@@ -116,6 +121,13 @@ class Recorder:
         self._record_latency(visits, served)
         sent = served & (visits.at_ns >= self.run.window.begin_ns) & (visits.at_ns < self.run.window.end_ns)
         self._record_served(visits, sent)
+
+    def book(self) -> Any:
+        """What compiled loops count into; plain tuples, for what is kept on disk of a compiled function must not name
+        classes that may change."""
+        window = self.run.window
+        scale = Scale(window.begin_ns, window.end_ns, self.step_bits, self.series_bits)
+        return self.run.class_of, tuple(self.counts), tuple(scale)
 
     def _record_latency(self, visits: Visits, served: Flags) -> None:
         batch = visits.number[served] // MSER_BATCH >> self.series_bits
@@ -185,7 +197,7 @@ class Recorder:
             failed=self.lost[:, 0],
             unlawful=self.lost[:, 1],
             unreachable=self.lost[:, 2],
-            wait_counts=self.counts.waits,
+            wait_counts=self.counts.waits.astype(np.int64),
             wait_sum_ns=zone[:, 0],
             joined=zone[:, 1],
             turned_away=zone[:, 2],

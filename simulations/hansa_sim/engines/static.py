@@ -53,10 +53,9 @@ def serve(blocks: Iterable[Block], zone_of: Indices, run: Run, speed: Speed = Sp
             lose_lost(block, ways.placed, recorder)
         if len(block):
             recorder.make_room(first + len(block))
-            zones.take(block, first)
-            zones.serve(int(block.at_ns[-1]) + ways.shortest_ns, recorder)
+            zones.take(block, first, recorder)
         first += len(block)
-    zones.serve(AHEAD_NS_MAX, recorder)
+    zones.finish(recorder)
     return recorder.measured()
 
 
@@ -93,15 +92,20 @@ class PlainZones:
         self._free_ns = [[0] * count for count in zones.servers.tolist()]
         self._waiting = _no_lot()
 
-    def take(self, block: Block, first: int) -> None:
-        """Requests of a block, numbered from ``first`` on, set out."""
+    def take(self, block: Block, first: int, recorder: Recorder) -> None:
+        """Requests of a block, numbered from ``first`` on, set out; those that nobody can overtake are served."""
         user, zone = block.user, self._ways.zone[block.user]
         number = np.arange(first, first + len(block), dtype=np.int64)
         service = block.demand_ns * SPEED_PERMILLE // self._zones.speed_permille[zone]
         lot = (number, user, zone, block.at_ns, block.at_ns + self._ways.there_ns[user], service)
         self._waiting = _joined(self._waiting, _part(lot, self._ways.placed[user]))
+        self._serve(int(block.at_ns[-1]) + self._ways.shortest_ns, recorder)
 
-    def serve(self, final_ns: int, recorder: Recorder) -> None:
+    def finish(self, recorder: Recorder) -> None:
+        """Serves those that are on their way."""
+        self._serve(AHEAD_NS_MAX, recorder)
+
+    def _serve(self, final_ns: int, recorder: Recorder) -> None:
         """Serves those that reach their zone until then: what sets out later comes later."""
         final = self._waiting[4] <= final_ns
         lot, self._waiting = self._sorted(_part(self._waiting, final)), _part(self._waiting, ~final)

@@ -8,7 +8,6 @@ import numpy as np
 
 from hansa_sim.engines import static_kernel as kernel
 from hansa_sim.engines.model import NOWHERE, Block, Flags, Indices, Ints, Paths, Zones
-from hansa_sim.engines.record_kernel import Visits
 from hansa_sim.engines.recorder import Recorder
 
 
@@ -38,29 +37,32 @@ class CompiledZones:
     """Zones with requests on their way, as arrays; the counterpart of the plain engine's zones."""
 
     def __init__(self, zones: Zones, ways: Ways) -> None:
-        self._table = np.stack([ways.zone.astype(np.int64), ways.there_ns, ways.back_ns], axis=1)
+        way_ns = np.stack([ways.there_ns, ways.back_ns], axis=1)
+        self._ways = (ways.zone, way_ns, ways.shortest_ns)
         first = np.cumsum(zones.servers) - zones.servers
         self._zones = np.stack([first, zones.servers, zones.speed_permille, zones.wait_ns_max], axis=1)
         self._free_ns = np.zeros(int(zones.servers.sum()), np.int64)
-        self._waiting, self._count = np.zeros((0, kernel.WAITING_COLUMNS), np.int64), 0
+        self._lot, self._late, self._waiting = np.zeros((0, 4), np.int64), np.zeros((0, 5), np.int64), 0
         self._done = (np.zeros((0, 9), np.int64), np.zeros((0, 4), np.int64))
 
-    def take(self, block: Block, first: int) -> None:
-        """Requests of a block, numbered from ``first`` on, set out."""
-        if len(self._waiting) < self._count + len(block):
-            grown = np.zeros((2 * (self._count + len(block)), kernel.WAITING_COLUMNS), np.int64)
-            grown[: self._count] = self._waiting[: self._count]
-            self._waiting = grown
-            self._done = (np.zeros((len(grown), 9), np.int64), np.zeros((len(grown), 4), np.int64))
-        sent = (block.at_ns, block.user, block.demand_ns, first)
-        self._count = kernel.take(self._waiting, self._count, sent, self._table, self._zones)
+    def take(self, block: Block, first: int, recorder: Recorder) -> None:
+        """Requests of a block, numbered from ``first`` on, set out; those that nobody can overtake are served."""
+        self._serve((block.at_ns, block.user, block.demand_ns, first), recorder)
 
-    def serve(self, final_ns: int, recorder: Recorder) -> None:
-        """Serves those that reach their zone until then: what sets out later comes later."""
-        served, away, self._count = kernel.serve(
-            self._waiting[: self._count], final_ns, self._zones, self._free_ns, self._done
-        )
-        visits, turned = self._done[0][:served], self._done[1][:away]
-        recorder.record(Visits(*visits.T))
+    def finish(self, recorder: Recorder) -> None:
+        """Serves those that are on their way."""
+        none = np.zeros(0, np.int64)
+        self._serve((none, none.astype(np.int32), none, 0), recorder)
+
+    def _serve(self, sent: tuple[Ints, Indices, Ints, int], recorder: Recorder) -> None:
+        most = self._waiting + len(sent[0])
+        if len(self._lot) < most:
+            late = np.zeros((2 * most, 5), np.int64)
+            late[: self._waiting] = self._late[: self._waiting]
+            self._lot, self._late = np.zeros((2 * most, 4), np.int64), late
+            self._done = (np.zeros((2 * most, 9), np.int64), np.zeros((2 * most, 4), np.int64))
+        state = (self._zones, self._free_ns, self._lot, self._late)
+        away, self._waiting = kernel.serve((*sent, self._waiting), self._ways, state, self._done, recorder.book())
+        turned = self._done[1][:away]
         recorder.turn_away(turned[:, 0], turned[:, 1])
         recorder.lose(turned[:, 2], turned[:, 3], 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
@@ -30,6 +30,12 @@ class Ground:
     nodes: tuple[NetworkNode, ...]
     links: tuple[NetworkLink, ...]
     owners: Mapping[str, str]
+
+    def points_in(self, countries: Collection[str], at_most: int) -> list[str]:
+        """Access points of countries, in the order of names; evenly spaced ones where there are more than wanted."""
+        points = [node.name for node in self.nodes if node.access_point and (node.country or "") in countries]
+        count = min(len(points), at_most)
+        return [points[n * len(points) // count] for n in range(count)]
 
 
 def lay_ground(loaded: Loaded) -> Ground:

@@ -13,13 +13,14 @@ from hansa_sim.engines.measured import Measured
 from hansa_sim.engines.model import SECOND_NS, Block, Paths, Window, Zones
 from hansa_sim.engines.recorder import Run
 from hansa_sim.engines.router import LeastLatency, LeastLoaded
+from hansa_sim.latency.movement import Places
 from hansa_sim.latency.paired import MS_NS
 from hansa_sim.latency.policies import Plan
 from hansa_sim.latency.results import VIEW_WORDS, Effort
 from hansa_sim.latency.scenario_run import RunPart
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.stopping import StoppingRule, Width
-from hansa_sim.latency.traffic import Traffic, grouped
+from hansa_sim.latency.traffic import Traffic, zones_of
 from hansa_sim.latency.views import View
 
 PILOTS = 3
@@ -71,8 +72,7 @@ class Contest:
 
     def requests(self, run: RunPart) -> int:
         """About how many requests there will be of each row in all replications."""
-        rate = sum(one.rate_rps for one in self.traffic.classes)
-        return round(rate * self.traffic.horizon_ns / SECOND_NS * run.replications)
+        return round(self.traffic.rate_rps * self.traffic.horizon_ns / SECOND_NS * run.replications)
 
     def widest(self, rule: StoppingRule) -> Width | None:
         """The widest interval that counts of its rows."""
@@ -147,11 +147,11 @@ def _player(traffic: Traffic, row: Contender, run: RunPart) -> Callable[[Iterabl
     """Serves requests as the row does."""
     plan = row.plan
     zones = Zones.of(np.maximum(plan.replicas * traffic.stations.concurrency, 1), traffic.speed_permille)
-    prepared = Run.of(traffic.classes, _paths(row.view, plan, traffic.groups), zones, traffic.window)
+    prepared = Run.of(traffic.classes, paths_of(row.view, plan, traffic.places), zones, traffic.window)
     if plan.share is None:
         router = _router(row.policy, traffic, run.router_stale_ms)
         return lambda requests: event.serve(requests, router, prepared)
-    zone_of = grouped(plan.share, traffic.groups)
+    zone_of = zones_of(row.view, plan, traffic.places)
     return lambda requests: static.serve(requests, zone_of, prepared)
 
 
@@ -162,15 +162,16 @@ def _router(policy: PolicyName, traffic: Traffic, stale_ms: float) -> LeastLaten
     return LeastLatency(np.full(traffic.rows, round(traffic.demand.mean_ns), dtype=np.int64), stale_ns)
 
 
-def _paths(view: View, plan: Plan, groups: int) -> Paths:
-    """Ways of every group, and where it may go: a router keeps to zones in time where its users have any."""
+def paths_of(view: View, plan: Plan, places: Places) -> Paths:
+    """Ways of every row from where it is, and where it may go: a router keeps to zones in time where its users have
+    any."""
     usable = view.lawful & (plan.replicas > 0)
     if plan.is_routed:
         timely = usable & view.in_time
         has_any = timely.any(axis=1, keepdims=True)
         usable = (timely & has_any) | (usable & ~has_any)
-    there_ns, back_ns = (np.repeat(way, groups, axis=0) for way in (view.there_ns, view.back_ns))
-    return Paths(there_ns, back_ns, np.repeat(usable, groups, axis=0))
+    there_ns, back_ns = (np.repeat(way[places.here], places.groups, axis=0) for way in (view.there_ns, view.back_ns))
+    return Paths(there_ns, back_ns, np.repeat(usable[places.here], places.groups, axis=0))
 
 
 def _watched(requests: Iterable[Block], tell: Callable[[int, int], None]) -> Iterator[Block]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hansa_sim.engines.confidence import interval
+from hansa_sim.latency.transients import Transients
 
 FORMAT_VERSION = 1
 
@@ -59,48 +60,20 @@ class PointResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
-    """Something in a day, ``at_s`` from its beginning; kind is fault, detected, re-placed or mended."""
-
-    at_s: float
-    kind: str
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """Users of a workload were told other zones, ``at_s`` from the beginning; is_back to zones that they had before."""
-
-    at_s: float
-    workload: str
-    before: str
-    after: str
-    is_back: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Transients:
-    """What the system engine saw between steady states, in a day of ``duration_s`` of which ``leapt_s`` were left out
-    as quiet. detect_s: from a zone's fall until its owner knew; replace_s: how long users of a workload went without,
-    for each time that they were served again; both at percentile 50, 99 and 100. unavailable_s: how long the users of
-    an access point went unserved, weighed by their requests, in the mean and where it was worst. broken are promises
-    that were not kept.
+class Mobility:
+    """What moving costs under a policy. moving_share of all requests is of users that move; the zone that serves one of
+    them changes hand_overs_per_hour times, None where each request is routed by itself. stale_share of all requests
+    were served by another zone than a look-up would have given, with stale_ms in the mean, against looked_up_ms of
+    those at the same access points that were served as looked up. lost_share were sent between a move and the next
+    look-up and got nowhere: the law or the network closes the way to the zone of the place before, or it had none.
     """
 
-    duration_s: float
-    leapt_s: float
-    workloads: int
-    unplaced: int
-    detect_s: dict[str, float]
-    replace_s: dict[str, float]
-    outages: int
-    unavailable_s_mean: float
-    unavailable_s_max: float
-    requests_lost: float
-    moves: tuple[Move, ...]
-    timeline: tuple[Happening, ...]
-    broken: tuple[str, ...]
-    digest: str
+    moving_share: float
+    hand_overs_per_hour: float | None
+    stale_share: float
+    lost_share: float
+    stale_ms: float | None
+    looked_up_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +107,7 @@ class Row:
     cdf_ms: tuple[float, ...]
     differs_ms: Interval | None = None
     regret_ms: Interval | None = None
+    mobility: Mobility | None = None
     transients: Transients | None = None
 
     @property
@@ -223,4 +197,7 @@ def as_json(results: Results) -> dict[str, Any]:
     document["cdf_percents"] = list(CDF_PERCENTS)
     if not results.apps:
         del document["apps"]
+    for row in [*document["rows"], *(row for app in document.get("apps", ()) for row in app["rows"])]:
+        if row["mobility"] is None:
+            del row["mobility"]
     return document

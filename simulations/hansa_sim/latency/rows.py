@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hansa_sim.engines.histogram import percentiles_ns, share_at_most
 from hansa_sim.engines.measured import Measured, Stability
+from hansa_sim.latency.hand_overs import mobility_of
 from hansa_sim.latency.paired import MS_NS, PointSums, sums_of
 from hansa_sim.latency.policies import Plan, carbon_of, watts_of
 from hansa_sim.latency.results import CDF_PERCENTS, Interval, PointResult, Row, ZoneResult
@@ -55,9 +56,11 @@ class Part:
 def ran(world: World, traffic: Traffic, played: Played) -> Ran:
     """The row of what was played of one app."""
     sums = sums_of(played.measured, traffic.groups)
-    points = _points(world, played, sums.served.sum(axis=0), sums.sums_ns.sum(axis=0))
-    part = Part(world, traffic, played)
-    return Ran(sums.served, sums.sums_ns, _row([part], _zones(world, traffic, played), points))
+    felt = [traffic.places.at_points(each.sum(axis=0)) for each in (sums.served, sums.sums_ns)]
+    points = _points(world, played, felt[0], felt[1])
+    row = _row([Part(world, traffic, played)], _zones(world, traffic, played), points)
+    mobility = mobility_of(traffic, played.view, played.plan, played.measured)
+    return Ran(sums.served, sums.sums_ns, replace(row, mobility=mobility))
 
 
 def total(parts: Sequence[Part], each: Sequence[Ran]) -> Ran:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from hansa.names import hint
 from hansa_sim.latency.scenario_faults import CablePart, FaultPart, RecoveryPart
+from hansa_sim.latency.scenario_moves import MovingPart
 from hansa_sim.latency.scenario_run import RunPart
 from hansa_sim.latency.scenario_words import (
     Country,
@@ -225,8 +226,8 @@ class SurgePart(Part):
     times: float = Field(gt=1, le=1_000, description="their requests are so many times as many as usual")
 
 
-class UsersPart(Part):
-    """Users at one access point, or spread evenly over those of some countries."""
+class UsersPart(MovingPart):
+    """Users at one access point, or spread evenly over those of some countries; or where a trace has them."""
 
     app: Name | None = Field(default=None, description="the app that they use; may be left out where there is one")
     access_point: str | None = Field(default=None, description="the node where their requests come in")
@@ -244,8 +245,13 @@ class UsersPart(Part):
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if (self.access_point is None) == (not self.countries):
+        places = (self.access_point is not None) + bool(self.countries)
+        if self.trace is not None and places:
+            raise ValueError("a trace says where its users are; give neither access_point nor countries")
+        if self.trace is None and places != 1:
             raise ValueError("give access_point or countries, one of the two")
+        if self.moves and self.access_point is None:
+            raise ValueError("a route begins at an access_point")
         return self
 
 

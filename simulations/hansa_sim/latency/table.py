@@ -104,7 +104,27 @@ def words_of(results: Results) -> Iterator[str]:
         if row.unstable:
             zones = ", ".join(row.unstable[:3]) + (" and others" if len(row.unstable) > 3 else "")
             yield f"{row.name} is UNSTABLE: more is asked of {zones} than can be done, so that waits grow without end."
+    yield from _moving_words(results)
     yield from _unserved(results)
+
+
+def _moving_words(results: Results) -> Iterator[str]:
+    """What moving costs under the base policy, of each app that has users that move."""
+    named = [(f"{app.app}: ", app.rows) for app in results.apps] or [("", results.rows)]
+    for of, rows in named:
+        row = next(row for row in rows if (row.policy, row.view) == (results.base, "together"))
+        moved = row.mobility
+        if moved is None or moved.hand_overs_per_hour is None:
+            continue
+        late = ""
+        if moved.stale_ms is not None and moved.looked_up_ms is not None:
+            times = f"{figure_text(moved.stale_ms)} ms against {figure_text(moved.looked_up_ms)} ms"
+            late = f", in {times} of those who have looked up there"
+        lost = f" {100 * moved.lost_share:.2f} % are lost before they have." if moved.lost_share else ""
+        who = f"{of}Under {row.name}, {100 * moved.moving_share:.0f} % of the requests are of users that move"
+        changes = f"one changes its zone {moved.hand_overs_per_hour:.1f} times an hour"
+        stale = f"{100 * moved.stale_share:.2f} % of all requests still go to the zone of the place before"
+        yield f"{who}; {changes}. {stale}{late}.{lost}"
 
 
 def _ranking(results: Results) -> Iterator[str]:

@@ -17,28 +17,31 @@ from hansa_sim.engines.arrivals import blocks
 from hansa_sim.engines.model import NOWHERE, SECOND_NS, SPEED_PERMILLE, Block, Profile, UserClass, Window
 from hansa_sim.engines.service import Demand, Deterministic, Exponential, Gamma, Lognormal
 from hansa_sim.engines.streams import generator
-from hansa_sim.latency.policies import Stations, stations_of
+from hansa_sim.latency.movement import Movement, Places, movement_of, places_of
+from hansa_sim.latency.policies import Plan, Stations, stations_of
 from hansa_sim.latency.scenario_schema import Scenario
+from hansa_sim.latency.views import View
 from hansa_sim.latency.world import World, demand_of
 
-GROUPS_MAX = 100
-ROWS_WANTED = 10_000
 DAY_STEPS = 96
 US_NS = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Traffic:
-    """``groups`` at each access point; ``speed_permille`` (Z,) against the fastest zone, whose mean demand has;
-    ``horizon_ns`` of one replication, ``window`` what is measured of it. ``seed`` is that of requests, ``common_seed`` of
-    what befalls all apps.
+    """``places`` of groups of users, and the ``movement`` of those who do not stay; ``speed_permille`` (Z,) against the
+    fastest zone, whose mean demand has; ``classes`` are measured, of ``sources`` requests are drawn. ``horizon_ns`` of
+    one replication, ``window`` what is measured of it. ``seed`` is that of requests, ``common_seed`` of what befalls
+    all apps.
     """
 
-    groups: int
+    places: Places
+    movement: Movement
     stations: Stations
     speed_permille: NDArray[np.int64]
     demand: Demand
     classes: tuple[UserClass, ...]
+    sources: tuple[UserClass, ...]
     surges: tuple[UserClass, ...]
     horizon_ns: int
     window: Window
@@ -46,13 +49,24 @@ class Traffic:
     common_seed: int
 
     @property
+    def groups(self) -> int:
+        """Groups of users at each place."""
+        return self.places.groups
+
+    @property
     def rows(self) -> int:
-        """Rows of users: groups of all access points."""
-        return len(self.classes[0].users)
+        """Rows of users: groups of all places."""
+        return self.movement.first
+
+    @property
+    def rate_rps(self) -> float:
+        """Requests a second of all users, in the mean and without surges."""
+        return sum(one.rate_rps for one in self.sources)
 
     def requests(self, replication: int) -> Iterator[Block]:
         """The requests of one replication: the same whenever they are asked for."""
-        return blocks((*self.classes, *self.surges), self._seed(f"replication/{replication}"), self.horizon_ns)
+        drawn = blocks((*self.sources, *self.surges), self._seed(f"replication/{replication}"), self.horizon_ns)
+        return self.movement.settled(drawn)
 
     def seed_of(self, replication: int) -> int:
         """The seed of what befalls all apps in a replication."""
@@ -60,7 +74,7 @@ class Traffic:
 
     def pilot(self, number: int) -> Iterator[Block]:
         """Requests of a run that only finds the warm-up: none of them is in a replication, and nobody surges."""
-        return blocks(self.classes, self._seed(f"pilot/{number}"), self.horizon_ns)
+        return self.movement.settled(blocks(self.sources, self._seed(f"pilot/{number}"), self.horizon_ns))
 
     def pilot_ns(self, number: int, requests: int) -> int:
         """When so many requests of a pilot have been sent; its end where there are not so many."""
@@ -83,21 +97,22 @@ def _seed(seed: int, name: str) -> int:
 def traffic_of(world: World) -> Traffic:
     """The requests of a world."""
     scenario, stations = world.loaded.scenario, stations_of(world)
-    groups = max(1, min(GROUPS_MAX, ROWS_WANTED // len(world.users)))
-    rates = np.array([user.millirps for user in world.users], dtype=np.float64) / 1_000
+    places, timelines = places_of(world)
+    movement = movement_of(world.journeys, places, timelines)
     fastest_us = min((time.mean_us for time in stations.times if time), default=1)
     demand = _demand(scenario, fastest_us * US_NS)
     run = scenario.run
     horizon_ns = max(1, round(world.replication_s * SECOND_NS))
-    rows = np.arange(len(rates) * groups, dtype=np.int32)
-    users = UserClass("users", rows, float(rates.sum()), demand, np.repeat(rates, groups), _profile(scenario))
+    sources = _sources(world, (places, movement), demand)
     return Traffic(
-        groups=groups,
+        places=places,
+        movement=movement,
         stations=stations,
         speed_permille=np.maximum(np.rint(SPEED_PERMILLE * fastest_us / stations.mean_us), 1).astype(np.int64),
         demand=demand,
-        classes=(users,),
-        surges=tuple(_surges(world, users, groups)),
+        classes=tuple(_classes(places, sources[0])),
+        sources=sources,
+        surges=tuple(_surges(world, sources[0], (places, movement))),
         horizon_ns=horizon_ns,
         window=Window(horizon_ns, horizon_ns * run.warm_up_percent // 100),
         seed=world.request_seed,
@@ -105,13 +120,44 @@ def traffic_of(world: World) -> Traffic:
     )
 
 
-def _surges(world: World, users: UserClass, groups: int) -> Iterator[UserClass]:
+def _sources(world: World, where: tuple[Places, Movement], demand: Demand) -> tuple[UserClass, ...]:
+    """Who asks: all that stay are one process, those of each entry that moves another."""
+    (places, movement), profile = where, _profile(world.loaded.scenario)
+    rates = np.array([user.staying_millirps for user in world.users], dtype=np.float64) / 1_000
+    rows = np.arange(len(rates) * places.groups, dtype=np.int32)
+    found = []
+    if rates.any():
+        weights = np.repeat(rates, places.groups)
+        found.append(UserClass("users", rows, float(rates.sum()), demand, weights, profile))
+    for entry in np.unique(movement.entries).tolist():
+        rate = float(movement.rates_rps[movement.entries == entry].sum())
+        found.append(UserClass(f"moving/{entry}", movement.rows_of(entry), rate, demand, None, profile))
+    return tuple(found)
+
+
+def _classes(places: Places, of: UserClass) -> Iterator[UserClass]:
+    """What is measured apart: who is served by what was looked up where they are, and who is not."""
+    rows = np.arange(len(places.here) * places.groups, dtype=np.int32)
+    settled = rows < places.points * places.groups
+    yield of if len(of.users) == len(rows) else replace(of, name="users", users=rows[settled], weights=None)
+    if places.is_moving:
+        yield replace(of, name="on the move", users=rows[~settled], weights=None)
+
+
+def _surges(world: World, users: UserClass, where: tuple[Places, Movement]) -> Iterator[UserClass]:
     """What comes besides the usual: each surge is a process of its own, from the same rows of users."""
+    movement, groups = where[1], where[0].groups
     point_of = {user.access_point: at for at, user in enumerate(world.users)}
     for at, part in enumerate(world.loaded.scenario.users):
-        shares = demand_of(world.ground, part)
-        rows = np.concatenate([np.arange(groups, dtype=np.int32) + point_of[point] * groups for point in shares])
-        weights = np.repeat(np.array(list(shares.values()), dtype=np.float64), groups)
+        if not part.surges:
+            continue
+        weights: NDArray[np.float64] | None = None
+        if part.is_moving:
+            rows = movement.rows_of(at)
+        else:
+            shares = demand_of(world.ground, part)
+            rows = np.concatenate([np.arange(groups, dtype=np.int32) + point_of[point] * groups for point in shares])
+            weights = np.repeat(np.array(list(shares.values()), dtype=np.float64), groups)
         for n, surge in enumerate(part.surges):
             begin_ns = round(surge.at_s * SECOND_NS)
             yield replace(
@@ -138,6 +184,18 @@ def grouped(share: NDArray[np.float64], groups: int) -> NDArray[np.int32]:
         whole[np.argsort(-(wanted - whole), kind="stable")[:rest]] += 1
         table[user] = np.repeat(np.arange(len(whole)), whole)
     return table.ravel()
+
+
+def zones_of(view: View, plan: Plan, places: Places) -> NDArray[np.int32]:
+    """The zone of every row of users under a plan with shares: that which its group has where it last looked up, and
+    ``NOWHERE`` where the law or the network lets it not go there from where it is.
+    """
+    if plan.share is None:
+        raise ValueError("a router has no shares")
+    table = grouped(plan.share, places.groups).reshape(-1, places.groups)[places.asked]
+    usable = view.lawful & (plan.replicas > 0)
+    is_open = usable[places.here[:, None], np.maximum(table, 0)] | (places.here == places.asked)[:, None]
+    return np.where(is_open, table, np.int32(NOWHERE)).ravel()
 
 
 def _profile(scenario: Scenario) -> Profile | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from hansa_sim.latency.results import Transients
+from hansa_sim.latency.transients import Transients
 
 BROKEN_SHOWN = 5
 

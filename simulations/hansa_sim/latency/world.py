@@ -36,6 +36,7 @@ from hansa.spec_service import quantile_us
 from hansa_sim.engines.streams import generator
 from hansa_sim.latency.fault_schedule import check_faults
 from hansa_sim.latency.ground import Ground, lay_ground
+from hansa_sim.latency.journeys import Journey, journeys_of, peaks_of
 from hansa_sim.latency.scenario_file import Loaded
 from hansa_sim.latency.scenario_schema import AppPart, LegalPart, OperatorPart, ServiceTimePart, UsersPart, ZonePart
 
@@ -52,8 +53,10 @@ class UserClass:
 
     access_point: str
     millirps: int
+    """What plans reckon with: those who stay, and the most at a time of those who move."""
     operator: str
     app: str
+    staying_millirps: int
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,15 @@ class World:
     @cached_property
     def rate_rps(self) -> float:
         """Requests a second of all users, those of other apps among them."""
-        users = self.base.users if self.base else self.users
-        return float((np.array([user.millirps for user in users], dtype=np.float64) / 1_000).sum())
+        whole = self.base or self
+        moving = [part.requests_per_s for part in whole.loaded.scenario.users if part.is_moving]
+        staying = np.array([user.staying_millirps for user in whole.users], dtype=np.float64) / 1_000
+        return float(staying.sum()) + sum(round(rate * 1_000) for rate in moving) / 1_000
+
+    @cached_property
+    def journeys(self) -> tuple[Journey, ...]:
+        """Where those who move are, in a replication."""
+        return journeys_of(self.loaded, self.ground, self.replication_s)
 
     @cached_property
     def spec(self) -> WorkloadSpec:
@@ -164,9 +174,10 @@ ARTEFACT = ArtefactRef("app", "sha256:" + "5e" * 32)
 def build_world(loaded: Loaded) -> World:
     """The world of a scenario; ScenarioError where its network cannot be had or does not have what is named."""
     ground = lay_ground(loaded)
-    world = World(loaded, ground, _users(loaded, ground))
+    world = World(loaded, ground, _users(loaded, ground, {}))
     check_faults(loaded, ground, world.replication_s)
-    return world
+    peaks = peaks_of(world.journeys)
+    return replace(world, users=_users(loaded, ground, peaks)) if peaks else world
 
 
 def devices_free(zone: Zone) -> int:
@@ -194,34 +205,31 @@ def _with_free(zone: Zone, devices: int) -> Zone:
     return replace(zone, free=replace(zone.free, accelerators=((key, devices),) if devices else ()))
 
 
-def _users(loaded: Loaded, ground: Ground) -> tuple[UserClass, ...]:
-    """Users by app and access point, in the order of names; demands at the same one are added."""
+def _users(loaded: Loaded, ground: Ground, moving: dict[tuple[str, str], int]) -> tuple[UserClass, ...]:
+    """Users by app and access point, in the order of names; demands at the same one are added, and what those who are
+    ``moving`` ask there at the most."""
     demand: dict[tuple[str, str], int] = {}
     first = loaded.scenario.apps[0].name
     for at, part in enumerate(loaded.scenario.users):
         shares = demand_of(ground, part)
-        if not shares:
+        if not shares and part.trace is None:
             raise loaded.problem(f"users[{at}].countries", "no access point of the network is in these countries")
         for point, millirps in shares.items():
             key = (part.app or first, point)
-            demand[key] = demand.get(key, 0) + millirps
+            demand[key] = demand.get(key, 0) + millirps * (not part.is_moving)
+    asked = {key: demand.get(key, 0) + moving.get(key, 0) for key in demand | moving}
     return tuple(
-        UserClass(point, rate, ground.owners[point], app) for (app, point), rate in sorted(demand.items()) if rate
+        UserClass(point, rate, ground.owners[point], app, demand.get((app, point), 0))
+        for (app, point), rate in sorted(asked.items())
+        if rate
     )
 
 
 def demand_of(ground: Ground, part: UsersPart) -> dict[str, int]:
     """Thousandths of a request a second by access point, of one entry of users, where there are any."""
-    points = [part.access_point] if part.access_point else _points_of(ground, part)
+    points = [part.access_point] if part.access_point else ground.points_in(part.countries, part.at_most)
     each, rest = divmod(round(part.requests_per_s * 1_000), len(points) or 1)
     return {point: each + (n < rest) for n, point in enumerate(points) if each or n < rest}
-
-
-def _points_of(ground: Ground, part: UsersPart) -> list[str]:
-    """Access points of countries, in the order of names; evenly spaced ones where there are more than wanted."""
-    points = [node.name for node in ground.nodes if node.access_point and node.country in part.countries]
-    count = min(len(points), part.at_most)
-    return [points[n * len(points) // count] for n in range(count)]
 
 
 def _zone(world: World, operator: OperatorPart, part: ZonePart) -> Zone:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from hansa_control.domain.agent_session import SessionState
 from hansa_control.domain.model import Workload
 
-from hansa_sim.latency.results import Happening, Move
 from hansa_sim.latency.system.bridge import Asked
 from hansa_sim.latency.system.service import Flow, Service, Sums
+from hansa_sim.latency.transients import Happening, Move
 from hansa_sim.latency.world import World
 from hansa_sim.world import World as Platform
 

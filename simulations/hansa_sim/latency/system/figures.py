@@ -21,7 +21,6 @@ from hansa_sim.latency.results import (
     PointResult,
     Results,
     Row,
-    Transients,
     ZoneResult,
 )
 from hansa_sim.latency.rows import running
@@ -30,6 +29,7 @@ from hansa_sim.latency.scenario_file import as_document
 from hansa_sim.latency.system.day import Played, Watch, play_day
 from hansa_sim.latency.system.service import UNSTABLE_NS, Sums
 from hansa_sim.latency.traffic import Traffic
+from hansa_sim.latency.transients import Transients
 from hansa_sim.latency.views import ViewName, view_of
 from hansa_sim.latency.world import World
 
