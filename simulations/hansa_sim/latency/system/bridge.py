@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hansa_agent.reconciliation import RestartPolicy
 from hansa_control.application.settings import Settings
-from hansa_control.domain.model import AccessDemand, WorkloadId, WorkloadSpec
+from hansa_control.domain.model import AccessDemand, NetworkNode, WorkloadId, WorkloadSpec
 
 from hansa_sim.clock import EPOCH_MS
 from hansa_sim.geography import OperatorProfile, ZoneProfile
@@ -19,6 +19,7 @@ from hansa_sim.world import World as Platform
 
 STEPS_MAX = 1_000_000_000
 STOP_MS = 1_000
+APART_DEG = 1e-4
 DISK_US = 1_000
 USAGE_INTERVAL_MS = 3_600_000
 """How often books are compared while nothing changes; after every change they are compared at once."""
@@ -70,7 +71,7 @@ def profiles_of(world: World) -> tuple[OperatorProfile, ...]:
         OperatorProfile(
             name,
             (
-                tuple(node for node in world.ground.nodes if whose(owners[node.name]) == name),
+                tuple(node for node in _placed(world.ground.nodes) if whose(owners[node.name]) == name),
                 tuple(link for link in world.ground.links if whose(link.carrier) == name),
             ),
             tuple(ZoneProfile(z.id, z.inventory, z.facts) for z in world.zones if z.id.operator == name),
@@ -78,6 +79,15 @@ def profiles_of(world: World) -> tuple[OperatorProfile, ...]:
         )
         for name in names
     )
+
+
+def _placed(nodes: Sequence[NetworkNode]) -> Iterator[NetworkNode]:
+    """Partners refuse nodes of which nobody says where they are, as in a table of round trips: these lie side by side.
+    Nothing is measured here, so nothing is held against the place.
+    """
+    for number, node in enumerate(nodes, 1):
+        is_nowhere = node.latitude_deg == node.longitude_deg == 0
+        yield replace(node, latitude_deg=number * APART_DEG) if is_nowhere else node
 
 
 def workloads_of(world: World) -> tuple[Asked, ...]:
