@@ -6,14 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from agent_orders import Middle, at, desired, order
+from agent_orders import Middle, at, order
 from hansa_agent.instance_store import InstanceRecord
-from hansa_agent.ports import Instant
 from hansa_agent.reconciliation import RestartPolicy
 from hansa_agent.session import AgentSession, Identity
 from hansa_agent.supervisor import Supervisor
 from hansa_sim.clock import VirtualClock
-from hansa_sim.geography import zone_profile
 from hansa_sim.kernel import VirtualLoop
 from hansa_sim.runtime import Machine, MachineRuntime, Manners, MemoryInstanceStore
 from hansa_sim.streams import Stream
@@ -121,6 +119,7 @@ def on_bench(play: Any, manners: Manners = QUICK) -> None:
     async def main() -> None:
         bench = Bench(loop, manners)
         running = await bench.begin()
+        await asyncio.sleep(0.01)
         await play(bench)
         running.cancel()
 
@@ -165,9 +164,7 @@ def test_supervisor_that_slept_gives_up_what_does_not_become_ready_in_time() -> 
         await asyncio.sleep(100)
         bench.supervisor.desire({"instances/c1-0": order()})
         await asyncio.sleep(5.3)
-        assert any(event.startswith("ends c1-0") or event.startswith("is to end") for event in bench.events) or (
-            bench.machine.running() == []
-        )
+        assert bench.events[:2] == ["starts c1-0", "ends c1-0 with -9"]
 
     on_bench(play, Manners((60_000, 60_000), (200, 200), 0.0, 0.0))
 
@@ -183,9 +180,3 @@ def test_supervisor_that_slept_kills_what_does_not_end_when_asked() -> None:
 
     on_bench(play, Manners((500, 500), (200, 200), 0.0, 1.0))
 
-
-def test_wishes_of_the_tests_are_orders() -> None:
-    """The order that the tests give is one that the machine can carry out."""
-    assert zone_profile is not None
-    assert desired().limits.cpu_millis == 500
-    assert isinstance(at(5), Instant)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hansa_control.application.settings import Settings
+from hansa_control.config import Timings
 from hansa_control.domain.model import FactKind, WorkloadId
 from hansa_sim.clock import VirtualClock
 from hansa_sim.kernel import VirtualLoop
@@ -160,6 +161,8 @@ def test_control_planes_run_as_they_are_installed(tmp_path: Path) -> None:
     assert found.partners == {"nordavind", "waldnetz"}
     for name in ("lost_after_ms", "quiet_after_ms", "heartbeat_interval_ms", "tick_ms", "sweep_interval_ms"):
         assert getattr(found, name) == getattr(fresh, name)
+    for name, value in Timings().model_dump().items():
+        assert getattr(found, name, value) == value
     assert (found.failed_zone_pause_ms, found.retry_ms_max) == (fresh.failed_zone_pause_ms, fresh.retry_ms_max)
 
 

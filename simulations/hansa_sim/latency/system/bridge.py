@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from hansa_agent.reconciliation import RestartPolicy
 from hansa_control.application.settings import Settings
+from hansa_control.config import Timings
 from hansa_control.domain.model import AccessDemand, NetworkNode, WorkloadId, WorkloadSpec
 
 from hansa_sim.clock import EPOCH_MS
@@ -132,5 +133,6 @@ def _tuned(settings: Settings) -> Settings:
         endpoint_ca_pem=settings.endpoint_ca_pem,
         client_ca_pem=settings.client_ca_pem,
         partners=settings.partners,
+        linger_ms=Timings().linger_ms,
         usage_interval_ms=USAGE_INTERVAL_MS,
     )
