@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 from hansa.client import Client
+from hansa.decision_record import unpacked
 from hansa.names import checked_id, parse_zone
 from hansa.profile import Profile
-from hansa.v1 import zone_pb2, zone_service_pb2, zone_service_pb2_grpc
+from hansa.v1 import snapshot_service_pb2, snapshot_service_pb2_grpc, zone_pb2, zone_service_pb2, zone_service_pb2_grpc
 
 OWN = "-"
 """Stands for the operator that is asked."""
@@ -25,6 +26,7 @@ class OperatorClient(Client):
 
     def __init__(self, profile: Profile, **given: Any) -> None:
         super().__init__(profile, **given)
+        self._snapshot_stub: Any = snapshot_service_pb2_grpc.SnapshotServiceStub(self._channel)
         self._zone_stub: Any = zone_service_pb2_grpc.ZoneServiceStub(self._channel)
 
     async def cordon(self, zone: str, *, note: str = "") -> zone_pb2.ZoneUpkeep:
@@ -57,6 +59,11 @@ class OperatorClient(Client):
         request = zone_service_pb2.GetZoneUpkeepRequest(name=zone_name(zone))
         response: zone_service_pb2.GetZoneUpkeepResponse = await self._call(self._zone_stub.GetZoneUpkeep, request)
         return response
+
+    async def world(self) -> bytes:
+        """The world of this moment as the operator sees it, JSON; docs/simulation.md says what is in it."""
+        request = snapshot_service_pb2.TakeSnapshotRequest()
+        return unpacked((await self._call(self._snapshot_stub.TakeSnapshot, request)).world)
 
 
 def zone_name(zone: str) -> str:

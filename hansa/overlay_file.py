@@ -23,7 +23,7 @@ Facts that are only supposed have a declaration as evidence that is always valid
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
@@ -67,7 +67,15 @@ def parse_overlay_text(text: str, *, source: str = "", as_of: date | None = None
 def _overlay(document: YamlValue, as_of: date | None) -> overlay_pb2.Overlay:
     parts = document.mapping(("kind",), (*_LISTS, "residency"))
     parts["kind"].one_of(("Overlay",))
-    overlay = overlay_pb2.Overlay(
+    overlay = overlay_of(parts, as_of)
+    if not overlay.ByteSize():
+        raise document.error(f"changes nothing; give {', '.join(_LISTS)} or residency")
+    return overlay
+
+
+def overlay_of(parts: Mapping[str, YamlValue], as_of: date | None = None) -> overlay_pb2.Overlay:
+    """What these keys of an overlay say; other documents have some of them, too."""
+    return overlay_pb2.Overlay(
         links=_each(parts.get("links"), _link),
         links_removed=_each(parts.get("links_removed"), _name),
         nodes=_each(parts.get("nodes"), _node),
@@ -78,9 +86,6 @@ def _overlay(document: YamlValue, as_of: date | None) -> overlay_pb2.Overlay:
         facts_removed=_each(parts.get("facts_removed"), _taken),
         policy=policy_reader(as_of).read(parts["residency"]) if "residency" in parts else None,
     )
-    if not overlay.ByteSize():
-        raise document.error(f"changes nothing; give {', '.join(_LISTS)} or residency")
-    return overlay
 
 
 def _each(value: YamlValue | None, read: Callable[[YamlValue], T]) -> list[T]:

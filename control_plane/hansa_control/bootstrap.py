@@ -29,6 +29,7 @@ from hansa_control.adapters.grpc_listeners import ApiServicers, agents_listener,
 from hansa_control.adapters.grpc_partners import FederationServicer
 from hansa_control.adapters.grpc_partnerships import PartnerServicer
 from hansa_control.adapters.grpc_server import GrpcServer, Listener, tell_health
+from hansa_control.adapters.grpc_snapshots import SnapshotServicer
 from hansa_control.adapters.grpc_usage import UsageServicer, tell_objection, tell_price_objection
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
 from hansa_control.adapters.grpc_zones import ZoneServicer
@@ -280,6 +281,7 @@ class ControlPlaneProcess:
                     UsageServicer(self.application, own, self._clock),
                     PartnerServicer(self.application, own),
                     ZoneServicer(self.application, own),
+                    SnapshotServicer(self.application, own),
                 ),
             ),
             agents_listener(listen.agents, own_ca_pem, AgentServicer(self._agent_links, own)),

@@ -28,6 +28,7 @@ SERVICES = {
     "api": (
         "hansa.v1.WorkloadService",
         "hansa.v1.PartnerService",
+        "hansa.v1.SnapshotService",
         "hansa.v1.UsageService",
         "hansa.v1.ZoneService",
     ),

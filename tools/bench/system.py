@@ -92,7 +92,9 @@ def rows() -> list[dict[str, object]]:
     results, wall_s, cpu_s = play()
     seen = results.rows[0].transients
     if seen is None or seen.broken or seen.unplaced:
-        raise RuntimeError(f"the day did not go as it must: {seen and seen.broken[:3]}, {seen and seen.unplaced} nowhere")
+        raise RuntimeError(
+            f"the day did not go as it must: {seen and seen.broken[:3]}, {seen and seen.unplaced} nowhere"
+        )
     return [
         _row("system.day_of_5_operators", wall_s, "s", TARGET_S),
         _row("system.day_processor_time", cpu_s, "s", None),

@@ -84,11 +84,12 @@ def load_agreements(path: Path, partners: Collection[str], nodes: Collection[str
     for name, value in parts["partners"].named():
         if name not in partners:
             raise value.error(f"{name!r} is no partner of the configuration{hint(name, partners)}")
-        found[name] = _stance(value, nodes)
+        found[name] = stance_in(value, nodes)
     return MappingProxyType(found)
 
 
-def _stance(value: YamlValue, nodes: Collection[str]) -> Stance:
+def stance_in(value: YamlValue, nodes: Collection[str]) -> Stance:
+    """What is agreed with one partner, as it stands in the file; ``nodes`` are those that may be gateways."""
     parts = value.mapping(("standing",), _AGREED)
     network = _word(parts["network"], NetworkShown) if "network" in parts else NetworkShown.FULL
     agreement = Agreement(

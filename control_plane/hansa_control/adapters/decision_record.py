@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from math import isfinite
 from types import GenericAlias
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -21,6 +21,7 @@ from hansa_control.domain.canonical import canonical
 from hansa_control.domain.model import WorkloadSpec
 from hansa_control.domain.record import FORMAT, DecisionRecord
 
+RecordT = TypeVar("RecordT")
 BYTES_MAX = 256 * 1024 * 1024
 INTEGER_MAX = 2**63 - 1
 """No codec lets in more, neither way; what is beyond has no time and no array to be in."""
@@ -42,20 +43,27 @@ def packed(record: DecisionRecord) -> bytes:
 
 def read_record(body: bytes) -> DecisionRecord:
     """The record that these bytes are; RecordUnreadable, with the field's place, if they are none."""
-    if len(body) > BYTES_MAX:
-        raise RecordUnreadable(f"larger than {BYTES_MAX} bytes")
-    _require_format(body)
-    try:
-        (record,) = _adapter().validate_json(b"[" + body + b"]")
-    except (ValidationError, RecursionError) as error:
-        raise RecordUnreadable(_first(error)) from error
-    read: DecisionRecord = record
-    _require_bounded(read.inputs.request.spec)
+    read = read_strictly(DecisionRecord, body, FORMAT)
+    require_bounded(read.inputs.request.spec, "inputs.request.spec")
     _require_complete(json.loads(body), json.loads(canonical(read)), "")
     return read
 
 
-def _require_bounded(spec: WorkloadSpec) -> None:
+def read_strictly(kind: type[RecordT], body: bytes, number: int) -> RecordT:
+    """A value of this class with ``format`` number; RecordUnreadable on other bytes and on what it has no field for."""
+    if len(body) > BYTES_MAX:
+        raise RecordUnreadable(f"larger than {BYTES_MAX} bytes")
+    _require_format(body, number)
+    known: Any = kind
+    try:
+        (record,) = _adapter(known).validate_json(b"[" + body + b"]")
+    except (ValidationError, RecursionError) as error:
+        raise RecordUnreadable(_first(error)) from error
+    read: RecordT = record
+    return read
+
+
+def require_bounded(spec: WorkloadSpec, place: str) -> None:
     """Refuses numbers by which the work of deciding grows, where no control plane takes them in: a record comes from
     anybody, and whoever verifies it is not to wait for days or run out of memory.
     """
@@ -69,7 +77,7 @@ def _require_bounded(spec: WorkloadSpec) -> None:
     }
     for name, (value, most) in bounded.items():
         if not 0 <= value <= most:
-            raise RecordUnreadable(f"inputs.request.spec.{name}: {value} is not from 0 to {most}")
+            raise RecordUnreadable(f"{place}.{name}: {value} is not from 0 to {most}")
 
 
 def _bounded_integer(digits: str) -> int:
@@ -86,14 +94,14 @@ def _finite_number(text: str) -> float:
     return value
 
 
-def _require_format(body: bytes) -> None:
+def _require_format(body: bytes, expected: int) -> None:
     try:
         tree = json.loads(body, parse_int=_bounded_integer, parse_float=_finite_number, parse_constant=_finite_number)
     except (ValueError, RecursionError) as error:
         raise RecordUnreadable(f"not JSON: {error}") from error
     number = tree.get("format") if isinstance(tree, Mapping) else None
-    if number != FORMAT:
-        raise RecordUnreadable(f"format: {number!r} is not known; this version reads {FORMAT}")
+    if number != expected:
+        raise RecordUnreadable(f"format: {number!r} is not known; this version reads {expected}")
 
 
 def _require_complete(given: Any, read: Any, place: str) -> None:
@@ -112,9 +120,9 @@ def _require_complete(given: Any, read: Any, place: str) -> None:
 
 
 @cache
-def _adapter() -> TypeAdapter[Any]:
+def _adapter(kind: type) -> TypeAdapter[Any]:
     # pydantic takes a configuration from around a dataclass but not for one, hence the tuple.
-    form: Any = GenericAlias(tuple, (DecisionRecord,))
+    form: Any = GenericAlias(tuple, (kind,))
     return TypeAdapter(form, config=ConfigDict(extra="forbid", strict=True))
 
 

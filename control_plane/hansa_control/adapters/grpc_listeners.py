@@ -14,6 +14,8 @@ from hansa.v1 import (
     federation_service_pb2_grpc,
     partner_service_pb2,
     partner_service_pb2_grpc,
+    snapshot_service_pb2,
+    snapshot_service_pb2_grpc,
     usage_service_pb2,
     usage_service_pb2_grpc,
     workload_service_pb2,
@@ -25,6 +27,7 @@ from hansa_control.adapters.grpc_agents import AgentServicer
 from hansa_control.adapters.grpc_partners import FederationServicer
 from hansa_control.adapters.grpc_partnerships import PartnerServicer
 from hansa_control.adapters.grpc_server import Listener
+from hansa_control.adapters.grpc_snapshots import SnapshotServicer
 from hansa_control.adapters.grpc_usage import UsageServicer
 from hansa_control.adapters.grpc_workloads import WorkloadServicer
 from hansa_control.adapters.grpc_zones import ZoneServicer
@@ -37,11 +40,18 @@ class ApiServicers(NamedTuple):
     usage: UsageServicer
     partners: PartnerServicer
     zones: ZoneServicer
+    snapshots: SnapshotServicer
 
 
 def api_listener(address: str, client_ca_pem: bytes, servicers: ApiServicers) -> Listener:
     """For app teams, and for the people who run the operator."""
-    files = (workload_service_pb2, usage_service_pb2, partner_service_pb2, zone_service_pb2)
+    files = (
+        workload_service_pb2,
+        usage_service_pb2,
+        partner_service_pb2,
+        zone_service_pb2,
+        snapshot_service_pb2,
+    )
     names = tuple(service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values())
 
     def add(server: grpc.aio.Server) -> None:
@@ -49,6 +59,7 @@ def api_listener(address: str, client_ca_pem: bytes, servicers: ApiServicers) ->
         usage_service_pb2_grpc.add_UsageServiceServicer_to_server(servicers.usage, server)
         partner_service_pb2_grpc.add_PartnerServiceServicer_to_server(servicers.partners, server)
         zone_service_pb2_grpc.add_ZoneServiceServicer_to_server(servicers.zones, server)
+        snapshot_service_pb2_grpc.add_SnapshotServiceServicer_to_server(servicers.snapshots, server)
 
     return Listener("api", address, client_ca_pem, names, add)
 

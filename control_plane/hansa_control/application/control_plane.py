@@ -47,6 +47,7 @@ from hansa_control.application.usage_ports import UsageSource
 from hansa_control.application.vouching import Vouching
 from hansa_control.application.workloads import Workloads
 from hansa_control.application.world import World
+from hansa_control.application.world_taking import WorldTaker
 from hansa_control.domain import attention
 from hansa_control.domain.agreement import AgreementState
 from hansa_control.domain.attention import Attention
@@ -97,6 +98,7 @@ class ControlPlane:
         self.settlement = Settlement(settings, self.state, self._clock, surroundings.books)
         self.books = Books(settings, self.state, self._clock, (self.settlement, surroundings.books))
         self.partnerships = Partnerships(settings, records, self.agreements)
+        self.world_taker = WorldTaker(settings, records, (self.laws, self.partnerships), self._clock)
         self.decider = Decider(settings, self.world, self._clock, self.laws)
         self.workloads = Workloads(settings, (self.state, self.journal), self.decider, sources)
         working = (self._clock, surroundings.worker or InPlace())

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from hansa_control.domain.world_record import WorldRecord
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from hansa_sim.latency import command_what_if
 from hansa_sim.latency.replications import Progress as Sofar
 from hansa_sim.latency.replications import Watch
 from hansa_sim.latency.report import report_of
@@ -29,6 +31,7 @@ REFUSED_EXIT_CODE = 2
 WIDTH = 190
 
 app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
+app.registered_commands += command_what_if.app.registered_commands
 
 
 class Engine(StrEnum):
@@ -53,6 +56,10 @@ def check(file: File) -> None:
     """Read a scenario and build its world; exit 2 with file, line and key of what is wrong."""
     world = _world(file, None, None)
     scenario = world.loaded.scenario
+    if world.loaded.record is not None:
+        _tell_record(world.loaded.record)
+    if not scenario.apps:
+        return
     views = [view_of(part, ViewName.TOGETHER) for part in world.parts]
     lawful = sum(int(view.served.sum()) for view in views)
     typer.echo(f"{scenario.name}: {scenario.title}")
@@ -82,6 +89,9 @@ def run(
     if output not in {"table", "json"}:
         raise typer.BadParameter(f"{output!r} is neither table nor json")
     world = _world(file, seed, requests)
+    if not world.loaded.scenario.apps:
+        typer.echo(f"{file}: apps: missing; a snapshot does not say how long requests take", err=True)
+        raise typer.Exit(REFUSED_EXIT_CODE)
     if world.loaded.scenario.faults and engine is Engine.STEADY:
         typer.echo(str(world.loaded.problem("faults", "are read and checked, but not simulated yet")), err=True)
         raise typer.Exit(REFUSED_EXIT_CODE)
@@ -105,6 +115,15 @@ def _results(world: World, engine: Engine) -> Results:
         if engine is Engine.STEADY:
             return run_scenario(world, watch)
         return run_day(world, lambda s, of_s: watch(Sofar("hansa, system", round(s), round(of_s), s, None)))
+
+
+def _tell_record(record: WorldRecord) -> None:
+    """What a snapshot has, in one line."""
+    parts, running = record.snapshot, sum(bool(one.placements) for one in record.workloads)
+    typer.echo(
+        f"the world of {record.home}: {len(parts.nodes)} nodes, {len(parts.links)} links, {len(parts.zones)} zones, "
+        f"{len(record.workloads)} workloads, {running} of which have a place"
+    )
 
 
 def _world(file: Path, seed: int | None, requests: int | None) -> World:

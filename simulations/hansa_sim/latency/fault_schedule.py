@@ -86,7 +86,7 @@ def causes_of(loaded: Loaded, ground: Ground) -> tuple[Cause, ...]:
     """A scenario's faults with what they take. Raises ScenarioError where a fault or a cable names what is not there,
     takes nothing, or shares a stream of chance.
     """
-    cables = _cables(loaded, ground)
+    cables = cables_of(loaded, ground)
     causes: list[Cause] = []
     for at, part in enumerate(loaded.scenario.faults):
         falls = _falls(_Place(loaded, ground, f"faults[{at}].{part.target}", cables), part)
@@ -152,7 +152,7 @@ class _Place:
         return frozenset(link.name for link in self.ground.links if {link.node_a, link.node_b} & nodes)
 
 
-def _cables(loaded: Loaded, ground: Ground) -> dict[str, frozenset[str]]:
+def cables_of(loaded: Loaded, ground: Ground) -> dict[str, frozenset[str]]:
     """Names of links by cable."""
     links = {frozenset((link.node_a, link.node_b)): link.name for link in ground.links}
     found: dict[str, frozenset[str]] = {}

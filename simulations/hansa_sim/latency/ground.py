@@ -13,6 +13,7 @@ import topohub
 from hansa_control.domain.model import LatencyBasis, LinkKind, NetworkLink, NetworkNode, RoundTrip
 from hansa_control.domain.network import LENGTH_TOLERANCE
 from hansa_control.domain.units import great_circle_km, modelled_link_rtt
+from hansa_control.domain.world_record import WorldRecord
 
 from hansa.countries import COUNTRIES
 from hansa.names import hint
@@ -41,6 +42,8 @@ class Ground:
 def lay_ground(loaded: Loaded) -> Ground:
     """The nodes and links that a scenario names; ScenarioError where they cannot be had."""
     network = loaded.scenario.network
+    if loaded.record is not None:
+        return _from_record(loaded.record)
     if network.topohub == TOPOLOGY:
         ground = _europe(loaded)
     elif network.topohub is not None:
@@ -51,6 +54,17 @@ def lay_ground(loaded: Loaded) -> Ground:
         ground = _owned(loaded, *_from_table(loaded, str(network.round_trips)))
     _check_names(loaded, ground)
     return ground
+
+
+def _from_record(record: WorldRecord) -> Ground:
+    """The network that an operator saw. It says who carries links and not who has nodes, so a node goes to the operator
+    of a zone there, else to the carrier of its first link, else to whose world it is.
+    """
+    owners = {node.name: record.home for node in record.snapshot.nodes}
+    for link in reversed(record.snapshot.links):
+        owners |= {node: link.carrier for node in (link.node_a, link.node_b) if link.carrier and node in owners}
+    owners |= {zone.inventory.node: zone.id.operator for zone in reversed(record.snapshot.zones)}
+    return Ground(record.snapshot.nodes, record.snapshot.links, owners)
 
 
 def _europe(loaded: Loaded) -> Ground:

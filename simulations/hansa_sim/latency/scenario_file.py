@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from hansa_control.adapters.codec_residency import policy_in
+from hansa_control.adapters.decision_record import RecordUnreadable
 from hansa_control.adapters.law_source import LawFiles
+from hansa_control.adapters.world_record import read_world
 from hansa_control.application.lawbook import PresetUnknown
 from hansa_control.application.ports import RefusalError
 from hansa_control.domain.merging import merge
 from hansa_control.domain.model import ResidencyPolicy
+from hansa_control.domain.world_record import WorldRecord
 from pydantic import BaseModel, ValidationError
 
 from hansa.errors import HansaError
@@ -46,6 +49,7 @@ class Loaded:
     scenario: Scenario
     laws: tuple[ResidencyPolicy, ...]
     path: Path
+    record: WorldRecord | None = None
 
     @property
     def residency(self) -> ResidencyPolicy:
@@ -55,8 +59,10 @@ class Loaded:
 
     @property
     def now_ms(self) -> int:
-        """Noon of the scenario's day, UTC, ms since the epoch: the time that facts are read at."""
-        return noon_ms(self.scenario.as_of)
+        """Noon of the scenario's day, UTC, ms since the epoch: the time that facts are read at; where the scenario
+        names a snapshot, the moment of that.
+        """
+        return self.record.taken_at_ms if self.record else noon_ms(self.scenario.as_of)
 
     def with_run(self, **settings: object) -> Loaded:
         """The same with other settings of its run."""
@@ -112,7 +118,7 @@ def load_scenario(path: Path) -> Loaded:
         loader.dispose()
     loaded = Loaded(scenario, tuple(_law(path, root, scenario, app) for app in range(len(scenario.apps))), path)
     _check_apps(loaded)
-    return loaded
+    return replace(loaded, record=_record(loaded)) if scenario.network.snapshot is not None else loaded
 
 
 def _check_apps(loaded: Loaded) -> None:
@@ -128,6 +134,21 @@ def _check_apps(loaded: Loaded) -> None:
     for at, name in enumerate(names):
         if name not in used:
             raise loaded.problem(f"apps[{at}].name", f"nobody uses app {name!r}")
+
+
+def _record(loaded: Loaded) -> WorldRecord:
+    """The world that the scenario names, of an operator that it names."""
+    path = loaded.path.parent / str(loaded.scenario.network.snapshot)
+    try:
+        record = read_world(path.read_bytes())
+    except OSError as error:
+        raise loaded.problem("network.snapshot", f"{path}: {error.strerror or error}") from error
+    except RecordUnreadable as error:
+        raise loaded.problem("network.snapshot", f"{path}: {error}") from error
+    names = [operator.name for operator in loaded.scenario.operators]
+    if record.home not in names:
+        raise loaded.problem("operators", f"{record.home!r}, whose world {path.name} is, is missing")
+    return record
 
 
 def _compose(path: Path) -> yaml.Node:

@@ -52,8 +52,12 @@ def _policy(value: object) -> object:
     return PolicyName(value) if isinstance(value, str) else value
 
 
+SOURCES = ("topohub", "graph", "round_trips", "snapshot")
+"""Where a network may come from."""
+
+
 class NetworkPart(Part):
-    """Where the nodes and links come from: exactly one of topohub, graph and round_trips."""
+    """Where the nodes and links come from: exactly one of topohub, graph, round_trips and snapshot."""
 
     topohub: str | None = Field(default=None, description="name of a topology of topohub, such as `backbone/europe`")
     graph: str | None = Field(
@@ -61,6 +65,11 @@ class NetworkPart(Part):
     )
     round_trips: str | None = Field(
         default=None, description="a CSV file beside the scenario: `a,b,rtt_ms` and, if known, `countries,carrier`"
+    )
+    snapshot: str | None = Field(
+        default=None,
+        description="a world beside the scenario that `hansa simulate snapshot` wrote; its zones, workloads and where "
+        "they run are there, too, and `apps` and `users` may be left out",
     )
     node_countries: dict[str, Country] = Field(
         default={}, description="countries of nodes for which the source tells none; a node without one is unknown"
@@ -73,9 +82,10 @@ class NetworkPart(Part):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [name for name in ("topohub", "graph", "round_trips") if getattr(self, name) is not None]
+        given = [name for name in SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of topohub, graph and round_trips; given: {', '.join(given) or 'none'}")
+            one_of = " and ".join((", ".join(SOURCES[:-1]), SOURCES[-1]))
+            raise ValueError(f"give exactly one of {one_of}; given: {', '.join(given) or 'none'}")
         return self
 
 
@@ -286,8 +296,14 @@ class Scenario(Part):
     as_of: Day = Field(description="day on which facts and groups of countries are read")
     network: NetworkPart = Field(description="nodes and links")
     operators: list[OperatorPart] = Field(min_length=1, description="who has which part, and zones")
-    apps: list[AppPart] = Field(min_length=1, max_length=100, description="what runs, on accelerators that apps share")
-    users: list[UsersPart] = Field(min_length=1, description="who asks, from where, how often")
+    apps: list[AppPart] = Field(
+        default=[],
+        max_length=100,
+        description="what runs, on accelerators that apps share; needed unless network.snapshot is given",
+    )
+    users: list[UsersPart] = Field(
+        default=[], description="who asks, from where, how often; needed where there are apps"
+    )
     arrivals: ArrivalsPart = Field(default=ArrivalsPart(), description="when requests come")
     faults: list[FaultPart] = Field(default=[], description="what falls, and when")
     recovery: RecoveryPart = Field(default=RecoveryPart(), description="what is done then")
@@ -308,8 +324,9 @@ class Scenario(Part):
         for app in self.apps:
             if app.home not in operators:
                 raise ValueError(f"apps: home {app.home!r} is no operator here{hint(app.home, operators)}")
-        if not any(operator.zones for operator in self.operators):
+        if self.network.snapshot is None and not any(operator.zones for operator in self.operators):
             raise ValueError("no operator has a zone")
+        _both_or_neither(self)
         if self.run.warm_up == "mser-5" and self.arrivals.kind != "poisson":
             raise ValueError(
                 f"run: warm_up mser-5 finds the end of a beginning, and {self.arrivals.kind} arrivals change all the "
@@ -323,6 +340,14 @@ class Scenario(Part):
         if len(self.apps) > 1:
             raise ValueError(f"scenario {self.name!r} has {len(self.apps)} apps; look at each by itself")
         return self.apps[0]
+
+
+def _both_or_neither(scenario: Scenario) -> None:
+    """Apps and users need one another; a scenario has both unless a snapshot says what runs."""
+    if not scenario.apps and scenario.network.snapshot is None:
+        raise ValueError("apps is missing")
+    if bool(scenario.apps) != bool(scenario.users):
+        raise ValueError("users is missing" if scenario.apps else "users is given without apps")
 
 
 def _once(names: list[str], what: str) -> None:

@@ -88,8 +88,10 @@ class World:
     def zones(self) -> tuple[Zone, ...]:
         """Every operator's zones, sorted by id."""
         if self.base is None:
-            operators = self.loaded.scenario.operators
-            return tuple(sorted((_zone(self, op, zone) for op in operators for zone in op.zones), key=lambda z: z.id))
+            operators, record = self.loaded.scenario.operators, self.loaded.record
+            written = [_zone(self, op, zone) for op in operators for zone in op.zones]
+            seen = [_with_apps(zone) for zone in record.snapshot.zones if zone.inventory.pools] if record else []
+            return tuple(sorted((*written, *seen), key=lambda zone: zone.id))
         if self.devices_free is None:
             return self.base.zones
         return tuple(_with_free(zone, free) for zone, free in zip(self.base.zones, self.devices_free, strict=True))
@@ -175,6 +177,11 @@ def build_world(loaded: Loaded) -> World:
     """The world of a scenario; ScenarioError where its network cannot be had or does not have what is named."""
     ground = lay_ground(loaded)
     world = World(loaded, ground, _users(loaded, ground, {}))
+    doubles = sorted(str(zone.id) for at, zone in enumerate(world.zones) if at and zone.id == world.zones[at - 1].id)
+    if doubles:
+        raise loaded.problem("operators", f"zone {doubles[0]} is in the snapshot already")
+    if not loaded.scenario.apps:
+        return world
     check_faults(loaded, ground, world.replication_s)
     peaks = peaks_of(world.journeys)
     return replace(world, users=_users(loaded, ground, peaks)) if peaks else world
@@ -209,7 +216,7 @@ def _users(loaded: Loaded, ground: Ground, moving: dict[tuple[str, str], int]) -
     """Users by app and access point, in the order of names; demands at the same one are added, and what those who are
     ``moving`` ask there at the most."""
     demand: dict[tuple[str, str], int] = {}
-    first = loaded.scenario.apps[0].name
+    first = next((app.name for app in loaded.scenario.apps), "")
     for at, part in enumerate(loaded.scenario.users):
         shares = demand_of(ground, part)
         if not shares and part.trace is None:
@@ -230,6 +237,12 @@ def demand_of(ground: Ground, part: UsersPart) -> dict[str, int]:
     points = [part.access_point] if part.access_point else ground.points_in(part.countries, part.at_most)
     each, rest = divmod(round(part.requests_per_s * 1_000), len(points) or 1)
     return {point: each + (n < rest) for n, point in enumerate(points) if each or n < rest}
+
+
+def _with_apps(zone: Zone) -> Zone:
+    """A zone of a snapshot that runs the scenario's apps, too, on what is free there."""
+    inventory = replace(zone.inventory, artefacts=(*zone.inventory.artefacts, ARTEFACT))
+    return replace(zone, inventory=inventory)
 
 
 def _zone(world: World, operator: OperatorPart, part: ZonePart) -> Zone:

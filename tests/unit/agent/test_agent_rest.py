@@ -179,4 +179,3 @@ def test_supervisor_that_slept_kills_what_does_not_end_when_asked() -> None:
         assert bench.events[-1].startswith("ends c1-0 with -9")
 
     on_bench(play, Manners((500, 500), (200, 200), 0.0, 1.0))
-

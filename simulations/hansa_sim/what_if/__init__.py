@@ -1,0 +1,1 @@
+"""What if: the world of an operator, or of a scenario, with something cut, failed, drained, agreed or demanded."""
