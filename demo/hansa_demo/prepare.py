@@ -24,20 +24,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
-import yaml
 from hansa_agent.artefacts import artefact_digest
-from hansa_control.adapters.authority import (
-    KeyPair,
-    Role,
-    Subject,
-    Validity,
-    control_plane_host,
-    issue,
-    new_authority,
-    write_private,
-)
+from hansa_control.adapters.authority import Role, Subject, Validity
 from hansa_control.domain.model import LinkKind, NetworkLink, NetworkNode
 from hansa_control.domain.units import modelled_link_rtt
+from hansa_sim.operator_files import (
+    AgentPlace,
+    Trust,
+    agent_document,
+    control_plane_document,
+    profile_document,
+    write_document,
+)
 from hansa_sim.topology import Segment, operator_segments, write_network_file
 
 from hansa.errors import HansaError
@@ -96,10 +94,6 @@ class Prepared:
         return self.directory / "profile.yaml"
 
 
-def trust_domain(operator: str) -> str:
-    return f"{operator}.hansa.example"
-
-
 def artefact_files() -> tuple[Path, ...]:
     """The files whose digest is the OCR server's: its modules and the models that rapidocr ships."""
     here = Path(__file__).parent
@@ -115,15 +109,14 @@ def prepare(directory: Path, addressing: Addressing, now_ms: int) -> Prepared:
         raise HansaError("INVALID_FIELD", f"{directory} is not empty; name a new one", field="--directory")
     directory.chmod(0o700)
     digest = artefact_digest(artefact_files())
-    valid = Validity.of_days(now_ms, CERTIFICATE_DAYS)
-    authorities = {op.name: new_authority(op.name, trust_domain(op.name), valid) for op in OPERATORS}
+    trust = Trust([operator.name for operator in OPERATORS], Validity.of_days(now_ms, CERTIFICATE_DAYS))
     segments = _segments()
-    writer = _Writer(directory, addressing, authorities, valid, now_ms)
+    writer = _Writer(directory, addressing, trust, now_ms)
     for operator in OPERATORS:
         writer.operator(operator, segments[operator.name])
     writer.app_team()
-    _write_yaml(directory / "yard-ocr.yaml", yard_spec(digest))
-    _write_yaml(directory / "gate-ocr.yaml", gate_spec(digest))
+    write_document(directory / "yard-ocr.yaml", yard_spec(digest))
+    write_document(directory / "gate-ocr.yaml", gate_spec(digest))
     return Prepared(directory, digest)
 
 
@@ -158,113 +151,53 @@ def _fibre(operator: DemoOperator, room: PointOfPresence) -> NetworkLink:
 
 
 class _Writer:
-    def __init__(
-        self,
-        directory: Path,
-        addressing: Addressing,
-        authorities: dict[str, KeyPair],
-        valid: Validity,
-        now_ms: int,
-    ) -> None:
+    def __init__(self, directory: Path, addressing: Addressing, trust: Trust, now_ms: int) -> None:
         self._directory = directory
         self._addressing = addressing
-        self._authorities = authorities
-        self._valid = valid
+        self._trust = trust
         self._now = datetime.fromtimestamp(now_ms / 1000, UTC)
 
     def operator(self, operator: DemoOperator, segment: Segment) -> None:
         home = self._directory / operator.name
-        (home / "tls").mkdir(parents=True)
+        tls = home / "tls"
+        tls.mkdir(parents=True)
         (home / "agents").mkdir()
-        (home / "tls" / "ca.pem").write_bytes(self._authorities[operator.name].cert_pem)
-        for partner in OPERATORS:
-            if partner.name != operator.name:
-                (home / "tls" / f"partner-{partner.name}.pem").write_bytes(self._authorities[partner.name].cert_pem)
-        self._certificate(operator.name, home / "tls", "control-plane", Subject(Role.CONTROL_PLANE))
+        self._trust.write_authorities(operator.name, tls)
+        hosts = self._addressing.hosts(operator.name, "")
+        self._trust.certify(operator.name, tls / "control-plane", Subject(Role.CONTROL_PLANE, "", hosts))
         (home / "declaration.txt").write_text(_declaration(operator), encoding="utf-8")
         write_network_file(segment, home / "network.yaml")
-        _write_yaml(home / "control-plane.yaml", self._control_plane(operator))
-        _write_yaml(home / "profile.yaml", self._profile(operator.name, "control-plane"))
+        write_document(home / "control-plane.yaml", self._control_plane(operator))
+        write_document(home / "profile.yaml", self._profile(operator.name, "control-plane"))
         for zone in operator.zones:
-            self._certificate(operator.name, home / "tls", zone.name, Subject(Role.AGENT, zone.name))
-            self._certificate(operator.name, home / "tls", f"{zone.name}-instances", Subject(Role.INSTANCE, zone.name))
-            _write_yaml(home / "agents" / f"{zone.name}.yaml", self._agent(operator, zone))
+            self._trust.certify_zone(operator.name, tls, zone.name, self._addressing.hosts(operator.name, zone.name))
+            write_document(home / "agents" / f"{zone.name}.yaml", self._agent(operator, zone))
 
     def app_team(self) -> None:
         tls = self._directory / "tls"
         tls.mkdir()
-        (tls / "ca.pem").write_bytes(self._authorities[HOME].cert_pem)
-        self._certificate(HOME, tls, TENANT, Subject(Role.TENANT, TENANT))
-        _write_yaml(self._directory / "profile.yaml", {"tenant": TENANT, **self._profile(HOME, TENANT)})
+        self._trust.write_authority(HOME, tls / "ca.pem")
+        self._trust.certify(HOME, tls / TENANT, Subject(Role.TENANT, TENANT))
+        write_document(self._directory / "profile.yaml", {"tenant": TENANT, **self._profile(HOME, TENANT)})
 
     def _profile(self, operator: str, certificate: str) -> dict[str, Any]:
-        _, endpoint = self._addressing.control_plane(operator, "api")
-        return {
-            "endpoint": endpoint,
-            "ca": "tls/ca.pem",
-            "certificate": f"tls/{certificate}.pem",
-            "key": f"tls/{certificate}-key.pem",
-            "server_name": control_plane_host(trust_domain(operator)),
-        }
-
-    def _certificate(self, operator: str, folder: Path, name: str, subject: Subject) -> None:
-        hosts = self._addressing.hosts(operator, subject.name) if subject.role is not Role.TENANT else ()
-        pair = issue(self._authorities[operator], Subject(subject.role, subject.name, hosts), self._valid)
-        (folder / f"{name}.pem").write_bytes(pair.cert_pem)
-        write_private(folder / f"{name}-key.pem", pair.key_pem)
+        return profile_document(operator, self._addressing.control_plane(operator, "api")[1], certificate)
 
     def _control_plane(self, operator: DemoOperator) -> dict[str, Any]:
         listeners = ("api", "agents", "partners", "metrics")
-        return {
-            "operator": operator.name,
-            "trust_domain": trust_domain(operator.name),
-            "data_dir": "data",
-            "network": "network.yaml",
-            # All zones are on this machine and answer from there, whatever city they are named after.
-            "places_checked": False,
-            "listen": {name: self._addressing.control_plane(operator.name, name)[0] for name in listeners},
-            "tls": {"ca": "tls/ca.pem", "cert": "tls/control-plane.pem", "key": "tls/control-plane-key.pem"},
-            "partners": [
-                {
-                    "operator": partner.name,
-                    "trust_domain": trust_domain(partner.name),
-                    "endpoint": self._addressing.control_plane(partner.name, "partners")[1],
-                    "ca": f"tls/partner-{partner.name}.pem",
-                }
-                for partner in OPERATORS
-                if partner.name != operator.name
-            ],
-        }
+        partners = [partner.name for partner in OPERATORS if partner is not operator]
+        return control_plane_document(
+            operator.name,
+            {name: self._addressing.control_plane(operator.name, name)[0] for name in listeners},
+            {partner: self._addressing.control_plane(partner, "partners")[1] for partner in partners},
+        )
 
     def _agent(self, operator: DemoOperator, zone: DemoZone) -> dict[str, Any]:
+        control_plane = self._addressing.control_plane(operator.name, "agents")[1]
         listen, dial = self._addressing.probe(operator.name, zone.name)
-        host, advertised, (first, last) = self._addressing.instances(operator.name, zone.name)
-        return {
-            "zone": f"{operator.name}/{zone.name}",
-            "operator": {
-                "endpoints": [self._addressing.control_plane(operator.name, "agents")[1]],
-                "server_name": control_plane_host(trust_domain(operator.name)),
-                "tls": {
-                    "ca": "../tls/ca.pem",
-                    "cert": f"../tls/{zone.name}.pem",
-                    "key": f"../tls/{zone.name}-key.pem",
-                },
-            },
-            "state_dir": f"../state/{zone.name}",
-            "inventory": _inventory(zone),
-            "facts": self._facts(operator, zone),
-            "artefacts": [self._artefact()],
-            "probe": {"listen": listen, "advertise": dial, "interval_s": 5.0, "count": 10},
-            "instance": {
-                "listen_host": host,
-                "advertise_host": advertised,
-                "port_range": {"first": first, "last": last},
-                "tls": {
-                    "cert": f"../tls/{zone.name}-instances.pem",
-                    "key": f"../tls/{zone.name}-instances-key.pem",
-                },
-            },
-        }
+        host, advertised, ports = self._addressing.instances(operator.name, zone.name)
+        place = AgentPlace(operator.name, zone.name, control_plane, listen, dial, host, advertised, ports)
+        return agent_document(place, _inventory(zone), self._facts(operator, zone), self._artefact())
 
     def _artefact(self) -> dict[str, Any]:
         return {
@@ -318,10 +251,6 @@ def _declaration(operator: DemoOperator) -> str:
         f"ultimate parent: {operator.ultimate_parent_country}\n"
         f"law of third countries: {operator.extraterritorial_law}\nsites:\n{zones}"
     )
-
-
-def _write_yaml(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def remove(directory: Path) -> None:

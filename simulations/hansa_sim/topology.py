@@ -17,8 +17,8 @@ from typing import Any
 import networkx as nx
 import topohub
 import yaml
-from hansa_control.domain.model import LinkKind, NetworkLink, NetworkNode
-from hansa_control.domain.units import modelled_link_rtt
+from hansa_control.domain.model import LatencyBasis, LinkKind, NetworkLink, NetworkNode
+from hansa_control.domain.units import PERCENTILES, modelled_link_rtt
 
 TOPOLOGY = "backbone/europe"
 WAYPOINT = "Seacable Waypoint"
@@ -78,7 +78,9 @@ def operator_segments(assign: Mapping[str, str]) -> dict[str, Segment]:
 
 
 def write_network_file(segment: Segment, path: Path) -> None:
-    """Writes a segment in the form that the control plane reads: YAML, lengths in km, round-trip times by model."""
+    """Writes a segment in the form that the control plane reads: YAML, lengths in km; round-trip times where they were
+    measured, else by model.
+    """
     document = {
         "latency_model": "calibrated",
         "nodes": [_node_entry(node) for node in segment.nodes],
@@ -187,4 +189,11 @@ def _link_entry(link: NetworkLink) -> dict[str, object]:
         "countries": UNKNOWN if link.countries is None else list(link.countries),
         "carrier": link.carrier,
         "kind": link.kind.value.lower(),
+        **_measured(link),
     }
+
+
+def _measured(link: NetworkLink) -> dict[str, object]:
+    if link.rtt.basis is not LatencyBasis.MEASURED:
+        return {}
+    return {"rtt_ms": {f"p{percent}": link.rtt.at(percent) / 1000 for percent in PERCENTILES}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +17,7 @@ from hansa_sim.latency.command import app
 from small_world import DIGEST, HOME, PARTNER, SmallWorld
 from typer.testing import CliRunner, Result
 
+from hansa.operator_client import OperatorClient
 from hansa.profile import load_profile
 from hansa.spec_file import parse_workload_text
 from hansa.sync import SyncClient
@@ -57,6 +59,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallWorld]:
         rewrite(world.prepared.operator(operator) / "control-plane.yaml", hasten)
     try:
         world.start()
+        submit_all(world)
         yield world
     finally:
         world.processes.stop_all()
@@ -82,40 +85,67 @@ def predicted(answer: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def test_the_world_moves_as_was_foretold(world: SmallWorld, tmp_path: Path) -> None:
-    engineers = world.prepared.operator(HOME) / "profile.yaml"
+def submit_all(world: SmallWorld) -> None:
     with SyncClient(load_profile(world.prepared.profile)) as client:
         for name, (cpu, rtt_ms_max, countries, priority) in WORKLOADS.items():
             asked = SPEC.format(digest=DIGEST, cpu=cpu, rtt_ms_max=rtt_ms_max, countries=countries, priority=priority)
             client.submit(name, parse_workload_text(asked, "harbour").spec)
-            wait_for(f"{name} answers", lambda name=name: where(client)[name], 20)
-        before = where(client)
+            wait_for(f"{name} answers", lambda name=name: where(client)[name], 20)  # type: ignore[misc]
 
-        live = tmp_path / "live.yaml"
-        taken = simulate("snapshot", "--out", live, "--profile", engineers)
-        assert taken.exit_code == 0, taken.output
-        checked = simulate("check", live)
-        assert (checked.exit_code, f"{len(WORKLOADS)} workloads" in checked.stdout) == (0, True)
-        told = (tmp_path / "live.world.json").read_text()
-        assert not [secret for secret in ("PRIVATE", "BEGIN", "https://", "fencing") if secret in told]
 
-        nothing = simulate("what-if", live, "-o", "json")
-        assert nothing.exit_code == 0
-        assert predicted(json.loads(nothing.stdout)) == before
+def engineers(world: SmallWorld) -> Path:
+    return world.prepared.operator(HOME) / "profile.yaml"
 
-        options = ("--fail", f"zone:{OSLO}", "-o", "json")
-        from_file, from_operator = (
-            simulate("what-if", live, *options),
-            simulate("what-if", "--profile", engineers, *options),
-        )
-        answer = json.loads(from_file.stdout)
-        assert json.loads(from_operator.stdout) == answer
-        foretold = predicted(answer)
-        assert OSLO in before.values() and OSLO not in foretold.values()
-        assert any(one["outcome"] == "moves" for one in answer["workloads"])
-        assert from_file.exit_code == any(one["breaks_promise"] for one in answer["workloads"])
 
-        world.processes.kill(OSLO)
+def await_all(world: SmallWorld, foretold: dict[str, str]) -> None:
+    with SyncClient(load_profile(world.prepared.profile)) as client:
         with suppress(DemoFailed):
             wait_for("everybody is where it was foretold", lambda: where(client) == foretold or None, 25)
         assert where(client) == foretold
+
+
+async def decide(world: SmallWorld, *, drained: bool) -> None:
+    async with OperatorClient(load_profile(engineers(world))) as client:
+        await (client.drain("bergen-1") if drained else client.uncordon("bergen-1"))
+
+
+def test_a_snapshot_has_all_and_no_secrets_and_where_nothing_is_supposed_all_stay(
+    world: SmallWorld, tmp_path: Path
+) -> None:
+    live = tmp_path / "live.yaml"
+    taken = simulate("snapshot", "--out", live, "--profile", engineers(world))
+    assert taken.exit_code == 0, taken.output
+    checked = simulate("check", live)
+    assert (checked.exit_code, f"{len(WORKLOADS)} workloads" in checked.stdout) == (0, True)
+    told = (tmp_path / "live.world.json").read_text()
+    assert not [secret for secret in ("PRIVATE", "BEGIN", "https://", "fencing") if secret in told]
+    nothing = simulate("what-if", live, "-o", "json")
+    assert nothing.exit_code == 0
+    with SyncClient(load_profile(world.prepared.profile)) as client:
+        assert predicted(json.loads(nothing.stdout)) == where(client)
+    from_file = simulate("what-if", live, "--fail", f"zone:{OSLO}", "-o", "json")
+    from_operator = simulate("what-if", "--profile", engineers(world), "--fail", f"zone:{OSLO}", "-o", "json")
+    assert json.loads(from_file.stdout) == json.loads(from_operator.stdout)
+
+
+def test_a_drained_zone_is_left_as_was_foretold(world: SmallWorld) -> None:
+    asked = simulate("what-if", "--profile", engineers(world), "--drain", f"zone:{BERGEN}", "-o", "json")
+    answer = json.loads(asked.stdout)
+    foretold = predicted(answer)
+    assert asked.exit_code == 0, "who cannot leave stays, and answers"
+    assert any(one["outcome"] == "moves" for one in answer["workloads"])
+    assert BERGEN in foretold.values(), "somebody may not leave Norway, and Oslo is full"
+    asyncio.run(decide(world, drained=True))
+    await_all(world, foretold)
+    asyncio.run(decide(world, drained=False))
+
+
+def test_a_zone_whose_agent_dies_is_left_as_was_foretold(world: SmallWorld) -> None:
+    asked = simulate("what-if", "--profile", engineers(world), "--fail", f"zone:{OSLO}", "-o", "json")
+    answer = json.loads(asked.stdout)
+    foretold = predicted(answer)
+    assert OSLO not in foretold.values()
+    assert any(one["outcome"] == "moves" for one in answer["workloads"])
+    assert asked.exit_code == 1, "who may be in Oslo alone has no lawful place"
+    world.processes.kill(OSLO)
+    await_all(world, foretold)

@@ -1,4 +1,4 @@
-"""How many requests a second the engines of ``hansa simulate`` take, beside SimPy in the same run.
+"""How many requests a second the engines of ``hansa simulate`` take, beside SimPy and ciw in the same run.
 
 The world: 100 zones, 10,000 rows of users, on the real European backbone of 852 nodes (``_backbone``); the nearest
 zone, and least latency with failures and retries. Rates are of processor time, the best of some interleaved
@@ -10,42 +10,44 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from hansa_sim.engines import event, static
 from hansa_sim.engines.acceleration import HAS_NUMBA, Speed
-from hansa_sim.engines.model import SECOND_NS, Block
+from hansa_sim.engines.model import SECOND_NS
 from hansa_sim.engines.router import LeastLatency, Table
 
 from tools.bench._backbone import SERVICE_NS, USERS, Backbone
+from tools.bench._peers import peers
 
-REQUESTS, PLAIN_REQUESTS, SIMPY_REQUESTS, MANY_REQUESTS = 2_000_000, 300_000, 20_000, 10_000_000
-ROUNDS = 3
+REQUESTS, PLAIN_REQUESTS, MANY_REQUESTS = 2_000_000, 300_000, 10_000_000
+ROUNDS = 5
+ROOT = Path(__file__).resolve().parents[2]
 MILLION = 1e6
+OURS = ("draw", "static", "event", "event_latency_faults", "static_plain", "event_plain")
 
 
 def rows() -> list[dict[str, object]]:
     """Rows of the table: requests a second of each engine and of SimPy, memory, and the error against the exact."""
     world = Backbone()
     rates = _rates(world)
-    floor = rates.pop("simpy")
-    targets = {
-        "static": 25.0,
-        "event": 5.0,
-        "event_latency_faults": 2.5,
-        "event_plain": 0.15,
-        "draw": None,
-        "static_plain": None,
-    }
+    floor = rates.get("simpy")
+    targets = {"static": 25.0, "event": 5.0, "event_latency_faults": 2.5, "event_plain": 0.15}
     table = [
-        _row(f"simulate.{name}", rate / MILLION, "M requests/s", (floor / MILLION, targets[name]))
+        _row(
+            f"simulate.{name}",
+            rate / MILLION,
+            "M requests/s",
+            (None if floor is None or name not in OURS else floor / MILLION, targets.get(name)),
+        )
         for name, rate in rates.items()
     ]
-    table.append(_row("simulate.simpy", floor / MILLION, "M requests/s", (None, None)))
+    if floor is not None and "event" in rates:
+        table.append(_row("simulate.event_times_simpy", rates["event"] / floor, "times", (None, 50.0)))
     memory_mib, error = (float(one) for one in _far(("memory",)).split())
-    table.append(_row("simulate.memory_10M_requests", memory_mib, "MiB", (None, 300.0), least=False))
+    table.append(_row("simulate.memory_10M_requests", memory_mib, "MiB", (None, 300e6 / 2**20), least=False))
     table.append(_row("simulate.error_against_exact_mean", 100 * error, "percent", (None, 0.3), least=False))
     return table
 
@@ -61,7 +63,7 @@ def _rates(world: Backbone) -> dict[str, float]:
         "draw": (REQUESTS, lambda: sum(len(block) for block in world.blocks(REQUESTS))),
         "static_plain": (PLAIN_REQUESTS, lambda: static.serve(few, world.nearest, small, Speed.PLAIN)),
         "event_plain": (PLAIN_REQUESTS, lambda: event.serve(few, table, small, speed=Speed.PLAIN)),
-        "simpy": (SIMPY_REQUESTS, lambda: _serve_by_simpy(world, few, SIMPY_REQUESTS)),
+        **peers(world, few),
     }
     if HAS_NUMBA:
         ways["static"] = (REQUESTS, lambda: static.serve(kept, world.nearest, run))
@@ -78,46 +80,10 @@ def _rates(world: Backbone) -> dict[str, float]:
     return best
 
 
-def _serve_by_simpy(world: Backbone, some: Sequence[Block], requests: int) -> float:
-    """The same requests as processes of SimPy: way there, a server of the zone, way back. Mean latency, ns."""
-    import simpy  # type: ignore[import-untyped,import-not-found,unused-ignore]
-
-    env = simpy.Environment()
-    servers = [simpy.Resource(env, capacity=int(count)) for count in world.zones.servers]
-    there_ns = world.paths.there_ns[np.arange(USERS), world.nearest].tolist()
-    nearest, total, served = world.nearest.tolist(), 0, 0
-
-    def ask(user: int, demand: int) -> Iterator[object]:
-        nonlocal total, served
-        sent = env.now
-        yield env.timeout(there_ns[user])
-        with servers[nearest[user]].request() as turn:
-            yield turn
-            yield env.timeout(demand)
-        yield env.timeout(there_ns[user])
-        total, served = total + env.now - sent, served + 1
-
-    def come() -> Iterator[object]:
-        left = requests
-        for block in some:
-            for at, user, demand in zip(
-                block.at_ns.tolist(), block.user.tolist(), block.demand_ns.tolist(), strict=True
-            ):
-                if not left:
-                    return
-                yield env.timeout(at - env.now)
-                env.process(ask(user, demand))
-                left -= 1
-
-    env.process(come())
-    env.run()
-    return float(total / served)
-
-
 def _far(arguments: Sequence[str]) -> str:
     """What this file prints in a process of its own."""
-    command = [sys.executable, str(Path(__file__)), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    command = [sys.executable, "-m", "tools.bench.simulate", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
 def _memory_and_error() -> str:

@@ -24,6 +24,7 @@ from hansa_sim.latency.scenario_file import ScenarioError, load_scenario
 from hansa_sim.latency.scenario_run import REQUESTS_MAX
 from hansa_sim.latency.system.figures import run_day
 from hansa_sim.latency.table import tables_of, words_of
+from hansa_sim.latency.twin.command import app as twin
 from hansa_sim.latency.views import ViewName, view_of
 from hansa_sim.latency.world import World, build_world
 
@@ -32,6 +33,8 @@ WIDTH = 190
 
 app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
 app.registered_commands += command_what_if.app.registered_commands
+
+app.add_typer(twin)
 
 
 class Engine(StrEnum):

@@ -249,6 +249,10 @@ def _check_names(loaded: Loaded, ground: Ground) -> None:
             if zone.node not in names:
                 key = f"operators[{at}].zones[{n}].node"
                 raise loaded.problem(key, f"no node {zone.node!r} in the network{hint(zone.node, names)}")
+    links = {link.name for link in ground.links}
+    for name in loaded.scenario.network.loss_percent:
+        if name not in links:
+            raise loaded.problem("network.loss_percent", f"no link {name!r} in the network{hint(name, links)}")
     for at, user in enumerate(loaded.scenario.users):
         if user.access_point is not None and user.access_point not in names:
             key = f"users[{at}].access_point"

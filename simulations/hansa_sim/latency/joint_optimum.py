@@ -3,8 +3,8 @@
 A mixed-integer programme, solved by HiGHS: users' shares of zones as in ``optimum``, and for each app and zone one of
 the counts of replicas that it may have there, with the waits at that count as tangents. Once the counts are known, the
 split of each app is the convex problem of ``optimum`` again and exact. Only zones that several apps may use are in
-question. Counts are within ``GAP`` of the best, unless the search ends at ``NODES_MAX``; in zones of more than
-``COUNTS_MAX`` replicas not every count is tried.
+question. Tangents lie below the waits, so the programme's bound is one on the best; it is solved within ``GAP``, unless
+the search ends at ``NODES_MAX``. In zones of more than ``COUNTS_MAX`` replicas not every count is tried.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NODES_MAX = 200
 """Nodes and not seconds, so that the same scenario has the same optimum on every machine."""
 
 COUNTS_MAX = 24
-TANGENTS_AT = (0.3, 0.5, 0.65, 0.75, 0.83, 0.89, 0.94, 0.98)
+TANGENTS_AT = (0.2, 0.3, 0.4, 0.48, 0.55, 0.61, 0.67, 0.72, 0.77, 0.81, 0.85, 0.88, 0.91, 0.94, 0.96, 0.98)
 """Utilisations at which waits are touched."""
 
 

@@ -79,6 +79,9 @@ class NetworkPart(Part):
         description="who carries what no operator does; left out: such nodes and links are not there",
     )
     cables: list[CablePart] = Field(default=[], description="links that are one cable and fall together")
+    loss_percent: dict[str, Annotated[float, Field(ge=0, lt=100)]] = Field(
+        default={}, description="packets that a link loses, each way, by the link's name; only `twin` imposes it"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from hansa_control.domain.agreement import Agreement
 from hansa_control.domain.batches import LIVE, without_superseded
-from hansa_control.domain.capacity import add, amount_for, capacity_of, count_of
+from hansa_control.domain.capacity import NOTHING, add, amount_for, capacity_of, count_of
 from hansa_control.domain.model import (
     Capacity,
     OnPartition,
@@ -60,7 +60,10 @@ class Resident:
         return tuple(placement for placement in self.placements if placement.state in LIVE)
 
     def amount(self, placement: Placement) -> Capacity:
-        """What a placement takes of its zone."""
+        """What a placement takes of its zone; nothing that could be given back while no pool has been granted yet."""
+        need = self.workload.spec.accelerator
+        if need is not None and need.count and not placement.pool:
+            return NOTHING
         return amount_for(replace(self.workload.spec, replicas=placement.replicas), placement.pool)
 
 

@@ -18,8 +18,9 @@ from hansa_control.bootstrap import Credentials
 from hansa_control.config import read_config
 from hansa_control.domain.model import FactKind, Reason
 from hansa_demo.addressing import LoopbackAddressing
-from hansa_demo.prepare import Prepared, artefact_files, prepare, remove, trust_domain
+from hansa_demo.prepare import Prepared, artefact_files, prepare, remove
 from hansa_demo.scenario import ARTEFACT, HOME, OPERATORS, TENANT, DemoOperator, DemoZone
+from hansa_sim.operator_files import trust_domain
 from prepared_world import NOW_MS, agent_config, network_of, places, zone_of
 
 from hansa.errors import HansaError

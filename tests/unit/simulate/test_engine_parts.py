@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from engine_worlds import MS, by_hand, drawn_world, one_station, sent
 from hansa_sim.engines import event, static
+from hansa_sim.engines.acceleration import kept_in
 from hansa_sim.engines.arrivals import blocks, expected_requests
 from hansa_sim.engines.confidence import (
     interval,
@@ -34,6 +35,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 HERE = np.zeros(1, np.int32)
+
+
+def test_what_is_compiled_of_other_sources_lies_elsewhere_also_where_the_function_is_the_same(tmp_path: Path) -> None:
+    for name, sifting in (("old", "a"), ("new", "b"), ("same", "a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "serve.py").write_text("serve")
+        (tmp_path / name / "sift.py").write_text(sifting)
+    old, new, same = (Path(kept_in("", tmp_path / name)).name for name in ("old", "new", "same"))
+    assert old == same != new
+    assert Path(kept_in("", tmp_path / "old")).parent == tmp_path / "old" / "__pycache__"
+    assert kept_in("/elsewhere", tmp_path / "old") == f"/elsewhere/{old}"
 
 
 @given(st.lists(st.integers(0, 2**43 - 1), min_size=1, max_size=50))

@@ -187,6 +187,8 @@ def test_the_whole_is_the_sum_of_its_apps(shared: Results) -> None:
         assert row.cost_eur_per_hour == pytest.approx(sum(part.cost_eur_per_hour for part in parts))
         unserved = sum(part.unserved_share * part.requests for part in parts)
         assert row.unserved_share * row.requests == pytest.approx(unserved)
+        missed = sum((part.miss_share.mean or 0.0) * part.requests for part in parts)
+        assert (row.miss_share.mean or 0.0) * row.requests == pytest.approx(missed, rel=0.02)
         for n, zone in enumerate(row.zones):
             assert zone.replicas == sum(part.zones[n].replicas for part in parts)
         if all(part.is_sound for part in parts):
