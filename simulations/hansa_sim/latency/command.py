@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -15,23 +15,28 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hansa_sim.latency import command_what_if
+from hansa_sim.latency.frames import EXTRA, write_table
+from hansa_sim.latency.records import point_records, row_records, zone_records
 from hansa_sim.latency.replications import Progress as Sofar
 from hansa_sim.latency.replications import Watch
 from hansa_sim.latency.report import report_of
 from hansa_sim.latency.results import Results, as_json
-from hansa_sim.latency.run import run_scenario
-from hansa_sim.latency.scenario_file import ScenarioError, load_scenario
+from hansa_sim.latency.run import run_scenario, runnable_world
+from hansa_sim.latency.scenario_changes import Change, ChangeError
+from hansa_sim.latency.scenario_file import Loaded, ScenarioError, load_scenario
 from hansa_sim.latency.scenario_run import REQUESTS_MAX
+from hansa_sim.latency.sweeps.command import app as sweep_app
 from hansa_sim.latency.system.figures import run_day
 from hansa_sim.latency.table import tables_of, words_of
 from hansa_sim.latency.twin.command import app as twin
 from hansa_sim.latency.views import ViewName, view_of
-from hansa_sim.latency.world import World, build_world
+from hansa_sim.latency.world import World, build_world, inhabited_world
 
 REFUSED_EXIT_CODE = 2
 WIDTH = 190
 
 app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
+app.add_typer(sweep_app)
 app.registered_commands += command_what_if.app.registered_commands
 
 app.add_typer(twin)
@@ -46,6 +51,10 @@ class Engine(StrEnum):
 
 ENGINE_HELP = "steady: all policies, request by request; system: hansa alone, a day of all control planes and agents."
 
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Instead of what the file says, such as run.requests=1000000."),
+]
 File = Annotated[Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")]
 
 
@@ -55,9 +64,9 @@ def main() -> None:
 
 
 @app.command("check")
-def check(file: File) -> None:
+def check(file: File, changes: Changes = None) -> None:
     """Read a scenario and build its world; exit 2 with file, line and key of what is wrong."""
-    world = _world(file, None, None)
+    world = _world(file, changes)
     scenario = world.loaded.scenario
     if world.loaded.record is not None:
         _tell_record(world.loaded.record)
@@ -79,6 +88,7 @@ def check(file: File) -> None:
 @app.command("run")
 def run(
     file: File,
+    changes: Changes = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's seed.")] = None,
     requests: Annotated[
         int | None,
@@ -91,13 +101,9 @@ def run(
     """Run a scenario and compare its policies."""
     if output not in {"table", "json"}:
         raise typer.BadParameter(f"{output!r} is neither table nor json")
-    world = _world(file, seed, requests)
-    if not world.loaded.scenario.apps:
-        typer.echo(f"{file}: apps: missing; a snapshot does not say how long requests take", err=True)
-        raise typer.Exit(REFUSED_EXIT_CODE)
-    if world.loaded.scenario.faults and engine is Engine.STEADY:
-        typer.echo(str(world.loaded.problem("faults", "are read and checked, but not simulated yet")), err=True)
-        raise typer.Exit(REFUSED_EXIT_CODE)
+    given = [] if seed is None else [f"run.seed={seed}"]
+    given += [] if requests is None else ["run.duration_s=null", f"run.requests={requests}"]
+    world = _world(file, [*(changes or ()), *given], runnable_world if engine is Engine.STEADY else inhabited_world)
     _make(out)
     results = _results(world, engine)
     if out is not None:
@@ -129,12 +135,11 @@ def _tell_record(record: WorldRecord) -> None:
     )
 
 
-def _world(file: Path, seed: int | None, requests: int | None) -> World:
+def _world(file: Path, changes: list[str] | None, build: Callable[[Loaded], World] = build_world) -> World:
     try:
-        settings: dict[str, int | None] = {} if seed is None else {"seed": seed}
-        if requests is not None:
-            settings |= {"requests": requests, "duration_s": None}
-        return build_world(load_scenario(file).with_run(**settings))
+        return build(load_scenario(file, [Change.of(one) for one in changes or ()]))
+    except ChangeError as error:
+        raise typer.BadParameter(str(error), param_hint="--set") from error
     except ScenarioError as error:
         for problem in error.problems:
             typer.echo(problem, err=True)
@@ -175,4 +180,8 @@ def _write(results: Results, out: Path) -> None:
     text = json.dumps(as_json(results), indent=1, allow_nan=False)
     (out / "results.json").write_text(text + "\n", encoding="utf-8")
     (out / "report.html").write_text(report_of(results), encoding="utf-8")
-    typer.echo(f"{out / 'results.json'} and {out / 'report.html'} written", err=True)
+    tables = {"rows": row_records, "zones": zone_records, "points": point_records}
+    written = [write_table(records(results), out / name) for name, records in tables.items()]
+    tell_of = ", ".join(str(path) for path in written)
+    without = "" if written[0].suffix == ".parquet" else f" (Parquet: {EXTRA})"
+    typer.echo(f"{out / 'results.json'}, {out / 'report.html'}, {tell_of}{without} written", err=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from html import escape
-from importlib import resources
 
 from hansa_sim.latency.report_charts import latency_curves, tails
 from hansa_sim.latency.report_map import map_svg
+from hansa_sim.latency.report_page import page_of, table_html
 from hansa_sim.latency.results import Results, Row
 from hansa_sim.latency.table import bound_ms_of, figure_text, interval_text, percentiles_of, share_text, words_of
 
@@ -16,14 +16,7 @@ POINTS_SHOWN = 25
 
 def report_of(results: Results) -> str:
     """The page."""
-    scenario = results.scenario
-    title = escape(scenario["title"])
-    style = resources.files("hansa_sim").joinpath("data", "report.css").read_text(encoding="utf-8")
-    body = "".join(_sections(results))
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
-    scheme = '<meta name="color-scheme" content="light dark">'
-    head = f"<head>{head}{scheme}<style>{style}</style></head>"
-    return f'<!doctype html>\n<html lang="en">{head}<body>{body}</body></html>\n'
+    return page_of(results.scenario["title"], "".join(_sections(results)))
 
 
 def _sections(results: Results) -> Iterator[str]:
@@ -50,7 +43,7 @@ def _policies(base: str, bound_ms: float | None, rows: Iterable[Row]) -> str:
     over = "over the app's bound" if bound_ms is None else f"over {bound_ms:g} ms"
     head = ("policy", "mean ms", "p50", "p95", "p99", "p99.9", over, "unserved")
     more = (f"against {base}, ms", "regret, ms", "EUR/h", "kW", "kg CO2/h")
-    return _table((*head, *more), (_policy(row) for row in rows))
+    return table_html((*head, *more), (_policy(row) for row in rows))
 
 
 def _policy(row: Row) -> list[str]:
@@ -93,7 +86,7 @@ def _zones(row: Row) -> str:
         ]
         for zone in row.zones
     )
-    return _table(head, cells)
+    return table_html(head, cells)
 
 
 def _points(row: Row) -> str:
@@ -113,7 +106,7 @@ def _points(row: Row) -> str:
         ]
         for point in shown
     )
-    table = _table(("access point", "requests/s", "most go to", "mean, ms", "why not served"), cells)
+    table = table_html(("access point", "requests/s", "most go to", "mean, ms", "why not served"), cells)
     left = len(row.points) - len(shown)
     return f"{table}<p class='note'>{left} more are in results.json.</p>" if left > 0 else table
 
@@ -129,14 +122,3 @@ def _grounds(results: Results) -> str:
         "request; zones serve in the order of arrival. Little's law and utilisation within 0 and 1 were checked in "
         "every run. What is not simulated here: faults, moves, batching on accelerators, jitter and loss.</p>"
     )
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    titles = "".join(f"<th>{escape(one)}</th>" for one in head)
-    body = "".join(f"<tr>{''.join(_cell(one, n) for n, one in enumerate(row))}</tr>" for row in rows)
-    return f"<div class='wide'><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def _cell(text: str, column: int) -> str:
-    kind = "bad" if text == "UNSTABLE" else "name" if column == 0 else "figure"
-    return f"<td class='{kind}'>{escape(text)}</td>"

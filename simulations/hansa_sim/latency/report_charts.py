@@ -60,7 +60,7 @@ def latency_curves(results: Results) -> str:
     parts = [*_grid(axis, "latency, ms (logarithmic)"), *_percent_axis()]
     parts += [_bound_line(axis, bound) for bound in sorted(set(bounds))]
     parts += [_curve(row, axis, n) for n, row in enumerate(rows)]
-    parts += [_legend(row, n) for n, row in enumerate(rows)]
+    parts += [legend(row.policy + (" (unstable)" if row.unstable else ""), n) for n, row in enumerate(rows)]
     return svg(parts, (WIDTH, HEIGHT), "Cumulative share of requests over latency, by policy")
 
 
@@ -71,12 +71,12 @@ def _curve(row: Row, axis: Scale, n: int) -> str:
     return f'<polyline class="line c{n % SERIES}" stroke-dasharray="{DASHES[n % SERIES]}" points="{points}"/>'
 
 
-def _legend(row: Row, n: int) -> str:
+def legend(words: str, n: int) -> str:
+    """What the n-th line is, beside the chart."""
     x, y = WIDTH - RIGHT + 14, TOP + 16 + 22 * n
-    note = " (unstable)" if row.unstable else ""
     look = f'class="line c{n % SERIES}" stroke-dasharray="{DASHES[n % SERIES]}"'
     line = f'<line {look} x1="{x}" x2="{x + 34}" y1="{y}" y2="{y}"/>'
-    return f'{line}<text x="{x + 42}" y="{y + 4}">{escape(row.policy + note)}</text>'
+    return f'{line}<text x="{x + 42}" y="{y + 4}">{escape(words)}</text>'
 
 
 def _height(percent: float) -> float:

@@ -10,15 +10,23 @@ from hansa_sim.latency.map_ground import map_of
 from hansa_sim.latency.replications import Contender, Contest, Watch, replicate, warmed_up
 from hansa_sim.latency.results import AppRows, Interval, Price, Results, Row
 from hansa_sim.latency.rows import Part, Played, Ran, ran, total
-from hansa_sim.latency.scenario_file import as_document
+from hansa_sim.latency.scenario_file import Loaded, as_document
 from hansa_sim.latency.scenario_schema import PolicyName, Scenario
 from hansa_sim.latency.sharing import plans_of
 from hansa_sim.latency.stopping import StoppingRule
 from hansa_sim.latency.traffic import traffic_of
 from hansa_sim.latency.views import View, ViewName, view_of
-from hansa_sim.latency.world import World
+from hansa_sim.latency.world import World, inhabited_world
 
 Key = tuple[PolicyName, ViewName]
+
+
+def runnable_world(loaded: Loaded) -> World:
+    """The world of a scenario that can be run; ScenarioError where it cannot be had, or says too little or too much."""
+    world = inhabited_world(loaded)
+    if loaded.scenario.faults:
+        raise loaded.problem("faults", "are read and checked, but not simulated yet")
+    return world
 
 
 def run_scenario(world: World, watch: Watch = lambda _: None) -> Results:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from hansa.errors import HansaError
 from hansa.law.membership import policy_reader
 from hansa.names import hint
 from hansa.yaml_tree import YamlValue
+from hansa_sim.latency.scenario_changes import Change, ChangeError, put
 from hansa_sim.latency.scenario_schema import Scenario, models_in
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Loaded:
     scenario: Scenario
     laws: tuple[ResidencyPolicy, ...]
     path: Path
+    changes: tuple[Change, ...] = ()
     record: WorldRecord | None = None
 
     @property
@@ -71,12 +73,11 @@ class Loaded:
 
     def problem(self, key: str, what: str) -> ScenarioError:
         """An error about a key of the file, which is looked up there for its line."""
-        return ScenarioError([f"{self.path}:{self._line(key)}: {key}: {what}"])
-
-    def _line(self, key: str) -> int:
         steps = key.replace("[", ".").replace("]", "").split(".")
         location = tuple(int(step) if step.isdigit() else step for step in steps)
-        return _line_of(_compose(self.path), location)
+        root = _compose(self.path)
+        _change(root, self.changes)
+        return ScenarioError([f"{_place_of(self.path, root, location)}: {key}: {what}"])
 
 
 def noon_ms(day: date) -> int:
@@ -99,10 +100,11 @@ class _Loader(yaml.SafeLoader):
     }
 
 
-def load_scenario(path: Path) -> Loaded:
-    """The scenario of a file; ScenarioError with every problem that was found."""
+def load_scenario(path: Path, changes: Sequence[Change] = ()) -> Loaded:
+    """The scenario of a file, with values of some keys changed; ScenarioError with every problem that was found."""
     root = _compose(path)
     doubles = list(_doubles(path, root, 0))
+    _change(root, changes)
     if doubles:
         raise ScenarioError(doubles)
     loader = _Loader("")
@@ -116,9 +118,45 @@ def load_scenario(path: Path) -> Loaded:
         raise _not_yaml(path, error) from error
     finally:
         loader.dispose()
-    loaded = Loaded(scenario, tuple(_law(path, root, scenario, app) for app in range(len(scenario.apps))), path)
+    loaded = Loaded(
+        scenario, tuple(_law(path, root, scenario, app) for app in range(len(scenario.apps))), path, tuple(changes)
+    )
     _check_apps(loaded)
     return replace(loaded, record=_record(loaded)) if scenario.network.snapshot is not None else loaded
+
+
+def check_changes(path: Path, changes: Sequence[Change]) -> None:
+    """ScenarioError where one of the changes has no place in the scenario. Whether its value may be is not asked."""
+    _change(_compose(path), changes)
+
+
+def value_of(text: str) -> Any:
+    """The value that YAML text stands for in a scenario, where ``NO`` is Norway."""
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def _change(root: yaml.Node, changes: Sequence[Change]) -> None:
+    problems = []
+    for change in changes:
+        loader = _Loader(change.text)
+        loader.name = change.place
+        try:
+            value = loader.get_single_node()
+            if value is None:
+                raise ChangeError("no value")
+            put(root, change, value)
+        except ChangeError as error:
+            problems.append(f"{change.place}: {error}")
+        except (yaml.YAMLError, RecursionError):
+            problems.append(f"{change.place}: not YAML: {change.text}")
+        finally:
+            loader.dispose()
+    if problems:
+        raise ScenarioError(problems)
 
 
 def _check_apps(loaded: Loaded) -> None:
@@ -192,7 +230,7 @@ def _doubles(path: Path, node: yaml.Node, depth: int) -> Iterator[str]:
 
 def _problem(path: Path, root: yaml.Node, error: ErrorDetails) -> str:
     where: Location = error["loc"]
-    place = f"{path}:{_line_of(root, where)}: "
+    place = f"{_place_of(path, root, where)}: "
     if error["type"] == "extra_forbidden":
         return f"{place}{_dotted(where)}: unknown key{hint(str(where[-1]), _valid_keys(where[:-1]))}"
     message = error["msg"].removeprefix("Value error, ")
@@ -214,9 +252,9 @@ def _dotted(where: Location) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where).lstrip(".")
 
 
-def _node_of(root: yaml.Node, where: Location) -> tuple[yaml.Node, int]:
-    """The deepest node on the way to a location, and its line; of its key where there is one."""
-    node, line = root, root.start_mark.line + 1
+def _node_of(root: yaml.Node, where: Location) -> tuple[yaml.Node, yaml.Mark]:
+    """The deepest node on the way to a location, and where it stands; its key where there is one."""
+    node, mark = root, root.start_mark
     for step in where:
         found: list[tuple[yaml.Node, yaml.Node]] = []
         if isinstance(node, yaml.MappingNode):
@@ -225,26 +263,34 @@ def _node_of(root: yaml.Node, where: Location) -> tuple[yaml.Node, int]:
             found = [(node.value[step], node.value[step])]
         if not found:
             break
-        line, node = found[0][0].start_mark.line + 1, found[0][1]
-    return node, line
+        mark, node = found[0][0].start_mark, found[0][1]
+    return node, mark
 
 
-def _line_of(root: yaml.Node, where: Location) -> int:
-    return _node_of(root, where)[1]
+def _place_of(path: Path, root: yaml.Node, where: Location) -> str:
+    """File and line of a location, or the change that put it there."""
+    return _place(path, _node_of(root, where)[1])
+
+
+def _place(path: Path, mark: yaml.Mark) -> str:
+    name = str(mark.name)
+    return name if name.startswith("--set ") else f"{path}:{mark.line + 1}"
 
 
 def _law(path: Path, root: yaml.Node, scenario: Scenario, app: int) -> ResidencyPolicy:
     """An app's law, read, expanded and merged by the code that reads it of an app team."""
     where: Location = ("apps", app, "residency")
-    node, line = _node_of(root, where)
-    place = f"{path}:{line}: {_dotted(where)}: "
-    value = YamlValue(node, _dotted(where), str(path))
+    node, mark = _node_of(root, where)
+    place = _place(path, mark)
+    source = place if place.startswith("--set ") else str(path)
+    place = f"{place}: {_dotted(where)}: "
+    value = YamlValue(node, _dotted(where), source)
     try:
         wire = policy_reader(scenario.as_of).read(value)
         policy = policy_in(wire, "residency")
     except (HansaError, RefusalError) as error:
         message = str(error.message)
-        raise ScenarioError([message if message.startswith(str(path)) else place + message]) from error
+        raise ScenarioError([message if message.startswith(source) else place + message]) from error
     now_ms = noon_ms(scenario.as_of)
     law = LawFiles(None, now_ms)
     try:

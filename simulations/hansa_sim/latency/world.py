@@ -37,7 +37,7 @@ from hansa_sim.engines.streams import generator
 from hansa_sim.latency.fault_schedule import check_faults
 from hansa_sim.latency.ground import Ground, lay_ground
 from hansa_sim.latency.journeys import Journey, journeys_of, peaks_of
-from hansa_sim.latency.scenario_file import Loaded
+from hansa_sim.latency.scenario_file import Loaded, ScenarioError
 from hansa_sim.latency.scenario_schema import AppPart, LegalPart, OperatorPart, ServiceTimePart, UsersPart, ZonePart
 
 YEAR_MS = 365 * 86_400_000
@@ -185,6 +185,13 @@ def build_world(loaded: Loaded) -> World:
     check_faults(loaded, ground, world.replication_s)
     peaks = peaks_of(world.journeys)
     return replace(world, users=_users(loaded, ground, peaks)) if peaks else world
+
+
+def inhabited_world(loaded: Loaded) -> World:
+    """The same of a scenario that has apps; ScenarioError where it has none, as a snapshot."""
+    if not loaded.scenario.apps:
+        raise ScenarioError([f"{loaded.path}: apps: missing; a snapshot does not say how long requests take"])
+    return build_world(loaded)
 
 
 def devices_free(zone: Zone) -> int:

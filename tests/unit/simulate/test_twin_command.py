@@ -107,6 +107,13 @@ def test_a_scenario_that_places_nothing_has_no_twin(root: Path, tmp_path: Path) 
     assert code == 2 and error.startswith("error: the simulation places nothing: ")
 
 
+def test_a_zone_at_another_operators_node_is_refused_before_its_control_plane_does(root: Path, tmp_path: Path) -> None:
+    path = written(tmp_path, EVERYBODY, *ALL_CALM, ("node: hamburg\n", "node: malmo\n"))
+    code, error = said(path)
+    assert code == 2 and "waldnetz/hamburg-1 stands at malmo, a node of skargard" in error
+    assert "--zones" in error
+
+
 def test_nothing_is_made_for_what_is_refused(root: Path, tmp_path: Path) -> None:
     said(written(tmp_path, EVERYBODY), "--seconds", "600")
     assert not root.exists()

@@ -65,6 +65,7 @@ def prepare_twin(world: World, seconds: float) -> Prepared:
     apps = [app.name for app in world.loaded.scenario.apps]
     if len(apps) > 1:
         raise TooLarge(f"a twin runs one app; the scenario has {', '.join(apps)}")
+    _check_places(world)
     view = view_of(world, ViewName.TOGETHER)
     plan = plan_of(world, view, PolicyName.HANSA)
     if plan.share is None or not plan.share.any():
@@ -73,6 +74,15 @@ def prepare_twin(world: World, seconds: float) -> Prepared:
         )
     asked_of(world, plan, seconds)
     return Prepared(world, view, plan, network_of(world, view), seconds)
+
+
+def _check_places(world: World) -> None:
+    """A control plane refuses a zone at a node that is not of its own network; a scenario does not."""
+    for zone in world.zones:
+        owner = world.ground.owners[zone.inventory.node]
+        if owner != zone.id.operator:
+            what = f"{zone.id} stands at {zone.inventory.node}, a node of {owner}"
+            raise TwinFailed(f"{what}; a real operator has zones at nodes of its own: leave it out with --zones")
 
 
 async def run_twin(prepared: Prepared, run: Run, say: Say) -> TwinResult:
