@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hansa_sim.latency import command_what_if
+from hansa_sim.latency.calibrate_command import calibrate_file
 from hansa_sim.latency.frames import EXTRA, write_table
 from hansa_sim.latency.records import point_records, row_records, zone_records
 from hansa_sim.latency.replications import Progress as Sofar
@@ -26,11 +27,11 @@ from hansa_sim.latency.scenario_changes import Change, ChangeError
 from hansa_sim.latency.scenario_file import Loaded, ScenarioError, load_scenario
 from hansa_sim.latency.scenario_run import REQUESTS_MAX
 from hansa_sim.latency.sweeps.command import app as sweep_app
-from hansa_sim.latency.system.figures import run_day
+from hansa_sim.latency.system.figures import playable_world, run_day
 from hansa_sim.latency.table import tables_of, words_of
 from hansa_sim.latency.twin.command import app as twin
 from hansa_sim.latency.views import ViewName, view_of
-from hansa_sim.latency.world import World, build_world, inhabited_world
+from hansa_sim.latency.world import World, build_world
 
 REFUSED_EXIT_CODE = 2
 WIDTH = 190
@@ -103,7 +104,7 @@ def run(
         raise typer.BadParameter(f"{output!r} is neither table nor json")
     given = [] if seed is None else [f"run.seed={seed}"]
     given += [] if requests is None else ["run.duration_s=null", f"run.requests={requests}"]
-    world = _world(file, [*(changes or ()), *given], runnable_world if engine is Engine.STEADY else inhabited_world)
+    world = _world(file, [*(changes or ()), *given], runnable_world if engine is Engine.STEADY else playable_world)
     _make(out)
     results = _results(world, engine)
     if out is not None:
@@ -117,6 +118,9 @@ def run(
         console.print(table)
     for words in words_of(results):
         console.print(words, highlight=False, soft_wrap=True)
+
+
+app.command("calibrate")(calibrate_file)
 
 
 def _results(world: World, engine: Engine) -> Results:

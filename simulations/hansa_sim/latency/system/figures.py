@@ -25,13 +25,13 @@ from hansa_sim.latency.results import (
 )
 from hansa_sim.latency.rows import running
 from hansa_sim.latency.rows_of_all import points_of_all, zones_of_all
-from hansa_sim.latency.scenario_file import as_document
+from hansa_sim.latency.scenario_file import Loaded, as_document
 from hansa_sim.latency.system.day import Played, Watch, play_day
 from hansa_sim.latency.system.service import UNSTABLE_NS, Sums
 from hansa_sim.latency.traffic import Traffic
 from hansa_sim.latency.transients import Transients
 from hansa_sim.latency.views import ViewName, view_of
-from hansa_sim.latency.world import World
+from hansa_sim.latency.world import World, inhabited_world
 
 POLICY = "hansa"
 MS_NS = 1_000_000
@@ -55,6 +55,15 @@ class _Felt:
     lost: Floats
     counts: Floats
     unstable: frozenset[int]
+
+
+def playable_world(loaded: Loaded) -> World:
+    """The world of a scenario whose day can be played; ScenarioError where it cannot be had, or an app serves tokens."""
+    world = inhabited_world(loaded)
+    for at, app in enumerate(loaded.scenario.apps):
+        if app.service.tokens is not None:
+            raise loaded.problem(f"apps[{at}].service.tokens", "is not for the system engine, which needs times")
+    return world
 
 
 def run_day(world: World, watch: Watch = lambda done_s, of_s: None) -> Results:
