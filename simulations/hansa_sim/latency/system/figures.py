@@ -58,7 +58,7 @@ class _Felt:
 
 
 def playable_world(loaded: Loaded) -> World:
-    """The world of a scenario whose day can be played; ScenarioError where it cannot be had, or an app serves tokens."""
+    """The world of a scenario whose day can be played; ScenarioError where there is none, or an app serves tokens."""
     world = inhabited_world(loaded)
     for at, app in enumerate(loaded.scenario.apps):
         if app.service.tokens is not None:
