@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hansa_sim.engines.histogram import percentiles_ns
 from hansa_sim.engines.model import Ints, Window
+from hansa_sim.engines.token_times import TokenTimes
 
 BACKLOG_STEPS = 128
 """Times at which the number of requests in each zone is known, at most."""
@@ -76,6 +77,8 @@ class Measured:
     series_sum_ns: Ints
     series_served: Ints
     series_size: int
+    tokens: TokenTimes | None = None
+    """Of an engine that serves tokens."""
 
     @property
     def served(self) -> Ints:

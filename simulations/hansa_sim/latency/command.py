@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hansa_sim.latency import command_what_if
+from hansa_sim.latency.calibrate_command import calibrate_file
 from hansa_sim.latency.frames import EXTRA, write_table
 from hansa_sim.latency.records import point_records, row_records, zone_records
 from hansa_sim.latency.replications import Progress as Sofar
@@ -105,6 +106,9 @@ def run(
         console.print(table)
     for words in words_of(results):
         console.print(words, highlight=False, soft_wrap=True)
+
+
+app.command("calibrate")(calibrate_file)
 
 
 def _tell_record(record: WorldRecord) -> None:

@@ -125,7 +125,7 @@ def _fewest(spec: WorkloadSpec, time: ServiceTime, most: int, load_rps: float) -
 
 
 def _scv(world: World) -> float:
-    return world.loaded.scenario.app.service.scv
+    return world.planned.scv
 
 
 def _nearest(world: World, view: View, stations: Stations, demand: Floats) -> Floats:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hansa_sim.engines import event, static
+from hansa_sim.engines import event, static, tokens
 from hansa_sim.engines.confidence import warm_up_of_runs
 from hansa_sim.engines.measured import Measured
 from hansa_sim.engines.model import SECOND_NS, Block, Paths, Window, Zones
 from hansa_sim.engines.recorder import Run
 from hansa_sim.engines.router import LeastLatency, LeastLoaded
+from hansa_sim.engines.token_model import TokenModel
+from hansa_sim.engines.tokens import Fleet
 from hansa_sim.latency.movement import Places
 from hansa_sim.latency.paired import MS_NS
 from hansa_sim.latency.policies import Plan
@@ -146,6 +148,8 @@ def _play(contest: Contest, row: Contender, numbers: range, how: tuple[RunPart, 
 def _player(traffic: Traffic, row: Contender, run: RunPart) -> Callable[[Iterable[Block]], Measured]:
     """Serves requests as the row does."""
     plan = row.plan
+    if traffic.models is not None:
+        return _token_player(traffic, row, traffic.models)
     zones = Zones.of(np.maximum(plan.replicas * traffic.stations.concurrency, 1), traffic.speed_permille)
     prepared = Run.of(traffic.classes, paths_of(row.view, plan, traffic.places), zones, traffic.window)
     if plan.share is None:
@@ -153,6 +157,19 @@ def _player(traffic: Traffic, row: Contender, run: RunPart) -> Callable[[Iterabl
         return lambda requests: event.serve(requests, router, prepared)
     zone_of = zones_of(row.view, plan, traffic.places)
     return lambda requests: static.serve(requests, zone_of, prepared)
+
+
+def _token_player(
+    traffic: Traffic, row: Contender, models: tuple[TokenModel | None, ...]
+) -> Callable[[Iterable[Block]], Measured]:
+    """The same where tokens are served in batches; the scenario has no router then."""
+    plan = row.plan
+    if plan.share is None:
+        raise ValueError(f"{row.policy.value} routes by request, which an app that serves tokens cannot have")
+    fleet, zone_of = Fleet(models, tuple(plan.replicas.tolist())), zones_of(row.view, plan, traffic.places)
+    paths = paths_of(row.view, plan, traffic.places)
+    prepared = Run.of(traffic.classes, paths, Zones.of(fleet.servers()), traffic.window)
+    return lambda requests: tokens.serve(requests, zone_of, prepared, fleet)
 
 
 def _router(policy: PolicyName, traffic: Traffic, stale_ms: float) -> LeastLatency | LeastLoaded:

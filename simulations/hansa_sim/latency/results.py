@@ -59,6 +59,22 @@ class PointResult:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenRow:
+    """What users see of tokens, ms: until the first is there, and the mean time between the tokens of an answer; and
+    generated tokens a second of all requests measured."""
+
+    first_mean_ms: Interval
+    first_p50_ms: Interval
+    first_p95_ms: Interval
+    first_p99_ms: Interval
+    each_mean_ms: Interval
+    each_p50_ms: Interval
+    each_p95_ms: Interval
+    each_p99_ms: Interval
+    generated_per_s: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class Mobility:
     """What moving costs under a policy. moving_share of all requests is of users that move; the zone that serves one of
     them changes hand_overs_per_hour times, None where each request is routed by itself. stale_share of all requests
@@ -107,6 +123,8 @@ class Row:
     differs_ms: Interval | None = None
     regret_ms: Interval | None = None
     mobility: Mobility | None = None
+    tokens: TokenRow | None = None
+    """Of apps that serve tokens."""
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ from hansa_sim.latency.paired import MS_NS, PointSums, sums_of
 from hansa_sim.latency.policies import Plan, carbon_of, watts_of
 from hansa_sim.latency.results import CDF_PERCENTS, Interval, PointResult, Row, ZoneResult
 from hansa_sim.latency.rows_of_all import WORST_FIRST, points_of_all, zones_of_all
+from hansa_sim.latency.rows_of_tokens import token_row
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.traffic import Traffic
 from hansa_sim.latency.views import View
@@ -102,7 +103,7 @@ def _row(parts: Sequence[Part], zones: tuple[ZoneResult, ...], points: tuple[Poi
     return Row(
         policy=played.policy.value,
         view=played.view.name.value,
-        engine="event" if plan.is_routed else "static",
+        engine="event" if plan.is_routed else "tokens" if parts[0].traffic.models else "static",
         requests=requests,
         mean_ms=over_runs([_mean_ns(run) / MS_NS for run in runs]),
         p50_ms=over_runs(percentiles[:, 0].tolist()),
@@ -121,6 +122,7 @@ def _row(parts: Sequence[Part], zones: tuple[ZoneResult, ...], points: tuple[Poi
         zones=zones,
         points=points,
         cdf_ms=_cdf_ms(np.sum(counts, axis=0)),
+        tokens=token_row(runs, over_runs),
     )
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from rich.table import Table
 
 from hansa_sim.latency.results import Effort, Interval, PointResult, Price, Results, Row
+from hansa_sim.latency.table_texts import NOTHING, figure_text, interval_text, share_text
+from hansa_sim.latency.token_table import HEAD, recorded_words, token_cells
 
 POINTS_SHOWN = 8
-NOTHING = "-"
 WIDE = 150
 """Columns that the whole table takes."""
 
@@ -20,6 +21,22 @@ def tables_of(results: Results, width: int = WIDE) -> Iterator[Table]:
     yield table_of(results, width)
     for app in results.apps:
         yield _table(app.app, (app.response_ms_max, results.base), app.rows, width)
+    yield from _token_tables(results)
+
+
+def _token_tables(results: Results) -> Iterator[Table]:
+    """What users see of tokens: of everything, and of each app that serves them where there are several."""
+    named = [(f"{app.app}: tokens", app.rows) for app in results.apps] or [("Tokens", results.rows)]
+    for title, rows in named:
+        cells = list(token_cells(rows))
+        if cells:
+            table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+            table.add_column("POLICY", no_wrap=True)
+            for name in HEAD:
+                table.add_column(name, justify="right", no_wrap=True)
+            for each in cells:
+                table.add_row(*each)
+            yield table
 
 
 def table_of(results: Results, width: int = WIDE) -> Table:
@@ -91,6 +108,7 @@ def words_of(results: Results) -> Iterator[str]:
         yield _bound_words(results.scenario["apps"][0], results.rows)
     for app, one in zip(results.scenario["apps"], results.apps, strict=False):
         yield f"{one.app}: {_bound_words(app, one.rows)}"
+    yield from recorded_words(results.scenario)
     yield from _predicted_words(results)
     yield from (_price_words(price) for price in results.prices)
     yield from _effort_words(results.effort)
@@ -198,24 +216,3 @@ def _unserved(results: Results) -> Iterator[str]:
         names = ", ".join(point.access_point for point in those[:POINTS_SHOWN])
         more = f" and {len(those) - POINTS_SHOWN} others" if len(those) > POINTS_SHOWN else ""
         yield f"Not served by {results.base}: {names}{more}: {reason}."
-
-
-def interval_text(interval: Interval | None, *, signed: bool = False) -> str:
-    """``12.3 ± 0.4``; a dash for what was not measured."""
-    if interval is None or interval.mean is None:
-        return NOTHING
-    text = f"{interval.mean:+.2f}" if signed else f"{interval.mean:.2f}"
-    return text if interval.half_width is None else f"{text} ± {interval.half_width:.2f}"
-
-
-def share_text(interval: Interval) -> str:
-    """A share in percent with its interval."""
-    if interval.mean is None:
-        return NOTHING
-    width = "" if interval.half_width is None else f" ± {100 * interval.half_width:.2f}"
-    return f"{100 * interval.mean:.2f}{width} %"
-
-
-def figure_text(value: float | None) -> str:
-    """A time to a tenth of a ms; a dash for what was not measured."""
-    return NOTHING if value is None else f"{value:.1f}"
