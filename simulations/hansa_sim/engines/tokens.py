@@ -52,7 +52,7 @@ def serve(blocks: Iterable[Block], zone_of: Indices, run: Run, fleet: Fleet, spe
     sent, first = [], 0
     for block in blocks:
         if not ways.placed.all():
-            lose_lost(block, ways.placed, recorder)
+            lose_lost(block, ways.placed, recorder, run.paths)
         recorder.make_room(first + len(block))
         keep = ways.placed[block.user]
         number = np.arange(first, first + len(block))[keep]

@@ -13,7 +13,7 @@ from hansa_sim.latency.results import Interval, PointResult, Results, Row, Token
 
 Record = dict[str, Any]
 
-LISTS = frozenset({"zones", "points", "cdf_ms", "predicted_ms"})
+LISTS = frozenset({"zones", "points", "cdf_ms", "predicted_ms", "over_time", "faults"})
 """What of a row has tables of its own or is no single figure."""
 
 ALL_APPS = "*"

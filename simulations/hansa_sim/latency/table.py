@@ -13,6 +13,7 @@ from hansa_sim.latency.token_table import HEAD, recorded_words, token_cells
 from hansa_sim.latency.transient_words import transient_words
 
 POINTS_SHOWN = 8
+FAULT_COLUMNS = ("POLICY", "OVER BOUND OR LOST", "LOST", "TRIES CUT", "TRIES STRUCK", "SENT AGAIN", "MOVES")
 WIDE = 150
 """Columns that the whole table takes."""
 
@@ -20,6 +21,8 @@ WIDE = 150
 def tables_of(results: Results, width: int = WIDE) -> Iterator[Table]:
     """The table of everything, then one for each app where there are several."""
     yield table_of(results, width)
+    if any(row.faults for row in results.rows):
+        yield faults_table(results)
     for app in results.apps:
         yield _table(app.app, (app.response_ms_max, results.base), app.rows, width)
     yield from _token_tables(results)
@@ -60,6 +63,25 @@ def _table(title: str, against: tuple[float | None, str], rows: Iterable[Row], w
     for row in rows:
         table.add_row(*(_cells(row) if width >= WIDE else _first_cells(row)))
     return table
+
+
+def faults_table(results: Results) -> Table:
+    """What faults did to each row."""
+    table = Table(title="While something was down", title_justify="left", show_edge=False, pad_edge=False)
+    for name in FAULT_COLUMNS:
+        table.add_column(name, justify="left" if name == "POLICY" else "right", no_wrap=True)
+    for cells in fault_cells(results):
+        table.add_row(*cells)
+    return table
+
+
+def fault_cells(results: Results) -> Iterator[list[str]]:
+    """The cells under ``FAULT_COLUMNS`` of rows under faults."""
+    for row in results.rows:
+        if (felt := row.faults) is not None:
+            missed = NOTHING if felt.miss_share is None else f"{100 * felt.miss_share:.2f} %"
+            counts = (felt.lost, felt.cut, felt.struck, felt.retried)
+            yield [row.name, missed, *(f"{count:,}" for count in counts), str(len(felt.moves))]
 
 
 def bound_ms_of(results: Results) -> float | None:
@@ -115,6 +137,7 @@ def words_of(results: Results) -> Iterator[str]:
         if row.transients is not None:
             yield from transient_words(row.transients)
     yield from (_price_words(price) for price in results.prices)
+    yield from _fault_words(results)
     yield from _effort_words(results.effort)
     for row in results.rows:
         if row.message:
@@ -124,6 +147,24 @@ def words_of(results: Results) -> Iterator[str]:
             yield f"{row.name} is UNSTABLE: more is asked of {zones} than can be done, so that waits grow without end."
     yield from _moving_words(results)
     yield from _unserved(results)
+
+
+def _fault_words(results: Results) -> Iterator[str]:
+    """What faults did to the users of the base policy, and who of them had it worst."""
+    row = results.row(results.base)
+    if row is None or row.faults is None:
+        return
+    felt, total = row.faults, max(row.requests, 1)
+    missed = "" if felt.miss_share is None else f", {100 * felt.miss_share:.1f} % over the bound or lost meanwhile"
+    yield (
+        f"Faults under {row.name}: {felt.lost:,} of {total:,} requests lost, {felt.retried:,} tries sent again{missed}."
+    )
+    worst = sorted(
+        (point for point in row.points if point.lost_share), key=lambda one: (-one.lost_share, one.access_point)
+    )
+    if worst:
+        names = [f"{one.access_point} {100 * one.lost_share:.1f} %" for one in worst[:POINTS_SHOWN]]
+        yield f"Not served, of their requests: {', '.join(names)}{' and others' if len(worst) > POINTS_SHOWN else ''}."
 
 
 def _moving_words(results: Results) -> Iterator[str]:

@@ -14,7 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa_sim.engines.arrivals import blocks
-from hansa_sim.engines.model import NOWHERE, SECOND_NS, SPEED_PERMILLE, Block, Profile, Recorded, UserClass, Window
+from hansa_sim.engines.model import (
+    NOWHERE,
+    SECOND_NS,
+    SPEED_PERMILLE,
+    Block,
+    Paths,
+    Profile,
+    Recorded,
+    UserClass,
+    Window,
+)
 from hansa_sim.engines.service import Demand, Deterministic, Exponential, Gamma, Lognormal
 from hansa_sim.engines.streams import generator
 from hansa_sim.engines.token_model import TokenModel, packed
@@ -65,6 +75,8 @@ class Traffic:
     window: Window
     seed: int
     common_seed: int
+    is_eventful: bool
+    """Whether something falls or surges, so that what users feel over time is worth counting."""
     models: tuple[TokenModel | None, ...] | None = None
     """(Z,) where the app serves tokens."""
     record: Record | None = None
@@ -142,6 +154,7 @@ def traffic_of(world: World) -> Traffic:
         window=Window(horizon_ns, horizon_ns * run.warm_up_percent // 100),
         seed=world.request_seed,
         common_seed=run.seed,
+        is_eventful=bool(scenario.faults or any(part.surges for part in scenario.users)),
         models=None if tokens is None else _models(stations, models_by_accelerator(tokens)),
         record=None if trace is None else Record(trace, run.replications, tokens is not None),
     )
@@ -216,6 +229,18 @@ def grouped(share: NDArray[np.float64], groups: int) -> NDArray[np.int32]:
         whole[np.argsort(-(wanted - whole), kind="stable")[:rest]] += 1
         table[user] = np.repeat(np.arange(len(whole)), whole)
     return table.ravel()
+
+
+def paths_of(view: View, plan: Plan, places: Places) -> Paths:
+    """Ways of every row from where it is, and where it may go: a router keeps to zones in time where its users have
+    any."""
+    usable = view.lawful & (plan.replicas > 0)
+    if plan.is_routed:
+        timely = usable & view.in_time
+        has_any = timely.any(axis=1, keepdims=True)
+        usable = (timely & has_any) | (usable & ~has_any)
+    there_ns, back_ns = (np.repeat(way[places.here], places.groups, axis=0) for way in (view.there_ns, view.back_ns))
+    return Paths(there_ns, back_ns, np.repeat(usable[places.here], places.groups, axis=0))
 
 
 def zones_of(view: View, plan: Plan, places: Places) -> NDArray[np.int32]:

@@ -72,12 +72,21 @@ class World:
     base: World | None = None
     devices_free: tuple[int, ...] | None = None
     """By zone; None where all are."""
+    fallen: frozenset[str] = frozenset()
+    """Zones that have fallen, as ``operator/zone``."""
+    current: frozenset[ZoneId] = frozenset()
+    """Zones that the app runs in already."""
 
     @cached_property
     def parts(self) -> tuple[World, ...]:
         """A world of each app with its users, in the order of the scenario; the world itself where there is one."""
         apps = self.loaded.scenario.apps
         return (self,) if len(apps) == 1 else tuple(_part(self, at) for at in range(len(apps)))
+
+    def without(self, zones: frozenset[str], links: frozenset[str]) -> World:
+        """The same where these zones and links have fallen; nodes stay, though no way may lead there."""
+        left = tuple(link for link in self.ground.links if link.name not in links)
+        return replace(self, ground=replace(self.ground, links=left), fallen=zones)
 
     def with_free(self, devices: NDArray[np.int64]) -> World:
         """The same where so many devices (Z,) of each zone are free, and others have the rest."""
@@ -90,7 +99,8 @@ class World:
             operators, record = self.loaded.scenario.operators, self.loaded.record
             written = [_zone(self, op, zone) for op in operators for zone in op.zones]
             seen = [_with_apps(zone) for zone in record.snapshot.zones if zone.inventory.pools] if record else []
-            return tuple(sorted((*written, *seen), key=lambda zone: zone.id))
+            zones = sorted((*written, *seen), key=lambda zone: zone.id)
+            return tuple(replace(z, state=ZoneState.LOST) if str(z.id) in self.fallen else z for z in zones)
         if self.devices_free is None:
             return self.base.zones
         return tuple(_with_free(zone, free) for zone, free in zip(self.base.zones, self.devices_free, strict=True))

@@ -13,7 +13,6 @@ from hansa_sim.engines.measured import Stability
 from hansa_sim.engines.model import SPEED_PERMILLE
 from hansa_sim.engines.streams import generator
 from hansa_sim.latency.map_ground import map_of
-from hansa_sim.latency.policies import Plan
 from hansa_sim.latency.results import (
     CDF_PERCENTS,
     AppRows,
@@ -117,7 +116,9 @@ def _row(parts: Sequence[Part], felt: Sequence[_Felt], duration_s: float) -> Row
     counts = np.rint(np.sum([one.counts for one in felt], axis=0)).astype(np.int64)
     served, lost = (sum(float(getattr(one, of).sum()) for one in felt) for of in ("served", "lost"))
     at_ms = (percentiles_ns(counts, [50, 95, 99, 99.9]) / MS_NS).tolist()
-    costs = [running(part, _plan(part, sums, duration_s), traffic.stations.devices) for part, traffic, sums in parts]
+    costs = [
+        running(part, _replicas(part, sums, duration_s), traffic.stations.devices) for part, traffic, sums in parts
+    ]
     cost, power, carbon = (sum(column) for column in zip(*costs, strict=True))
     missed = sum(_missed(part, one) for (part, _, _), one in zip(parts, felt, strict=True))
     zones = _zones(parts[0], felt[0], duration_s)
@@ -171,15 +172,14 @@ def _missed(world: World, felt: _Felt) -> float:
     return total * (1 - share_at_most(counts, bound_ns)) if counts.any() else 0.0
 
 
-def _plan(world: World, sums: Sums, duration_s: float) -> Plan:
-    """The replicas that ran, in the mean over the day."""
-    mean = [sums.replica_s.get(column, 0.0) / duration_s for column in range(len(world.zones))]
-    return Plan(None, np.rint(mean).astype(np.int64))
+def _replicas(world: World, sums: Sums, duration_s: float) -> Floats:
+    """(Z,): the replicas that ran, in the mean over the day."""
+    return np.array([sums.replica_s.get(column, 0.0) / duration_s for column in range(len(world.zones))])
 
 
 def _zones(part: Part, felt: _Felt, duration_s: float) -> tuple[ZoneResult, ...]:
     world, traffic, sums = part
-    replicas = _plan(world, sums, duration_s).replicas
+    replicas = np.rint(_replicas(world, sums, duration_s)).astype(np.int64)
     total = max(float(felt.by_zone.sum()), 1.0)
     found = []
     for column, zone in enumerate(world.zones):
