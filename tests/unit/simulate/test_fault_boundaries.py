@@ -166,7 +166,8 @@ def test_ways_are_broken_pair_by_pair_at_the_edges_of_the_list() -> None:
     crossings = Crossings(("p", "q", "r"), begin, links, (2, 2))
 
     def broken(*names: str) -> list[list[bool]]:
-        return crossings.broken(Fallen(links=frozenset(names))).tolist()
+        found: list[list[bool]] = crossings.broken(Fallen(links=frozenset(names))).tolist()
+        return found
 
     assert broken("p") == [[True, False], [False, False]]
     assert broken("q") == [[True, False], [True, False]]

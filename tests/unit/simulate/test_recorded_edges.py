@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def _columns(trace: Trace) -> tuple[list[int], list[int], list[int]]:
     return trace.at_ns.tolist(), trace.prompt.tolist(), trace.generated.tolist()
 
 
-def _noted(folder: Path, *rows: dict[str, object]) -> Path:
+def _noted(folder: Path, *rows: Mapping[str, object]) -> Path:
     return _file(folder, "\n".join(json.dumps({**NOTED, **row}) for row in rows))
 
 

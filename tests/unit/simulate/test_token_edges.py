@@ -32,10 +32,13 @@ Request = tuple[int, int, int]
 
 def _answers(model: TokenModel, requests: list[Request], replicas: int = 1) -> list[list[int]]:
     """Start, first and last token of each, ns; both forms say the same."""
-    columns = tuple(np.array(column, dtype=np.int64) for column in zip(*requests, strict=True))
-    plain, compiled = (answers_of(model, replicas, columns, speed) for speed in (Speed.PLAIN, Speed.COMPILED))
+    reach, prompt, made = np.array(requests, dtype=np.int64).T
+    plain, compiled = (
+        answers_of(model, replicas, (reach, prompt, made), speed) for speed in (Speed.PLAIN, Speed.COMPILED)
+    )
     assert plain.tolist() == compiled.tolist()
-    return plain.tolist()
+    found: list[list[int]] = plain.tolist()
+    return found
 
 
 def _steps(model: TokenModel, requests: list[Request], replicas: int = 1) -> list[list[int]]:
