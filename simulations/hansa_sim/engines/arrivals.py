@@ -87,9 +87,9 @@ class _Source:
         """What comes before that."""
         whole = _joined(self.waiting or [])
         count = int(np.searchsorted(whole.at_ns, until_ns))
-        rest = _cut(whole, slice(count, None))
+        rest = whole.part(slice(count, None))
         self.waiting = [rest] if len(rest) else []
-        return _cut(whole, slice(0, count))
+        return whole.part(slice(0, count))
 
 
 def _portions(one: UserClass, seed: int, horizon_ns: int) -> Iterator[Block]:
@@ -180,7 +180,3 @@ def _joined(parts: Sequence[Block]) -> Block:
         return Block(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64))
     columns = zip(*((part.at_ns, part.user, part.demand_ns) for part in parts), strict=True)
     return Block(*(np.concatenate(column) for column in columns))
-
-
-def _cut(block: Block, part: slice) -> Block:
-    return Block(block.at_ns[part], block.user[part], block.demand_ns[part])

@@ -7,7 +7,8 @@ from itertools import accumulate
 import numpy as np
 
 from hansa_sim.engines import event_kernel as kernel
-from hansa_sim.engines.model import AHEAD_NS_MAX, Block, Faults, Flags, Ints, Paths
+from hansa_sim.engines.changes import staff
+from hansa_sim.engines.model import AHEAD_NS_MAX, Block, Change, Faults, Flags, Ints, Paths
 from hansa_sim.engines.record_kernel import Visits
 from hansa_sim.engines.recorder import Recorder, Run
 from hansa_sim.engines.router import Choices
@@ -23,8 +24,11 @@ class CompiledWorld:
             stale_ns=chosen.stale_ns,
             tries_max=faults.retries.tries_max,
             backoff_ns=faults.retries.backoff_ns,
+            timeout_ns=faults.retries.timeout_ns,
+            until_ns=AHEAD_NS_MAX,
             rows=chosen.row_of,
             choices=_together(chosen, run.paths),
+            ways=np.zeros((0, 0, 2), np.int64),
             outages=np.array([one for each in downs for one in each], dtype=np.int64),
             flips=np.array(faults.flips(run.zones.count), dtype=np.int64).reshape(-1, 3),
         )
@@ -38,12 +42,14 @@ class CompiledWorld:
             zones,
             np.zeros(int(run.zones.servers.sum()), np.int64),
             calendar=_rows(0, 3),
-            slots=_rows(0, 6),
+            slots=_rows(0, kernel.SLOT_COLUMNS),
             spare=np.zeros(0, np.int64),
             news=_rows(0, 3),
             leaving=_rows(0, 2),
         )
-        self._outbox = kernel.Outbox(_rows(0, 9), _rows(0, 2), _rows(0, 2))
+        self._outbox = kernel.Outbox(_rows(0, 9), _rows(0, 3), _rows(0, 2))
+        self._paths = run.paths
+        self._retired: list[list[int]] = [[] for _ in range(run.zones.count)]
 
     def advance(self, block: Block, first: int, placed: Flags) -> None:
         """Sends the requests of a block, after all that happens before each."""
@@ -63,14 +69,46 @@ class CompiledWorld:
     def hand_over(self, recorder: Recorder) -> None:
         """Gives the recorder what has happened since the last time."""
         registers = self._state.registers
-        visits, failed, turned = (
+        visits, lost, turned = (
             rows[: registers[place]]
-            for rows, place in zip(self._outbox, (kernel.VISITS, kernel.FAILED, kernel.TURNED), strict=True)
+            for rows, place in zip(self._outbox, (kernel.VISITS, kernel.LOST, kernel.TURNED), strict=True)
         )
         recorder.record(Visits(*visits.T))
-        recorder.lose(failed[:, 0], failed[:, 1], 0)
+        recorder.lose(lost[:, 0], lost[:, 1], lost[:, 2])
         recorder.turn_away(turned[:, 0], turned[:, 1])
-        registers[[kernel.VISITS, kernel.FAILED, kernel.TURNED]] = 0
+        registers[[kernel.VISITS, kernel.LOST, kernel.TURNED]] = 0
+
+    def until(self, until_ns: int) -> None:
+        """Everything that happens before; nothing is to change then until the next call of ``change``."""
+        nobody = np.zeros(len(self._rules.rows), np.bool_)
+        last = np.array([until_ns - 1]), np.zeros(1, np.int32), np.zeros(1, np.int64)
+        self._run(kernel.Sent(*last, nobody, 0))
+
+    def expect(self, until_ns: int) -> None:
+        """Ways and choices stay as they are before that time."""
+        ways = self._rules.ways if len(self._rules.ways) or until_ns == AHEAD_NS_MAX else _ways(self._paths)
+        self._rules = self._rules._replace(until_ns=until_ns, ways=ways)
+
+    def change(self, change: Change, chosen: Choices | None) -> None:
+        """What is other than before from now on; ``chosen`` where users are sent in another way."""
+        if change.ways is not None:
+            self._rules = self._rules._replace(ways=_ways(change.ways))
+        if chosen is not None:
+            paths = change.believed or self._paths
+            self._rules = self._rules._replace(rows=chosen.row_of, choices=_together(chosen, paths))
+        if change.servers is not None:
+            self._staff(change.servers, change.at_ns)
+
+    def _staff(self, servers: Ints, at_ns: int) -> None:
+        zones = self._state.zones
+        free_ns: list[int] = []
+        for zone, count in enumerate(servers.tolist()):
+            first = int(zones[zone, kernel.FREE])
+            mine = self._state.free_ns[first : first + zones[zone, kernel.SERVERS]].tolist()
+            staff(mine, self._retired[zone], count, at_ns)
+            zones[zone, kernel.FREE], zones[zone, kernel.SERVERS] = len(free_ns), count
+            free_ns += mine
+        self._state = self._state._replace(free_ns=np.array(free_ns, dtype=np.int64))
 
     def _make_room(self, requests: int) -> None:
         """Room for everything that so many new requests can lead to, beside those that are on their way."""
@@ -88,7 +126,12 @@ class CompiledWorld:
             leaving=_with_room(state.leaving, int(registers[kernel.LEAVING]) + told),
         )
         if len(self._outbox.visits) < most:
-            self._outbox = kernel.Outbox(_rows(most, 9), _rows(most, 2), _rows(most, 2))
+            lost = kernel.LOSSES_OF_TRY * most
+            self._outbox = kernel.Outbox(_rows(most, 9), _rows(lost, 3), _rows(most, 2))
+
+
+def _ways(paths: Paths) -> Ints:
+    return np.stack([paths.there_ns, paths.back_ns], axis=2)
 
 
 def _together(chosen: Choices, paths: Paths) -> Ints:

@@ -9,16 +9,31 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from hansa_sim.engines.acceleration import jitted
+from hansa_sim.engines.losses import CUT, GAVE_UP, RETRIED, STRUCK
 from hansa_sim.engines.model import AHEAD_NS_MAX, ANY_WAIT, NOWHERE, SPEED_PERMILLE, Flags, Indices, Ints
 from hansa_sim.engines.static_kernel import sift
 
 WAY_FIRST, WAY_LATENCY, WAY_LOAD = range(3)
 """The values of ``router.Way``."""
 
-CALENDAR, SPARE, NEWS_FROM, NEWS_UNTIL, LEAVING, FLIP, VISITS, FAILED, TURNED = range(9)
+CALENDAR, SPARE, NEWS_FROM, NEWS_UNTIL, LEAVING, FLIP, VISITS, LOST, TURNED = range(9)
 """Places in the registers: how far each array is filled, or read."""
 
 REGISTERS = 9
+
+LOSSES_OF_TRY = 2
+"""Rows that a try adds to what is lost, at most: how it was lost, and that the request is sent again or given up."""
+
+USER, COMES_TO, TRIES, SENT, DEMAND, WAY_BACK, TRIED, REACHED, STARTED = range(9)
+"""Columns of a slot: row of users; zone that the request comes to, ``-2 - zone`` where it failed last, or zone + Z when
+its answer sets out; tries before; when it was sent first; demand; way back from the zone. Where anything changes also:
+when it was sent this time; and, of an answer that sets out after the next change, when the request reached its zone and
+from when on it was served."""
+
+SLOT_COLUMNS = 9
+
+TURNED_AWAY, TAKEN_IN = 100, 101
+"""What became of a request in a zone, besides ``losses``."""
 
 FREE, SERVERS, SPEED, WAIT_MAX, OUTAGE, KNOWN_DOWN, SEEN_FREE, SEEN_COUNT = range(8)
 """Columns of a zone: where its servers begin, how many, their speed, the longest wait, the outage that ends next,
@@ -34,19 +49,23 @@ Order = tuple[Ints, int]
 
 
 class Rules(NamedTuple):
-    """What does not change.
+    """What does not change before ``until_ns``.
 
     ``choices`` (R, K, 4): zones in the order in which they are looked at; all that is read of one lies together, and
     rows of users to which all is alike share a row, so that it stays in the caches; ``rows`` (U,) says which.
     ``outages`` (N, 2): down and up, zone after zone, the last of each zone never comes; ``flips`` (F, 3): moment, zone,
-    whether it is known to be down from then on."""
+    whether it is known to be down from then on. ``ways`` (U, Z, 2), there and back, are as they are, which may be other
+    than a router believes; (0, 0, 2) where nothing ever changes."""
 
     way: int
     stale_ns: int
     tries_max: int
     backoff_ns: int
+    timeout_ns: int
+    until_ns: int
     rows: Indices
     choices: Ints
+    ways: Ints
     outages: Ints
     flips: Ints
 
@@ -55,9 +74,8 @@ class State(NamedTuple):
     """What changes.
 
     ``zones`` (Z, 8); ``free_ns``: for each zone a heap of when its servers get free. ``calendar`` (N, 3), a heap: when,
-    request number, slot. ``slots`` (N, 6): row of users, zone (or ``-2 - zone`` where it failed last), tries before,
-    sent, demand, way back from the zone; ``spare``: free slots. ``news`` (N, 3): when a request reached a zone, the
-    zone, when its first server gets free now. ``leaving`` (N, 2), a heap: when, zone.
+    request number, slot. ``slots`` (N, 9): see ``SLOT_COLUMNS``; ``spare``: free slots. ``news`` (N, 3): when a request
+    reached a zone, the zone, when its first server gets free now. ``leaving`` (N, 2), a heap: when, zone.
     """
 
     registers: Ints
@@ -71,11 +89,11 @@ class State(NamedTuple):
 
 
 class Outbox(NamedTuple):
-    """What has happened: ``visits`` (N, 9) in the order of Visits; ``failed`` (N, 2) row of users and when it was sent;
-    ``turned`` (N, 2) zone and when it was reached."""
+    """What has happened: ``visits`` (N, 9) in the order of Visits; ``lost`` (N, 3) row of users, when the request was
+    sent first, and what became of it (``losses``); ``turned`` (N, 2) zone and when it was reached."""
 
     visits: Ints
-    failed: Ints
+    lost: Ints
     turned: Ints
 
 
@@ -91,15 +109,12 @@ class Sent(NamedTuple):
 
 @jitted
 def advance(rules: Any, state: Any, outbox: Any, sent: Any) -> None:
-    """Sends the requests of a block, after all that happens before each; without requests, does all that is left.
-
-    Takes Rules, State, Outbox and Sent as plain tuples.
-    """
-    way, stale_ns, tries_max, backoff_ns, rows, choices, outages, flips = rules
+    """Sends the requests of a block, after all that happens before each; without requests, does all that is left. Takes
+    Rules, State, Outbox and Sent as plain tuples."""
+    way, stale_ns, tries_max, backoff_ns, timeout_ns, until_ns, rows, choices, ways, outages, flips = rules
     registers, zones, free_ns, calendar, slots, spare, news, leaving = state
-    visits, failed, turned = outbox
-    at_ns, users, demands, placed, first = sent
-    at, count, is_free = 0, len(at_ns), way != WAY_FIRST or len(flips) > 0
+    visits, (at_ns, users, demands, placed, first) = outbox[0], sent
+    at, count, is_free, is_changing = 0, len(at_ns), way != WAY_FIRST or len(flips) > 0, len(ways) > 0
     while True:
         if registers[CALENDAR] and (count == 0 or (at < count and calendar[0, 0] <= at_ns[at])):
             now, number, slot = calendar[0, 0], calendar[0, 1], calendar[0, 2]
@@ -108,65 +123,130 @@ def advance(rules: Any, state: Any, outbox: Any, sent: Any) -> None:
             now, number, at = at_ns[at], first + at, at + 1
             if not placed[users[at - 1]]:
                 continue
-            registers[SPARE] -= 1
-            slot = spare[registers[SPARE]]
-            slots[slot, 0], slots[slot, 1], slots[slot, 2] = users[at - 1], NOWHERE, 0
-            slots[slot, 3], slots[slot, 4] = now, demands[at - 1]
+            slot, registers[SPARE] = spare[registers[SPARE] - 1], registers[SPARE] - 1
+            slots[slot, USER], slots[slot, COMES_TO], slots[slot, TRIES] = users[at - 1], NOWHERE, 0
+            slots[slot, SENT], slots[slot, DEMAND] = now, demands[at - 1]
         else:
             return
-        user, zone = slots[slot, 0], slots[slot, 1]
+        user, zone = slots[slot, USER], slots[slot, COMES_TO]
+        leave, service, down_ns, fate = now, 0, AHEAD_NS_MAX, TAKEN_IN
         if zone < 0:
             if is_free:
                 hear_of_outages(zones, flips, registers, now)
                 hear_of_visits(zones, news, leaving, registers, now - stale_ns)
             row, place = rows[user], 0
-            if is_free or zone != NOWHERE:
+            if is_free or is_changing or zone != NOWHERE:
                 place = choose(way, zones, (choices, row), -2 - zone, now - stale_ns)
             if place != NOWHERE:
-                slots[slot, 1], slots[slot, 5] = choices[row, place, ZONE], choices[row, place, BACK]
-                push_calendar(calendar, registers, now + choices[row, place, THERE], number, slot)
-                continue
-        else:
+                zone, there_ns = choices[row, place, ZONE], choices[row, place, THERE]
+                slots[slot, COMES_TO], slots[slot, WAY_BACK] = zone, choices[row, place, BACK]
+                if is_changing:
+                    slots[slot, TRIED], slots[slot, WAY_BACK], there_ns = now, -1, ways[user, zone, 0]
+                if there_ns >= 0:
+                    push_calendar(calendar, registers, now + there_ns, number, slot)
+                    continue
+            fate = GAVE_UP if place == NOWHERE else CUT
+        elif zone < len(zones):
             down_ns = down_from(zones, zone, outages, free_ns, now)
-            lowest, failed_ns = zones[zone, FREE], AHEAD_NS_MAX
-            start = max(free_ns[lowest], now)
+            lowest = zones[zone, FREE]
+            start, back_ns = max(free_ns[lowest], now), ways[user, zone, 1] if is_changing else slots[slot, WAY_BACK]
             if down_ns <= now:
-                failed_ns = now
+                fate = STRUCK
             elif zones[zone, WAIT_MAX] != ANY_WAIT and start - now > zones[zone, WAIT_MAX]:
-                note(turned, registers, TURNED, zone, now)
-                failed_ns = now
+                fate = TURNED_AWAY
             else:
-                service, speed = slots[slot, 4], zones[zone, SPEED]
-                service = service if speed == SPEED_PERMILLE else service * SPEED_PERMILLE // speed
+                service = service_of(slots[slot, DEMAND], zones[zone, SPEED])
                 leave = start + service
                 sift(free_ns, lowest, zones[zone, SERVERS], leave)
-                latency = leave + slots[slot, 5] - slots[slot, 3]
-                if leave > down_ns:
-                    start, leave, latency, failed_ns = min(start, down_ns), down_ns, -1, down_ns
-                visit, registers[VISITS] = registers[VISITS], registers[VISITS] + 1
-                visits[visit, 0], visits[visit, 1], visits[visit, 2] = number, user, zone
-                visits[visit, 3], visits[visit, 4], visits[visit, 5] = slots[slot, 3], now, start
-                visits[visit, 6], visits[visit, 7], visits[visit, 8] = leave, latency, service
                 if way != WAY_FIRST:
                     tell(news, registers, now, zone, free_ns[lowest])
                 if way == WAY_LOAD:
-                    push_leaving(leaving, registers, leave, zone)
-            if failed_ns != AHEAD_NS_MAX and slots[slot, 2] + 1 < tries_max:
-                slots[slot, 1], slots[slot, 2] = -2 - zone, slots[slot, 2] + 1
-                push_calendar(calendar, registers, failed_ns + slots[slot, 5] + backoff_ns, number, slot)
-                continue
-            zone = NOWHERE if failed_ns != AHEAD_NS_MAX else zone
-        if zone < 0:
-            note(failed, registers, FAILED, user, slots[slot, 3])
-        spare[registers[SPARE]] = slot
-        registers[SPARE] += 1
+                    push_leaving(leaving, registers, min(leave, down_ns), zone)
+                if leave < until_ns and leave <= down_ns and back_ns >= 0:
+                    visit, registers[VISITS] = registers[VISITS], registers[VISITS] + 1
+                    visits[visit, 0], visits[visit, 1], visits[visit, 2] = number, user, zone
+                    visits[visit, 3], visits[visit, 4], visits[visit, 5] = slots[slot, SENT], now, start
+                    latency = leave + back_ns - slots[slot, SENT]
+                    visits[visit, 6], visits[visit, 7], visits[visit, 8] = leave, latency, service
+                    spare[registers[SPARE]], registers[SPARE] = slot, registers[SPARE] + 1
+                    continue
+                slots[slot, REACHED], slots[slot, STARTED] = now, start
+            slots[slot, WAY_BACK] = back_ns
+        else:
+            zone, slots[slot, WAY_BACK] = zone - len(zones), ways[user, zone - len(zones), 1]
+            service = service_of(slots[slot, DEMAND], zones[zone, SPEED])
+        limits = (tries_max, backoff_ns, timeout_ns, until_ns)
+        what = (fate, number, slot, zone, leave, service, down_ns)
+        suffer((registers, calendar, slots, spare), outbox, limits, what, len(zones))
 
 
 @jitted
-def note(happened: Ints, registers: Ints, count: int, who: int, when: int) -> None:
-    """Adds to what has happened, of which the register ``count`` counts."""
-    happened[registers[count], 0], happened[registers[count], 1] = who, when
-    registers[count] += 1
+def service_of(demand: int, speed: int) -> int:
+    """How long a zone of that speed takes for a demand."""
+    return demand if speed == SPEED_PERMILLE else demand * SPEED_PERMILLE // speed
+
+
+@jitted
+def suffer(state: Any, outbox: Any, limits: tuple[int, int, int, int], what: Any, zones: int) -> None:
+    """What happens seldom: a request finds no place, is lost, or turned away, and is sent again or given up; or whether
+    a way leads back is known only when its answer sets out. ``zones`` is how many there are."""
+    registers, calendar, slots, spare = state
+    visits, lost, turned = outbox
+    tries_max, backoff_ns, timeout_ns, until_ns = limits
+    fate, number, slot, zone, leave, service, down_ns = what
+    mine, failed_ns = slots[slot], leave
+    if fate == TAKEN_IN and until_ns <= leave <= down_ns:
+        mine[COMES_TO] = zone + zones
+        push_calendar(calendar, registers, leave, number, slot)
+        return
+    if fate == TAKEN_IN:
+        failed_ns = leave_zone(visits, lost, registers, mine, (number, zone, leave, service, down_ns))
+    elif fate == TURNED_AWAY:
+        turned[registers[TURNED], 0], turned[registers[TURNED], 1] = zone, leave
+        registers[TURNED] += 1
+    elif fate != GAVE_UP:
+        note(lost, registers, mine, fate)
+    if failed_ns != AHEAD_NS_MAX and fate != GAVE_UP and mine[TRIES] + 1 < tries_max:
+        heard_ns = failed_ns + mine[WAY_BACK] if mine[WAY_BACK] >= 0 else max(failed_ns, mine[TRIED] + timeout_ns)
+        mine[COMES_TO], mine[TRIES] = -2 - zone, mine[TRIES] + 1
+        push_calendar(calendar, registers, heard_ns + backoff_ns, number, slot)
+        note(lost, registers, mine, RETRIED)
+        return
+    if failed_ns != AHEAD_NS_MAX:
+        note(lost, registers, mine, GAVE_UP)
+    spare[registers[SPARE]] = slot
+    registers[SPARE] += 1
+
+
+@jitted
+def leave_zone(visits: Ints, lost: Ints, registers: Ints, slot: Ints, what: tuple[int, int, int, int, int]) -> int:
+    """Enters a visit; the time at which it was lost, where its zone goes down first or no way leads back.
+
+    ``what`` is request number, zone, when it is served, service, and when the zone goes down.
+    """
+    number, zone, leave, service, down_ns = what
+    start, latency, failed_ns = slot[STARTED], -1, AHEAD_NS_MAX
+    if leave > down_ns:
+        start, leave, failed_ns = min(start, down_ns), down_ns, down_ns
+        note(lost, registers, slot, STRUCK)
+    elif slot[WAY_BACK] < 0:
+        failed_ns = leave
+        note(lost, registers, slot, CUT)
+    else:
+        latency = leave + slot[WAY_BACK] - slot[SENT]
+    visit = visits[registers[VISITS]]
+    registers[VISITS] += 1
+    visit[0], visit[1], visit[2], visit[3], visit[4] = number, slot[USER], zone, slot[SENT], slot[REACHED]
+    visit[5], visit[6], visit[7], visit[8] = start, leave, latency, service
+    return failed_ns
+
+
+@jitted
+def note(lost: Ints, registers: Ints, slot: Ints, outcome: int) -> None:
+    """Enters something that is lost."""
+    row = registers[LOST]
+    lost[row, 0], lost[row, 1], lost[row, 2] = slot[USER], slot[SENT], outcome
+    registers[LOST] += 1
 
 
 @jitted

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from hansa_sim.engines.histogram import percentiles_ns
 from hansa_sim.engines.model import Ints, Window
+from hansa_sim.engines.timeline import Timeline
+from hansa_sim.engines.token_times import TokenTimes
 
 BACKLOG_STEPS = 128
 """Times at which the number of requests in each zone is known, at most."""
@@ -43,8 +45,10 @@ class Measured:
     Latency is of requests sent within the window and served: ``latency_counts`` (C, B), ``latency_sum_ns`` and
     ``latency_max_ns`` (C,), ``latency_squares`` (C,) float; ``user_served``, ``user_sum_ns`` (U,). ``failed`` (C,) gave
     up, were turned away or found every place down; ``unlawful`` (C,) had ways but no lawful one, ``unreachable`` (C,)
-    no way. ``wait_counts`` (Z, B) and ``wait_sum_ns`` (Z,) are waits in zones. ``joined``, ``turned_away`` (Z,) count
-    visits, ``sojourn_sum_ns``, ``sojourn_max_ns`` those in zones; ``area_ns`` and ``busy_ns`` (Z,) are requests present
+    no way; ``user_lost`` (U,) are all of these. Of tries, ``cut`` (C,) were lost on a way that was no more, ``struck``
+    (C,) in a zone that went down, ``retried`` (C,) sent again. ``servers`` (Z,) are those of a zone's peak.
+    ``wait_counts`` (Z, B) and ``wait_sum_ns`` (Z,) are waits in zones. ``joined``, ``turned_away`` (Z,) count visits,
+    ``sojourn_sum_ns``, ``sojourn_max_ns`` those in zones; ``area_ns`` and ``busy_ns`` (Z,) are requests present
     and servers busy, integrated over the window; ``offered_ns`` (Z,) is the service asked for in it and ``up_ns`` (Z,)
     how long the zone was up. ``backlog`` (Z, K): requests present at every ``backlog_step_ns``.
     ``series_sum_ns``, ``series_served`` (S,): of requests in order of sending, ``series_size`` a batch.
@@ -61,6 +65,10 @@ class Measured:
     failed: Ints
     unlawful: Ints
     unreachable: Ints
+    cut: Ints
+    struck: Ints
+    retried: Ints
+    user_lost: Ints
     wait_counts: Ints
     wait_sum_ns: Ints
     joined: Ints
@@ -76,6 +84,9 @@ class Measured:
     series_sum_ns: Ints
     series_served: Ints
     series_size: int
+    timeline: Timeline | None = None
+    tokens: TokenTimes | None = None
+    """Of an engine that serves tokens."""
 
     @property
     def served(self) -> Ints:
@@ -98,7 +109,7 @@ class Measured:
         zone in one bucket, so that its mean and count are left."""
         none = np.zeros(0, np.int64)
         waits = self.wait_counts.sum(axis=1, keepdims=True)
-        return replace(self, wait_counts=waits, series_sum_ns=none, series_served=none)
+        return replace(self, wait_counts=waits, series_sum_ns=none, series_served=none, timeline=None)
 
     @property
     def mean_wait_ns(self) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ an access point is a row; ``Z`` counts zones, ``N`` requests.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -190,6 +191,10 @@ class Block:
     def __len__(self) -> int:
         return len(self.at_ns)
 
+    def part(self, which: slice) -> Block:
+        """Some of them."""
+        return Block(self.at_ns[which], self.user[which], self.demand_ns[which])
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -238,15 +243,36 @@ class Retries:
     backoff_ns: int = 0
     detect_ns: int = 0
     """The router knows that a zone is down, or up again, so long after it is."""
+    timeout_ns: int = 0
+    """So long after sending, users know that a request or its answer was lost on the way. A zone that goes down ends
+    its connections, which they hear of as soon as that reaches them."""
 
     def __post_init__(self) -> None:
         for name, value, least in (
             ("tries_max", self.tries_max, 1),
             ("backoff_ns", self.backoff_ns, 0),
             ("detect_ns", self.detect_ns, 0),
+            ("timeout_ns", self.timeout_ns, 0),
         ):
             if value < least:
                 raise ValueError(f"{name} is {value}; the least is {least}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What is other than before from ``at_ns`` on, counted for everything at that time and later; None stays.
+
+    ``ways`` are those that there are, which a router may not know: what is sent where there is none any more is lost,
+    request or answer; what was sent before arrives. ``believed`` are the ways that routers go by, ``table`` (U,) or
+    (U, K) where a fixed table sends users from then on. ``servers`` (Z,) >= 1 serve: new ones are free, and those that
+    go finish what waits for them.
+    """
+
+    at_ns: int
+    ways: Paths | None = None
+    believed: Paths | None = None
+    table: Indices | None = None
+    servers: Ints | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,6 +281,8 @@ class Faults:
 
     outages: Outages = NEVER_DOWN
     retries: Retries = field(default_factory=Retries)
+    changes: Iterable[Change] = ()
+    """In the order of time; read once, one ahead."""
 
     def flips(self, zones: int) -> list[tuple[int, int, int]]:
         """What routers hear of ``zones`` zones, sorted: when, which zone, 1 that it is down or 0 that it is up."""

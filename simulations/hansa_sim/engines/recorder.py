@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa_sim.engines.changes import peak_servers, up_ns
 from hansa_sim.engines.histogram import BUCKETS, buckets_of
+from hansa_sim.engines.losses import CUT, GAVE_UP, OUTCOMES, RETRIED, STRUCK, UNLAWFUL, UNREACHABLE
 from hansa_sim.engines.measured import BACKLOG_STEPS, Measured
 from hansa_sim.engines.model import NEVER_DOWN, Flags, Indices, Ints, Outages, Paths, UserClass, Window, Zones
 from hansa_sim.engines.record_kernel import MSER_BATCH, SQUARE_BITS, SQUARE_LOW, Counts, Scale, Visits, record
+from hansa_sim.engines.timeline import Timeline
 
 Rows = Indices | Ints
 
@@ -37,6 +40,8 @@ class Run:
     zones: Zones
     class_of: Indices
     window: Window
+    bin_ns: int = 0
+    """Latencies are also counted over time, in bins of that length; 0 does not."""
 
     @classmethod
     def of(cls, classes: Sequence[UserClass], paths: Paths, zones: Zones, window: Window) -> Run:
@@ -66,7 +71,12 @@ class Recorder:
     compiled: bool = False
     counts: Counts = field(init=False)
     lost: Ints = field(init=False)
-    """(C, 3): failed, unlawful, unreachable."""
+    """(C, 6): by outcome, see ``losses``."""
+    user_lost: Ints = field(init=False)
+    """(U,): requests that nobody served."""
+    course: list[tuple[int, Ints]] = field(init=False)
+    """Servers of zones, from when on."""
+    timeline: Timeline | None = field(init=False)
     step_bits: int = field(init=False)
     series_bits: int = 0
     """A batch of the series is MSER_BATCH << series_bits requests."""
@@ -87,7 +97,9 @@ class Recorder:
         )
         self.counts = Counts(*(np.zeros(shape, np.int64) for shape in shapes))
         self.counts = self.counts._replace(waits=np.zeros((zones, BUCKETS), np.int32))
-        self.lost = np.zeros((count, 3), np.int64)
+        self.lost, self.user_lost = np.zeros((count, OUTCOMES), np.int64), np.zeros(users, np.int64)
+        self.course = [(0, self.run.zones.servers)]
+        self.timeline = Timeline.over(self.run.window.end_ns, self.run.bin_ns) if self.run.bin_ns else None
 
     def make_room(self, number: int) -> None:
         """To be called before requests up to that number are recorded: joins neighbours of the series until it has a
@@ -99,10 +111,15 @@ class Recorder:
         if number > NARROW_MAX and self.counts.waits.dtype != np.int64:
             self.counts = self.counts._replace(waits=self.counts.waits.astype(np.int64))
 
-    def lose(self, user: Rows, at_ns: Ints, outcome: int) -> None:
-        """Requests that got nowhere: ``outcome`` is 0 failed, 1 unlawful, 2 unreachable."""
+    def lose(self, user: Rows, at_ns: Ints, outcome: int | Ints) -> None:
+        """Requests that got nowhere, or tries that did not: by ``losses``, one for all or one for each."""
         inside = (at_ns >= self.run.window.begin_ns) & (at_ns < self.run.window.end_ns)
-        np.add.at(self.lost[:, outcome], self.run.class_of[user[inside]], 1)
+        each = np.broadcast_to(outcome, user.shape)
+        np.add.at(self.lost, (self.run.class_of[user[inside]], each[inside]), 1)
+        ended = each <= UNREACHABLE
+        np.add.at(self.user_lost, user[inside & ended], 1)
+        if self.timeline is not None:
+            self.timeline.lose(at_ns[ended])
 
     def turn_away(self, zone: Rows, reach_ns: Ints) -> None:
         """Requests that came to a zone and were not taken in."""
@@ -113,6 +130,8 @@ class Recorder:
         """Counts visits, and latencies of those that were served."""
         if not len(visits.number):
             return
+        if self.timeline is not None:
+            self.timeline.record(visits)
         if self.compiled:
             record(tuple(visits), *self.book())
             return
@@ -188,16 +207,21 @@ class Recorder:
         )
         result = Measured(
             window=window,
-            servers=self.run.zones.servers,
+            servers=peak_servers(self.course),
             latency_counts=self.counts.latency,
             latency_sum_ns=self.counts.classes[:, 0],
             latency_max_ns=self.counts.classes[:, 1],
             latency_squares=halves,
             user_served=self.counts.users[:, 0],
             user_sum_ns=self.counts.users[:, 1],
-            failed=self.lost[:, 0],
-            unlawful=self.lost[:, 1],
-            unreachable=self.lost[:, 2],
+            failed=self.lost[:, GAVE_UP],
+            unlawful=self.lost[:, UNLAWFUL],
+            unreachable=self.lost[:, UNREACHABLE],
+            cut=self.lost[:, CUT],
+            struck=self.lost[:, STRUCK],
+            retried=self.lost[:, RETRIED],
+            user_lost=self.user_lost,
+            timeline=self.timeline,
             wait_counts=self.counts.waits.astype(np.int64),
             wait_sum_ns=zone[:, 0],
             joined=zone[:, 1],
@@ -207,7 +231,7 @@ class Recorder:
             area_ns=zone[:, 5],
             busy_ns=zone[:, 6],
             offered_ns=zone[:, 7],
-            up_ns=self._up_ns(),
+            up_ns=up_ns(self.course, self.outages, window),
             backlog=np.cumsum(self.counts.flow, axis=1)[:, :-1],
             backlog_step_ns=1 << self.step_bits,
             series_sum_ns=self.counts.series[:until, 0],
@@ -216,11 +240,3 @@ class Recorder:
         )
         result.check()
         return result
-
-    def _up_ns(self) -> Ints:
-        begin_ns, end_ns = self.run.window.begin_ns, self.run.window.end_ns
-        up_ns = np.full(self.run.zones.count, self.run.window.length_ns, np.int64)
-        for zone in np.unique(self.outages.zone).tolist():
-            for down, up in self.outages.of_zone(zone):
-                up_ns[zone] -= max(0, min(up, end_ns) - max(down, begin_ns))
-        return up_ns

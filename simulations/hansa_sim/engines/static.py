@@ -50,7 +50,7 @@ def serve(blocks: Iterable[Block], zone_of: Indices, run: Run, speed: Speed = Sp
     everyone_placed = bool(ways.placed.all())
     for block in blocks:
         if not everyone_placed:
-            lose_lost(block, ways.placed, recorder)
+            lose_lost(block, ways.placed, recorder, run.paths)
         if len(block):
             recorder.make_room(first + len(block))
             zones.take(block, first, recorder)
@@ -73,11 +73,10 @@ def check_table(zones_of: Indices, paths: Paths) -> None:
         raise ValueError(f"users {row} go to zone {int(zones_of[row, choice])}, which is not open to them")
 
 
-def lose_lost(block: Block, placed: Flags, recorder: Recorder) -> None:
+def lose_lost(block: Block, placed: Flags, recorder: Recorder, paths: Paths) -> None:
     """Counts requests of rows that have no place: unreachable, unlawful, or failed for want of a choice."""
     gone = ~placed[block.user]
     user, at_ns = block.user[gone], block.at_ns[gone]
-    paths = recorder.run.paths
     outcome = np.where(paths.open.any(axis=1), 0, np.where(paths.reachable.any(axis=1), 1, 2))[user]
     for one in range(3):
         recorder.lose(user[outcome == one], at_ns[outcome == one], one)

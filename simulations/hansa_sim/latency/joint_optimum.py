@@ -143,7 +143,7 @@ class _Programme:
         load, waits, chooses = columns
         servers = np.array([count * app.stations.concurrency])
         service_s = np.array([float(app.stations.mean_us[zone]) / 1e6])
-        scv = app.world.loaded.scenario.app.service.scv
+        scv = app.world.planned.scv
         for share in TANGENTS_AT:
             at = np.array([share * float(servers[0]) / float(service_s[0])])
             step = at * 1e-5

@@ -125,7 +125,7 @@ def _fewest(spec: WorkloadSpec, time: ServiceTime, most: int, load_rps: float) -
 
 
 def _scv(world: World) -> float:
-    return world.loaded.scenario.app.service.scv
+    return world.planned.scv
 
 
 def _nearest(world: World, view: View, stations: Stations, demand: Floats) -> Floats:
@@ -188,7 +188,9 @@ def _hansa(world: World, view: View) -> Plan:
             messages.append(f"{home}: {len(rows)} access points; a request may name {ACCESS_COUNT_MAX}")
             continue
         spec = _spec_of(world, view, rows, snapshot)
-        found = decide_among(PlacementRequest(spec, home, with_fix=False), snapshot, world.loaded.now_ms).planned
+        found = decide_among(
+            PlacementRequest(spec, home, with_fix=False, current=world.current), snapshot, world.loaded.now_ms
+        ).planned
         if found is None or isinstance(found, NoPlan):
             messages.append(f"{home}: {found.message if found else 'no zone is feasible'}")
             continue
@@ -215,7 +217,7 @@ def _spec_of(world: World, view: View, rows: list[int], snapshot: Snapshot) -> W
     spec = replace(world.spec, access=tuple(world.spec.access[row] for row in rows))
     if view.name is ViewName.LAWLESS:
         return replace(spec, residency=ResidencyPolicy())
-    if view.name is ViewName.TOGETHER:
+    if view.name is not ViewName.ALONE:
         return spec
     most = min(spec.zones.maximum, len(snapshot.zones))
     least = min(spec.zones.minimum, most)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from hansa_sim.latency.results import Interval, PointResult, Results, Row, ZoneResult
+from hansa_sim.latency.results import Interval, PointResult, Results, Row, TokenRow, ZoneResult
 
 Record = dict[str, Any]
 
-LISTS = frozenset({"zones", "points", "cdf_ms", "predicted_ms"})
+LISTS = frozenset({"zones", "points", "cdf_ms", "predicted_ms", "over_time", "faults"})
 """What of a row has tables of its own or is no single figure."""
 
 ALL_APPS = "*"
@@ -58,7 +58,11 @@ def _row(row: Row) -> Record:
 
 
 def _columns(name: str, value: object) -> Iterator[tuple[str, object]]:
-    if isinstance(value, Interval) or name in INTERVALS:
+    if name == "tokens":
+        nothing = Interval(None, None)
+        for field in fields(TokenRow):
+            yield from _columns(f"tokens_{field.name}", nothing if value is None else getattr(value, field.name))
+    elif isinstance(value, Interval) or name in INTERVALS:
         found = value if isinstance(value, Interval) else Interval(None, None)
         yield name, found.mean
         yield f"{name}_half_width", found.half_width

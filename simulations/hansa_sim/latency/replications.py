@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hansa_sim.engines import event, static
+from hansa_sim.engines import event, static, tokens
 from hansa_sim.engines.confidence import warm_up_of_runs
 from hansa_sim.engines.measured import Measured
-from hansa_sim.engines.model import SECOND_NS, Block, Paths, Window, Zones
+from hansa_sim.engines.model import SECOND_NS, Block, Window, Zones
 from hansa_sim.engines.recorder import Run
-from hansa_sim.engines.router import LeastLatency, LeastLoaded
-from hansa_sim.latency.movement import Places
+from hansa_sim.engines.router import LeastLatency, LeastLoaded, Table
+from hansa_sim.engines.token_model import TokenModel
+from hansa_sim.engines.tokens import Fleet
+from hansa_sim.latency.fault_course import Faulted
+from hansa_sim.latency.over_time import OverTime, bin_ns_of
 from hansa_sim.latency.paired import MS_NS
 from hansa_sim.latency.policies import Plan
 from hansa_sim.latency.results import VIEW_WORDS, Effort
 from hansa_sim.latency.scenario_run import RunPart
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.stopping import StoppingRule, Width
-from hansa_sim.latency.traffic import Traffic, zones_of
+from hansa_sim.latency.traffic import Traffic, paths_of, zones_of
 from hansa_sim.latency.views import View
 
 PILOTS = 3
@@ -51,6 +54,17 @@ class Contender:
     plan: Plan
     measured: list[Measured]
     app: str = ""
+    faulted: Faulted | None = None
+    """Where something falls."""
+    over_time: OverTime = field(default_factory=OverTime)
+
+    def keep(self, number: int, measured: Measured) -> None:
+        """One replication more."""
+        if (one := measured.timeline) is not None:
+            nothing = np.zeros(len(one.lost), np.bool_)
+            struck = self.faulted.struck(number, len(one.lost), one.bin_ns) if self.faulted else nothing
+            self.over_time.add(one, struck)
+        self.measured.append(measured.without_details())
 
     @property
     def name(self) -> str:
@@ -102,7 +116,7 @@ def _piloted(contest: Contest, run: RunPart, watch: Watch) -> tuple[int, bool]:
         play = _player(traffic, row, run)
         pilots = []
         for number in range(PILOTS):
-            pilots.append(play(_watched(traffic.pilot(number), tell)))
+            pilots.append(play(_watched(traffic.pilot(number), tell), None))
             played.append(pilots[-1].without_details())
         found.append(warm_up_of_runs(pilots))
     begin_ns = max(traffic.pilot_ns(number, max(one.requests for one in found)) for number in range(PILOTS))
@@ -140,19 +154,41 @@ def _play(contest: Contest, row: Contender, numbers: range, how: tuple[RunPart, 
     tell = _teller(row.name, (contest.requests(run), run.replications), row.measured, watch)
     play = _player(traffic, row, run)
     for number in numbers:
-        row.measured.append(play(_watched(traffic.requests(number), tell)).without_details())
+        row.keep(number, play(_watched(traffic.requests(number), tell), number))
 
 
-def _player(traffic: Traffic, row: Contender, run: RunPart) -> Callable[[Iterable[Block]], Measured]:
-    """Serves requests as the row does."""
+def _player(traffic: Traffic, row: Contender, run: RunPart) -> Callable[[Iterable[Block], int | None], Measured]:
+    """Serves requests of a replication as the row does; of none, nothing falls."""
     plan = row.plan
+    if traffic.models is not None:
+        return _token_player(traffic, row, traffic.models)
     zones = Zones.of(np.maximum(plan.replicas * traffic.stations.concurrency, 1), traffic.speed_permille)
     prepared = Run.of(traffic.classes, paths_of(row.view, plan, traffic.places), zones, traffic.window)
+    if traffic.is_eventful:
+        prepared = replace(prepared, bin_ns=bin_ns_of(traffic.horizon_ns))
+    zone_of = None if plan.share is None else zones_of(row.view, plan, traffic.places)
+    router = _router(row.policy, traffic, run.router_stale_ms) if zone_of is None else Table(zone_of)
+
+    def play(requests: Iterable[Block], number: int | None) -> Measured:
+        faults = None if number is None or row.faulted is None else row.faulted.faults(number)
+        if zone_of is None or traffic.is_eventful:
+            return event.serve(requests, router, prepared, faults)
+        return static.serve(requests, zone_of, prepared)
+
+    return play
+
+
+def _token_player(
+    traffic: Traffic, row: Contender, models: tuple[TokenModel | None, ...]
+) -> Callable[[Iterable[Block], int | None], Measured]:
+    """The same where tokens are served in batches; the scenario has no router then."""
+    plan = row.plan
     if plan.share is None:
-        router = _router(row.policy, traffic, run.router_stale_ms)
-        return lambda requests: event.serve(requests, router, prepared)
-    zone_of = zones_of(row.view, plan, traffic.places)
-    return lambda requests: static.serve(requests, zone_of, prepared)
+        raise ValueError(f"{row.policy.value} routes by request, which an app that serves tokens cannot have")
+    fleet, zone_of = Fleet(models, tuple(plan.replicas.tolist())), zones_of(row.view, plan, traffic.places)
+    paths = paths_of(row.view, plan, traffic.places)
+    prepared = Run.of(traffic.classes, paths, Zones.of(fleet.servers()), traffic.window)
+    return lambda requests, _: tokens.serve(requests, zone_of, prepared, fleet)
 
 
 def _router(policy: PolicyName, traffic: Traffic, stale_ms: float) -> LeastLatency | LeastLoaded:
@@ -160,18 +196,6 @@ def _router(policy: PolicyName, traffic: Traffic, stale_ms: float) -> LeastLaten
     if policy is PolicyName.LEAST_LOADED:
         return LeastLoaded(stale_ns)
     return LeastLatency(np.full(traffic.rows, round(traffic.demand.mean_ns), dtype=np.int64), stale_ns)
-
-
-def paths_of(view: View, plan: Plan, places: Places) -> Paths:
-    """Ways of every row from where it is, and where it may go: a router keeps to zones in time where its users have
-    any."""
-    usable = view.lawful & (plan.replicas > 0)
-    if plan.is_routed:
-        timely = usable & view.in_time
-        has_any = timely.any(axis=1, keepdims=True)
-        usable = (timely & has_any) | (usable & ~has_any)
-    there_ns, back_ns = (np.repeat(way[places.here], places.groups, axis=0) for way in (view.there_ns, view.back_ns))
-    return Paths(there_ns, back_ns, np.repeat(usable[places.here], places.groups, axis=0))
 
 
 def _watched(requests: Iterable[Block], tell: Callable[[int, int], None]) -> Iterator[Block]:

@@ -8,10 +8,18 @@ from html import escape
 from hansa_sim.latency.report_charts import latency_curves, tails
 from hansa_sim.latency.report_map import map_svg
 from hansa_sim.latency.report_page import page_of, table_html
+from hansa_sim.latency.report_time import happenings, over_time
 from hansa_sim.latency.results import Results, Row
-from hansa_sim.latency.table import bound_ms_of, figure_text, interval_text, percentiles_of, share_text, words_of
+from hansa_sim.latency.table import FAULT_COLUMNS, bound_ms_of, fault_cells, percentiles_of, words_of
+from hansa_sim.latency.table_texts import figure_text, interval_text, share_text
+from hansa_sim.latency.token_table import HEAD, token_cells
 
 POINTS_SHOWN = 25
+
+TOKENS_NOTE = (
+    "<p class='note'>Of apps that serve tokens in batches: from sending until the first token is with the user, and "
+    "the mean time between the tokens of an answer, of answers with two at least.</p>"
+)
 
 
 def report_of(results: Results) -> str:
@@ -27,7 +35,14 @@ def _sections(results: Results) -> Iterator[str]:
     yield f"<h2>Policies side by side</h2>{whole}{_policies_note(results)}"
     for app in results.apps:
         yield f"<h2>{escape(app.app)} by itself</h2>{_policies(results.base, app.response_ms_max, app.rows)}"
+    tokens = list(token_cells(results.rows))
+    if tokens:
+        yield f"<h2>Tokens</h2>{table_html(('policy', *HEAD), tokens)}{TOKENS_NOTE}"
     yield f"<h2>Latency</h2>{latency_curves(results)}"
+    if any(row.over_time for row in results.rows):
+        yield f"<h2>Over time</h2>{over_time(results)}{_time_note(results)}"
+    if results.events:
+        yield f"<h2>While something was down</h2>{table_html(_FAULT_HEAD, fault_cells(results))}{happenings(results)}"
     yield f"<h2>The slowest hundredth, and what it costs</h2>{tails(results)}"
     yield f"<h2>Map: {escape(results.base)}</h2>{map_svg(results.map)}"
     base = results.row(results.base)
@@ -70,6 +85,17 @@ def _policies_note(results: Results) -> str:
         "queues may do better than that. Requests of users without a zone count as over the bound. Cost, power and "
         "carbon are of the replicas that run, under load.</p>"
     )
+
+
+_FAULT_HEAD = [name.lower() for name in FAULT_COLUMNS]
+
+
+def _time_note(results: Results) -> str:
+    scheduled = all(fault["at_s"] is not None for fault in results.scenario["faults"])
+    drawn = (
+        "" if scheduled else " Faults by chance fall at other times in each; what is listed is the first replication's."
+    )
+    return f"<p class='note'>All replications together, by when a request was first sent.{drawn}</p>"
 
 
 def _zones(row: Row) -> str:
@@ -120,5 +146,5 @@ def _grounds(results: Results) -> str:
         f"{results.simulated_s:,.0f} simulated seconds each. Law, ways, round trips and the decision of hansa are the "
         "control plane's own code. Round trips are the medians of its latency model and do not vary from request to "
         "request; zones serve in the order of arrival. Little's law and utilisation within 0 and 1 were checked in "
-        "every run. What is not simulated here: faults, moves, batching on accelerators, jitter and loss.</p>"
+        "every run. What is not simulated here: jitter, and loss but by faults.</p>"
     )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hansa_sim.engines.confidence import interval
+from hansa_sim.latency.transients import Transients
 
 FORMAT_VERSION = 1
 
@@ -56,6 +57,71 @@ class PointResult:
     zone: str
     mean_ms: float | None
     why_not: str
+    lost_share: float = 0.0
+    """Share of their requests that nobody served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Over the time of a replication, in bins of ``bin_s``, of all replications: requests sent in a bin, how many of
+    them were not served, and the latencies of the others, ms; None where there are none."""
+
+    bin_s: float
+    requests: tuple[int, ...]
+    lost: tuple[int, ...]
+    p50_ms: tuple[float | None, ...]
+    p99_ms: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A new plan: replicas that come (above 0) and go by zone, the share of the demand that goes elsewhere, and the
+    share that is served nowhere from then on."""
+
+    at_s: float
+    app: str
+    replicas: dict[str, int]
+    moved_share: float
+    unserved_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class FaultsFelt:
+    """What faults did to a row. Requests that were not served, tries that were sent again, tries lost on ways that were
+    no more and in zones that were down, in all replications; the share of what was sent in bins of time with a fault
+    that missed the bound or was not served; and the moves of the first replication."""
+
+    lost: int
+    retried: int
+    cut: int
+    struck: int
+    miss_share: float | None
+    moves: tuple[Move, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happens in the first replication: ``what`` is notice, begins, known, ends, or over (known too)."""
+
+    at_s: float
+    what: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """What users see of tokens, ms: until the first is there, and the mean time between the tokens of an answer; and
+    generated tokens a second of all requests measured."""
+
+    first_mean_ms: Interval
+    first_p50_ms: Interval
+    first_p95_ms: Interval
+    first_p99_ms: Interval
+    each_mean_ms: Interval
+    each_p50_ms: Interval
+    each_p95_ms: Interval
+    each_p99_ms: Interval
+    generated_per_s: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +172,12 @@ class Row:
     cdf_ms: tuple[float, ...]
     differs_ms: Interval | None = None
     regret_ms: Interval | None = None
+    over_time: Series | None = None
+    faults: FaultsFelt | None = None
     mobility: Mobility | None = None
+    tokens: TokenRow | None = None
+    """Of apps that serve tokens."""
+    transients: Transients | None = None
 
     @property
     def name(self) -> str:
@@ -119,7 +190,13 @@ class Row:
         return not self.unstable and self.mean_ms.mean is not None
 
 
-VIEW_WORDS = {"together": "", "lawless": ", no residency", "alone": ", each operator alone"}
+VIEW_WORDS = {
+    "together": "",
+    "lawless": ", no residency",
+    "alone": ", each operator alone",
+    "unharmed": ", no faults",
+    "sudden": ", no notice",
+}
 
 CDF_PERCENTS = tuple(float(p) for p in (*np.arange(1, 99, 1), *np.arange(98.0, 99.9, 0.1).round(1), 99.9, 99.95, 99.99))
 
@@ -182,6 +259,7 @@ class Results:
     map: dict[str, Any] = field(default_factory=dict)
     effort: Effort | None = None
     version: int = FORMAT_VERSION
+    events: tuple[Event, ...] = ()
     apps: tuple[AppRows, ...] = ()
 
     def row(self, policy: str, view: str = "together") -> Row | None:

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from hansa_sim.engines.histogram import percentiles_ns, share_at_most
 from hansa_sim.engines.measured import Measured, Stability
+from hansa_sim.latency.fault_course import Faulted
+from hansa_sim.latency.faults_felt import felt, mean_replicas, moves_of, series_of
 from hansa_sim.latency.hand_overs import mobility_of
+from hansa_sim.latency.over_time import OverTime
 from hansa_sim.latency.paired import MS_NS, PointSums, sums_of
 from hansa_sim.latency.policies import Plan, carbon_of, watts_of
-from hansa_sim.latency.results import CDF_PERCENTS, Interval, PointResult, Row, ZoneResult
+from hansa_sim.latency.results import CDF_PERCENTS, FaultsFelt, Interval, PointResult, Row, ZoneResult
 from hansa_sim.latency.rows_of_all import WORST_FIRST, points_of_all, zones_of_all
+from hansa_sim.latency.rows_of_tokens import token_row
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.traffic import Traffic
 from hansa_sim.latency.views import View
@@ -30,6 +34,8 @@ class Played:
     view: View
     plan: Plan
     measured: tuple[Measured, ...]
+    over_time: OverTime
+    faulted: Faulted | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +54,11 @@ class Part:
     played: Played
 
     @property
+    def replicas(self) -> NDArray[np.float64]:
+        """(Z,) those that run, in the mean where plans change."""
+        return mean_replicas(self.played.plan, self.played.faulted)
+
+    @property
     def bound_ns(self) -> int:
         """The app's bound on the response."""
         return round(self.world.loaded.scenario.app.latency.response_ms_max * MS_NS)
@@ -56,8 +67,7 @@ class Part:
 def ran(world: World, traffic: Traffic, played: Played) -> Ran:
     """The row of what was played of one app."""
     sums = sums_of(played.measured, traffic.groups)
-    felt = [traffic.places.at_points(each.sum(axis=0)) for each in (sums.served, sums.sums_ns)]
-    points = _points(world, played, felt[0], felt[1])
+    points = _points(world, traffic, played, sums)
     row = _row([Part(world, traffic, played)], _zones(world, traffic, played), points)
     mobility = mobility_of(traffic, played.view, played.plan, played.measured)
     return Ran(sums.served, sums.sums_ns, replace(row, mobility=mobility))
@@ -75,9 +85,9 @@ def total(parts: Sequence[Part], each: Sequence[Ran]) -> Ran:
     return Ran(served, sums_ns, replace(row, message="; ".join(messages), predicted_ms=None))
 
 
-def running(world: World, plan: Plan, devices: int) -> tuple[float, float, float]:
-    """What a plan's replicas cost in EUR an hour, draw in kW under load, and emit in g CO2 equivalent an hour."""
-    count = plan.replicas * devices
+def running(world: World, replicas: NDArray[np.float64], devices: int) -> tuple[float, float, float]:
+    """What replicas (Z,) cost in EUR an hour, draw in kW under load, and emit in g CO2 equivalent an hour."""
+    count = replicas * devices
     price = np.array([zone.inventory.price_millieur_per_hour for zone in world.zones])
     kw = count * np.array([watts_of(zone) for zone in world.zones]) / 1_000
     grams = kw * np.array([carbon_of(zone) for zone in world.zones])
@@ -97,12 +107,12 @@ def _row(parts: Sequence[Part], zones: tuple[ZoneResult, ...], points: tuple[Poi
     percentiles = np.array([percentiles_ns(run, [50, 95, 99, 99.9]) for run in counts]) / MS_NS
     lost = sum(_lost(one) for one in each)
     requests = sum(int(one.served.sum()) for one in each) + lost
-    ran_by_part = [running(part.world, part.played.plan, part.traffic.stations.devices) for part in parts]
+    ran_by_part = [running(part.world, part.replicas, part.traffic.stations.devices) for part in parts]
     cost, power, carbon = (sum(column) for column in zip(*ran_by_part, strict=True))
     return Row(
         policy=played.policy.value,
         view=played.view.name.value,
-        engine="event" if plan.is_routed else "static",
+        engine=_engine(parts[0]),
         requests=requests,
         mean_ms=over_runs([_mean_ns(run) / MS_NS for run in runs]),
         p50_ms=over_runs(percentiles[:, 0].tolist()),
@@ -121,7 +131,26 @@ def _row(parts: Sequence[Part], zones: tuple[ZoneResult, ...], points: tuple[Poi
         zones=zones,
         points=points,
         cdf_ms=_cdf_ms(np.sum(counts, axis=0)),
+        over_time=series_of([part.played.over_time for part in parts]),
+        faults=_felt(parts, each),
+        tokens=token_row(runs, over_runs),
     )
+
+
+def _engine(part: Part) -> str:
+    if part.traffic.models:
+        return "tokens"
+    return "event" if part.played.plan.is_routed or part.traffic.is_eventful else "static"
+
+
+def _felt(parts: Sequence[Part], each: Sequence[Measured]) -> FaultsFelt | None:
+    moves = [
+        move for part in parts if part.played.faulted is not None for move in moves_of(part.world, part.played.faulted)
+    ]
+    if parts[0].played.faulted is None:
+        return None
+    moves.sort(key=lambda move: (move.at_s, move.app))
+    return felt(each, [part.played.over_time for part in parts], [part.bound_ns for part in parts], moves)
 
 
 def _cdf_ms(counts: NDArray[np.int64]) -> tuple[float, ...]:
@@ -157,9 +186,10 @@ def _zones(world: World, traffic: Traffic, played: Played) -> tuple[ZoneResult, 
     )
 
 
-def _points(
-    world: World, played: Played, served: NDArray[np.int64], sums_ns: NDArray[np.int64]
-) -> tuple[PointResult, ...]:
+def _points(world: World, traffic: Traffic, played: Played, sums: PointSums) -> tuple[PointResult, ...]:
+    losses = np.sum([one.user_lost for one in played.measured], axis=0).reshape(-1, traffic.groups).sum(axis=1)
+    felt_there = (sums.served.sum(axis=0), sums.sums_ns.sum(axis=0), losses)
+    served, sums_ns, lost = (traffic.places.at_points(one) for one in felt_there)
     return tuple(
         PointResult(
             access_point=user.access_point,
@@ -167,6 +197,7 @@ def _points(
             zone=_main_zone(world, played.plan, at),
             mean_ms=_known(_ratio(sums_ns[at], served[at]) / MS_NS),
             why_not=played.view.why_not.get(at, "") or _not_planned(played, at),
+            lost_share=_known(_ratio(lost[at], lost[at] + served[at])) or 0.0,
         )
         for at, user in enumerate(world.users)
     )

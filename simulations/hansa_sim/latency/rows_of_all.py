@@ -55,4 +55,6 @@ def _point(parts: Sequence[tuple[str, PointResult]]) -> PointResult:
         zone=max(points, key=lambda point: (bool(point.zone), point.requests_per_s)).zone,
         mean_ms=sum(mean * each for mean, each in served) / rate if rate else None,
         why_not="; ".join(f"{app}: {point.why_not}" for app, point in parts if point.why_not),
+        lost_share=sum(point.lost_share * point.requests_per_s for point in points)
+        / sum(point.requests_per_s for point in points),
     )

@@ -6,28 +6,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hansa_sim.engines.model import SECOND_NS
+from hansa_sim.latency.fault_course import FaultCourse, Faulted
+from hansa_sim.latency.faults_felt import events_of
 from hansa_sim.latency.map_ground import map_of
 from hansa_sim.latency.replications import Contender, Contest, Watch, replicate, warmed_up
 from hansa_sim.latency.results import AppRows, Interval, Price, Results, Row
 from hansa_sim.latency.rows import Part, Played, Ran, ran, total
-from hansa_sim.latency.scenario_file import Loaded, ScenarioError, as_document
+from hansa_sim.latency.scenario_file import Loaded, as_document
 from hansa_sim.latency.scenario_schema import PolicyName, Scenario
 from hansa_sim.latency.sharing import plans_of
 from hansa_sim.latency.stopping import StoppingRule
 from hansa_sim.latency.traffic import traffic_of
 from hansa_sim.latency.views import View, ViewName, view_of
-from hansa_sim.latency.world import World, build_world
+from hansa_sim.latency.world import World, inhabited_world
 
 Key = tuple[PolicyName, ViewName]
 
 
 def runnable_world(loaded: Loaded) -> World:
-    """The world of a scenario that can be run; ScenarioError where it cannot be had, or says too little or too much."""
-    world = build_world(loaded)
-    if not loaded.scenario.apps:
-        raise ScenarioError([f"{loaded.path}: apps: missing; a snapshot does not say how long requests take"])
-    if loaded.scenario.faults:
-        raise loaded.problem("faults", "are read and checked, but not simulated yet")
+    """The world of a scenario that can be run; ScenarioError where it cannot be had, or says too little."""
+    world = inhabited_world(loaded)
+    if loaded.scenario.faults and any(app.service.tokens for app in loaded.scenario.apps):
+        raise loaded.problem("faults", "apps that serve tokens are not simulated under faults")
     return world
 
 
@@ -49,6 +49,7 @@ def run_scenario(world: World, watch: Watch = lambda _: None) -> Results:
         map=map_of(world, [one.row for one in outcomes[base, ViewName.TOGETHER].apps]),
         effort=replace(effort, warm_up_is_short=is_short),
         apps=tuple(_app_rows(scenario, outcomes)),
+        events=() if (faulted := contests[0].base.faulted) is None else events_of(faulted),
     )
 
 
@@ -65,7 +66,8 @@ def _outcome(world: World, contests: Sequence[Contest], at: int) -> Outcome:
     parts = []
     for part, contest in zip(world.parts, contests, strict=True):
         row = contest.rows[at]
-        parts.append(Part(part, contest.traffic, Played(row.policy, row.view, row.plan, tuple(row.measured))))
+        played = Played(row.policy, row.view, row.plan, tuple(row.measured), row.over_time, row.faulted)
+        parts.append(Part(part, contest.traffic, played))
     apps = tuple(ran(part.world, part.traffic, part.played) for part in parts)
     return Outcome(total(parts, apps), apps)
 
@@ -91,7 +93,10 @@ def wanted_rows(scenario: Scenario) -> list[Key]:
     rows = [(policy, ViewName.TOGETHER) for policy in scenario.policies]
     rows += [(base, ViewName.TOGETHER)] if base not in scenario.policies else []
     rows += [(base, ViewName.LAWLESS)] if scenario.compare.law else []
-    return rows + ([(base, ViewName.ALONE)] if scenario.compare.federation else [])
+    rows += [(base, ViewName.ALONE)] if scenario.compare.federation else []
+    rows += [(base, ViewName.UNHARMED)] if scenario.compare.faults and scenario.faults else []
+    has_notice = any(fault.notice_s for fault in scenario.faults)
+    return rows + ([(base, ViewName.SUDDEN)] if scenario.compare.notice and has_notice else [])
 
 
 def _contests(world: World) -> list[Contest]:
@@ -99,15 +104,18 @@ def _contests(world: World) -> list[Contest]:
     views: dict[ViewName, list[View]] = {}
     rows: list[list[Contender]] = [[] for _ in world.parts]
     names = [part.loaded.scenario.app.name if len(world.parts) > 1 else "" for part in world.parts]
-    wanted = wanted_rows(world.loaded.scenario)
+    wanted, traffics = wanted_rows(world.loaded.scenario), [traffic_of(part) for part in world.parts]
+    course = FaultCourse(world) if world.loaded.scenario.faults else None
     for policy, name in wanted:
         views[name] = views.get(name) or [view_of(part, name) for part in world.parts]
         plans = plans_of(world.parts, views[name], policy)
         for at, (view, plan) in enumerate(zip(views[name], plans, strict=True)):
-            rows[at].append(Contender(policy, view, plan, [], names[at]))
+            faulted = None
+            if course is not None and name is not ViewName.UNHARMED:
+                faulted = Faulted(course, traffics[at], policy, name, at, plans)
+            rows[at].append(Contender(policy, view, plan, [], names[at], faulted))
     base = wanted.index((base_policy(world.loaded.scenario), ViewName.TOGETHER))
-    pairs = zip(world.parts, rows, strict=True)
-    return [Contest(traffic_of(part), tuple(mine), mine[base]) for part, mine in pairs]
+    return [Contest(traffic, tuple(mine), mine[base]) for traffic, mine in zip(traffics, rows, strict=True)]
 
 
 def _all_compared(found: dict[Key, Ran], base: PolicyName, percent: int) -> tuple[Row, ...]:
@@ -134,6 +142,10 @@ def _prices(found: dict[Key, Ran], base: PolicyName, percent: int) -> Iterator[P
         yield _price("law", together, lawless, percent)
     if (alone := found.get((base, ViewName.ALONE))) is not None:
         yield _price("not federating", alone, together, percent)
+    if (unharmed := found.get((base, ViewName.UNHARMED))) is not None:
+        yield _price("faults", together, unharmed, percent)
+    if (sudden := found.get((base, ViewName.SUDDEN))) is not None:
+        yield _price("no notice", sudden, together, percent)
 
 
 def _price(what: str, one: Ran, against: Ran, percent: int) -> Price:

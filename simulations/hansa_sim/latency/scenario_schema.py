@@ -16,6 +16,7 @@ from hansa.names import hint
 from hansa_sim.latency.scenario_faults import CablePart, FaultPart, RecoveryPart
 from hansa_sim.latency.scenario_moves import MovingPart
 from hansa_sim.latency.scenario_run import RunPart
+from hansa_sim.latency.scenario_service import ArrivalsPart, ServicePart
 from hansa_sim.latency.scenario_words import (
     Country,
     Day,
@@ -166,38 +167,6 @@ class LatencyPart(Part):
     response_ms_max: Milliseconds = Field(description="bound on round trip, wait and service together: the SLO")
 
 
-class ServiceTimePart(Part):
-    accelerator: str = Field(default="", description="model that it is for; left out: all others, and it comes last")
-    mean_ms: Milliseconds = Field(description="mean time that one request takes")
-    scv: float = Field(default=1.0, ge=0, le=100, description="squared coefficient of variation: variance / mean^2")
-
-
-class ServicePart(Part):
-    times: list[ServiceTimePart] = Field(min_length=1, description="time for one request, by accelerator")
-    distribution: Literal["fixed", "exponential", "lognormal", "gamma"] = Field(
-        default="exponential", description="how times scatter around the mean"
-    )
-    concurrency: int = Field(default=1, ge=1, le=4_096, description="requests that one replica serves at once")
-
-    @model_validator(mode="after")
-    def _scatters_as_said(self) -> Self:
-        scatter = {"fixed": 0.0, "exponential": 1.0}.get(self.distribution)
-        for time in self.times:
-            given = "scv" in time.model_fields_set
-            if scatter is not None and given and time.scv != scatter:
-                raise ValueError(f"scv is {time.scv}, but {self.distribution} times have {scatter:g}")
-            if self.distribution in ("lognormal", "gamma") and time.scv == 0:
-                raise ValueError(f"scv is 0, which {self.distribution} times cannot have; write distribution: fixed")
-        if len({time.scv for time in self.times}) > 1:
-            raise ValueError("every accelerator's time needs the same scv")
-        return self
-
-    @property
-    def scv(self) -> float:
-        """The squared coefficient of variation of all times."""
-        return {"fixed": 0.0, "exponential": 1.0}.get(self.distribution, self.times[0].scv)
-
-
 class ZonesPart(Part):
     min: int = Field(default=1, ge=1, le=1_000, description="least zones of a plan")
     max: int = Field(default=1_000, ge=1, le=1_000, description="most zones of a plan")
@@ -268,14 +237,6 @@ class UsersPart(MovingPart):
         return self
 
 
-class ArrivalsPart(Part):
-    kind: Literal["poisson", "diurnal"] = Field(default="poisson", description="a constant rate, or one over the day")
-    swing: float = Field(
-        default=0.5, ge=0, le=1, description="diurnal: the peak lies so much above the mean, as a share"
-    )
-    period_s: float = Field(default=86_400.0, gt=0, le=31_536_000, description="diurnal: length of a day")
-
-
 class ComparePart(Part):
     """Rows of the table besides the policies."""
 
@@ -330,6 +291,7 @@ class Scenario(Part):
         if self.network.snapshot is None and not any(operator.zones for operator in self.operators):
             raise ValueError("no operator has a zone")
         _both_or_neither(self)
+        _check_tokens(self)
         if self.run.warm_up == "mser-5" and self.arrivals.kind != "poisson":
             raise ValueError(
                 f"run: warm_up mser-5 finds the end of a beginning, and {self.arrivals.kind} arrivals change all the "
@@ -343,6 +305,31 @@ class Scenario(Part):
         if len(self.apps) > 1:
             raise ValueError(f"scenario {self.name!r} has {len(self.apps)} apps; look at each by itself")
         return self.apps[0]
+
+
+def _check_tokens(scenario: Scenario) -> None:
+    """What serving tokens and recorded arrivals do not go together with. Raises ValueError."""
+    is_recorded = scenario.arrivals.kind == "trace"
+    if is_recorded and len(scenario.apps) > 1:
+        raise ValueError(f"arrivals: a trace is of one app; there are {len(scenario.apps)}")
+    if is_recorded and any(part.surges for part in scenario.users):
+        raise ValueError("users: surges are of drawn arrivals; a trace has its own")
+    if is_recorded and any(part.is_moving for part in scenario.users):
+        raise ValueError("users: who sent a recorded request is not known, so that they cannot move")
+    for app in scenario.apps:
+        tokens = app.service.tokens
+        if tokens is None:
+            continue
+        if not is_recorded and (tokens.prompt is None or tokens.generated is None):
+            raise ValueError(f"apps: tokens of {app.name!r} need prompt and generated, or arrivals of kind trace")
+        by_request = (PolicyName.LEAST_LOADED, PolicyName.LEAST_LATENCY)
+        routed = [name.value for name in scenario.policies if name in by_request]
+        if routed:
+            fixed = ", ".join(name.value for name in PolicyName if name not in by_request)
+            what = f"{routed[0]} looks at servers, and {app.name!r} serves tokens in batches"
+            raise ValueError(f"policies: {what}; write policies: [{fixed}] or some of them")
+        if scenario.faults:
+            raise ValueError(f"faults: not simulated where an app serves tokens, as {app.name!r} does")
 
 
 def _both_or_neither(scenario: Scenario) -> None:

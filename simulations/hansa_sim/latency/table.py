@@ -8,9 +8,12 @@ from typing import Any
 from rich.table import Table
 
 from hansa_sim.latency.results import Effort, Interval, PointResult, Price, Results, Row
+from hansa_sim.latency.table_texts import NOTHING, figure_text, interval_text, share_text
+from hansa_sim.latency.token_table import HEAD, recorded_words, token_cells
+from hansa_sim.latency.transient_words import transient_words
 
 POINTS_SHOWN = 8
-NOTHING = "-"
+FAULT_COLUMNS = ("POLICY", "OVER BOUND OR LOST", "LOST", "TRIES CUT", "TRIES STRUCK", "SENT AGAIN", "MOVES")
 WIDE = 150
 """Columns that the whole table takes."""
 
@@ -18,8 +21,26 @@ WIDE = 150
 def tables_of(results: Results, width: int = WIDE) -> Iterator[Table]:
     """The table of everything, then one for each app where there are several."""
     yield table_of(results, width)
+    if any(row.faults for row in results.rows):
+        yield faults_table(results)
     for app in results.apps:
         yield _table(app.app, (app.response_ms_max, results.base), app.rows, width)
+    yield from _token_tables(results)
+
+
+def _token_tables(results: Results) -> Iterator[Table]:
+    """What users see of tokens: of everything, and of each app that serves them where there are several."""
+    named = [(f"{app.app}: tokens", app.rows) for app in results.apps] or [("Tokens", results.rows)]
+    for title, rows in named:
+        cells = list(token_cells(rows))
+        if cells:
+            table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+            table.add_column("POLICY", no_wrap=True)
+            for name in HEAD:
+                table.add_column(name, justify="right", no_wrap=True)
+            for each in cells:
+                table.add_row(*each)
+            yield table
 
 
 def table_of(results: Results, width: int = WIDE) -> Table:
@@ -42,6 +63,25 @@ def _table(title: str, against: tuple[float | None, str], rows: Iterable[Row], w
     for row in rows:
         table.add_row(*(_cells(row) if width >= WIDE else _first_cells(row)))
     return table
+
+
+def faults_table(results: Results) -> Table:
+    """What faults did to each row."""
+    table = Table(title="While something was down", title_justify="left", show_edge=False, pad_edge=False)
+    for name in FAULT_COLUMNS:
+        table.add_column(name, justify="left" if name == "POLICY" else "right", no_wrap=True)
+    for cells in fault_cells(results):
+        table.add_row(*cells)
+    return table
+
+
+def fault_cells(results: Results) -> Iterator[list[str]]:
+    """The cells under ``FAULT_COLUMNS`` of rows under faults."""
+    for row in results.rows:
+        if (felt := row.faults) is not None:
+            missed = NOTHING if felt.miss_share is None else f"{100 * felt.miss_share:.2f} %"
+            counts = (felt.lost, felt.cut, felt.struck, felt.retried)
+            yield [row.name, missed, *(f"{count:,}" for count in counts), str(len(felt.moves))]
 
 
 def bound_ms_of(results: Results) -> float | None:
@@ -91,8 +131,13 @@ def words_of(results: Results) -> Iterator[str]:
         yield _bound_words(results.scenario["apps"][0], results.rows)
     for app, one in zip(results.scenario["apps"], results.apps, strict=False):
         yield f"{one.app}: {_bound_words(app, one.rows)}"
+    yield from recorded_words(results.scenario)
     yield from _predicted_words(results)
+    for row in results.rows:
+        if row.transients is not None:
+            yield from transient_words(row.transients)
     yield from (_price_words(price) for price in results.prices)
+    yield from _fault_words(results)
     yield from _effort_words(results.effort)
     for row in results.rows:
         if row.message:
@@ -102,6 +147,24 @@ def words_of(results: Results) -> Iterator[str]:
             yield f"{row.name} is UNSTABLE: more is asked of {zones} than can be done, so that waits grow without end."
     yield from _moving_words(results)
     yield from _unserved(results)
+
+
+def _fault_words(results: Results) -> Iterator[str]:
+    """What faults did to the users of the base policy, and who of them had it worst."""
+    row = results.row(results.base)
+    if row is None or row.faults is None:
+        return
+    felt, total = row.faults, max(row.requests, 1)
+    missed = "" if felt.miss_share is None else f", {100 * felt.miss_share:.1f} % over the bound or lost meanwhile"
+    yield (
+        f"Faults under {row.name}: {felt.lost:,} of {total:,} requests lost, {felt.retried:,} tries sent again{missed}."
+    )
+    worst = sorted(
+        (point for point in row.points if point.lost_share), key=lambda one: (-one.lost_share, one.access_point)
+    )
+    if worst:
+        names = [f"{one.access_point} {100 * one.lost_share:.1f} %" for one in worst[:POINTS_SHOWN]]
+        yield f"Not served, of their requests: {', '.join(names)}{' and others' if len(worst) > POINTS_SHOWN else ''}."
 
 
 def _moving_words(results: Results) -> Iterator[str]:
@@ -198,24 +261,3 @@ def _unserved(results: Results) -> Iterator[str]:
         names = ", ".join(point.access_point for point in those[:POINTS_SHOWN])
         more = f" and {len(those) - POINTS_SHOWN} others" if len(those) > POINTS_SHOWN else ""
         yield f"Not served by {results.base}: {names}{more}: {reason}."
-
-
-def interval_text(interval: Interval | None, *, signed: bool = False) -> str:
-    """``12.3 ± 0.4``; a dash for what was not measured."""
-    if interval is None or interval.mean is None:
-        return NOTHING
-    text = f"{interval.mean:+.2f}" if signed else f"{interval.mean:.2f}"
-    return text if interval.half_width is None else f"{text} ± {interval.half_width:.2f}"
-
-
-def share_text(interval: Interval) -> str:
-    """A share in percent with its interval."""
-    if interval.mean is None:
-        return NOTHING
-    width = "" if interval.half_width is None else f" ± {100 * interval.half_width:.2f}"
-    return f"{100 * interval.mean:.2f}{width} %"
-
-
-def figure_text(value: float | None) -> str:
-    """A time to a tenth of a ms; a dash for what was not measured."""
-    return NOTHING if value is None else f"{value:.1f}"

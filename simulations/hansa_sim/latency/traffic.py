@@ -14,17 +14,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa_sim.engines.arrivals import blocks
-from hansa_sim.engines.model import NOWHERE, SECOND_NS, SPEED_PERMILLE, Block, Profile, UserClass, Window
+from hansa_sim.engines.model import (
+    NOWHERE,
+    SECOND_NS,
+    SPEED_PERMILLE,
+    Block,
+    Paths,
+    Profile,
+    Recorded,
+    UserClass,
+    Window,
+)
 from hansa_sim.engines.service import Demand, Deterministic, Exponential, Gamma, Lognormal
 from hansa_sim.engines.streams import generator
+from hansa_sim.engines.token_model import TokenModel, packed
 from hansa_sim.latency.movement import Movement, Places, movement_of, places_of
 from hansa_sim.latency.policies import Plan, Stations, stations_of
 from hansa_sim.latency.scenario_schema import Scenario
+from hansa_sim.latency.token_service import models_by_accelerator, token_demand, trace_of
+from hansa_sim.latency.trace_file import Trace
 from hansa_sim.latency.views import View
 from hansa_sim.latency.world import World, demand_of
 
 DAY_STEPS = 96
 US_NS = 1_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """Recorded requests. Of R replications the first begins with the first request, the others with those that are an
+    R-th of the record further on each; after its end the record begins again."""
+
+    trace: Trace
+    replications: int
+    has_tokens: bool
+
+    def of(self, replication: int, horizon_ns: int) -> Recorded:
+        """The requests of one replication; who sends each is drawn."""
+        part = self.trace.part(len(self.trace) * replication // self.replications % len(self.trace), horizon_ns)
+        return Recorded(part.at_ns, packed(part.prompt, part.generated) if self.has_tokens else None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +75,11 @@ class Traffic:
     window: Window
     seed: int
     common_seed: int
+    is_eventful: bool
+    """Whether something falls or surges, so that what users feel over time is worth counting."""
+    models: tuple[TokenModel | None, ...] | None = None
+    """(Z,) where the app serves tokens."""
+    record: Record | None = None
 
     @property
     def groups(self) -> int:
@@ -65,7 +98,10 @@ class Traffic:
 
     def requests(self, replication: int) -> Iterator[Block]:
         """The requests of one replication: the same whenever they are asked for."""
-        drawn = blocks((*self.sources, *self.surges), self._seed(f"replication/{replication}"), self.horizon_ns)
+        sources = (*self.sources, *self.surges)
+        if self.record is not None:
+            sources = (replace(self.sources[0], recorded=self.record.of(replication, self.horizon_ns)),)
+        drawn = blocks(sources, self._seed(f"replication/{replication}"), self.horizon_ns)
         return self.movement.settled(drawn)
 
     def seed_of(self, replication: int) -> int:
@@ -100,7 +136,8 @@ def traffic_of(world: World) -> Traffic:
     places, timelines = places_of(world)
     movement = movement_of(world.journeys, places, timelines)
     fastest_us = min((time.mean_us for time in stations.times if time), default=1)
-    demand = _demand(scenario, fastest_us * US_NS)
+    demand = _demand(world, fastest_us * US_NS)
+    tokens, trace = scenario.app.service.tokens, trace_of(world.loaded)
     run = scenario.run
     horizon_ns = max(1, round(world.replication_s * SECOND_NS))
     sources = _sources(world, (places, movement), demand)
@@ -117,7 +154,15 @@ def traffic_of(world: World) -> Traffic:
         window=Window(horizon_ns, horizon_ns * run.warm_up_percent // 100),
         seed=world.request_seed,
         common_seed=run.seed,
+        is_eventful=bool(scenario.faults or any(part.surges for part in scenario.users)),
+        models=None if tokens is None else _models(stations, models_by_accelerator(tokens)),
+        record=None if trace is None else Record(trace, run.replications, tokens is not None),
     )
+
+
+def _models(stations: Stations, by_accelerator: dict[str, TokenModel]) -> tuple[TokenModel | None, ...]:
+    """(Z,) the token model of each zone's replicas; None where the app does not run."""
+    return tuple(by_accelerator[time.model] if time else None for time in stations.times)
 
 
 def _sources(world: World, where: tuple[Places, Movement], demand: Demand) -> tuple[UserClass, ...]:
@@ -186,6 +231,18 @@ def grouped(share: NDArray[np.float64], groups: int) -> NDArray[np.int32]:
     return table.ravel()
 
 
+def paths_of(view: View, plan: Plan, places: Places) -> Paths:
+    """Ways of every row from where it is, and where it may go: a router keeps to zones in time where its users have
+    any."""
+    usable = view.lawful & (plan.replicas > 0)
+    if plan.is_routed:
+        timely = usable & view.in_time
+        has_any = timely.any(axis=1, keepdims=True)
+        usable = (timely & has_any) | (usable & ~has_any)
+    there_ns, back_ns = (np.repeat(way[places.here], places.groups, axis=0) for way in (view.there_ns, view.back_ns))
+    return Paths(there_ns, back_ns, np.repeat(usable[places.here], places.groups, axis=0))
+
+
 def zones_of(view: View, plan: Plan, places: Places) -> NDArray[np.int32]:
     """The zone of every row of users under a plan with shares: that which its group has where it last looked up, and
     ``NOWHERE`` where the law or the network lets it not go there from where it is.
@@ -201,15 +258,17 @@ def zones_of(view: View, plan: Plan, places: Places) -> NDArray[np.int32]:
 def _profile(scenario: Scenario) -> Profile | None:
     """The day's rate: least when it begins, greatest in its middle."""
     arrivals = scenario.arrivals
-    if arrivals.kind == "poisson":
+    if arrivals.kind != "diurnal":
         return None
     angles = (np.arange(DAY_STEPS) + 0.5) * 2 * np.pi / DAY_STEPS
     shares = np.rint((1 - arrivals.swing * np.cos(angles)) * 1_000).astype(np.int64)
     return Profile(max(1, round(arrivals.period_s * SECOND_NS / DAY_STEPS)), shares)
 
 
-def _demand(scenario: Scenario, mean_ns: float) -> Demand:
-    service = scenario.app.service
+def _demand(world: World, mean_ns: float) -> Demand:
+    service = world.loaded.scenario.app.service
+    if service.tokens is not None:
+        return token_demand(service.tokens, world.planned)
     if service.distribution == "fixed":
         return Deterministic(mean_ns)
     if service.distribution == "exponential":

@@ -29,12 +29,15 @@ MEDIAN = 50
 
 class ViewName(StrEnum):
     """TOGETHER: all operators federate, under the law. LAWLESS: the same without residency. ALONE: users may use what
-    the operator of their access point has, over its own network.
+    the operator of their access point has, over its own network. UNHARMED: together, and nothing falls. SUDDEN:
+    together, and nothing that falls gives notice.
     """
 
     TOGETHER = "together"
     LAWLESS = "lawless"
     ALONE = "alone"
+    UNHARMED = "unharmed"
+    SUDDEN = "sudden"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,11 +71,12 @@ class View:
 
 def view_of(world: World, name: ViewName) -> View:
     """What users may use in a view."""
-    if name is ViewName.TOGETHER:
-        return _judged(world, world.snapshot, world.spec, name)
-    if name is ViewName.LAWLESS:
-        return _judged(world, world.snapshot, replace(world.spec, residency=ResidencyPolicy()), name)
-    return _alone(world)
+    return _alone(world) if name is ViewName.ALONE else _judged(world, world.snapshot, spec_in(world, name), name)
+
+
+def spec_in(world: World, name: ViewName) -> WorkloadSpec:
+    """What is asked for in a view."""
+    return replace(world.spec, residency=ResidencyPolicy()) if name is ViewName.LAWLESS else world.spec
 
 
 def judge(spec: WorkloadSpec, snapshot: Snapshot, now_ms: int) -> Verdicts:

@@ -21,8 +21,6 @@ from hansa_control.domain.model import (
     Inventory,
     LatencyBudget,
     Objective,
-    ServiceProfile,
-    ServiceTime,
     WorkloadSpec,
     Zone,
     ZoneBounds,
@@ -32,13 +30,14 @@ from hansa_control.domain.model import (
 from hansa_control.domain.snapshot import Snapshot, build_snapshot
 from numpy.typing import NDArray
 
-from hansa.spec_service import quantile_us
 from hansa_sim.engines.streams import generator
 from hansa_sim.latency.fault_schedule import check_faults
 from hansa_sim.latency.ground import Ground, lay_ground
 from hansa_sim.latency.journeys import Journey, journeys_of, peaks_of
-from hansa_sim.latency.scenario_file import Loaded
-from hansa_sim.latency.scenario_schema import AppPart, LegalPart, OperatorPart, ServiceTimePart, UsersPart, ZonePart
+from hansa_sim.latency.scenario_file import Loaded, ScenarioError
+from hansa_sim.latency.scenario_schema import AppPart, LegalPart, OperatorPart, UsersPart, ZonePart
+from hansa_sim.latency.token_service import PlannedService, planned_service, trace_of
+from hansa_sim.latency.trace_file import Trace
 
 YEAR_MS = 365 * 86_400_000
 CPU_MILLIS, MEMORY_MIB = 1, 1
@@ -73,12 +72,21 @@ class World:
     base: World | None = None
     devices_free: tuple[int, ...] | None = None
     """By zone; None where all are."""
+    fallen: frozenset[str] = frozenset()
+    """Zones that have fallen, as ``operator/zone``."""
+    current: frozenset[ZoneId] = frozenset()
+    """Zones that the app runs in already."""
 
     @cached_property
     def parts(self) -> tuple[World, ...]:
         """A world of each app with its users, in the order of the scenario; the world itself where there is one."""
         apps = self.loaded.scenario.apps
         return (self,) if len(apps) == 1 else tuple(_part(self, at) for at in range(len(apps)))
+
+    def without(self, zones: frozenset[str], links: frozenset[str]) -> World:
+        """The same where these zones and links have fallen; nodes stay, though no way may lead there."""
+        left = tuple(link for link in self.ground.links if link.name not in links)
+        return replace(self, ground=replace(self.ground, links=left), fallen=zones)
 
     def with_free(self, devices: NDArray[np.int64]) -> World:
         """The same where so many devices (Z,) of each zone are free, and others have the rest."""
@@ -91,7 +99,8 @@ class World:
             operators, record = self.loaded.scenario.operators, self.loaded.record
             written = [_zone(self, op, zone) for op in operators for zone in op.zones]
             seen = [_with_apps(zone) for zone in record.snapshot.zones if zone.inventory.pools] if record else []
-            return tuple(sorted((*written, *seen), key=lambda zone: zone.id))
+            zones = sorted((*written, *seen), key=lambda zone: zone.id)
+            return tuple(replace(z, state=ZoneState.LOST) if str(z.id) in self.fallen else z for z in zones)
         if self.devices_free is None:
             return self.base.zones
         return tuple(_with_free(zone, free) for zone, free in zip(self.base.zones, self.devices_free, strict=True))
@@ -136,6 +145,11 @@ class World:
         return journeys_of(self.loaded, self.ground, self.replication_s)
 
     @cached_property
+    def planned(self) -> PlannedService:
+        """What the planner is told of the app's service."""
+        return planned_service(self.loaded)
+
+    @cached_property
     def spec(self) -> WorkloadSpec:
         """What the app team asks for, from all access points."""
         app = self.loaded.scenario.app
@@ -152,7 +166,7 @@ class World:
             residency=self.loaded.residency,
             replicas_max=max(app.zones.min, replicas),
             zones=ZoneBounds(app.zones.min, most),
-            service=_service(app),
+            service=self.planned.profile,
             objective=_objective(app),
             priority=app.priority,
         )
@@ -183,8 +197,17 @@ def build_world(loaded: Loaded) -> World:
     if not loaded.scenario.apps:
         return world
     check_faults(loaded, ground, world.replication_s)
+    for part in world.parts:
+        _ = part.planned  # an app whose requests fit nowhere is an error now, not when it is played
     peaks = peaks_of(world.journeys)
     return replace(world, users=_users(loaded, ground, peaks)) if peaks else world
+
+
+def inhabited_world(loaded: Loaded) -> World:
+    """The same of a scenario that has apps; ScenarioError where it has none, as a snapshot."""
+    if not loaded.scenario.apps:
+        raise ScenarioError([f"{loaded.path}: apps: missing; a snapshot does not say how long requests take"])
+    return build_world(loaded)
 
 
 def devices_free(zone: Zone) -> int:
@@ -224,12 +247,21 @@ def _users(loaded: Loaded, ground: Ground, moving: dict[tuple[str, str], int]) -
         for point, millirps in shares.items():
             key = (part.app or first, point)
             demand[key] = demand.get(key, 0) + millirps * (not part.is_moving)
+    demand = _of_trace(demand, trace_of(loaded))
     asked = {key: demand.get(key, 0) + moving.get(key, 0) for key in demand | moving}
     return tuple(
         UserClass(point, rate, ground.owners[point], app, demand.get((app, point), 0))
         for (app, point), rate in sorted(asked.items())
         if rate
     )
+
+
+def _of_trace(demand: dict[tuple[str, str], int], trace: Trace | None) -> dict[tuple[str, str], int]:
+    """Recorded arrivals have their own rate; users have parts of it as they have of all demand."""
+    if trace is None:
+        return demand
+    scale = trace.rate_rps * 1_000 / sum(demand.values())
+    return {key: max(1, round(millirps * scale)) for key, millirps in demand.items() if millirps}
 
 
 def demand_of(ground: Ground, part: UsersPart) -> dict[str, int]:
@@ -291,13 +323,3 @@ def _budget(app: AppPart) -> LatencyBudget:
 def _objective(app: AppPart) -> Objective:
     weights = (app.objective.latency, app.objective.price, app.objective.carbon)
     return Objective(*(round(weight * 1_000) for weight in weights))
-
-
-def _service(app: AppPart) -> ServiceProfile:
-    return ServiceProfile(tuple(_time(app, part) for part in app.service.times), app.service.concurrency)
-
-
-def _time(app: AppPart, part: ServiceTimePart) -> ServiceTime:
-    mean_us, scv_permille = round(part.mean_ms * 1_000), round(app.service.scv * 1_000)
-    p95_us, p99_us = (quantile_us(mean_us, scv_permille, p) for p in (95, 99))
-    return ServiceTime(part.accelerator, mean_us, p95_us, p99_us, scv_permille)

@@ -39,6 +39,8 @@ def _digest(results: Results) -> str:
     document = as_json(results)
     assert "apps" not in document
     rows = [{key: row[key] for key in sorted(row) if key in ROW_KEYS} for row in document["rows"]]
+    for row in rows:
+        row["points"] = [{key: point[key] for key in point if key != "lost_share"} for point in row["points"]]
     kept = {"rows": rows, "prices": document["prices"], "map": document["map"], "simulated_s": document["simulated_s"]}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 

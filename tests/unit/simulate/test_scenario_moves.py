@@ -14,13 +14,12 @@ from hansa_sim.engines.recorder import Run
 from hansa_sim.engines.router import Table
 from hansa_sim.latency.journeys import Journey
 from hansa_sim.latency.policies import plan_of
-from hansa_sim.latency.replications import paths_of
 from hansa_sim.latency.results import Results, Row
 from hansa_sim.latency.run import run_scenario
 from hansa_sim.latency.scenario_file import ScenarioError
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.table import words_of
-from hansa_sim.latency.traffic import Traffic, traffic_of, zones_of
+from hansa_sim.latency.traffic import Traffic, paths_of, traffic_of, zones_of
 from hansa_sim.latency.views import ViewName, view_of
 from hypothesis import given
 from hypothesis import strategies as st

@@ -245,10 +245,13 @@ def test_a_bad_scenario_ends_with_two_and_its_problem(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", WORKED, ids=[path.stem for path in WORKED])
 def test_every_worked_scenario_runs_and_serves(path: Path) -> None:
     loaded = load_scenario(path)
-    found = run_scenario(build_world(loaded.with_run(requests=8_000, duration_s=None, replications=2)))
+    short = loaded.with_run(replications=2)
+    if loaded.scenario.run.duration_s is None:
+        short = loaded.with_run(requests=8_000, replications=2)
+    found = run_scenario(build_world(short))
     base = found.row(found.base)
     assert base is not None
     assert base.message == ""
     assert base.mean_ms.mean is not None
-    assert base.unserved_share < 0.1
+    assert base.unserved_share < (0.15 if loaded.scenario.faults else 0.1)
     assert "<svg" in report_of(found)

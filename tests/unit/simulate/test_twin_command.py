@@ -96,6 +96,15 @@ def test_several_apps_are_more_than_a_twin_runs(root: Path, tmp_path: Path) -> N
     assert (code, error) == (2, "error: a twin runs one app; the scenario has ocr, second\n")
 
 
+def test_tokens_in_batches_are_more_than_a_twin_serves(root: Path, tmp_path: Path) -> None:
+    counts = "prompt: {mean: 300}, generated: {mean: 20}"
+    tokens = f"service: {{tokens: {{{counts}, engines: [{{step_ms: 10, kv_tokens: 20000}}]}}}}"
+    hansa = ("policies: [nearest]", "policies: [hansa]")
+    scenario = written(tmp_path, EVERYBODY, ("service: {times: [{mean_ms: 20}]}", tokens), hansa)
+    code, error = said(scenario)
+    assert (code, error) == (2, "error: a twin's servers take times of their own; ocr serves tokens in batches\n")
+
+
 def test_more_requests_than_a_machine_can_send_are_refused(root: Path, tmp_path: Path) -> None:
     code, error = said(written(tmp_path, EVERYBODY), "--seconds", "600")
     assert code == 2 and "50000 in all" in error

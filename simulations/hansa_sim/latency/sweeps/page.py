@@ -23,7 +23,7 @@ from hansa_sim.latency.report_charts import (
 from hansa_sim.latency.report_page import page_of, table_html
 from hansa_sim.latency.sweeps.study import Swept
 from hansa_sim.latency.sweeps.summary import SEED, SHOWN, Figure, Setting, Summary, words_of_sweep
-from hansa_sim.latency.table import interval_text
+from hansa_sim.latency.table_texts import interval_text
 
 CHARTS_MAX = 12
 TICKS_MAX = 12

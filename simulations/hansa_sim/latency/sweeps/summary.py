@@ -13,7 +13,7 @@ from hansa_sim.latency.records import ALL_APPS, Record
 from hansa_sim.latency.results import Interval
 from hansa_sim.latency.sweeps.playing import Status
 from hansa_sim.latency.sweeps.study import Swept, records_of
-from hansa_sim.latency.table import interval_text
+from hansa_sim.latency.table_texts import interval_text
 
 SEED = "run.seed"
 SHOWN = 20

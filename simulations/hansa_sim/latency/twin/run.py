@@ -65,6 +65,8 @@ def prepare_twin(world: World, seconds: float) -> Prepared:
     apps = [app.name for app in world.loaded.scenario.apps]
     if len(apps) > 1:
         raise TooLarge(f"a twin runs one app; the scenario has {', '.join(apps)}")
+    if world.loaded.scenario.app.service.tokens is not None:
+        raise TooLarge(f"a twin's servers take times of their own; {apps[0]} serves tokens in batches")
     _check_places(world)
     view = view_of(world, ViewName.TOGETHER)
     plan = plan_of(world, view, PolicyName.HANSA)

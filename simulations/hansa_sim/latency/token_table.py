@@ -1,0 +1,42 @@
+"""What users see of tokens, for tables and the report; and what was played where arrivals were recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from hansa_sim.latency.results import Row
+from hansa_sim.latency.table_texts import figure_text, interval_text
+
+HEAD = ("FIRST TOKEN ms", "p50", "p95", "p99", "EACH FURTHER ms", "p50", "p95", "p99", "TOKENS/s")
+
+
+def token_cells(rows: Iterable[Row]) -> Iterator[list[str]]:
+    """Cells of each row that serves tokens, its name first, the others under ``HEAD``."""
+    for row in rows:
+        one = row.tokens
+        if one is None:
+            continue
+        if row.unstable:
+            yield [row.name, "UNSTABLE", *("-",) * (len(HEAD) - 1)]
+            continue
+        first = [interval_text(one.first_mean_ms), *_figures(one.first_p50_ms, one.first_p95_ms, one.first_p99_ms)]
+        each = [interval_text(one.each_mean_ms), *_figures(one.each_p50_ms, one.each_p95_ms, one.each_p99_ms)]
+        yield [row.name, *first, *each, figure_text(one.generated_per_s.mean)]
+
+
+def recorded_words(scenario: dict[str, Any]) -> Iterator[str]:
+    """What was done to recorded arrivals."""
+    arrivals, run = scenario["arrivals"], scenario["run"]
+    if arrivals["kind"] != "trace":
+        return
+    speed = "as fast as" if arrivals["speed"] == 1 else f"{arrivals['speed']:g} times as fast as"
+    count = run["replications"]
+    yield (
+        f"Arrivals are those of {arrivals['file']}, {speed} recorded, from {count} places of it on; after its end it "
+        "begins again. Who sends each is drawn, in the proportions of the users' requests_per_s."
+    )
+
+
+def _figures(*intervals: Any) -> list[str]:
+    return [figure_text(one.mean) for one in intervals]
