@@ -21,7 +21,8 @@ from hansa_sim.latency.report_charts import scale_over
 from hansa_sim.latency.report_map import map_svg
 from hansa_sim.latency.results import Effort, Interval, Mobility, PointResult, Price, Results, Row, as_json
 from hansa_sim.latency.run import run_scenario
-from hansa_sim.latency.table import figure_text, interval_text, share_text, tables_of, words_of
+from hansa_sim.latency.table import tables_of, words_of
+from hansa_sim.latency.table_texts import figure_text, interval_text, share_text
 from rich.console import Console
 from scenario_texts import ROUND_TRIPS, TWO_APPS, world_of, written
 from typer.testing import CliRunner
@@ -83,7 +84,7 @@ def _hostile(results: Results) -> Results:
     points = (PointResult(HOSTILE, 5.0, HOSTILE, 10.0, ""), PointResult(HOSTILE, 1.0, "", None, HOSTILE))
     zones = tuple(replace(zone, zone=f"{HOSTILE}/{at}") for at, zone in enumerate(_base(results).zones))
     scenario = results.scenario | {"title": HOSTILE, "name": HOSTILE, "as_of": HOSTILE}
-    ground = {"nodes": {HOSTILE: [1.0, 2.0, HOSTILE, False], "b": [3.0, 4.0, HOSTILE, True]}}
+    ground: dict[str, Any] = {"nodes": {HOSTILE: [1.0, 2.0, HOSTILE, False], "b": [3.0, 4.0, HOSTILE, True]}}
     ground |= {"links": [[HOSTILE, "b"]], "zones": {f"{HOSTILE}/1": "b"}}
     ground |= {"ways": {HOSTILE: [HOSTILE, "b"]}, "unserved": [HOSTILE]}
     named = _with_points(results, points, zones=zones, message=HOSTILE, unstable=(HOSTILE,))
@@ -175,7 +176,8 @@ def _numbers(picture: ElementTree.Element) -> Iterator[tuple[str, float, float]]
             if x in each.attrib:
                 yield each.tag, float(each.attrib[x]), float(each.attrib[y])
         for pair in each.attrib.get("points", "").split():
-            yield each.tag, *(float(one) for one in pair.split(","))
+            left, _, down = pair.partition(",")
+            yield each.tag, float(left), float(down)
 
 
 def test_every_picture_is_valid_and_all_of_it_lies_inside(found: Results) -> None:
@@ -271,7 +273,8 @@ def _unknown(results: Results) -> Results:
     """Results in which nothing could be measured."""
     none = Interval(None, None)
     figures = ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "p999_ms", "miss_share", "wait_ms", "differs_ms", "regret_ms")
-    rows = tuple(replace(row, **dict.fromkeys(figures, none), cdf_ms=(), predicted_ms=None) for row in results.rows)
+    empty: dict[str, Any] = dict.fromkeys(figures, none)
+    rows = tuple(replace(row, **empty, cdf_ms=(), predicted_ms=None) for row in results.rows)
     prices = tuple(replace(price, mean_ms=none, mean_percent=None) for price in results.prices)
     return replace(results, rows=rows, prices=prices)
 
