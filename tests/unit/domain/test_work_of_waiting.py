@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from deciding_world import LINKS, NODES, NOW_MS, spec, zone
 from hansa_control.domain import planning, queueing
 from hansa_control.domain.model import ServiceProfile, ServiceTime, ZoneBounds
 from hansa_control.domain.network import build_network
@@ -23,8 +24,6 @@ from hansa_control.domain.queueing import (
 from hansa_control.domain.snapshot import Measured, assemble_snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from tests.unit.domain.deciding_world import LINKS, NODES, NOW_MS, spec, zone
 
 
 class Counted(float):
