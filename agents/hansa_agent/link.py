@@ -15,7 +15,7 @@ from hansa_agent.session import AdvertBody, AgentSession, Output, State
 _log = structlog.get_logger(__name__)
 BACKOFF_MS_MIN = 50
 BACKOFF_MS_MAX = 1_000
-TICK_S = 0.1
+TICK_MS = 100
 CLOCK_SKEW_MS_MAX = 60_000
 
 
@@ -83,8 +83,10 @@ class SessionLink:
             await connection.send(await self._outbox.get())
 
     async def _tick(self) -> None:
+        """Ticks that would change nothing are passed over: an agent at rest wakes to say something."""
         while True:
-            await self._clock.sleep(TICK_S)
+            rest_ms = self._session.rest_ms(self._clock.now())
+            await self._clock.sleep((rest_ms or TICK_MS) / 1_000)
             self._take(self._session.on_tick(self._clock.now()))
 
     async def _read(self, connection: Connection) -> None:

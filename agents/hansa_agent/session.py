@@ -208,6 +208,13 @@ class AgentSession:
             return Output(close=f"the operator has been silent for {silent_ms} ms")
         return self._beat(now)
 
+    def rest_ms(self, now: Instant) -> int:
+        """For how long ticks change nothing, if nothing else happens; 0 if the next one may."""
+        if self._state is not State.SYNCED:
+            return 0
+        silent_at_ms = self._heard_ms + max(SILENT_INTERVALS * self._interval_ms, SILENCE_MS_MIN)
+        return max(0, min(self._beat_ms + self._interval_ms, silent_at_ms) - now.monotonic_ms)
+
     def on_message(self, message: SessionResponse, now: Instant) -> Output:
         """The operator said something."""
         event = _EVENT_OF_BODY.get(message.WhichOneof("body") or "")

@@ -47,6 +47,7 @@ class Supervisor:
         self._group = asyncio.TaskGroup()
         self._idle = asyncio.Event()
         self._heard = False
+        self._stirred = asyncio.Event()
 
     async def adopt(self, policy: RestartPolicy, random: Random) -> tuple[Order, ...]:
         """Takes over what a former agent process left; returns the orders that it held. To be called first.
@@ -102,11 +103,19 @@ class Supervisor:
             self._compare()
             while True:
                 await self._clock.sleep(TICK_S)
+                if self._is_at_rest():
+                    self._stirred.clear()
+                    await self._stirred.wait()
+                    continue
                 self._pass_over_silence()
                 self._go_on_once_there_is_room()
                 actions = self._reconciliation.tick(self._clock.now())
                 if actions:
                     self._follow(actions)
+
+    def _is_at_rest(self) -> bool:
+        """Whether no tick changes anything before something else happens."""
+        return self._reconciliation.next_due_ms() is None and not self._held and not self._journal.trouble
 
     async def stop_all(self) -> None:
         """Withdraws every order and waits until nothing runs; ``run`` must run meanwhile."""
@@ -116,6 +125,7 @@ class Supervisor:
             await self._idle.wait()
 
     def _follow(self, actions: tuple[Action, ...]) -> None:
+        self._stirred.set()
         unwritten = self._write_down({action.instance for action in actions if action.act is Act.FORGET})
         for action in actions:
             if action.act is Act.START and action.instance in unwritten:
@@ -132,6 +142,7 @@ class Supervisor:
 
     def _hold(self, action: Action) -> None:
         """A start that cannot be written down is not begun; it is kept until it can."""
+        self._stirred.set()
         self._held[action.instance] = action
         self._reconciliation.on_trouble(action.instance, self._journal.trouble)
 

@@ -7,6 +7,7 @@ reconciliation. Simulated are the runtime and the disk (``runtime``) and the way
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -86,6 +87,7 @@ class ZoneNode:
         self.process: Process | None = None
         self.skew = Skew()
         self.deaths: list[str] = []
+        self.policy = POLICY
         self._network = network
         self._loop, self._streams = surroundings
         self._report = report
@@ -177,7 +179,7 @@ class _Agent:
 
     async def run(self) -> None:
         node = self._node
-        held = await self._supervisor.adopt(POLICY, node.chance)
+        held = await self._supervisor.adopt(node.policy, node.chance)
         session = AgentSession(Identity(node.name, node.chance.word()), OrderAdmission(self._grounds), held)
         self._link = SessionLink(session, node.uplink(self._process), self._clock, self._on_orders)
         self.advertise()
@@ -200,6 +202,9 @@ class _Agent:
     def _adverts(self) -> dict[str, Any]:
         profile = self._node.profile
         adverts: dict[str, Any] = {"inventory": codec_zone.inventory_out(profile.inventory)}
-        adverts |= {f"facts/{fact.kind}/0": codec_zone.fact_out(fact) for fact in profile.facts}
+        counts: Counter[str] = Counter()
+        for fact in profile.facts:
+            adverts[f"facts/{fact.kind}/{counts[fact.kind]}"] = codec_zone.fact_out(fact)
+            counts[fact.kind] += 1
         adverts |= {f"instances/{name}": status for name, status in self._supervisor.statuses().items()}
         return adverts

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from hansa_agent.ports import Instant
 
 from hansa_sim.kernel import VirtualLoop
@@ -29,7 +27,7 @@ class VirtualClock:
         self._skew = skew or Skew()
 
     def wall_ms(self) -> int:
-        return EPOCH_MS + self._loop.now_us // 1_000 + self._skew.ms
+        return EPOCH_MS + self._loop.wall_ahead_ms + self._loop.day_us // 1_000 + self._skew.ms
 
     def monotonic_ms(self) -> int:
         return (self._loop.now_us - self._started_us) // 1_000
@@ -38,7 +36,7 @@ class VirtualClock:
         return self._loop.now_us - self._started_us
 
     async def sleep_ms(self, duration_ms: int) -> None:
-        await asyncio.sleep(duration_ms / 1_000)
+        await self._loop.pass_us(duration_ms * 1_000)
 
     def now(self) -> Instant:
         return Instant(self.monotonic_ms(), self.wall_ms())
@@ -50,7 +48,14 @@ class VirtualClock:
         return self.wall_ms() * 1_000_000
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await self._loop.pass_us(round(seconds * 1_000_000))
+
+
+class DayClock(VirtualClock):
+    """The same with a monotonic time that goes on while the loop leaps, for what remembers longer than a beat."""
+
+    def monotonic_ms(self) -> int:
+        return self._loop.day_us // 1_000
 
 
 class SimIds:

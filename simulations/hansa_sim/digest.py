@@ -24,7 +24,7 @@ class Trace:
     def add(self, node: str, event: str) -> None:
         if self._is_closed:
             return
-        line = f"{self._loop.now_us / 1_000_000:12.6f} {node} {event}"
+        line = f"{self._loop.day_us / 1_000_000:12.6f} {node} {event}"
         self.lines.append(line)
         if self._on_line is not None:
             self._on_line(line)

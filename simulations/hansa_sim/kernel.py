@@ -90,12 +90,28 @@ class Process:
         return False
 
 
+class _Step(asyncio.Handle):
+    """A handle without the notes that a loop under debugging takes of each."""
+
+    def __init__(
+        self, callback: Callable[..., object], args: Any, loop: VirtualLoop, context: contextvars.Context
+    ) -> None:
+        self._callback, self._args, self._loop, self._context = callback, args, loop, context
+        self._cancelled, self._repr, self._source_traceback = False, None, None
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
-    """An event loop on virtual time, in whole microseconds from 0. ``on_quiet`` is called before each jump of time."""
+    """An event loop on virtual time, in whole microseconds from 0. ``on_quiet`` is called before each jump of time.
+
+    ``leap`` leaves out a stretch of the day: calendars go on, while what runs notices no more of it than a computer
+    that is suspended. ``wall_ahead_ms`` is how much later than usual the day begins on every wall clock.
+    """
 
     def __init__(self, steps_max: int = STEPS_MAX) -> None:
         super().__init__()
         self.now_us = 0
+        self.leapt_us = 0
+        self.wall_ahead_ms = 0
         self.step_count = 0
         self.complaints: list[str] = []
         self.processes: list[Process] = []
@@ -108,6 +124,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._tearing_down = False
         self.set_debug(False)
 
+    @property
+    def day_us(self) -> int:
+        """Time since the beginning, with what was left out."""
+        return self.now_us + self.leapt_us
+
+    def leap(self, duration_us: int) -> None:
+        """Leaves out that much of the day: nothing happens in it, and everything that is due keeps its time to wait."""
+        self.leapt_us += duration_us
+
     # --- what asyncio asks of a loop ---
 
     def time(self) -> float:
@@ -117,7 +142,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         context = contextvars.copy_context() if context is None else context
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Step(callback, args, self, context)
         self._soon.append((handle, context))
         return handle
 
@@ -141,6 +166,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         handle = asyncio.TimerHandle(at_us / 1_000_000, callback, args, self, context)
         heapq.heappush(self._timers, (max(at_us, self.now_us), next(self._order), handle, context))
         return handle
+
+    async def pass_us(self, duration_us: int) -> None:
+        """Returns that much later; with less ado than ``asyncio.sleep``, for most of a simulation is waiting."""
+        waiter: asyncio.Future[None] = self.create_future()
+        self.call_at_us(self.now_us + max(0, duration_us), _wake, waiter)
+        await waiter
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Cancelled timers are passed over when their time comes."""
@@ -225,6 +256,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 task.cancel()
             while self._soon:
                 self._take_step()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, ResultT]], steps_max: int = STEPS_MAX) -> ResultT:

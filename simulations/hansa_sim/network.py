@@ -137,7 +137,8 @@ class Network:
 
     def delay_us(self, path: tuple[str, str] = ("", "")) -> int:
         weather = self.weather_on(path)
-        return weather.latency_us + self._stream.integer(0, weather.jitter_us)
+        jitter_us = self._stream.integer(0, weather.jitter_us) if weather.jitter_us else 0
+        return weather.latency_us + jitter_us
 
     def _resent_us(self, path: tuple[str, str]) -> int:
         """How much later a packet of a connection arrives because it was lost, perhaps more than once."""

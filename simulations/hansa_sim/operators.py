@@ -12,10 +12,11 @@ from hansa_control.adapters.task_scope import first_to_end, to_the_end
 from hansa_control.application.control_plane import ControlPlane, Surroundings
 from hansa_control.application.ports import RefusalError, StoreFailed
 from hansa_control.application.settings import Settings
+from hansa_control.application.steadiness import Steadiness
 from hansa_control.domain.model import Reason, ZoneId
 
 from hansa.errors import ProtocolViolation
-from hansa_sim.clock import SimIds, Skew, VirtualClock
+from hansa_sim.clock import DayClock, SimIds, Skew, VirtualClock
 from hansa_sim.disks import Disk, DiskStore
 from hansa_sim.geography import PEM, OperatorProfile
 from hansa_sim.kernel import Process, VirtualLoop
@@ -50,6 +51,7 @@ class OperatorNode:
         self.disk = Disk()
         self.is_dark = False
         self.on_pause: Callable[[], None] = lambda: None
+        self.tuned: Callable[[Settings], Settings] = lambda settings: settings
         self.deaths: list[str] = []
         self._network = network
         self._loop, self._streams = surroundings
@@ -85,8 +87,10 @@ class OperatorNode:
         ways = {owner: self._way(owner, clock) for owner in self.profile.partners}
         seals = DigestSeals(self.name)
         surroundings = Surroundings(self.store, clock, self._ids, dict(ways), books=dict(ways), seals=seals)
-        plane = ControlPlane(self.settings(), self.profile.network, surroundings)
+        plane = ControlPlane(self.tuned(self.settings()), self.profile.network, surroundings)
         plane.reconciler.on_defect = self.met_defect
+        # Whoever comes and goes is remembered by the day, of which no stretch may be left out.
+        plane.world.steadiness = Steadiness(DayClock(self._loop))
         self.process = Process(self._loop, self.name)
         self.process.spawn(self._main(plane, self.process, clock, ways))
 
@@ -196,7 +200,10 @@ async def serve_agent(end: End, links: AgentLinks) -> None:
 
 async def _receive(end: End, link: AgentLink) -> None:
     while True:
-        for response in await to_the_end(link.receive(await end.receive())):
+        message = await end.receive()
+        answering = link.receive(message)
+        # A sign of life changes nothing that must be finished.
+        for response in await (answering if message.HasField("heartbeat") else to_the_end(answering)):
             end.send(response)
 
 

@@ -38,7 +38,8 @@ class ShownOffers:
         if network is None:
             return None
         terms = self._origins.terms(self._home)
-        if network is not self._network or terms != self._terms:
+        # The pair is put together anew each time, of the same nodes and links while nothing changes.
+        if network != self._network or terms != self._terms:
             self._network, self._terms = network, terms
             nodes, links = network
             drawn: dict[str, Offered] = {f"nodes/{node.name}": node for node in nodes}

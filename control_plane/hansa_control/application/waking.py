@@ -9,6 +9,8 @@ from types import coroutine
 from hansa_control.application.ports import Clock, IdSource
 from hansa_control.application.settings import Settings
 
+NEVER_MS = 1 << 62
+
 
 class Wakes:
     """A queue of workloads, each in it once at most; one that is being looked at is looked at once more afterwards."""
@@ -21,6 +23,7 @@ class Wakes:
         self._busy: set[str] = set()
         self._again: set[str] = set()
         self._retry_at_ms: dict[str, int] = {}
+        self._earliest_ms = 0
         self._retry_count: dict[str, int] = {}
         self.is_fresh: Callable[[str], bool] = lambda workload: False
 
@@ -52,10 +55,13 @@ class Wakes:
     def tick(self) -> None:
         """Wakes what asked to be looked at again by now."""
         now_ms = self._clock.monotonic_ms()
+        if now_ms < self._earliest_ms:
+            return
         due = [key for key, at_ms in self._retry_at_ms.items() if at_ms <= now_ms]
         for key in due:
             del self._retry_at_ms[key]
             self.wake(key)
+        self._earliest_ms = min(self._retry_at_ms.values(), default=NEVER_MS)
 
     def retry_later(self, workload: str) -> int:
         """Asks for a look after a delay that grows with each attempt, jittered; how many there were before this one."""
@@ -63,13 +69,17 @@ class Wakes:
         self._retry_count[workload] = min(count + 1, 16)
         bound_ms = min(self._settings.retry_ms_max, self._settings.retry_ms_min * 2**count)
         delay_ms = bound_ms // 2 + int(self._ids.fraction() * bound_ms / 2)
-        self._retry_at_ms[workload] = self._clock.monotonic_ms() + delay_ms
+        self._ask_again(workload, self._clock.monotonic_ms() + delay_ms)
         return count
 
     def look_in(self, workload: str, delay_ms: int) -> None:
         """Asks for a look after a delay, or at the time that it asked for already if that is sooner."""
         at_ms = self._clock.monotonic_ms() + delay_ms
-        self._retry_at_ms[workload] = min(at_ms, self._retry_at_ms.get(workload, at_ms))
+        self._ask_again(workload, min(at_ms, self._retry_at_ms.get(workload, at_ms)))
+
+    def _ask_again(self, workload: str, at_ms: int) -> None:
+        self._retry_at_ms[workload] = at_ms
+        self._earliest_ms = min(self._earliest_ms, at_ms)
 
     def succeeded(self, workload: str) -> None:
         """Nothing is to be tried again; the next attempt that fails waits the shortest delay."""

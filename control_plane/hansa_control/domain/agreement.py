@@ -13,9 +13,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 
 from hansa_control.domain.canonical import PREFIX, canonical
+
+DIGESTS_KEPT_MAX = 1_024
 
 EVERYWHERE = ("*",)
 ANYBODY = ("*",)
@@ -154,10 +157,7 @@ class Agreement:
 
     def digest(self) -> str:
         """The digest of what is agreed: equal for both sides exactly if they agreed on the same."""
-        agreed, unsaid = json.loads(canonical(self)), json.loads(canonical(OPEN))
-        # What came later is left out where it says nothing: who agreed before it has agreed on the same.
-        said = {name: value for name, value in agreed.items() if name not in ADDED or value != unsaid[name]}
-        return PREFIX + sha256(canonical(said)).hexdigest()
+        return _digest(self)
 
     def offers(self, zone: str) -> bool:
         """Whether the partner may use a zone of the owner."""
@@ -170,6 +170,15 @@ class Agreement:
 
 OPEN = Agreement()
 """Every zone, exactly as it is, without quota or end."""
+
+
+@lru_cache(maxsize=DIGESTS_KEPT_MAX)
+def _digest(agreement: Agreement) -> str:
+    """Kept, for it is asked at every tick of every partner's agreement."""
+    agreed, unsaid = json.loads(canonical(agreement)), json.loads(canonical(OPEN))
+    # What came later is left out where it says nothing: who agreed before it has agreed on the same.
+    said = {name: value for name, value in agreed.items() if name not in ADDED or value != unsaid[name]}
+    return PREFIX + sha256(canonical(said)).hexdigest()
 
 
 class Wish(StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ from hansa_sim.latency.scenario_changes import Change, ChangeError
 from hansa_sim.latency.scenario_file import Loaded, ScenarioError, load_scenario
 from hansa_sim.latency.scenario_run import REQUESTS_MAX
 from hansa_sim.latency.sweeps.command import app as sweep_app
+from hansa_sim.latency.system.figures import playable_world, run_day
 from hansa_sim.latency.table import tables_of, words_of
 from hansa_sim.latency.twin.command import app as twin
 from hansa_sim.latency.views import ViewName, view_of
@@ -39,6 +41,16 @@ app.add_typer(sweep_app)
 app.registered_commands += command_what_if.app.registered_commands
 
 app.add_typer(twin)
+
+
+class Engine(StrEnum):
+    """STEADY: requests by the event and the static engine. SYSTEM: a day of control planes and agents themselves."""
+
+    STEADY = "steady"
+    SYSTEM = "system"
+
+
+ENGINE_HELP = "steady: all policies, request by request; system: hansa alone, a day of all control planes and agents."
 
 Changes = Annotated[
     list[str] | None,
@@ -84,6 +96,7 @@ def run(
         typer.Option(min=1_000, max=REQUESTS_MAX, help="Requests of each policy, instead of the scenario's."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for results.json and report.html; made if need be.")] = None,
+    engine: Annotated[Engine, typer.Option(help=ENGINE_HELP)] = Engine.STEADY,
     output: Annotated[str, typer.Option("-o", "--output", help="table, or json on standard output.")] = "table",
 ) -> None:
     """Run a scenario and compare its policies."""
@@ -91,10 +104,9 @@ def run(
         raise typer.BadParameter(f"{output!r} is neither table nor json")
     given = [] if seed is None else [f"run.seed={seed}"]
     given += [] if requests is None else ["run.duration_s=null", f"run.requests={requests}"]
-    world = _world(file, [*(changes or ()), *given], runnable_world)
+    world = _world(file, [*(changes or ()), *given], runnable_world if engine is Engine.STEADY else playable_world)
     _make(out)
-    with _progress() as watch:
-        results = run_scenario(world, watch)
+    results = _results(world, engine)
     if out is not None:
         _write(results, out)
     if output == "json":
@@ -109,6 +121,13 @@ def run(
 
 
 app.command("calibrate")(calibrate_file)
+
+
+def _results(world: World, engine: Engine) -> Results:
+    with _progress() as watch:
+        if engine is Engine.STEADY:
+            return run_scenario(world, watch)
+        return run_day(world, lambda s, of_s: watch(Sofar("hansa, system", round(s), round(of_s), s, None)))
 
 
 def _tell_record(record: WorldRecord) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hansa_sim.engines.confidence import interval
+from hansa_sim.latency.transients import Transients
 
 FORMAT_VERSION = 1
 
@@ -176,6 +177,7 @@ class Row:
     mobility: Mobility | None = None
     tokens: TokenRow | None = None
     """Of apps that serve tokens."""
+    transients: Transients | None = None
 
     @property
     def name(self) -> str:

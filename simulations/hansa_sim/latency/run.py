@@ -12,22 +12,20 @@ from hansa_sim.latency.map_ground import map_of
 from hansa_sim.latency.replications import Contender, Contest, Watch, replicate, warmed_up
 from hansa_sim.latency.results import AppRows, Interval, Price, Results, Row
 from hansa_sim.latency.rows import Part, Played, Ran, ran, total
-from hansa_sim.latency.scenario_file import Loaded, ScenarioError, as_document
+from hansa_sim.latency.scenario_file import Loaded, as_document
 from hansa_sim.latency.scenario_schema import PolicyName, Scenario
 from hansa_sim.latency.sharing import plans_of
 from hansa_sim.latency.stopping import StoppingRule
 from hansa_sim.latency.traffic import traffic_of
 from hansa_sim.latency.views import View, ViewName, view_of
-from hansa_sim.latency.world import World, build_world
+from hansa_sim.latency.world import World, inhabited_world
 
 Key = tuple[PolicyName, ViewName]
 
 
 def runnable_world(loaded: Loaded) -> World:
     """The world of a scenario that can be run; ScenarioError where it cannot be had, or says too little."""
-    world = build_world(loaded)
-    if not loaded.scenario.apps:
-        raise ScenarioError([f"{loaded.path}: apps: missing; a snapshot does not say how long requests take"])
+    world = inhabited_world(loaded)
     if loaded.scenario.faults and any(app.service.tokens for app in loaded.scenario.apps):
         raise loaded.problem("faults", "apps that serve tokens are not simulated under faults")
     return world

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from hansa_sim.latency.scenario_system import SystemPart
 from hansa_sim.latency.scenario_words import Part, Seconds
 
 REQUESTS_MAX = 100_000_000
@@ -47,6 +48,7 @@ class RunPart(Part):
         default=0.0, ge=0, le=3_600_000, description="how old what least-loaded and least-latency know of zones is"
     )
     seed: int = Field(default=1, ge=0, le=2**63 - 1, description="the same seed gives the same result to the last bit")
+    system: SystemPart = Field(default=SystemPart(), description="what only the system engine asks")
     confidence_percent: Literal[90, 95, 99] = Field(default=95, description="of the intervals")
 
     @model_validator(mode="after")

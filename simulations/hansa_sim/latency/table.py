@@ -10,6 +10,7 @@ from rich.table import Table
 from hansa_sim.latency.results import Effort, Interval, PointResult, Price, Results, Row
 from hansa_sim.latency.table_texts import NOTHING, figure_text, interval_text, share_text
 from hansa_sim.latency.token_table import HEAD, recorded_words, token_cells
+from hansa_sim.latency.transient_words import transient_words
 
 POINTS_SHOWN = 8
 FAULT_COLUMNS = ("POLICY", "OVER BOUND OR LOST", "LOST", "TRIES CUT", "TRIES STRUCK", "SENT AGAIN", "MOVES")
@@ -132,6 +133,9 @@ def words_of(results: Results) -> Iterator[str]:
         yield f"{one.app}: {_bound_words(app, one.rows)}"
     yield from recorded_words(results.scenario)
     yield from _predicted_words(results)
+    for row in results.rows:
+        if row.transients is not None:
+            yield from transient_words(row.transients)
     yield from (_price_words(price) for price in results.prices)
     yield from _fault_words(results)
     yield from _effort_words(results.effort)

@@ -34,7 +34,7 @@ from hansa_sim.engines.streams import generator
 from hansa_sim.latency.fault_schedule import check_faults
 from hansa_sim.latency.ground import Ground, lay_ground
 from hansa_sim.latency.journeys import Journey, journeys_of, peaks_of
-from hansa_sim.latency.scenario_file import Loaded
+from hansa_sim.latency.scenario_file import Loaded, ScenarioError
 from hansa_sim.latency.scenario_schema import AppPart, LegalPart, OperatorPart, UsersPart, ZonePart
 from hansa_sim.latency.token_service import PlannedService, planned_service, trace_of
 from hansa_sim.latency.trace_file import Trace
@@ -201,6 +201,13 @@ def build_world(loaded: Loaded) -> World:
         _ = part.planned  # an app whose requests fit nowhere is an error now, not when it is played
     peaks = peaks_of(world.journeys)
     return replace(world, users=_users(loaded, ground, peaks)) if peaks else world
+
+
+def inhabited_world(loaded: Loaded) -> World:
+    """The same of a scenario that has apps; ScenarioError where it has none, as a snapshot."""
+    if not loaded.scenario.apps:
+        raise ScenarioError([f"{loaded.path}: apps: missing; a snapshot does not say how long requests take"])
+    return build_world(loaded)
 
 
 def devices_free(zone: Zone) -> int:

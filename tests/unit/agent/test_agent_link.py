@@ -79,7 +79,7 @@ class Scripted:
         self.sent.append(message)
 
     async def receive(self) -> SessionResponse:
-        for _ in range(20):
+        for _ in range(2):
             await asyncio.sleep(0)
         if not self._messages:
             raise UplinkLost("broken")

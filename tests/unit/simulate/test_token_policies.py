@@ -11,12 +11,11 @@ from hansa_sim.engines.model import Zones
 from hansa_sim.engines.recorder import Run
 from hansa_sim.engines.tokens import Fleet, serve
 from hansa_sim.latency.policies import plan_of, stations_of
-from hansa_sim.latency.replications import paths_of
 from hansa_sim.latency.results import Results, Row
 from hansa_sim.latency.run import run_scenario
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.table import tables_of
-from hansa_sim.latency.traffic import traffic_of, zones_of
+from hansa_sim.latency.traffic import paths_of, traffic_of, zones_of
 from hansa_sim.latency.views import ViewName, view_of
 from hansa_sim.latency.world import World
 from scenario_texts import TWO_APPS, world_of
