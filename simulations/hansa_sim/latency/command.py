@@ -13,7 +13,9 @@ import typer
 from hansa_control.domain.world_record import WorldRecord
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
+from hansa.printable import printable
 from hansa_sim.latency import command_what_if
 from hansa_sim.latency.calibrate_command import calibrate_file
 from hansa_sim.latency.frames import EXTRA, write_table
@@ -117,7 +119,7 @@ def run(
     for table in tables_of(results, console.width):
         console.print(table)
     for words in words_of(results):
-        console.print(words, highlight=False, soft_wrap=True)
+        console.print(Text(printable(words)), soft_wrap=True)
 
 
 app.command("calibrate")(calibrate_file)

@@ -209,9 +209,9 @@ def _traced(entry: _Entry, file: str, names: set[str]) -> list[list[Stop]]:
 
 def _rows(entry: _Entry, path: Path) -> list[dict[str, str]]:
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
             return list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise entry.loaded.problem(f"users[{entry.at}].trace", f"{path.name}: {error}") from error
 
 
