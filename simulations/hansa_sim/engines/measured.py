@@ -43,7 +43,8 @@ class Measured:
     """One run. ``C`` classes, ``U`` rows of users, ``Z`` zones, ``B`` buckets (see histogram), ``K`` steps of time.
 
     Latency is of requests sent within the window and served: ``latency_counts`` (C, B), ``latency_sum_ns`` and
-    ``latency_max_ns`` (C,), ``latency_squares`` (C,) float; ``user_served``, ``user_sum_ns`` (U,). ``failed`` (C,) gave
+    ``latency_max_ns`` (C,), ``latency_squares`` (C,) float; ``late`` (C,) are those over the run's bound, exactly;
+    ``user_served``, ``user_sum_ns`` (U,). ``failed`` (C,) gave
     up, were turned away or found every place down; ``unlawful`` (C,) had ways but no lawful one, ``unreachable`` (C,)
     no way; ``user_lost`` (U,) are all of these. Of tries, ``cut`` (C,) were lost on a way that was no more, ``struck``
     (C,) in a zone that went down, ``retried`` (C,) sent again. ``servers`` (Z,) are those of a zone's peak.
@@ -59,6 +60,7 @@ class Measured:
     latency_counts: Ints
     latency_sum_ns: Ints
     latency_max_ns: Ints
+    late: Ints
     latency_squares: NDArray[np.float64]
     user_served: Ints
     user_sum_ns: Ints

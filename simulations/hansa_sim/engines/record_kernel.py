@@ -41,7 +41,8 @@ class Visits(NamedTuple):
 class Counts(NamedTuple):
     """The arrays that are counted into; see ``Measured`` for what becomes of them.
 
-    ``classes`` (C, 5): latency sum, max, three sums of halves' products; ``users`` (U, 2): served, latency sum;
+    ``classes`` (C, 6): latency sum, max, three sums of halves' products, over the bound; ``users`` (U, 2): served,
+    latency sum;
     ``zones`` (Z, 8): wait sum, joined, turned away, sojourn sum, sojourn max, area, busy, offered; ``flow`` (Z, K):
     joined less left by step; ``series`` (S, 2): latency sum, served.
     """
@@ -56,12 +57,13 @@ class Counts(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """The window, and bits by which steps of time and batches of the series are counted."""
+    """The window, bits by which steps of time and batches of the series are counted, and the bound on latencies."""
 
     begin_ns: int
     end_ns: int
     step_bits: int
     series_bits: int
+    bound_ns: int
 
 
 @jitted
@@ -73,9 +75,9 @@ def bucket_of(time_ns: int) -> int:
 
 
 @jitted
-def step_of(moment_ns: int, scale: tuple[int, int, int, int], steps: int) -> int:
+def step_of(moment_ns: int, scale: tuple[int, int, int, int, int], steps: int) -> int:
     """Which step's beginning is the first not before the moment; the last but one stands for the window's end."""
-    begin_ns, end_ns, step_bits, _ = scale
+    begin_ns, end_ns, step_bits, _, _ = scale
     if moment_ns > end_ns:
         return steps - 1
     return min((max(moment_ns - begin_ns, 0) + (1 << step_bits) - 1) >> step_bits, steps - 2)
@@ -92,10 +94,10 @@ def record(visits: Any, class_of: Indices, counts: Any, scale: Any) -> None:
     """
     number, users, zones, sent, reached, started, left, latencies, services = visits
     by_class, classes, by_user, waits, by_zone, flow, series = counts
-    begin_ns, end_ns, step_bits, series_bits = scale
+    begin_ns, end_ns, step_bits, series_bits, bound_ns = scale
     steps, inside, up = flow.shape[1], np.zeros((len(by_zone), 4), np.int64), (1 << step_bits) - 1 - begin_ns
     here, joined, waited, served, longest = np.uintp(0), 0, 0, 0, 0
-    held, total, most, high_high, high_low, low_low = np.uintp(0), 0, 0, 0, 0, 0
+    held, total, most, high_high, high_low, low_low, late = np.uintp(0), 0, 0, 0, 0, 0, 0
     for at in range(len(number)):
         zone, reach, start, leave, latency = np.uintp(zones[at]), reached[at], started[at], left[at], latencies[at]
         if zone != here:
@@ -122,13 +124,13 @@ def record(visits: Any, class_of: Indices, counts: Any, scale: Any) -> None:
             by_user[user, 1] += latency
             of, high, low = np.uintp(class_of[user]), latency >> SQUARE_BITS, latency & SQUARE_LOW
             if of != held:
-                add_latencies(classes, held, (total, most, high_high, high_low, low_low))
-                held, total, most, high_high, high_low, low_low = of, 0, 0, 0, 0, 0
+                add_latencies(classes, held, (total, most, high_high, high_low, low_low, late))
+                held, total, most, high_high, high_low, low_low, late = of, 0, 0, 0, 0, 0, 0
             by_class[of, np.uintp(bucket_of(latency))] += 1
             total, most, high_high = total + latency, max(most, latency), high_high + high * high
-            high_low, low_low = high_low + high * low, low_low + low * low
+            high_low, low_low, late = high_low + high * low, low_low + low * low, late + (latency > bound_ns)
     add_visits(inside, here, (joined, waited, served, longest))
-    add_latencies(classes, held, (total, most, high_high, high_low, low_low))
+    add_latencies(classes, held, (total, most, high_high, high_low, low_low, late))
     add_inside(by_zone, inside)
 
 
@@ -142,13 +144,14 @@ def add_visits(inside: Ints, zone: Any, held: tuple[int, int, int, int]) -> None
 
 
 @jitted
-def add_latencies(classes: Ints, of: Any, held: tuple[int, int, int, int, int]) -> None:
-    """Adds up what was held of a class: sum, maximum, three sums of halves' products."""
+def add_latencies(classes: Ints, of: Any, held: tuple[int, int, int, int, int, int]) -> None:
+    """Adds up what was held of a class: sum, maximum, three sums of halves' products, how many over the bound."""
     classes[of, 0] += held[0]
     classes[of, 1] = max(classes[of, 1], held[1])
     classes[of, 2] += held[2]
     classes[of, 3] += held[3]
     classes[of, 4] += held[4]
+    classes[of, 5] += held[5]
 
 
 @jitted

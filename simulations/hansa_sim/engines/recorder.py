@@ -17,7 +17,18 @@ from hansa_sim.engines.changes import peak_servers, up_ns
 from hansa_sim.engines.histogram import BUCKETS, buckets_of
 from hansa_sim.engines.losses import CUT, GAVE_UP, OUTCOMES, RETRIED, STRUCK, UNLAWFUL, UNREACHABLE
 from hansa_sim.engines.measured import BACKLOG_STEPS, Measured
-from hansa_sim.engines.model import NEVER_DOWN, Flags, Indices, Ints, Outages, Paths, UserClass, Window, Zones
+from hansa_sim.engines.model import (
+    AHEAD_NS_MAX,
+    NEVER_DOWN,
+    Flags,
+    Indices,
+    Ints,
+    Outages,
+    Paths,
+    UserClass,
+    Window,
+    Zones,
+)
 from hansa_sim.engines.record_kernel import MSER_BATCH, SQUARE_BITS, SQUARE_LOW, Counts, Scale, Visits, record
 from hansa_sim.engines.timeline import Timeline
 
@@ -42,6 +53,8 @@ class Run:
     window: Window
     bin_ns: int = 0
     """Latencies are also counted over time, in bins of that length; 0 does not."""
+    bound_ns: int = AHEAD_NS_MAX
+    """Latencies above it are counted as late."""
 
     @classmethod
     def of(cls, classes: Sequence[UserClass], paths: Paths, zones: Zones, window: Window) -> Run:
@@ -88,7 +101,7 @@ class Recorder:
         users = len(self.run.class_of)
         shapes = (
             (count, BUCKETS),
-            (count, 5),
+            (count, 6),
             (users, 2),
             (zones, BUCKETS),
             (zones, 8),
@@ -146,7 +159,7 @@ class Recorder:
         """What compiled loops count into; plain tuples, for what is kept on disk of a compiled function must not name
         classes that may change."""
         window = self.run.window
-        scale = Scale(window.begin_ns, window.end_ns, self.step_bits, self.series_bits)
+        scale = Scale(window.begin_ns, window.end_ns, self.step_bits, self.series_bits, self.run.bound_ns)
         return self.run.class_of, tuple(self.counts), tuple(scale)
 
     def _record_latency(self, visits: Visits, served: Flags) -> None:
@@ -162,6 +175,7 @@ class Recorder:
         for column, amount in ((0, latency_ns), (2, high * high), (3, high * low), (4, low * low)):
             np.add.at(self.counts.classes[:, column], of, amount)
         np.maximum.at(self.counts.classes[:, 1], of, latency_ns)
+        np.add.at(self.counts.classes[:, 5], of, latency_ns > self.run.bound_ns)
         np.add.at(self.counts.users[:, 0], user, 1)
         np.add.at(self.counts.users[:, 1], user, latency_ns)
 
@@ -211,6 +225,7 @@ class Recorder:
             latency_counts=self.counts.latency,
             latency_sum_ns=self.counts.classes[:, 0],
             latency_max_ns=self.counts.classes[:, 1],
+            late=self.counts.classes[:, 5],
             latency_squares=halves,
             user_served=self.counts.users[:, 0],
             user_sum_ns=self.counts.users[:, 1],

@@ -31,9 +31,16 @@ class PointSums:
         return np.asarray(np.divide(self.sums_ns[:, which].sum(axis=1) / MS_NS, served, where=served > 0, out=empty))
 
     def differences_ms(self, other: PointSums) -> NDArray[np.float64]:
-        """(R,): the mean here less the mean there, over users that both serve."""
-        which = self.both(other)
-        return self.means_ms(which) - other.means_ms(which)
+        """(R,): the mean here less the mean there, over users that both serve; NaN where those are none.
+
+        An access point counts as much in both means, by what the one that serves less of it serves. So who loses half
+        of the requests of those far away has not become faster by it. Where both serve all it is the plain difference.
+        """
+        weights = np.minimum(self.served, other.served)
+        one, two = (each.sums_ns / MS_NS / np.maximum(each.served, 1) for each in (self, other))
+        total = weights.sum(axis=1)
+        empty = np.full(len(total), np.nan)
+        return np.asarray(np.divide(((one - two) * weights).sum(axis=1), total, where=total > 0, out=empty))
 
 
 def sums_of(measured: Sequence[Measured], groups: int) -> PointSums:

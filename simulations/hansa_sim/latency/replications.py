@@ -164,6 +164,7 @@ def _player(traffic: Traffic, row: Contender, run: RunPart) -> Callable[[Iterabl
         return _token_player(traffic, row, traffic.models)
     zones = Zones.of(np.maximum(plan.replicas * traffic.stations.concurrency, 1), traffic.speed_permille)
     prepared = Run.of(traffic.classes, paths_of(row.view, plan, traffic.places), zones, traffic.window)
+    prepared = replace(prepared, bound_ns=traffic.bound_ns)
     if traffic.is_eventful:
         prepared = replace(prepared, bin_ns=bin_ns_of(traffic.horizon_ns))
     zone_of = None if plan.share is None else zones_of(row.view, plan, traffic.places)
@@ -188,6 +189,7 @@ def _token_player(
     fleet, zone_of = Fleet(models, tuple(plan.replicas.tolist())), zones_of(row.view, plan, traffic.places)
     paths = paths_of(row.view, plan, traffic.places)
     prepared = Run.of(traffic.classes, paths, Zones.of(fleet.servers()), traffic.window)
+    prepared = replace(prepared, bound_ns=traffic.bound_ns)
     return lambda requests, _: tokens.serve(requests, zone_of, prepared, fleet)
 
 

@@ -9,7 +9,7 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa_sim.engines.histogram import percentiles_ns, share_at_most
+from hansa_sim.engines.histogram import percentiles_ns
 from hansa_sim.engines.measured import Measured, Stability
 from hansa_sim.latency.fault_course import Faulted
 from hansa_sim.latency.faults_felt import felt, mean_replicas, moves_of, series_of
@@ -61,7 +61,7 @@ class Part:
     @property
     def bound_ns(self) -> int:
         """The app's bound on the response."""
-        return round(self.world.loaded.scenario.app.latency.response_ms_max * MS_NS)
+        return self.traffic.bound_ns
 
 
 def ran(world: World, traffic: Traffic, played: Played) -> Ran:
@@ -119,7 +119,7 @@ def _row(parts: Sequence[Part], zones: tuple[ZoneResult, ...], points: tuple[Poi
         p95_ms=over_runs(percentiles[:, 1].tolist()),
         p99_ms=over_runs(percentiles[:, 2].tolist()),
         p999_ms=over_runs(percentiles[:, 3].tolist()),
-        miss_share=over_runs([_missed(run, [part.bound_ns for part in parts]) for run in runs]),
+        miss_share=over_runs([_missed(run) for run in runs]),
         wait_ms=over_runs([_mean_wait_ns(run) / MS_NS for run in runs]),
         unserved_share=lost / requests if requests else 0.0,
         cost_eur_per_hour=cost,
@@ -231,15 +231,11 @@ def _mean_wait_ns(run: Sequence[Measured]) -> float:
     return _ratio(sum(one.wait_sum_ns.sum() for one in run), sum(one.wait_counts.sum() for one in run))
 
 
-def _missed(run: Sequence[Measured], bounds_ns: Sequence[int]) -> float:
-    """Share of requests over the bound of their app or not served at all."""
-    missed, requests = 0.0, 0
-    for one, bound_ns in zip(run, bounds_ns, strict=True):
-        served, lost = int(one.served.sum()), _lost(one)
-        in_time = share_at_most(one.latency_counts.sum(axis=0), bound_ns) * served if served else 0.0
-        missed += served - in_time + lost
-        requests += served + lost
-    return _ratio(missed, requests)
+def _missed(run: Sequence[Measured]) -> float:
+    """Share of requests over the bound of their app or not served at all, exactly."""
+    lost = sum(_lost(one) for one in run)
+    late, served = (sum(int(getattr(one, of).sum()) for one in run) for of in ("late", "served"))
+    return _ratio(late + lost, served + lost)
 
 
 def _ratio(amount: float, count: float) -> float:

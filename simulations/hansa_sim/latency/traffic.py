@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hansa_sim.engines.arrivals import blocks
 from hansa_sim.engines.model import (
+    AHEAD_NS_MAX,
     NOWHERE,
     SECOND_NS,
     SPEED_PERMILLE,
@@ -37,7 +38,7 @@ from hansa_sim.latency.views import View
 from hansa_sim.latency.world import World, demand_of
 
 DAY_STEPS = 96
-US_NS = 1_000
+US_NS, MS_NS = 1_000, 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +81,8 @@ class Traffic:
     models: tuple[TokenModel | None, ...] | None = None
     """(Z,) where the app serves tokens."""
     record: Record | None = None
+    bound_ns: int = AHEAD_NS_MAX
+    """The app's bound on the response."""
 
     @property
     def groups(self) -> int:
@@ -157,6 +160,7 @@ def traffic_of(world: World) -> Traffic:
         is_eventful=bool(scenario.faults or any(part.surges for part in scenario.users)),
         models=None if tokens is None else _models(stations, models_by_accelerator(tokens)),
         record=None if trace is None else Record(trace, run.replications, tokens is not None),
+        bound_ns=round(scenario.app.latency.response_ms_max * MS_NS),
     )
 
 

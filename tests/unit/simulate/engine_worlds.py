@@ -99,6 +99,7 @@ def drawn_world(seed: int, horizon_s: int = 4) -> World:
         ),
     ]
     run = Run.of(classes, paths, station, Window(horizon_s * SECOND_NS, int(rng.integers(0, 2)) * SECOND_NS))
+    run = dataclasses.replace(run, bound_ns=3 * MS)
     count = int(rng.integers(1, 5))
     down = rng.integers(0, horizon_s * SECOND_NS, count)
     outages = Outages(rng.integers(0, zones, count).astype(np.int32), down, down + rng.integers(1, SECOND_NS, count))
