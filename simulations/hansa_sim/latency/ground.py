@@ -15,6 +15,7 @@ from hansa_control.domain.network import LENGTH_TOLERANCE
 from hansa_control.domain.units import great_circle_km, modelled_link_rtt
 from hansa_control.domain.world_record import WorldRecord
 
+from hansa.bounded_file import open_table
 from hansa.countries import COUNTRIES
 from hansa.names import hint
 from hansa_sim.latency.scenario_file import Loaded
@@ -182,10 +183,11 @@ def _number(loaded: Loaded, where: str, data: Mapping[str, Any], keys: tuple[str
 def _from_table(loaded: Loaded, file: str) -> tuple[list[NetworkNode], list[NetworkLink]]:
     """Nodes and links of a table of round trips; of a pair that stands twice the first counts. Places are unknown."""
     try:
-        with (loaded.path.parent / file).open(encoding="utf-8", newline="") as lines:
+        with open_table(loaded.path.parent / file) as lines:
             rows = list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise loaded.problem("network.round_trips", f"{file}: {error}") from error
+        what = getattr(error, "strerror", None) or error
+        raise loaded.problem("network.round_trips", f"{file}: {what}") from error
     links: dict[str, NetworkLink] = {}
     for number, row in enumerate(rows, start=2):
         link = _table_link(loaded, f"{file}:{number}", row)

@@ -20,6 +20,7 @@ from hansa_control.domain.model import ResidencyPolicy
 from hansa_control.domain.world_record import WorldRecord
 from pydantic import BaseModel, ValidationError
 
+from hansa.bounded_file import read_bounded
 from hansa.errors import HansaError
 from hansa.law.membership import policy_reader
 from hansa.names import hint
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
+WORLD_BYTES_MAX = 256 * 1024 * 1024
 
 Location = tuple[str | int, ...]
 
@@ -103,7 +105,7 @@ class _Loader(yaml.SafeLoader):
 def load_scenario(path: Path, changes: Sequence[Change] = ()) -> Loaded:
     """The scenario of a file, with values of some keys changed; ScenarioError with every problem that was found."""
     root = _compose(path)
-    doubles = list(_doubles(path, root, 0))
+    doubles = list(_doubles(path, root, set()))
     _change(root, changes)
     if doubles:
         raise ScenarioError(doubles)
@@ -178,7 +180,7 @@ def _record(loaded: Loaded) -> WorldRecord:
     """The world that the scenario names, of an operator that it names."""
     path = loaded.path.parent / str(loaded.scenario.network.snapshot)
     try:
-        record = read_world(path.read_bytes())
+        record = read_world(read_bounded(path, WORLD_BYTES_MAX))
     except OSError as error:
         raise loaded.problem("network.snapshot", f"{path}: {error.strerror or error}") from error
     except RecordUnreadable as error:
@@ -191,9 +193,7 @@ def _record(loaded: Loaded) -> WorldRecord:
 
 def _compose(path: Path) -> yaml.Node:
     try:
-        if path.stat().st_size > FILE_BYTES_MAX:
-            raise ScenarioError([f"{path}: larger than {FILE_BYTES_MAX} bytes"])
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+        root = yaml.compose(read_bounded(path, FILE_BYTES_MAX).decode(), Loader=_Loader)
     except OSError as error:
         raise ScenarioError([f"{path}: {error.strerror or error}"]) from error
     except yaml.MarkedYAMLError as error:
@@ -212,20 +212,23 @@ def _not_yaml(path: Path, error: yaml.MarkedYAMLError) -> ScenarioError:
     return ScenarioError([f"{path}:{line}: not YAML: {error.problem}"])
 
 
-def _doubles(path: Path, node: yaml.Node, depth: int) -> Iterator[str]:
-    """YAML keeps the last of two equal keys; here the second is an error."""
-    if depth > 20:  # deeper than the form goes; an alias could lead round in a circle
+def _doubles(path: Path, node: yaml.Node, met: set[int]) -> Iterator[str]:
+    """YAML keeps the last of two equal keys; here the second is an error. Aliases may lead round in a circle, or to
+    the same node a billion times: each is looked at once.
+    """
+    if id(node) in met:
         return
+    met.add(id(node))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
             if str(key.value) in seen:
                 yield f"{path}:{key.start_mark.line + 1}: {key.value}: given twice"
             seen.add(str(key.value))
-            yield from _doubles(path, value, depth + 1)
+            yield from _doubles(path, value, met)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            yield from _doubles(path, value, depth + 1)
+            yield from _doubles(path, value, met)
 
 
 def _problem(path: Path, root: yaml.Node, error: ErrorDetails) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
+from hansa.printable import printable
 from hansa_sim.latency.results import Effort, Interval, PointResult, Price, Results, Row
 from hansa_sim.latency.table_texts import NOTHING, figure_text, interval_text, share_text
 from hansa_sim.latency.token_table import HEAD, recorded_words, token_cells
@@ -53,7 +55,7 @@ def table_of(results: Results, width: int = WIDE) -> Table:
 def _table(title: str, against: tuple[float | None, str], rows: Iterable[Row], width: int) -> Table:
     """``against`` are the bound, None where rows have several, and the base policy."""
     bound, base = against
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(title=Text(printable(title)), title_justify="left", show_edge=False, pad_edge=False)
     table.add_column("POLICY", no_wrap=True)
     over = "> bound" if bound is None else f"> {bound:g} ms"
     first = ("MEAN ms", "p99", over, "UNSERVED", "EUR/h")
