@@ -18,10 +18,10 @@ def read_bounded(path: Path, bytes_max: int) -> bytes:
 
 
 def open_table(path: Path) -> TextIO:
-    """A file of lines, open for reading as UTF-8 with its line ends as they are. Raises OSError (EINVAL) for devices,
-    pipes and sockets, whose lines need not end.
+    """A file of lines, open for reading as UTF-8 with its line ends as they are, without the byte order mark that
+    spreadsheets write. Raises OSError (EINVAL) for devices, pipes and sockets, whose lines need not end.
     """
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return path.open(encoding="utf-8", newline="")
+    return path.open(encoding="utf-8-sig", newline="")

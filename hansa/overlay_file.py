@@ -31,7 +31,7 @@ from typing import TypeVar
 from hansa.countries import country_fault
 from hansa.errors import HansaError
 from hansa.law.membership import policy_reader
-from hansa.names import parse_zone
+from hansa.names import ZoneName, parse_zone
 from hansa.v1 import common_pb2, network_pb2, overlay_pb2, zone_pb2
 from hansa.yaml_tree import YamlValue, read_yaml, read_yaml_file
 
@@ -180,7 +180,7 @@ def _zone(entry: YamlValue) -> zone_pb2.Zone:
         failure_domain=_name(parts["failure_domain"]) if "failure_domain" in parts else "",
         device_watts=parts["device_watts"].integer(0, 100_000) if "device_watts" in parts else 0,
     )
-    name = parse_zone(parts["zone"].text(), field=parts["zone"].path)
+    name = _zone_id(parts["zone"])
     facts = _each(parts.get("facts"), lambda value: _fact(value.mapping(("kind", "value"), ("version", "level"))))
     state = zone_pb2.ZONE_STATE_AVAILABLE
     return zone_pb2.Zone(name=str(name), inventory=inventory, free=capacity, facts=facts, state=state, generation=1)
@@ -252,8 +252,12 @@ def _name(value: YamlValue) -> str:
 
 
 def _zone_name(value: YamlValue) -> str:
+    return _zone_id(value).short
+
+
+def _zone_id(value: YamlValue) -> ZoneName:
     try:
-        return parse_zone(value.text(), field=value.path).short
+        return parse_zone(value.text(), field=value.path)
     except HansaError as error:
         raise value.error(error.message) from error
 

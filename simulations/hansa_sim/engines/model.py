@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ SPEED_PERMILLE = 1_000
 
 AHEAD_NS_MAX = 1 << 61
 """No time is further away, so that sums of two never overflow."""
+
+DEMAND_NS_MAX = 1 << 50
+"""Thirteen days: the square of a longer one, or it times 1000, would leave 64 bits and figures would be wrong."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +122,8 @@ class Profile:
             raise ValueError(f"step_ns is {self.step_ns}; the least is 1")
         if self.share_permille.ndim != 1 or not len(self.share_permille) or self.share_permille.max() < 1:
             raise ValueError("share_permille needs one share above 0 at least")
+        if self.share_permille.min() < 0:
+            raise ValueError(f"share_permille is {self.share_permille.min()} in a step; the least is 0")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,19 +162,31 @@ class UserClass:
     def __post_init__(self) -> None:
         if not len(self.users):
             raise ValueError(f"class {self.name!r} has no users")
-        if self.recorded is None and not self.rate_rps > 0:
-            raise ValueError(f"rate_rps of class {self.name!r} is {self.rate_rps}; it is above 0")
+        if self.recorded is None and not 0 < self.rate_rps < inf:
+            raise ValueError(f"rate_rps of class {self.name!r} is {self.rate_rps}; it is above 0 and finite")
         if self.weights is not None and (len(self.weights) != len(self.users) or not (self.weights >= 0).all()):
             raise ValueError(f"weights of class {self.name!r} are one for each user, and not negative")
+        if self.weights is not None and not 0 < self.weights.sum() < inf:
+            raise ValueError(f"weights of class {self.name!r} sum to {self.weights.sum()}; that is above 0 and finite")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Requests that follow one another: ``at_ns`` (N,) int64 nondecreasing, ``user`` (N,) int32, ``demand_ns`` (N,)."""
+    """Requests that follow one another: ``at_ns`` (N,) int64 nondecreasing, ``user`` (N,) int32, ``demand_ns`` (N,).
+
+    Raises ValueError where a demand is negative or above ``DEMAND_NS_MAX``.
+    """
 
     at_ns: Ints
     user: Indices
     demand_ns: Ints
+
+    def __post_init__(self) -> None:
+        if not len(self.demand_ns):
+            return
+        least, most = self.demand_ns.min(), self.demand_ns.max()
+        if least < 0 or most > DEMAND_NS_MAX:
+            raise ValueError(f"demand_ns is {least if least < 0 else most}; it is from 0 to {DEMAND_NS_MAX}")
 
     def __len__(self) -> int:
         return len(self.at_ns)

@@ -33,7 +33,8 @@ counts then take half of the second cache, which is half of what recording costs
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """What a run is about, as the recorder needs it; ``class_of`` (U,) int32 is the class of each row."""
+    """What a run is about, as the recorder needs it; ``class_of`` (U,) int32 is the class of each row, -1 of rows that
+    are in none and ask for nothing."""
 
     paths: Paths
     zones: Zones
@@ -44,7 +45,7 @@ class Run:
 
     @classmethod
     def of(cls, classes: Sequence[UserClass], paths: Paths, zones: Zones, window: Window) -> Run:
-        """Raises ValueError where a row of users belongs to two classes, to none, or is not among the paths'."""
+        """Raises ValueError where a row of users belongs to two classes, or is not among the paths'."""
         class_of = np.full(len(paths.there_ns), -1, dtype=np.int32)
         for index, one in enumerate(classes):
             if (one.users < 0).any() or (one.users >= len(class_of)).any():

@@ -13,6 +13,7 @@ import typer
 from hansa_control.domain.world_record import WorldRecord
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from hansa.printable import printable
 from hansa_sim.latency import command_what_if
@@ -119,7 +120,7 @@ def run(
     for table in tables_of(results, console.width):
         console.print(table)
     for words in words_of(results):
-        console.print(printable(words), highlight=False, markup=False, soft_wrap=True)
+        console.print(Text(printable(words)), soft_wrap=True)
 
 
 app.command("calibrate")(calibrate_file)

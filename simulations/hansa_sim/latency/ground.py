@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, isfinite, nan
 from typing import Any
 
 import networkx as nx
@@ -16,7 +16,7 @@ from hansa_control.domain.units import great_circle_km, modelled_link_rtt
 from hansa_control.domain.world_record import WorldRecord
 
 from hansa.bounded_file import open_table
-from hansa.countries import COUNTRIES
+from hansa.countries import COUNTRIES, country_hint
 from hansa.names import hint
 from hansa_sim.latency.scenario_file import Loaded
 from hansa_sim.latency.scenario_schema import UNKNOWN, NetworkPart
@@ -165,7 +165,9 @@ def _graph_link(loaded: Loaded, ends: tuple[NetworkNode, NetworkNode], data: Map
     where = f"{node_a.name}--{node_b.name}"
     if "length_km" in data:
         km = max(km * LENGTH_TOLERANCE, _number(loaded, where, data, ("length_km",)))
-    link = _laid(node_a.name, node_b.name, ceil(km * 1_000), _crossed(str(data.get("countries", UNKNOWN))))
+    crossed = _crossed(str(data.get("countries", UNKNOWN)))
+    _check_countries(loaded, ("network.graph", where), crossed)
+    link = _laid(node_a.name, node_b.name, ceil(km * 1_000), crossed)
     link = replace(link, carrier=str(data.get("carrier", "")))
     rtt_ms = _number(loaded, where, data, ("rtt_ms",))
     return replace(link, rtt=_measured(rtt_ms)) if rtt_ms else link
@@ -175,17 +177,21 @@ def _number(loaded: Loaded, where: str, data: Mapping[str, Any], keys: tuple[str
     """The first of some attributes that is there; 0 where none is."""
     given = next((data[key] for key in keys if key in data), 0.0)
     try:
-        return float(given)
+        number = float(given)
     except (TypeError, ValueError):
-        raise loaded.problem("network.graph", f"{where}: {keys[0]} is {given!r}, which is no number") from None
+        number = nan
+    if not isfinite(number):
+        raise loaded.problem("network.graph", f"{where}: {keys[0]} is {given!r}, which is no number")
+    return number
 
 
 def _from_table(loaded: Loaded, file: str) -> tuple[list[NetworkNode], list[NetworkLink]]:
     """Nodes and links of a table of round trips; of a pair that stands twice the first counts. Places are unknown."""
     try:
+        # A name with a null in it is a ValueError, as bytes that are no text are.
         with open_table(loaded.path.parent / file) as lines:
             rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         what = getattr(error, "strerror", None) or error
         raise loaded.problem("network.round_trips", f"{file}: {what}") from error
     links: dict[str, NetworkLink] = {}
@@ -209,13 +215,24 @@ def _table_link(loaded: Loaded, where: str, row: Mapping[str, str]) -> NetworkLi
     if not 0 < rtt_ms <= 10_000 or row["a"] == row["b"]:
         what = f"{row['a']} to {row['b']}, rtt_ms {row['rtt_ms']}"
         raise loaded.problem("network.round_trips", f"{where}: {what}: two nodes and 0 < rtt_ms <= 10000 are needed")
-    link = _laid(row["a"], row["b"], 0, _crossed(row.get("countries") or UNKNOWN))
+    crossed = _crossed(row.get("countries") or UNKNOWN)
+    _check_countries(loaded, ("network.round_trips", where), crossed)
+    link = _laid(row["a"], row["b"], 0, crossed)
     return replace(link, rtt=_measured(rtt_ms), carrier=row.get("carrier") or "")
 
 
 def _crossed(text: str) -> tuple[str, ...] | None:
     """Countries crossed besides the ends'; ``-`` is none, ``unknown`` is None."""
     return None if text == UNKNOWN else tuple(sorted(set(text.split()) - {"-"}))
+
+
+def _check_countries(loaded: Loaded, where: tuple[str, str], countries: Iterable[str] | None) -> None:
+    """Words that are no countries would close a link to every transit rule, without a word."""
+    key, place = where
+    for country in countries or ():
+        if country not in COUNTRIES:
+            what = f"{country!r} is not an ISO 3166-1 alpha-2 country code{country_hint(country)}"
+            raise loaded.problem(key, f"{place}: countries: {what}")
 
 
 def _measured(rtt_ms: float) -> RoundTrip:

@@ -212,7 +212,7 @@ def _rows(entry: _Entry, path: Path) -> list[dict[str, str]]:
     try:
         with open_table(path) as lines:
             return list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise entry.loaded.problem(f"users[{entry.at}].trace", f"{path.name}: {error}") from error
 
 

@@ -20,7 +20,7 @@ def map_svg(ground: Mapping[str, Any]) -> str:
     if not nodes or all(node[0] == 0 and node[1] == 0 for node in nodes.values()):
         return "<p>The network tells no places, so there is no map.</p>"
     place, height = _projection(nodes)
-    owners = sorted({str(node[2]) for node in nodes.values()} & {name.partition("/")[0] for name in ground["zones"]})
+    owners = sorted({name.partition("/")[0] for name in ground["zones"]})  # of zones; some have no node of their own
     parts = [_line("way-none", place[a], place[b]) for a, b in ground["links"]]
     parts += [_node(place[name], owners, node) for name, node in nodes.items()]
     parts += [_way([place[name] for name in way]) for way in ground["ways"].values() if len(way) > 1]

@@ -121,7 +121,7 @@ def _row(parts: Sequence[Part], zones: tuple[ZoneResult, ...], points: tuple[Poi
         p999_ms=over_runs(percentiles[:, 3].tolist()),
         miss_share=over_runs([_missed(run, [part.bound_ns for part in parts]) for run in runs]),
         wait_ms=over_runs([_mean_wait_ns(run) / MS_NS for run in runs]),
-        unserved_share=_ratio(lost, requests),
+        unserved_share=lost / requests if requests else 0.0,
         cost_eur_per_hour=cost,
         power_kw=power,
         carbon_g_per_hour=carbon,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from hansa_control.adapters.codec_residency import policy_in
-from hansa_control.adapters.decision_record import RecordUnreadable
 from hansa_control.adapters.law_source import LawFiles
 from hansa_control.adapters.world_record import read_world
 from hansa_control.application.lawbook import PresetUnknown
@@ -101,6 +100,14 @@ class _Loader(yaml.SafeLoader):
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's form
+        """A value; what its tag cannot be, such as ``!!int soon``, is an error with its line, as all others are."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError) as error:  # PyYAML leaves these to its callers
+            kind, text = str(node.tag).rpartition(":")[2], str(node.value)[:40]
+            raise yaml.constructor.ConstructorError(None, None, f"{text!r} is no {kind}", node.start_mark) from error
+
 
 def load_scenario(path: Path, changes: Sequence[Change] = ()) -> Loaded:
     """The scenario of a file, with values of some keys changed; ScenarioError with every problem that was found."""
@@ -183,7 +190,7 @@ def _record(loaded: Loaded) -> WorldRecord:
         record = read_world(read_bounded(path, WORLD_BYTES_MAX))
     except OSError as error:
         raise loaded.problem("network.snapshot", f"{path}: {error.strerror or error}") from error
-    except RecordUnreadable as error:
+    except ValueError as error:  # RecordUnreadable, and a name with a null in it
         raise loaded.problem("network.snapshot", f"{path}: {error}") from error
     names = [operator.name for operator in loaded.scenario.operators]
     if record.home not in names:
@@ -208,27 +215,27 @@ def _compose(path: Path) -> yaml.Node:
 
 
 def _not_yaml(path: Path, error: yaml.MarkedYAMLError) -> ScenarioError:
-    line = error.problem_mark.line + 1 if error.problem_mark else 1
-    return ScenarioError([f"{path}:{line}: not YAML: {error.problem}"])
+    place = _place(path, error.problem_mark) if error.problem_mark else f"{path}:1"
+    return ScenarioError([f"{place}: not YAML: {error.problem}"])
 
 
-def _doubles(path: Path, node: yaml.Node, met: set[int]) -> Iterator[str]:
-    """YAML keeps the last of two equal keys; here the second is an error. Aliases may lead round in a circle, or to
-    the same node a billion times: each is looked at once.
+def _doubles(path: Path, node: yaml.Node, done: set[int]) -> Iterator[str]:
+    """YAML keeps the last of two equal keys; here the second is an error. Aliases lead to the same node again, round in
+    a circle or ten times ten times ten, so each is looked at once.
     """
-    if id(node) in met:
+    if id(node) in done:
         return
-    met.add(id(node))
+    done.add(id(node))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
             if str(key.value) in seen:
                 yield f"{path}:{key.start_mark.line + 1}: {key.value}: given twice"
             seen.add(str(key.value))
-            yield from _doubles(path, value, met)
+            yield from _doubles(path, value, done)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            yield from _doubles(path, value, met)
+            yield from _doubles(path, value, done)
 
 
 def _problem(path: Path, root: yaml.Node, error: ErrorDetails) -> str:

@@ -36,7 +36,7 @@ def _token_tables(results: Results) -> Iterator[Table]:
     for title, rows in named:
         cells = list(token_cells(rows))
         if cells:
-            table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+            table = _empty(title)
             table.add_column("POLICY", no_wrap=True)
             for name in HEAD:
                 table.add_column(name, justify="right", no_wrap=True)
@@ -52,10 +52,16 @@ def table_of(results: Results, width: int = WIDE) -> Table:
     return _table(results.scenario["title"], (bound_ms_of(results), results.base), results.rows, width)
 
 
+def _empty(title: str) -> Table:
+    """A table without columns; brackets and colons of a title are what a scenario wrote, and no markup."""
+    text = Text(printable(title), style="table.title")
+    return Table(title=text, title_justify="left", show_edge=False, pad_edge=False)
+
+
 def _table(title: str, against: tuple[float | None, str], rows: Iterable[Row], width: int) -> Table:
     """``against`` are the bound, None where rows have several, and the base policy."""
     bound, base = against
-    table = Table(title=Text(printable(title)), title_justify="left", show_edge=False, pad_edge=False)
+    table = _empty(title)
     table.add_column("POLICY", no_wrap=True)
     over = "> bound" if bound is None else f"> {bound:g} ms"
     first = ("MEAN ms", "p99", over, "UNSERVED", "EUR/h")
@@ -69,7 +75,7 @@ def _table(title: str, against: tuple[float | None, str], rows: Iterable[Row], w
 
 def faults_table(results: Results) -> Table:
     """What faults did to each row."""
-    table = Table(title="While something was down", title_justify="left", show_edge=False, pad_edge=False)
+    table = _empty("While something was down")
     for name in FAULT_COLUMNS:
         table.add_column(name, justify="left" if name == "POLICY" else "right", no_wrap=True)
     for cells in fault_cells(results):
@@ -191,6 +197,9 @@ def _moving_words(results: Results) -> Iterator[str]:
 def _ranking(results: Results) -> Iterator[str]:
     sound = [row for row in results.rows if row.view == "together" and row.is_sound]
     if not sound:
+        if not any(row.requests for row in results.rows):
+            yield "No request came in while it was measured: give more run.requests, or a longer run.duration_s."
+            return
         served = any(row.mean_ms.mean is not None for row in results.rows if row.view == "together")
         yield "No policy keeps every zone stable." if served else "No policy serves anybody."
         return

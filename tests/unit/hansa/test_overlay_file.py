@@ -71,6 +71,16 @@ REFUSED = [
         "NAME@sha256:DIGEST",
     ),
     ("kind: Overlay\nresidency: {data: [XX]}\n", "residency.data[0]", "XX"),
+    (
+        "kind: Overlay\nzones: [{zone: oslo-1, node: x, cpu_cores: 1, memory_gib: 1, artefacts: []}]\n",
+        "zones[0].zone",
+        "OPERATOR/ZONE",
+    ),
+    ("kind: Overlay\nnodes: [{name: x, lat: 1, lon: -180.5}]\n", "nodes[0].lon", "at least -180"),
+    (link(", forward_share_percent: 101"), "links[0].forward_share_percent", "at most 100"),
+    (link(", rtt_ms: {p50: 1, p95: 2}"), "links[0].rtt_ms", "'p99' is missing"),
+    (link(", encryption: yes"), "links[0].encryption", "not one of encrypted, none, unknown"),
+    ("kind: Overlay\nfacts_removed: [{zone: a, kind: SITE_COUNTRY}]\n", "facts_removed[0].zone", "OPERATOR/ZONE"),
 ]
 
 
@@ -130,3 +140,54 @@ def test_a_malformed_option_is_refused_by_its_name(supposed: Supposed, field: st
         overlay_of(supposed)
     assert caught.value.field == field
     assert message in caught.value.message
+
+
+ZONE = """\
+kind: Overlay
+zones:
+  - zone: skargard/kiruna-1
+    node: kiruna
+    cpu_cores: 0.5
+    memory_gib: 1.5
+    artefacts: []
+    price_eur_per_hour: 0.9
+    pools:
+      - {vendor: nvidia, model: L40S, memory_gib: 45, count: 4}
+      - {vendor: nvidia, model: H100, memory_gib: 9.75, count: 7, mig_profile: 1g.10gb}
+"""
+
+
+def test_a_zone_is_empty_and_all_of_it_is_free_pools_by_their_keys() -> None:
+    (zone,) = parse_overlay_text(ZONE).zones
+    assert zone.name == "operators/skargard/zones/kiruna-1"
+    assert zone.free == zone.inventory.capacity
+    assert (zone.free.cpu_millis, zone.free.memory_mib) == (500, 1_536)
+    assert zone.inventory.price_millieur_per_hour == 900
+    assert [(one.pool, one.count) for one in zone.free.accelerators] == [
+        ("nvidia/H100/mig-1g.10gb", 7),
+        ("nvidia/L40S", 4),
+    ]
+    assert [pool.memory_mib for pool in zone.inventory.pools] == [46_080, 9_984]
+
+
+def test_a_declared_time_may_be_as_fast_as_light_in_fibre_and_no_faster() -> None:
+    (read,) = parse_overlay_text(link(", rtt_ms: {p50: 0.95, p95: 0.95, p99: 0.95}")).links
+    assert (read.rtt.p50_us, read.rtt.p99_us) == (950, 950)
+    with pytest.raises(HansaError, match=r"the nearest is 0\.950"):
+        parse_overlay_text(link(", rtt_ms: {p50: 0.949, p95: 1, p99: 1}"))
+
+
+def test_a_fact_that_is_supposed_says_so_and_never_ends() -> None:
+    given = (
+        "kind: Overlay\nfacts: [{zone: a/b, kind: CERTIFICATION, value: ISO-27001, version: '2022', instead: true}]\n"
+    )
+    (read,) = parse_overlay_text(given).facts
+    assert (read.zone, read.instead, read.fact.version) == ("a/b", True, "2022")
+    assert (read.fact.evidence.issuer, read.fact.evidence.kind) == ("nobody", common_pb2.EVIDENCE_KIND_DECLARATION)
+    assert read.fact.evidence.valid_from_ms < read.fact.evidence.valid_until_ms == 253_402_300_799_999
+
+
+def test_all_facts_of_a_kind_or_one_value_are_taken() -> None:
+    some = "{zone: a/b, kind: SITE_COUNTRY}, {zone: a/b, kind: CERTIFICATION, value: ISO-27001}"
+    read = parse_overlay_text(f"kind: Overlay\nfacts_removed: [{some}]\n").facts_removed
+    assert [one.value for one in read] == ["", "ISO-27001"]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import yaml
+
 from hansa_sim.latency.records import Record
 from hansa_sim.latency.scenario_changes import Change
 from hansa_sim.latency.scenario_file import check_changes, value_of
@@ -104,7 +106,10 @@ def _of_this_code(outcome: Outcome) -> Outcome:
 
 
 def _alike(texts: Sequence[str]) -> list[Any]:
-    values = [value_of(text) for text in texts]
+    try:
+        values = [value_of(text) for text in texts]
+    except yaml.YAMLError:
+        return list(texts)
     kinds = {type(value) for value in values}
     if kinds <= {int, float}:
         return values if len(kinds) == 1 else [float(value) for value in values]
