@@ -62,7 +62,7 @@ class Cause:
         """Its faults before the horizon, in the order of time, of a seed."""
         if self.part.at_s is not None:
             begin_ns = round(self.part.at_s * SECOND_NS)
-            end_ns = AHEAD_NS_MAX if self.part.for_s is None else begin_ns + round(self.part.for_s * SECOND_NS)
+            end_ns = AHEAD_NS_MAX if self.part.for_s is None else begin_ns + max(1, round(self.part.for_s * SECOND_NS))
             yield Fault(self.title, begin_ns, end_ns, self.falls, round(self.part.notice_s * SECOND_NS))
             return
         stream = generator(seed, f"fault/{self.title}")

@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 COUNTS = ("input_toks", "output_toks")
 STAMPS = ("arrival_time", "queued_ts", "scheduled_ts", "first_token_ts", "last_token_ts")
 SECOND_NS = 1e9
+TOKENS_MAX, STAMP_S_MAX = 100_000_000, 9e9
+"""Stamps up to this, in seconds, are still whole nanoseconds in 64 bits."""
 
 
 class ServedFileError(ValueError):
@@ -77,6 +79,8 @@ def _row(where: str, line: str) -> list[float]:
         document = json.loads(line)
     except json.JSONDecodeError as error:
         raise ServedFileError(f"{where}:{error.colno}: not JSON: {error.msg}") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise ServedFileError(f"{where}:1: not JSON: {error}") from error
     if not isinstance(document, dict):
         raise ServedFileError(f"{where}:1: not a JSON object")
     row = [_number(where, line, document, key) for key in (*COUNTS, *STAMPS)]
@@ -90,8 +94,11 @@ def _number(where: str, line: str, document: dict[str, Any], key: str) -> float:
     if key not in document:
         raise ServedFileError(f"{where}:1: {key} is missing{hint(key, list(document))}")
     value = document[key]
-    least = 1 if key in COUNTS else 0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
-        what = f"{key} is {value!r}; a number of {least} at least is needed"
+    least, most = (1, TOKENS_MAX) if key in COUNTS else (0, STAMP_S_MAX)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        what = f"{key} is {value!r}; a number of {least} at least is needed, and {most:.0f} at most"
+        raise ServedFileError(f"{where}:{line.find(key) + 1}: {what}")
+    if key in COUNTS and value != int(value):
+        what = f"{key} is {value!r}; tokens are whole"
         raise ServedFileError(f"{where}:{line.find(key) + 1}: {what}")
     return value

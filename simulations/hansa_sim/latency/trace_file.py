@@ -116,7 +116,7 @@ def _rows(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[Row]:
 
 def _columns_of(path: Path, header: str) -> tuple[Callable[[str], int | None], list[int]]:
     """How moments are written, and in which columns the three figures are."""
-    names = [name.strip().lstrip("\ufeff") for name in header.split(",")]
+    names = [name.strip() for name in header.split(",")]
     for wanted, parse in ((AZURE, _moment_ns), (MOONCAKE_TABLE, _milliseconds_ns)):
         if wanted[0] in names:
             for name in wanted:
@@ -147,6 +147,8 @@ def _json_row(where: str, line: str) -> Row:
         document = json.loads(line.rstrip())
     except json.JSONDecodeError as error:
         raise TraceFileError(f"{where}:{error.colno}: not JSON: {error.msg}") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise TraceFileError(f"{where}:1: not JSON: {error}") from error
     if not isinstance(document, dict):
         raise TraceFileError(f"{where}:1: not a JSON object")
     for key in MOONCAKE:
@@ -159,13 +161,18 @@ def _json_row(where: str, line: str) -> Row:
 def _json_number(where: str, line: str, document: dict[str, Any], key: str) -> float:
     value = document[key]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= (TOKENS_MAX if key != MOONCAKE[0] else 1e13):
+    is_moment = key == MOONCAKE[0]
+    if not is_number or not 0 <= value <= (1e13 if is_moment else TOKENS_MAX) or not (is_moment or value == int(value)):
         raise TraceFileError(f"{where}:{line.find(key) + 1}: {key} is {value!r}")
     return float(value)
 
 
 def _tokens(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and int(text) <= TOKENS_MAX else None
+    if not text.isascii() or not text.isdigit():
+        return None
+    # Python reads no number of thousands of digits.
+    digits = text.lstrip("0") or "0"
+    return int(digits) if len(digits) <= len(str(TOKENS_MAX)) and int(digits) <= TOKENS_MAX else None
 
 
 def _milliseconds_ns(text: str) -> int | None:
@@ -184,6 +191,6 @@ def _moment_ns(text: str) -> int | None:
     day, time, fraction, zone = found.groups()
     try:
         moment = datetime.fromisoformat(f"{day}T{time}{'+00:00' if zone in (None, 'Z') else zone}").astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):  # no such day, or none in UTC
         return None
     return int(moment.timestamp()) * SECOND_NS + int((fraction or "0").ljust(9, "0"))

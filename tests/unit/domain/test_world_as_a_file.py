@@ -124,3 +124,35 @@ def test_policies_run_on_a_snapshot_with_apps(live: Path) -> None:
     ran = simulate("run", live, "-o", "json")
     assert ran.exit_code == 0, ran.output
     assert {row["policy"] for row in json.loads(ran.stdout)["rows"]} == {"nearest", "hansa"}
+
+
+def test_what_a_person_leaves_out_takes_its_default_and_what_has_none_is_asked_for(world: WorldRecord) -> None:
+    tree = json.loads(canonical(world))
+    del tree["partners"]
+    assert read_world(json.dumps(tree).encode()) == replace(world, partners=())
+    del tree["workloads"][1]["home"]
+    with pytest.raises(RecordUnreadable, match=r"workloads\.1\.home: Field required"):
+        read_world(json.dumps(tree).encode())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("replicas", 10**9, r"workloads\[1\]\.spec\.replicas: 1000000000 is not from 0 to"),
+        ("replicas", -1, r"workloads\[1\]\.spec\.replicas: -1 is not from 0 to"),
+        ("replicas_max", 10**9, r"workloads\[1\]\.spec\.replicas_max: 1000000000"),
+    ],
+)
+def test_a_world_by_hand_cannot_ask_for_more_than_a_control_plane_takes_in(
+    world: WorldRecord, key: str, value: int, message: str
+) -> None:
+    tree = json.loads(canonical(world))
+    tree["workloads"][1]["spec"][key] = value
+    with pytest.raises(RecordUnreadable, match=message):
+        read_world(json.dumps(tree).encode())
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"format": 1}', b"\xff", b'{"format": 1', b"{} {}"])
+def test_bytes_that_are_no_world_are_refused_and_nothing_worse(body: bytes) -> None:
+    with pytest.raises(RecordUnreadable, match=r"\S"):
+        read_world(body)

@@ -130,8 +130,10 @@ class _Day:
         causes = causes_of(self._world.loaded, self._world.ground)
         found: list[tuple[int, int, str, Callable[[], None]]] = []
         for fault in schedule(causes, self._world.loaded.scenario.run.seed, end_us * 1_000):
-            found.append((fault.begin_ns // 1_000, 1, fault.title, partial(self._fall, fault)))
-            found.append((fault.end_ns // 1_000, 0, fault.title, partial(self._mend, fault)))
+            begin_us = fault.begin_ns // 1_000
+            found.append((begin_us, 1, fault.title, partial(self._fall, fault)))
+            # Nothing is mended before it has fallen, however short it is.
+            found.append((max(begin_us + 1, fault.end_ns // 1_000), 0, fault.title, partial(self._mend, fault)))
         return [(at_us, act) for at_us, _, _, act in sorted(found, key=lambda one: one[:3]) if at_us < end_us]
 
     def _fall(self, fault: Fault) -> None:
