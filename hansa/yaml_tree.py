@@ -10,10 +10,12 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from errno import EFBIG
 from pathlib import Path
 
 import yaml
 
+from hansa.bounded_file import read_bounded
 from hansa.errors import HansaError, invalid_field
 from hansa.names import hint
 
@@ -162,11 +164,11 @@ def _nearest_bound(number: Decimal, scale: int, most: int, least: int | None) ->
 def read_yaml_file(path: Path) -> YamlValue:
     """The single document of a file; raises HansaError NOT_FOUND or INVALID_FIELD (with line)."""
     try:
-        raw = path.read_bytes()
+        raw = read_bounded(path, SIZE_BYTES_MAX)
     except OSError as error:
+        if error.errno == EFBIG:
+            raise invalid_field("file", f"{path}: {error.strerror}") from error
         raise HansaError("NOT_FOUND", f"{path}: {error.strerror or error}", field="file") from error
-    if len(raw) > SIZE_BYTES_MAX:
-        raise invalid_field("file", f"{path}: larger than {SIZE_BYTES_MAX} bytes")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

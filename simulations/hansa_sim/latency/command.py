@@ -19,6 +19,7 @@ from hansa.printable import printable
 from hansa_sim.latency import command_what_if
 from hansa_sim.latency.calibrate_command import calibrate_file
 from hansa_sim.latency.frames import EXTRA, write_table
+from hansa_sim.latency.out_folder import REFUSED_EXIT_CODE, told_of
 from hansa_sim.latency.records import point_records, row_records, zone_records
 from hansa_sim.latency.replications import Progress as Sofar
 from hansa_sim.latency.replications import Watch
@@ -35,7 +36,6 @@ from hansa_sim.latency.twin.command import app as twin
 from hansa_sim.latency.views import ViewName, view_of
 from hansa_sim.latency.world import World, build_world
 
-REFUSED_EXIT_CODE = 2
 WIDTH = 190
 
 app = typer.Typer(help="Simulate what users will feel under a policy, an agreement or a law.", no_args_is_help=True)
@@ -77,7 +77,7 @@ def check(file: File, changes: Changes = None) -> None:
         return
     views = [view_of(part, ViewName.TOGETHER) for part in world.parts]
     lawful = sum(int(view.served.sum()) for view in views)
-    typer.echo(f"{scenario.name}: {scenario.title}")
+    typer.echo(printable(f"{scenario.name}: {scenario.title}"))
     typer.echo(
         f"{len(world.ground.nodes)} nodes, {len(world.ground.links)} links, {len(world.zones)} zones of ", nl=False
     )
@@ -110,7 +110,8 @@ def run(
     _make(out)
     results = _results(world, engine)
     if out is not None:
-        _write(results, out)
+        with told_of(out):
+            _write(results, out)
     if output == "json":
         typer.echo(json.dumps(as_json(results), allow_nan=False))
         return
@@ -174,12 +175,9 @@ def _progress() -> Iterator[Watch]:
 
 def _make(out: Path | None) -> None:
     """The folder, before anything is run for it."""
-    try:
-        if out is not None:
+    if out is not None:
+        with told_of(out):
             out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        typer.echo(f"--out {out}: {error.strerror or error}", err=True)
-        raise typer.Exit(REFUSED_EXIT_CODE) from error
 
 
 def _write(results: Results, out: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,9 @@ def write_table(records: Sequence[Record], stem: Path) -> Path:
     except FramesMissing:
         return _write(stem.with_name(f"{stem.name}.csv"), csv_of(records))
     path = stem.with_name(f"{stem.name}.parquet")
-    frame.write_parquet(path)
+    content = BytesIO()  # polars' own writing to a full disk does not say so
+    frame.write_parquet(content)
+    path.write_bytes(content.getvalue())
     return path
 
 

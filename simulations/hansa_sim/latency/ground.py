@@ -15,6 +15,7 @@ from hansa_control.domain.network import LENGTH_TOLERANCE
 from hansa_control.domain.units import great_circle_km, modelled_link_rtt
 from hansa_control.domain.world_record import WorldRecord
 
+from hansa.bounded_file import open_table
 from hansa.countries import COUNTRIES, country_hint
 from hansa.names import hint
 from hansa_sim.latency.scenario_file import Loaded
@@ -187,11 +188,12 @@ def _number(loaded: Loaded, where: str, data: Mapping[str, Any], keys: tuple[str
 def _from_table(loaded: Loaded, file: str) -> tuple[list[NetworkNode], list[NetworkLink]]:
     """Nodes and links of a table of round trips; of a pair that stands twice the first counts. Places are unknown."""
     try:
-        # Spreadsheets write a byte order mark; a name with a null in it is a ValueError, as bytes that are no text are.
-        with (loaded.path.parent / file).open(encoding="utf-8-sig", newline="") as lines:
+        # A name with a null in it is a ValueError, as bytes that are no text are.
+        with open_table(loaded.path.parent / file) as lines:
             rows = list(csv.DictReader(lines))
     except (OSError, ValueError, csv.Error) as error:
-        raise loaded.problem("network.round_trips", f"{file}: {error}") from error
+        what = getattr(error, "strerror", None) or error
+        raise loaded.problem("network.round_trips", f"{file}: {what}") from error
     links: dict[str, NetworkLink] = {}
     for number, row in enumerate(rows, start=2):
         link = _table_link(loaded, f"{file}:{number}", row)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.bounded_file import open_table
 from hansa.names import hint
 from hansa_sim.engines.model import SECOND_NS
 from hansa_sim.latency.ground import Ground
@@ -209,7 +210,7 @@ def _traced(entry: _Entry, file: str, names: set[str]) -> list[list[Stop]]:
 
 def _rows(entry: _Entry, path: Path) -> list[dict[str, str]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
+        with open_table(path) as lines:
             return list(csv.DictReader(lines))
     except (OSError, ValueError, csv.Error) as error:
         raise entry.loaded.problem(f"users[{entry.at}].trace", f"{path.name}: {error}") from error

@@ -5,11 +5,11 @@ A figure with an interval is two columns: the figure, and half the width of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from hansa_sim.latency.results import Interval, PointResult, Results, Row, TokenRow, ZoneResult
+from hansa_sim.latency.results import Interval, Mobility, PointResult, Results, Row, TokenRow, ZoneResult
 
 Record = dict[str, Any]
 
@@ -18,6 +18,9 @@ LISTS = frozenset({"zones", "points", "cdf_ms", "predicted_ms", "over_time", "fa
 
 ALL_APPS = "*"
 """The app of rows that are of all apps together."""
+
+PARTS: Mapping[str, type[TokenRow | Mobility]] = {"tokens": TokenRow, "mobility": Mobility}
+"""What not every row has, and whose fields are columns of their own, which all rows have."""
 
 INTERVALS = frozenset({"differs_ms", "regret_ms"})
 """Intervals that may be left out of a row."""
@@ -58,10 +61,10 @@ def _row(row: Row) -> Record:
 
 
 def _columns(name: str, value: object) -> Iterator[tuple[str, object]]:
-    if name == "tokens":
-        nothing = Interval(None, None)
-        for field in fields(TokenRow):
-            yield from _columns(f"tokens_{field.name}", nothing if value is None else getattr(value, field.name))
+    if name in PARTS:
+        nothing = Interval(None, None) if name == "tokens" else None
+        for field in fields(PARTS[name]):
+            yield from _columns(f"{name}_{field.name}", nothing if value is None else getattr(value, field.name))
     elif isinstance(value, Interval) or name in INTERVALS:
         found = value if isinstance(value, Interval) else Interval(None, None)
         yield name, found.mean

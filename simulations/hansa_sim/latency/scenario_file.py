@@ -19,6 +19,7 @@ from hansa_control.domain.model import ResidencyPolicy
 from hansa_control.domain.world_record import WorldRecord
 from pydantic import BaseModel, ValidationError
 
+from hansa.bounded_file import read_bounded
 from hansa.errors import HansaError
 from hansa.law.membership import policy_reader
 from hansa.names import hint
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
+WORLD_BYTES_MAX = 256 * 1024 * 1024
 
 Location = tuple[str | int, ...]
 
@@ -185,7 +187,7 @@ def _record(loaded: Loaded) -> WorldRecord:
     """The world that the scenario names, of an operator that it names."""
     path = loaded.path.parent / str(loaded.scenario.network.snapshot)
     try:
-        record = read_world(path.read_bytes())
+        record = read_world(read_bounded(path, WORLD_BYTES_MAX))
     except OSError as error:
         raise loaded.problem("network.snapshot", f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # RecordUnreadable, and a name with a null in it
@@ -198,9 +200,7 @@ def _record(loaded: Loaded) -> WorldRecord:
 
 def _compose(path: Path) -> yaml.Node:
     try:
-        if path.stat().st_size > FILE_BYTES_MAX:
-            raise ScenarioError([f"{path}: larger than {FILE_BYTES_MAX} bytes"])
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+        root = yaml.compose(read_bounded(path, FILE_BYTES_MAX).decode(), Loader=_Loader)
     except OSError as error:
         raise ScenarioError([f"{path}: {error.strerror or error}"]) from error
     except yaml.MarkedYAMLError as error:

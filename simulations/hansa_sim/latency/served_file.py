@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.bounded_file import open_table
 from hansa.names import hint
 
 Ints = NDArray[np.int64]
@@ -58,9 +59,10 @@ def read_served(path: Path) -> Served:
     The two clocks are laid upon each other where a request was queued soonest after it arrived.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        with open_table(path) as file:
+            lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ServedFileError(f"{path}: {error}") from error
+        raise ServedFileError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     rows = [_row(f"{path}:{number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
     if not rows:
         raise ServedFileError(f"{path}: no request in it")

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.bounded_file import open_table
 from hansa.names import hint
 
 Ints = NDArray[np.int64]
@@ -88,10 +89,10 @@ def read_trace(path: Path) -> Trace:
 def _read(path: Path, changed_ns: int, size: int) -> Trace:
     """Kept by what tells one state of a file from another."""
     try:
-        with path.open(encoding="utf-8-sig") as lines:
+        with open_table(path) as lines:
             rows = list(_rows(path, enumerate(lines, start=1)))
     except (OSError, UnicodeDecodeError) as error:
-        raise TraceFileError(f"{path}: {error}") from error
+        raise TraceFileError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if len(rows) < 2:
         raise TraceFileError(f"{path}: {len(rows)} requests; two are the least from which a rate is known")
     columns = np.array(rows, dtype=np.int64)

@@ -12,7 +12,7 @@ import polars
 import pytest
 from hansa_sim.latency.frames import columns_of, csv_of, frame_of, write_lines, write_table
 from hansa_sim.latency.records import ALL_APPS, point_records, row_records, zone_records
-from hansa_sim.latency.results import AppRows, Interval, PointResult, Results, Row, ZoneResult
+from hansa_sim.latency.results import AppRows, Interval, Mobility, PointResult, Results, Row, ZoneResult
 
 MEASURED = Interval(10.0, 0.5)
 UNKNOWN = Interval(None, None)
@@ -52,6 +52,13 @@ def test_every_figure_of_a_row_is_a_column_and_intervals_are_two() -> None:
     assert record["cost_eur_per_hour"] == 1.5
     assert not {"zones", "points", "cdf_ms", "predicted_ms"} & set(record)
     assert all(value is None or isinstance(value, str | int | float | bool) for value in record.values())
+
+
+def test_what_moving_costs_has_columns_also_beside_rows_without_it() -> None:
+    moved = Mobility(1.0, 0.2, 0.01, 0.0, 35.6, None)
+    frame = frame_of(row_records(_results(replace(_row("nearest"), mobility=moved), _row("hansa"))))
+    assert frame["mobility_hand_overs_per_hour"].to_list() == [0.2, None]
+    assert frame["mobility_looked_up_ms"].to_list() == [None, None]
 
 
 def test_what_was_not_measured_is_none_and_what_is_unstable_is_named() -> None:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hansa.names import hint
 from hansa_sim.latency.frames import EXTRA, write_lines, write_table
+from hansa_sim.latency.out_folder import REFUSED_EXIT_CODE, told_of
 from hansa_sim.latency.scenario_changes import ChangeError
 from hansa_sim.latency.scenario_file import ScenarioError
 from hansa_sim.latency.sweeps.grid import Axis, points_of
@@ -25,7 +26,6 @@ from hansa_sim.latency.sweeps.study import ClusterError, Engine, Points, Sofar, 
 from hansa_sim.latency.sweeps.summary import Summary, figures_of, summary_of, table_of_sweep, words_of_sweep
 from hansa_sim.latency.sweeps.workers import Processes
 
-REFUSED_EXIT_CODE = 2
 FAILED_EXIT_CODE = 1
 INTERRUPTED_EXIT_CODE = 130
 WIDTH = 150
@@ -53,7 +53,7 @@ def sweep(
         Path | None, typer.Option(help="CSV of points: keys in its first line; combined with what --set gives.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=0, max=1024, help="Processes on this machine; 0 is one a core.")] = 0,
-    engine: Annotated[EngineName, typer.Option(help="dask needs hansa[sim-dask].")] = EngineName.PROCESSES,
+    engine: Annotated[EngineName, typer.Option(help=r"dask needs hansa\[sim-dask].")] = EngineName.PROCESSES,
     scheduler: Annotated[str, typer.Option(help="Dask: address such as tls://HOST:8786; left out: one here.")] = "",
     tls: Annotated[
         Path | None, typer.Option(help="Dask: YAML with tls_ca_file, tls_client_cert and tls_client_key.")
@@ -74,7 +74,9 @@ def sweep(
     except OSError as error:
         typer.echo(f"--out {out}: {error.strerror or error}", err=True)
         raise typer.Exit(REFUSED_EXIT_CODE) from error
-    _tell(done, _checked(done, least), out)
+    summary = _checked(done, least)
+    with told_of(out):
+        _tell(done, summary, out)
     if done.count(Status.FAILED):
         raise typer.Exit(FAILED_EXIT_CODE)
 

@@ -16,6 +16,7 @@ from decimal import Decimal
 from math import prod
 from pathlib import Path
 
+from hansa.bounded_file import open_table
 from hansa_sim.latency.scenario_changes import Change, ChangeError
 
 POINTS_MAX = 100_000
@@ -49,7 +50,7 @@ class Axis:
     def of_file(cls, path: Path) -> Axis:
         """Reads points of a CSV file: keys in the first line, in each other line the values of one point."""
         try:
-            with path.open(encoding="utf-8", newline="") as file:
+            with open_table(path) as file:
                 lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ChangeError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
