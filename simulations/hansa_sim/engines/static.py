@@ -41,8 +41,11 @@ Lot = tuple[Ints, Indices, Indices, Ints, Ints, Ints]
 def serve(blocks: Iterable[Block], zone_of: Indices, run: Run, speed: Speed = Speed.AUTO) -> Measured:
     """Serves every request at ``zone_of`` (U,) of its row; ``NOWHERE`` has no place.
 
-    Raises ValueError where a row goes to a zone that law forbids or no way leads to.
+    Raises ValueError where a row goes to a zone that law forbids or no way leads to, and for a run with bins of time:
+    zones are served one after the other here, and what comes of that over time is the event engine's to say.
     """
+    if run.bin_ns:
+        raise ValueError(f"bin_ns is {run.bin_ns}; the static engine keeps no timeline, the event engine does")
     check_table(zone_of[:, None], run.paths)
     recorder = Recorder(run, compiled=is_compiled(speed))
     ways, first = Ways.of(zone_of, run.paths), 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -136,6 +137,13 @@ def test_a_slow_server_takes_longer_over_a_long_demand_and_nothing_wraps() -> No
 def test_a_demand_that_cannot_be_counted_is_refused_before_it_is_counted_wrong(demand_ns: int) -> None:
     with pytest.raises(ValueError, match=rf"demand_ns is {demand_ns}; it is from 0 to {DEMAND_NS_MAX}"):
         by_hand([0, 1], [0, 0], [5, demand_ns])
+
+
+@pytest.mark.parametrize("speed", SPEEDS)
+def test_a_timeline_is_the_event_engines_and_never_an_empty_one_of_the_static(speed: Speed) -> None:
+    run = replace(station(), bin_ns=SECOND_NS)
+    with pytest.raises(ValueError, match="bin_ns is 1000000000; the static engine keeps no timeline"):
+        static.serve(by_hand([0], [0], [MS]), HERE, run, speed)
 
 
 def test_a_distribution_that_draws_years_is_refused_in_the_run() -> None:
