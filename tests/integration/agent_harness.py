@@ -15,6 +15,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -252,11 +253,15 @@ class World:
         self.state_dir = folder / "state"
         self._agents: list[asyncio.subprocess.Process] = []
 
+    @cached_property
+    def _fixed(self) -> tuple[tuple[Path, Path], tuple[Path, Path], int]:
+        """Key pairs of agent and instances, and the first port: written once, as instances may just be reading them."""
+        agent = self.certificates.issue("agent", f"spiffe://{ZONE}")
+        return agent, self.certificates.issue("instance", f"spiffe://{ZONE}/instance"), free_ports(8)
+
     def config(self, **changes: Any) -> Path:
         """Writes the configuration; ``changes`` replace top-level sections."""
-        agent_cert, agent_key = self.certificates.issue("agent", f"spiffe://{ZONE}")
-        instance_cert, instance_key = self.certificates.issue("instance", f"spiffe://{ZONE}/instance")
-        first = free_ports(8)
+        (agent_cert, agent_key), (instance_cert, instance_key), first = self._fixed
         content: dict[str, Any] = {
             "zone": ZONE,
             "operator": {

@@ -128,13 +128,12 @@ class MqttAgent:
         self.folder = folder
         self.process: asyncio.subprocess.Process
 
-    def config(self, price: int = 900) -> Path:
+    def config(self) -> Path:
         tls = self.world.broker.tls(Role.AGENT, "oslo-1")
         files = {"ca": str(tls.ca), "cert": str(tls.cert), "key": str(tls.key)}
         path = self.agents.config(zone=ZONE)
         content = yaml.safe_load(path.read_text())
         content["operator"] = {"tls": files, "mqtt": {"brokers": [self.world.broker.address], "session": True}}
-        content["inventory"]["price_millieur_per_hour"] = price
         path.write_text(yaml.safe_dump(content))
         return path
 
@@ -142,8 +141,11 @@ class MqttAgent:
         self.process = await self.agents.spawn(self.config())
 
     def reprice(self, price: int) -> None:
-        """Another price, which the agent reads at once."""
-        self.config(price)
+        """Another price, which the agent reads at once; the key pair that instances just read stays as it is."""
+        path = self.folder / "agent.yaml"
+        content = yaml.safe_load(path.read_text())
+        content["inventory"]["price_millieur_per_hour"] = price
+        path.write_text(yaml.safe_dump(content))
         self.process.send_signal(signal.SIGHUP)
 
     def events(self, what: str) -> list[dict[str, Any]]:
