@@ -250,9 +250,15 @@ async def test_a_workload_is_placed_ordered_reported_and_found(operator: Operato
             async for update in watch:
                 if update.workload.state == workload_pb2.WORKLOAD_STATE_RUNNING:
                     break
-        found = await acme.FindEndpoint(service_pb2.FindEndpointRequest(name=NAME))
+        asked = service_pb2.FindEndpointRequest(name=NAME)
+        found = await acme.FindEndpoint(asked)
         assert list(found.endpoint_urls) == ["https://127.0.0.1:8443"]
         assert found.endpoint_ca_pem == operator.authority.cert_pem
+        assert await acme.FindEndpoint(asked) == found
+        # The answer is kept by now, but not for everybody.
+        stranger = operator.channel("api", operator.certificate(Role.TENANT, "umbrella"))
+        refusal = await refusal_of(workload_service_pb2_grpc.WorkloadServiceStub(stranger).FindEndpoint(asked))
+        assert refusal.reason == "PERMISSION_DENIED"
         why = await acme.ExplainWorkload(service_pb2.ExplainWorkloadRequest(name=NAME))
         assert why.current_zone == "nordfjord/oslo-1"
         (path,) = why.paths
@@ -260,6 +266,14 @@ async def test_a_workload_is_placed_ordered_reported_and_found(operator: Operato
         (segment,) = path.segments
         assert (segment.from_node, segment.to_node, list(segment.countries)) == ("bergen", "oslo", ["NO"])
         assert segment.carrier and not segment.countries_unknown
+        # Nor is it kept for longer than the instance answers.
+        status.state = instance_pb2.INSTANCE_STATE_FAILED
+        await agent.advertise(advert(order.name, status))
+        async with asyncio.timeout(10):
+            async for update in acme.WatchWorkload(service_pb2.WatchWorkloadRequest(name=NAME)):
+                if update.workload.state != workload_pb2.WORKLOAD_STATE_RUNNING:
+                    break
+        assert (await refusal_of(acme.FindEndpoint(asked))).reason in {"UNAVAILABLE", "NO_FEASIBLE_ZONE"}
 
 
 async def test_zones_and_network_are_shown(operator: Operator, acme: Any) -> None:

@@ -48,6 +48,10 @@ class Run:
         return Run(calls_ms, self.seconds + other.seconds, self.cpu_s + other.cpu_s)
 
 
+NO_RUN = Run(np.empty(0), 0.0, 0.0)
+"""To add others to."""
+
+
 async def closed_loop(
     call: Callable[[int], Awaitable[object]], count: int, in_flight: int, cpu_s: Callable[[], float] = lambda: 0.0
 ) -> Run:

@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -16,13 +17,14 @@ from hansa.v1 import common_pb2, residency_pb2, workload_pb2, workload_service_p
 from hansa.v1 import workload_service_pb2 as service_pb2
 from tools.bench._agents import ARTEFACT, BenchAgent
 from tools.bench._echo import SERVICE
-from tools.bench._load import closed_loop, row, rows_of
+from tools.bench._load import NO_RUN, closed_loop, row, rows_of
 from tools.bench._world import COUNTRY, TENANT, BenchFailed, World
 
 CALL_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 90.0
 REST_S = 10.0
 WARM_UP_COUNT = 5
+FIND_BLOCKS = 8
 
 _call_numbers = itertools.count()
 
@@ -74,13 +76,18 @@ class AppTeam:
         return rows
 
     async def finds(self, levels: Sequence[Level]) -> list[dict[str, object]]:
-        """Rows of find-endpoint for workloads that run."""
+        """Rows of find-endpoint for workloads that run.
+
+        Calls and floor take turns in short blocks, as what else a machine does comes and goes within seconds.
+        """
         rows: list[dict[str, object]] = []
         for level in levels:
-            half = (self._echo(self._find_request), level.count // 2, level.in_flight, self._world.echo.cpu_s)
-            before = await closed_loop(*half)
-            run = await closed_loop(self._find, level.count, level.in_flight, self._world.control_plane.cpu_s)
-            floor = before + await closed_loop(*half)
+            block = max(1, level.count // FIND_BLOCKS)
+            run = floor = NO_RUN
+            for first in range(0, level.count, block):
+                size = block, level.in_flight
+                floor += await closed_loop(self._echo(self._find_request), *size, self._world.echo.cpu_s)
+                run += await closed_loop(partial(self._find_after, first), *size, self._world.control_plane.cpu_s)
             rows += rows_of(f"find_endpoint.{level.in_flight}_in_flight", run, floor)
         rows.append(row("find_endpoint.cpu_per_1000", run.cpu_per_1000_s, "s", floor.cpu_per_1000_s))
         return rows
@@ -107,6 +114,9 @@ class AppTeam:
 
     async def _submit(self, number: int) -> None:
         await call(self._stub.SubmitWorkload, self._submit_request(number))
+
+    async def _find_after(self, first: int, at: int) -> None:
+        await self._find(first + at)
 
     async def _find(self, number: int) -> None:
         found = await call(self._stub.FindEndpoint, self._find_request(number))

@@ -26,7 +26,7 @@ class Counts:
 
     zones: int = 32
     submits: Sequence[Level] = (Level(1, 150), Level(16, 450), Level(128, 1_200))
-    finds: Sequence[Level] = (Level(1, 500), Level(16, 2_000), Level(128, 4_000))
+    finds: Sequence[Level] = (Level(1, 1_000), Level(16, 8_000), Level(128, 16_000))
     rest_s: float = 10.0
     deltas: int = 512
     partner_trips: Sequence[Level] = (Level(1, 100), Level(16, 400))

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Any, Never, TypeAlias, TypeVar
+from typing import Any, Never, TypeAlias
 
 import grpc
 import structlog
@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
 from hansa.errors import HansaError, to_status
+from hansa_control.adapters.call_context import CALL
 from hansa_control.adapters.codec_fields import request_id_in
 from hansa_control.adapters.grpc_options import REQUEST_ID_KEY
 from hansa_control.adapters.metrics import Metrics
@@ -36,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 Behaviour = Callable[[Any, Any], Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-ResultT = TypeVar("ResultT")
+_REFUSALS = (RefusalError, HansaError, StoreFailed)
 
 
 class _Malformed:
@@ -51,6 +52,15 @@ def _tolerant(deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], 
             return _Malformed()
 
     return read
+
+
+def _unless_written(serializer: Callable[[Any], bytes] | None) -> Callable[[Any], bytes]:
+    """A response that is given again and again may be kept, and given, as it goes over the wire."""
+
+    def write(response: Any) -> bytes:
+        return response if serializer is None or type(response) is bytes else serializer(response)
+
+    return write
 
 
 def _checked(message: Any) -> Any:
@@ -92,8 +102,11 @@ def as_hansa_error(error: RefusalError | HansaError | StoreFailed) -> HansaError
     return HansaError(error.reason.value, error.message, field=error.field, retry_after_ms=retry_after_ms)
 
 
-class CallGuard(grpc.aio.ServerInterceptor):
-    """The interceptor of every server."""
+class CallGuard:
+    """Around every method of every server: each is guarded once, when it is registered.
+
+    An interceptor would be asked again at every call, which a call that is answered from memory feels.
+    """
 
     def __init__(self, metrics: Metrics, clock: Clock, ids: IdSource) -> None:
         self.precedence = Precedence(clock)
@@ -101,7 +114,6 @@ class CallGuard(grpc.aio.ServerInterceptor):
         self._clock = clock
         self._ids = ids
         self._stopping = asyncio.Event()
-        self._guarded: dict[str, tuple[Handler, Handler]] = {}
         self.trouble: Callable[[], str] = lambda: ""
         """Why nothing new can be promised at present; "" while it can."""
 
@@ -109,22 +121,9 @@ class CallGuard(grpc.aio.ServerInterceptor):
         """Ends every stream with UNAVAILABLE; streams have no end of their own for which a server could wait."""
         self._stopping.set()
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        method = handler_call_details.method.lstrip("/")
-        known = self._guarded.get(method)
-        if known is None or known[0] is not handler:
-            known = self._guarded[method] = handler, self._guard(method, handler)
-        return known[1]
-
-    def _guard(self, method: str, handler: Handler) -> Handler:
-        reads, writes = _tolerant(handler.request_deserializer), handler.response_serializer
+    def guarded(self, method: str, handler: Handler) -> Handler:
+        """The handler of "service/method" with all that happens around a call."""
+        reads, writes = _tolerant(handler.request_deserializer), _unless_written(handler.response_serializer)
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), reads, writes)
         if handler.unary_stream:
@@ -134,73 +133,82 @@ class CallGuard(grpc.aio.ServerInterceptor):
         raise TypeError(f"{method}: hansa has no calls that stream only the request")
 
     def _unary(self, method: str, behaviour: Behaviour) -> Behaviour:
-        async def guarded(request: Any, context: Any) -> Any:
-            async def answer() -> Any:
-                started_us = self._clock.elapsed_us()
-                self._check_may_promise(method)
-                with self.precedence.answering():
-                    response = await behaviour(_checked(request), context)
-                self._metrics.took(method, self._clock.elapsed_us() - started_us)
-                return response
+        asks_more = method.rpartition("/")[2] in _ASKING_MORE
+        answering, elapsed_us = self.precedence.answering(), self._clock.elapsed_us
+        counts = self._metrics.calls_of(method)
 
-            return await self._call(method, context, answer)
+        # One coroutine, not one within the other: a call that is answered from memory takes little longer than they do.
+        async def guarded(request: Any, context: Any) -> Any:
+            started_us = elapsed_us()
+            request_id = _request_id_given(context) or await self._new_request_id(context)
+            code, outer = grpc.StatusCode.OK, CALL.set((request_id, method))
+            try:
+                if asks_more:
+                    self._check_may_promise()
+                with answering:
+                    response = await behaviour(_checked(request), context)
+                counts.took(elapsed_us() - started_us)
+                return response
+            except BaseException as error:
+                code = self._code_of(error, context)
+                await self._tell(error, context, request_id)
+                raise
+            finally:
+                CALL.reset(outer)
+                counts.ended(code.name)
 
         return guarded
 
     def _stream(self, method: str, behaviour: Behaviour) -> Behaviour:
+        counts = self._metrics.calls_of(method)
+
         async def guarded(request: Any, context: Any) -> None:
-            async def serve() -> None:
+            request_id = _request_id_given(context) or await self._new_request_id(context)
+            code, outer = grpc.StatusCode.OK, CALL.set((request_id, method))
+            try:
                 streamed = hasattr(request, "__aiter__")
                 outcome = behaviour(_CheckedStream(context) if streamed else _checked(request), context)
                 await first_to_end(_written(outcome, context), self._until_stopping())
-
-            await self._call(method, context, serve)
+            except BaseException as error:
+                code = self._code_of(error, context)
+                await self._tell(error, context, request_id)
+                raise
+            finally:
+                CALL.reset(outer)
+                counts.ended(code.name)
 
         return guarded
 
-    def _check_may_promise(self, method: str) -> None:
-        if method.rpartition("/")[2] in _ASKING_MORE and (trouble := self.trouble()):
+    def _check_may_promise(self) -> None:
+        if trouble := self.trouble():
             raise RefusalError(Reason.UNAVAILABLE, f"nothing new can be promised, the store waits: {trouble}")
 
     async def _until_stopping(self) -> None:
         await self._stopping.wait()
         raise RefusalError(Reason.UNAVAILABLE, "the operator's control plane is stopping")
 
-    async def _call(self, method: str, context: Any, work: Callable[[], Awaitable[ResultT]]) -> ResultT:
-        request_id = await self._request_id(context)
-        code = grpc.StatusCode.OK
-        told = structlog.contextvars.bind_contextvars(request_id=request_id, method=method)
-        try:
-            return await work()
-        except (RefusalError, HansaError, StoreFailed) as error:
-            refusal = self._refused(error)
-            code = refusal.code
-            await _abort(context, refusal)
-        except asyncio.CancelledError:
-            code = grpc.StatusCode.CANCELLED
-            raise
-        except grpc.aio.AbortError:
-            code = context.code() or grpc.StatusCode.UNKNOWN
-            raise
-        except Exception:
-            code = grpc.StatusCode.INTERNAL
-            log.exception("defect")
-            await _abort(context, HansaError("INTERNAL", f"a defect; the log has more under {request_id}"))
-        finally:
-            structlog.contextvars.reset_contextvars(**told)
-            self._metrics.called(method, code.name)
-
-    async def _request_id(self, context: Any) -> str:
-        """The caller's id for this call if it gave a good one; otherwise a new one, which it is told."""
-        for key, value in context.invocation_metadata() or ():
-            if key in REQUEST_ID_KEYS and isinstance(value, str):
-                try:
-                    return request_id_in(value, key)
-                except RefusalError:
-                    break
+    async def _new_request_id(self, context: Any) -> str:
+        """An id for a call whose caller gave none; it is told."""
         request_id = self._ids.new_id()
         await context.send_initial_metadata(((REQUEST_ID_KEY, request_id),))
         return request_id
+
+    def _code_of(self, error: BaseException, context: Any) -> grpc.StatusCode:
+        if isinstance(error, _REFUSALS):
+            return as_hansa_error(error).code
+        if isinstance(error, asyncio.CancelledError):
+            return grpc.StatusCode.CANCELLED
+        if isinstance(error, grpc.aio.AbortError):
+            return context.code() or grpc.StatusCode.UNKNOWN
+        return grpc.StatusCode.INTERNAL
+
+    async def _tell(self, error: BaseException, context: Any, request_id: str) -> None:
+        """Ends the call with the status of a refusal or a defect; of the rest the caller knows already."""
+        if isinstance(error, _REFUSALS):
+            await _abort(context, self._refused(error))
+        elif isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
+            log.exception("defect")
+            await _abort(context, HansaError("INTERNAL", f"a defect; the log has more under {request_id}"))
 
     def _refused(self, error: RefusalError | HansaError | StoreFailed) -> HansaError:
         refusal = as_hansa_error(error)
@@ -209,6 +217,17 @@ class CallGuard(grpc.aio.ServerInterceptor):
         else:
             log.warning("refused", reason=refusal.reason, field=refusal.field, message=refusal.message)
         return refusal
+
+
+def _request_id_given(context: Any) -> str:
+    """The caller's id for this call if it gave a good one, else ""."""
+    for key, value in context.invocation_metadata() or ():
+        if key in REQUEST_ID_KEYS and isinstance(value, str):
+            try:
+                return request_id_in(value, key)
+            except RefusalError:
+                break
+    return ""
 
 
 async def _abort(context: Any, refusal: HansaError) -> Never:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Never
+from typing import Any, Never
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from hansa_control.adapters.authority import KeyPair
-from hansa_control.adapters.grpc_calls import CallGuard
+from hansa_control.adapters.grpc_calls import CallGuard, Handler
 from hansa_control.adapters.grpc_options import server_options
 from hansa_control.application.ports import Clock
 
@@ -30,6 +30,24 @@ class Listener:
     add_services: Callable[[grpc.aio.Server], None]
 
 
+class _Guarded:
+    """A server as generated code sees it that adds a service's methods: each is added with its guard."""
+
+    def __init__(self, server: grpc.aio.Server, guard: CallGuard) -> None:
+        self._server = server
+        self._guard = guard
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Nothing: generated code gives each method twice, and the other time by its name."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """Added, but not registered: grpc.aio keeps a pending request for every registered method, and waits for all of
+        them anew after every call.
+        """
+        guarded = {name: self._guard.guarded(f"{service}/{name}", handler) for name, handler in handlers.items()}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, guarded),))
+
+
 class GrpcServer:
     """One listener, with mutual TLS, health and reflection."""
 
@@ -38,16 +56,16 @@ class GrpcServer:
         self.port = 0
         self._certificate = certificate
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(
-            interceptors=[guard], options=server_options(), maximum_concurrent_rpcs=concurrent_calls_max
-        )
+        self._server = grpc.aio.server(options=server_options(), maximum_concurrent_rpcs=concurrent_calls_max)
+        self._guarded: Any = _Guarded(self._server, guard)
 
     async def start(self) -> None:
         """Listens; RuntimeError if the address is taken."""
-        self.listener.add_services(self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self.listener.add_services(self._guarded)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._guarded)
         names = (*self.listener.service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        servicer = reflection.aio.ReflectionServicer(names)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self._guarded)  # type: ignore[no-untyped-call]
         pairs = [(self._certificate.key_pem, self._certificate.cert_pem)]
         credentials = grpc.ssl_server_credentials(pairs, self.listener.client_ca_pem, require_client_auth=True)
         self.port = self._server.add_secure_port(self.listener.address, credentials)

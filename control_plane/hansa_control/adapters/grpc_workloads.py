@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -26,6 +26,17 @@ ENDPOINTS_KEPT_MAX = 4_096
 """Answers that are kept for as long as their workload does not change; each is one or two kilobytes."""
 
 log = structlog.get_logger(__name__)
+
+
+class _Found(NamedTuple):
+    """The answer to FindEndpoint, as it goes over the wire, and what it follows from: it holds while ``held`` and
+    ``authorities`` are the same.
+    """
+
+    workload: WorkloadId
+    held: Workload
+    authorities: int
+    answer: bytes
 
 
 class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
@@ -169,18 +180,19 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
             return ""
         return self._peers.peer(context, Role.TENANT).name
 
-    async def FindEndpoint(
-        self, request: service_pb2.FindEndpointRequest, context: Any
-    ) -> service_pb2.FindEndpointResponse:
-        workload = codec.name_in(request)
+    async def FindEndpoint(self, request: service_pb2.FindEndpointRequest, context: Any) -> Any:
+        """A written FindEndpointResponse: asked again far more often than it changes."""
+        name = request.name
+        known: _Found | None = self._endpoints.get(name)
+        workload = codec.name_in(request) if known is None else known.workload
         self._authorise(context, workload)
         held = self._queries.workload(workload)
-        known: tuple[Workload, int, service_pb2.FindEndpointResponse] | None = self._endpoints.get(held.id)
         authorities = self._queries.authorities_changed()
-        if known is None or known[0] is not held or known[1] != authorities:
-            known = held, authorities, codec.endpoint_out(self._queries.endpoint(workload))
-            self._endpoints.keep(held.id, known)
-        return known[2]
+        if known is None or known.held is not held or known.authorities != authorities:
+            answer = codec.endpoint_out(self._queries.endpoint(workload)).SerializeToString()
+            known = _Found(workload, held, authorities, answer)
+            self._endpoints.keep(name, known)
+        return known.answer
 
     def _authorise(self, context: Any, workload: WorkloadId) -> PeerIdentity:
         peer = self._peers.peer(context, Role.TENANT)

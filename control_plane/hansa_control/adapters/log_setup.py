@@ -12,6 +12,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from hansa_control.adapters.call_context import merge_call
+
 _PEM = re.compile(r"-----BEGIN [A-Z ]+-----.*?(-----END [A-Z ]+-----|$)", re.DOTALL)
 _SECRET_KEYS = re.compile(r"(^|_)(password|passwd|secret|token|authorization|private_key|key_pem)$", re.IGNORECASE)
 _HARMLESS_KEYS = frozenset({"fencing_token", "page_token"})
@@ -29,6 +31,7 @@ def set_up_logs(operator: str, level: str = "info", stream: TextIO | None = None
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            merge_call,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_LATENCY_BUCKETS_US = tuple(round(bound * 1_000_000) for bound in LATENCY_BUCKETS_S)
 
 REQUEST_BYTES_MAX = 8 * 1024
 REQUEST_TIMEOUT_S = 5.0
@@ -44,39 +47,47 @@ _TOTALS: Mapping[str, str] = {
 }
 
 
+class CallCounts:
+    """Calls and streams of one method that ended, by gRPC code, and how long calls took that were answered.
+
+    Plain numbers, as all of it happens on the event loop: the library's own, made for threads, take more of a call that
+    is answered from memory than finding the answer does.
+    """
+
+    __slots__ = ("by_bucket", "by_code", "sum_us")
+
+    def __init__(self) -> None:
+        self.by_code: dict[str, int] = {}
+        self.by_bucket = [0] * (len(_LATENCY_BUCKETS_US) + 1)
+        self.sum_us = 0
+
+    def ended(self, code: str) -> None:
+        """A call or a stream ended."""
+        self.by_code[code] = self.by_code.get(code, 0) + 1
+
+    def took(self, elapsed_us: int) -> None:
+        """A call that is no stream took so many microseconds."""
+        self.by_bucket[bisect_left(_LATENCY_BUCKETS_US, elapsed_us)] += 1
+        self.sum_us += elapsed_us
+
+    def cumulated(self) -> list[tuple[str, int]]:
+        """Calls by the upper bound of their time in seconds, as Prometheus has them."""
+        bounds = [*map(str, LATENCY_BUCKETS_S), "+Inf"]
+        return list(zip(bounds, accumulate(self.by_bucket), strict=True))
+
+
 class Metrics:
     """What this process counts itself, and what it reads from the application when asked."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._calls = Counter(
-            "hansa_rpc_total", "Calls by method and gRPC code", ["method", "code"], registry=self.registry
-        )
-        self._latency = Histogram(
-            "hansa_rpc_duration_seconds",
-            "Time in the server by method, streams excluded",
-            ["method"],
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
-        )
-        # Looking a pair of labels up takes longer than counting.
-        self._by_call: dict[tuple[str, str], Counter] = {}
-        self._by_method: dict[str, Histogram] = {}
+        self._calls: dict[str, CallCounts] = {}
+        self.registry.register(_Calls(self._calls))
         self._server: asyncio.Server | None = None
 
-    def called(self, method: str, code: str) -> None:
-        """A call or a stream ended."""
-        known = self._by_call.get((method, code))
-        if known is None:
-            known = self._by_call[method, code] = self._calls.labels(method, code)
-        known.inc()
-
-    def took(self, method: str, elapsed_us: int) -> None:
-        """A call that is no stream took so many microseconds."""
-        known = self._by_method.get(method)
-        if known is None:
-            known = self._by_method[method] = self._latency.labels(method)
-        known.observe(elapsed_us / 1_000_000)
+    def calls_of(self, method: str) -> CallCounts:
+        """Where calls of "service/method" are counted."""
+        return self._calls.setdefault(method, CallCounts())
 
     def read_from(self, counts: Callable[[], Mapping[str, int]]) -> None:
         """Adds the application's numbers, named "gauge|STATE" or by the name of a total."""
@@ -115,6 +126,27 @@ class Metrics:
         body = generate_latest(self.registry) if known else b"only GET /metrics is here\n"
         fields = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         return b"HTTP/1.1 " + status + b"\r\n" + fields.encode() + body
+
+
+class _Calls:
+    """A collector of what ``CallCounts`` count, by method."""
+
+    def __init__(self, calls: Mapping[str, CallCounts]) -> None:
+        self._calls = calls
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        ended = CounterMetricFamily("hansa_rpc", "Calls by method and gRPC code", labels=["method", "code"])
+        text = "Time in the server by method, streams excluded"
+        took = HistogramMetricFamily("hansa_rpc_duration_seconds", text, labels=["method"])
+        for method, counts in sorted(self._calls.items()):
+            for code, count in sorted(counts.by_code.items()):
+                ended.add_metric([method, code], count)
+            if any(counts.by_bucket):
+                took.add_metric([method], counts.cumulated(), counts.sum_us / 1_000_000)
+        return ended, took
 
 
 class _Counts:

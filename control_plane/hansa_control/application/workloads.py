@@ -212,6 +212,8 @@ def current_of(workload: Workload | None) -> Current:
 
 def most_used(spec: WorkloadSpec, parts: Sequence[Placement]) -> str:
     """The zone, "operator/zone", that gets most of the requests of those parts; ties by name."""
+    if len(parts) == 1:
+        return str(parts[0].zone)
     demand = {at.access_point: at.demand_millirps for at in spec.access}
     got = [sum(demand.get(name, 0) * share for name, share in shares.items()) for shares in shares_now(parts)]
     return min((-load, str(part.zone)) for load, part in zip(got, parts, strict=True))[1]

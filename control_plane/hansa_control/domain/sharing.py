@@ -28,6 +28,8 @@ def shares_now(answering: Sequence[Placement]) -> list[dict[str, int]]:
     Nobody else may take it: no other was found lawful and in time for that access point.
     """
     planned = [planned_shares(placement) for placement in answering]
+    if len(planned) == 1:
+        return [dict.fromkeys(sorted(planned[0]), SHARE_UNITS)]  # alone, it gets all of what it is there for
     result: list[dict[str, int]] = [{} for _ in answering]
     for name in sorted({name for shares in planned for name in shares}):
         weights = {n: shares[name] for n, shares in enumerate(planned) if name in shares}

@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 import structlog
+from hansa_control.adapters.call_context import CALL
 from hansa_control.adapters.log_setup import REDACTED, set_up_logs
 from hansa_control.adapters.metrics import Metrics
 from prometheus_client import generate_latest
@@ -34,6 +35,18 @@ def test_a_line_is_json_with_time_level_and_operator(lines: io.StringIO) -> None
     assert (line["event"], line["level"], line["operator"]) == ("ready", "info", "nordfjord")
     assert line["ports"] == {"api": 7443}
     assert line["timestamp"].endswith("Z")
+
+
+def test_a_line_within_a_call_names_the_call_unless_it_says_otherwise(lines: io.StringIO) -> None:
+    outer = CALL.set(("r-17", "hansa.v1.WorkloadService/GetWorkload"))
+    structlog.get_logger().info("refused")
+    structlog.get_logger().info("passed_on", request_id="r-18")
+    CALL.reset(outer)
+    structlog.get_logger().info("afterwards")
+    within, passed_on, after = map(json.loads, lines.getvalue().splitlines())
+    assert (within["request_id"], within["method"]) == ("r-17", "hansa.v1.WorkloadService/GetWorkload")
+    assert passed_on["request_id"] == "r-18"
+    assert "request_id" not in after
 
 
 @pytest.mark.parametrize(
@@ -104,13 +117,23 @@ def test_metrics_show_each_partner_with_its_circuit_rates_offers_and_promises() 
 
 def test_metrics_show_calls_states_and_totals() -> None:
     metrics = Metrics()
-    metrics.called("hansa.v1.WorkloadService/GetWorkload", "OK")
-    metrics.took("hansa.v1.WorkloadService/GetWorkload", 1_500)
+    calls = metrics.calls_of("hansa.v1.WorkloadService/GetWorkload")
+    calls.ended("OK")
+    calls.ended("OK")
+    calls.ended("NOT_FOUND")
+    for elapsed_us in (500, 501, 1_500, 7_000_000):
+        calls.took(elapsed_us)
     metrics.read_from(lambda: {"zones|AVAILABLE": 3, "claims|HELD": 1, "decisions": 7, "adverts": 9, "defects": 2})
     text = generate_latest(metrics.registry).decode()
     for line in (
-        'hansa_rpc_total{code="OK",method="hansa.v1.WorkloadService/GetWorkload"} 1.0',
-        'hansa_rpc_duration_seconds_sum{method="hansa.v1.WorkloadService/GetWorkload"} 0.0015',
+        'hansa_rpc_total{code="OK",method="hansa.v1.WorkloadService/GetWorkload"} 2.0',
+        'hansa_rpc_total{code="NOT_FOUND",method="hansa.v1.WorkloadService/GetWorkload"} 1.0',
+        'hansa_rpc_duration_seconds_bucket{le="0.0005",method="hansa.v1.WorkloadService/GetWorkload"} 1.0',
+        'hansa_rpc_duration_seconds_bucket{le="0.001",method="hansa.v1.WorkloadService/GetWorkload"} 2.0',
+        'hansa_rpc_duration_seconds_bucket{le="5.0",method="hansa.v1.WorkloadService/GetWorkload"} 3.0',
+        'hansa_rpc_duration_seconds_bucket{le="+Inf",method="hansa.v1.WorkloadService/GetWorkload"} 4.0',
+        'hansa_rpc_duration_seconds_count{method="hansa.v1.WorkloadService/GetWorkload"} 4.0',
+        'hansa_rpc_duration_seconds_sum{method="hansa.v1.WorkloadService/GetWorkload"} 7.002501',
         'hansa_zones{state="available"} 3.0',
         'hansa_claims{state="held"} 1.0',
         "hansa_decisions_total 7.0",
