@@ -14,10 +14,12 @@ from hansa.v1 import workload_pb2, workload_service_pb2_grpc
 from hansa.v1 import workload_service_pb2 as service_pb2
 from tools.bench._agents import BenchAgent, connected_agents
 from tools.bench._load import at_least, closed_loop, row, rows_of
-from tools.bench._submit import WARM_UP_COUNT, call, echo_call, name_of, spec
+from tools.bench._submit import call, echo_call, name_of, spec
 from tools.bench._world import PARTNER, BenchFailed, World, open_channel, running_partner, running_world
 
-ZONES, IN_FLIGHT, COUNT = 32, 128, 600
+ZONES, IN_FLIGHT, COUNT = 32, 128, 1_200
+WARM_UP_COUNT = 200
+"""Until then both processes have loaded all they decide with, and Python has seen their code often enough."""
 PLACED_TARGET = 250.0
 TIMEOUT_S = 180.0
 
@@ -55,7 +57,7 @@ async def _rows(
         await call(stub.SubmitWorkload, _request(number))
 
     echo = echo_call(echo_channel, _request)
-    await closed_loop(submit, WARM_UP_COUNT, 1)
+    await closed_loop(submit, WARM_UP_COUNT, in_flight)
     await _placed(agents, WARM_UP_COUNT)
     before = await closed_loop(echo, count // 2, in_flight)
     began_s, cpu_s = time.perf_counter(), home_cpu_s() + world.control_plane.cpu_s()
