@@ -4,8 +4,9 @@ What is loaded stays, so that each search for cycles goes through all of it in v
 takes. A server looks again once it serves (``adapters.system.calm_collector``); other commands are over before it pays.
 
 gRPC is told how to wait for its sockets before it is loaded, since it asks once: its newer way hands every message
-from thread to thread, which costs a fifth of the processor's time that a message takes (docs/benchmarks.md). Nor does linear algebra get
-threads of its own, which it is told before it is loaded, too: a decision's matrices are small, and idle threads spin.
+from thread to thread, which costs a fifth of the processor's time that a message takes (docs/benchmarks.md). Nor does
+linear algebra get threads of its own, which it is told before it is loaded, too: a decision's matrices are small, and
+idle threads spin.
 """
 
 from __future__ import annotations
