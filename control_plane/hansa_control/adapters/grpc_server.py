@@ -55,9 +55,11 @@ class _Health(health.aio.HealthServicer):
         super().__init__()
         self.service_names = ("", *service_names)  # "" is the listener as a whole
 
-    async def List(self, request: health_pb2.HealthListRequest, context: Any) -> health_pb2.HealthListResponse:
+    async def List(self, request: Any, context: Any) -> Any:
+        """A HealthListResponse, which is newer than the library's type stubs."""
         asked = ((name, health_pb2.HealthCheckRequest(service=name)) for name in self.service_names)
-        return health_pb2.HealthListResponse(statuses={name: await self.Check(one, context) for name, one in asked})
+        statuses = {name: await self.Check(one, context) for name, one in asked}
+        return health_pb2.HealthListResponse(statuses=statuses)  # type: ignore[attr-defined]
 
 
 class GrpcServer:
