@@ -8,7 +8,7 @@ how long was simulated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -87,6 +87,8 @@ class Measured:
     series_served: Ints
     series_size: int
     timeline: Timeline | None = None
+    in_spells: Ints = field(default_factory=lambda: np.zeros(2, np.int64))
+    """(2,): requests sent in the run's spells, and how many of them were late or lost."""
     tokens: TokenTimes | None = None
     """Of an engine that serves tokens."""
 

@@ -30,7 +30,7 @@ from hansa_sim.engines.model import (
     Zones,
 )
 from hansa_sim.engines.record_kernel import MSER_BATCH, SQUARE_BITS, SQUARE_LOW, Counts, Scale, Visits, record
-from hansa_sim.engines.timeline import Timeline
+from hansa_sim.engines.timeline import Spells, Timeline
 
 Rows = Indices | Ints
 
@@ -55,6 +55,8 @@ class Run:
     """Latencies are also counted over time, in bins of that length; 0 does not."""
     bound_ns: int = AHEAD_NS_MAX
     """Latencies above it are counted as late."""
+    spells: Spells | None = None
+    """What is sent in these stretches of the window, and what of it is late or lost, is counted besides."""
 
     @classmethod
     def of(cls, classes: Sequence[UserClass], paths: Paths, zones: Zones, window: Window) -> Run:
@@ -87,6 +89,8 @@ class Recorder:
     """(C, 6): by outcome, see ``losses``."""
     user_lost: Ints = field(init=False)
     """(U,): requests that nobody served."""
+    in_spells: Ints = field(init=False)
+    """(2,): requests of the run's spells, and how many of them were late or lost."""
     course: list[tuple[int, Ints]] = field(init=False)
     """Servers of zones, from when on."""
     timeline: Timeline | None = field(init=False)
@@ -111,6 +115,7 @@ class Recorder:
         self.counts = Counts(*(np.zeros(shape, np.int64) for shape in shapes))
         self.counts = self.counts._replace(waits=np.zeros((zones, BUCKETS), np.int32))
         self.lost, self.user_lost = np.zeros((count, OUTCOMES), np.int64), np.zeros(users, np.int64)
+        self.in_spells = np.zeros(2, np.int64)
         self.course = [(0, self.run.zones.servers)]
         self.timeline = Timeline.over(self.run.window.end_ns, self.run.bin_ns) if self.run.bin_ns else None
 
@@ -133,6 +138,8 @@ class Recorder:
         np.add.at(self.user_lost, user[inside & ended], 1)
         if self.timeline is not None:
             self.timeline.lose(at_ns[ended])
+        if self.run.spells is not None:
+            self.in_spells += int(self.run.spells.cover(at_ns[ended]).sum())
 
     def turn_away(self, zone: Rows, reach_ns: Ints) -> None:
         """Requests that came to a zone and were not taken in."""
@@ -145,6 +152,9 @@ class Recorder:
             return
         if self.timeline is not None:
             self.timeline.record(visits)
+        if self.run.spells is not None:
+            latency_ns = visits.latency_ns[(visits.latency_ns >= 0) & self.run.spells.cover(visits.at_ns)]
+            self.in_spells += (len(latency_ns), int((latency_ns > self.run.bound_ns).sum()))
         if self.compiled:
             record(tuple(visits), *self.book())
             return
@@ -237,6 +247,7 @@ class Recorder:
             retried=self.lost[:, RETRIED],
             user_lost=self.user_lost,
             timeline=self.timeline,
+            in_spells=self.in_spells,
             wait_counts=self.counts.waits.astype(np.int64),
             wait_sum_ns=zone[:, 0],
             joined=zone[:, 1],

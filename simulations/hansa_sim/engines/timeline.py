@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from hansa_sim.engines.histogram import BUCKETS, buckets_of
-from hansa_sim.engines.model import Ints
+from hansa_sim.engines.model import Flags, Ints, Window
 from hansa_sim.engines.record_kernel import Visits
 
 
@@ -37,3 +39,28 @@ class Timeline:
 
     def _bin(self, at_ns: Ints) -> Ints:
         return np.asarray(np.minimum(at_ns // self.bin_ns, len(self.lost) - 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spells:
+    """Stretches of time: ``edges_ns`` (2K,) rises, beginning and end of each by turns; none touches the next."""
+
+    edges_ns: Ints
+
+    @classmethod
+    def of(cls, stretches: Iterable[tuple[int, int]], window: Window) -> Spells:
+        """What such stretches, each until before its end, cover of a window together."""
+        joined: list[list[int]] = []
+        for begin_ns, end_ns in sorted(stretches):
+            begin_ns, end_ns = max(begin_ns, window.begin_ns), min(end_ns, window.end_ns)
+            if begin_ns >= end_ns:
+                continue
+            if joined and begin_ns <= joined[-1][1]:
+                joined[-1][1] = max(joined[-1][1], end_ns)
+            else:
+                joined.append([begin_ns, end_ns])
+        return cls(np.fromiter(chain.from_iterable(joined), np.int64))
+
+    def cover(self, at_ns: Ints) -> Flags:
+        """(N,): which moments are in one of them."""
+        return np.asarray(np.searchsorted(self.edges_ns, at_ns, side="right") % 2 == 1)

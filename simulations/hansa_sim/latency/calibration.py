@@ -26,6 +26,10 @@ STARTS = ((2.0, 2.0), (1.0, 1.0), (3.0, 1.0))
 
 PERCENT = 95
 
+REQUESTS_MIN = 100
+"""Of fewer the shares say little. Fitted to the first so many of two real runs of 300, the mean of the whole run was
+missed by 34 and 125 % (20), 12 and 92 % (40), 4 and 35 % (100), 1 and 13 % (200)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -52,7 +56,10 @@ class Errors:
 
 
 def calibrate(served: Served, server: Server) -> Shares:
-    """The shares at which the server's replay is nearest to what was seen."""
+    """The shares at which the server's replay is nearest to what was seen; ValueError for too few requests."""
+    if len(served.prompt) < REQUESTS_MIN:
+        count = f"{len(served.prompt)} request{'s' if len(served.prompt) > 1 else ''}"
+        raise ValueError(f"{count} to fit to; {REQUESTS_MIN} are the least, and a few hundred are better")
 
     def distance(logits: Floats) -> float:
         whole = replay(served, server.model(_shares(logits)))[0]

@@ -82,6 +82,9 @@ def what_if(
     """
     if output not in {"table", "json"}:
         raise typer.BadParameter(f"{output!r} is neither table nor json")
+    if file is not None and profile is not None:
+        why = f"asks a running operator, and {file} is given to be asked instead; leave one of the two out"
+        raise typer.BadParameter(why, param_hint="--profile")
     changes = Changes(tuple(cut or ()), tuple(fail or ()), tuple(drain or ()), tuple(accept or ()), law)
     try:
         found = answer(_estate(file, profile), changes)

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hansa_sim.engines.model import AHEAD_NS_MAX, SECOND_NS, UNREACHABLE, Change, Faults, Outages, Paths, Retries
+from hansa_sim.engines.timeline import Spells
 from hansa_sim.latency.fault_schedule import Fallen, Fault, causes_of, schedule
 from hansa_sim.latency.fault_worlds import FaultWorlds
 from hansa_sim.latency.policies import Plan
@@ -269,10 +269,8 @@ class Faulted:
         spells = self.course.spells(self.traffic, number, self.view)
         return self.course.stages(self.policy, self.view, self.plans, spells)
 
-    def struck(self, number: int, bins: int, bin_ns: int) -> NDArray[np.bool_]:
-        """(bins,): bins of time in which something has fallen, or its place is not taken yet."""
-        found = np.zeros(bins, np.bool_)
-        for spell in self.course.spells(self.traffic, number, self.view):
-            until_ns = min(spell.over_ns + self.course.replace_ns, self.traffic.horizon_ns)
-            found[spell.fault.begin_ns // bin_ns : -(-until_ns // bin_ns)] = True
-        return found
+    def down(self, number: int) -> Spells:
+        """When, in what is measured of a replication, something has fallen, or its place is not taken yet."""
+        spells = self.course.spells(self.traffic, number, self.view)
+        stretches = ((one.fault.begin_ns, one.over_ns + self.course.replace_ns) for one in spells)
+        return Spells.of(stretches, self.traffic.window)

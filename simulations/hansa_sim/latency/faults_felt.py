@@ -9,7 +9,7 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa_sim.engines.histogram import percentiles_ns, share_at_most
+from hansa_sim.engines.histogram import percentiles_ns
 from hansa_sim.engines.measured import Measured
 from hansa_sim.engines.model import SECOND_NS
 from hansa_sim.latency.fault_course import Faulted
@@ -36,15 +36,9 @@ def series_of(parts: Sequence[OverTime]) -> Series | None:
     return Series(wholes[0].bin_ns / SECOND_NS, tuple((served + lost).tolist()), tuple(lost.tolist()), p50_ms, p99_ms)
 
 
-def felt(
-    measured: Sequence[Measured], over_time: Sequence[OverTime], bounds_ns: Sequence[int], moves: Sequence[Move]
-) -> FaultsFelt:
-    """What faults did to the apps of a row, with the bound of each."""
-    missed, total = 0.0, 0
-    for one, bound_ns in zip(over_time, bounds_ns, strict=True):
-        served = int(one.struck.sum())
-        missed += served - (share_at_most(one.struck, bound_ns) * served if served else 0.0) + one.struck_lost
-        total += served + one.struck_lost
+def felt(measured: Sequence[Measured], moves: Sequence[Move]) -> FaultsFelt:
+    """What faults did to the apps of a row."""
+    total, missed = np.sum([one.in_spells for one in measured], axis=0).tolist()
     lost, retried, cut, struck = (
         int(sum(getattr(one, name).sum() for one in measured)) for name in ("user_lost", "retried", "cut", "struck")
     )

@@ -58,12 +58,10 @@ class Contender:
     """Where something falls."""
     over_time: OverTime = field(default_factory=OverTime)
 
-    def keep(self, number: int, measured: Measured) -> None:
+    def keep(self, measured: Measured) -> None:
         """One replication more."""
-        if (one := measured.timeline) is not None:
-            nothing = np.zeros(len(one.lost), np.bool_)
-            struck = self.faulted.struck(number, len(one.lost), one.bin_ns) if self.faulted else nothing
-            self.over_time.add(one, struck)
+        if measured.timeline is not None:
+            self.over_time.add(measured.timeline)
         self.measured.append(measured.without_details())
 
     @property
@@ -154,7 +152,7 @@ def _play(contest: Contest, row: Contender, numbers: range, how: tuple[RunPart, 
     tell = _teller(row.name, (contest.requests(run), run.replications), row.measured, watch)
     play = _player(traffic, row, run)
     for number in numbers:
-        row.keep(number, play(_watched(traffic.requests(number), tell), number))
+        row.keep(play(_watched(traffic.requests(number), tell), number))
 
 
 def _player(traffic: Traffic, row: Contender, run: RunPart) -> Callable[[Iterable[Block], int | None], Measured]:
@@ -171,9 +169,11 @@ def _player(traffic: Traffic, row: Contender, run: RunPart) -> Callable[[Iterabl
     router = _router(row.policy, traffic, run.router_stale_ms) if zone_of is None else Table(zone_of)
 
     def play(requests: Iterable[Block], number: int | None) -> Measured:
-        faults = None if number is None or row.faulted is None else row.faulted.faults(number)
+        if number is not None and row.faulted is not None:
+            down = replace(prepared, spells=row.faulted.down(number))
+            return event.serve(requests, router, down, row.faulted.faults(number))
         if zone_of is None or traffic.is_eventful:
-            return event.serve(requests, router, prepared, faults)
+            return event.serve(requests, router, prepared)
         return static.serve(requests, zone_of, prepared)
 
     return play

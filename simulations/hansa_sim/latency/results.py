@@ -88,8 +88,9 @@ class Move:
 @dataclass(frozen=True, slots=True)
 class FaultsFelt:
     """What faults did to a row. Requests that were not served, tries that were sent again, tries lost on ways that were
-    no more and in zones that were down, in all replications; the share of what was sent in bins of time with a fault
-    that missed the bound or was not served; and the moves of the first replication."""
+    no more and in zones that were down, in all replications; the share of what was sent while something was down, until
+    its place was taken or its end acted upon, that missed the bound or was not served; and the moves of the first
+    replication. Nothing of the warm-up is counted."""
 
     lost: int
     retried: int

@@ -150,7 +150,7 @@ def _felt(parts: Sequence[Part], each: Sequence[Measured]) -> FaultsFelt | None:
     if parts[0].played.faulted is None:
         return None
     moves.sort(key=lambda move: (move.at_s, move.app))
-    return felt(each, [part.played.over_time for part in parts], [part.bound_ns for part in parts], moves)
+    return felt(each, moves)
 
 
 def _cdf_ms(counts: NDArray[np.int64]) -> tuple[float, ...]:

@@ -26,6 +26,7 @@ from hansa.names import hint
 from hansa.yaml_tree import YamlValue
 from hansa_sim.latency.scenario_changes import Change, ChangeError, put
 from hansa_sim.latency.scenario_schema import Scenario, models_in
+from hansa_sim.latency.scenario_words import number_meant
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -240,14 +241,26 @@ def _doubles(path: Path, node: yaml.Node, done: set[int]) -> Iterator[str]:
 
 def _problem(path: Path, root: yaml.Node, error: ErrorDetails) -> str:
     where: Location = error["loc"]
+    message = error["msg"].removeprefix("Value error, ")
+    key, colon, rest = message.partition(": ")
+    if not where and colon and key in Scenario.model_fields:  # of the whole, and yet about one of its keys
+        where, message = (key,), rest
     place = f"{_place_of(path, root, where)}: "
     if error["type"] == "extra_forbidden":
         return f"{place}{_dotted(where)}: unknown key{hint(str(where[-1]), _valid_keys(where[:-1]))}"
-    message = error["msg"].removeprefix("Value error, ")
     given = error["input"]
     if error["type"] != "value_error" and isinstance(given, str | int | float):
-        message = f"{message}; got {given!r}"
+        message = f"{message}; got {given!r}{_meant(error['type'], given)}"
     return f"{place}{_dotted(where) or 'scenario'}: {message}"
+
+
+def _meant(kind: str, given: str | float) -> str:
+    """What to write instead of a text that says a number, or of a whole number with a point."""
+    is_number = kind in ("int_type", "float_type") and not isinstance(given, bool)
+    number = number_meant(str(given)) if is_number else None
+    if number is None or (kind == "int_type" and not number.lstrip("-").isdigit()):
+        return ""
+    return f", which is a text in YAML; write {number}" if isinstance(given, str) else f"; write {number}"
 
 
 def _valid_keys(where: Location) -> list[str]:

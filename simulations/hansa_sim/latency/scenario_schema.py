@@ -53,6 +53,13 @@ def _policy(value: object) -> object:
     return PolicyName(value) if isinstance(value, str) else value
 
 
+def _version(value: object) -> object:
+    """Only the whole number itself: ``true`` and ``1.0`` are equal to it and yet nothing that anybody means."""
+    if type(value) is not int or value != VERSION:
+        raise ValueError(f"{value!r} is no version of this schema; write version: {VERSION}")
+    return value
+
+
 SOURCES = ("topohub", "graph", "round_trips", "snapshot")
 """Where a network may come from."""
 
@@ -254,7 +261,7 @@ class ComparePart(Part):
 class Scenario(Part):
     """A whole scenario file."""
 
-    version: Literal[1] = Field(description="version of this schema")
+    version: Annotated[Literal[1], BeforeValidator(_version)] = Field(description="version of this schema")
     name: Name = Field(description="short name, for file names")
     title: str = Field(min_length=1, max_length=200, description="one line for people")
     as_of: Day = Field(description="day on which facts and groups of countries are read")
@@ -280,16 +287,16 @@ class Scenario(Part):
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         operators = [operator.name for operator in self.operators]
-        _once(operators, "operator")
-        _once([policy.value for policy in self.policies], "policy")
+        _once(operators, "operators: operator")
+        _once([policy.value for policy in self.policies], "policies: policy")
         for operator in self.operators:
-            _once([zone.name for zone in operator.zones], f"zone of {operator.name}")
-        _once([app.name for app in self.apps], "app")
+            _once([zone.name for zone in operator.zones], f"operators: zone of {operator.name}")
+        _once([app.name for app in self.apps], "apps: app")
         for app in self.apps:
             if app.home not in operators:
                 raise ValueError(f"apps: home {app.home!r} is no operator here{hint(app.home, operators)}")
         if self.network.snapshot is None and not any(operator.zones for operator in self.operators):
-            raise ValueError("no operator has a zone")
+            raise ValueError("operators: no operator has a zone")
         _both_or_neither(self)
         _check_tokens(self)
         if self.run.warm_up == "mser-5" and self.arrivals.kind != "poisson":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from math import isfinite
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -24,6 +25,9 @@ def _day(value: object) -> object:
         raise ValueError(f"{value!r} is not a day such as 2026-11-01") from None
 
 
+_WHOLE_MAX = 1e15
+"""Below it, a whole number is written with all its digits."""
+
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]+(-+[a-z0-9]+)*$")]
 Country = Annotated[str, AfterValidator(known_country)]
 Day = Annotated[date, BeforeValidator(_day)]
@@ -32,6 +36,22 @@ Milliseconds = Annotated[float, Field(ge=0.001, le=3_600_000, allow_inf_nan=Fals
 Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 Moment = Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+def number_meant(text: str) -> str | None:
+    """How YAML 1.1 wants the number written that a text says, such as ``1000000`` for ``1e6``, which it takes for a
+    text; None where the text says none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    if not isfinite(value):
+        return None
+    if value.is_integer() and abs(value) < _WHOLE_MAX:
+        return str(int(value))
+    digits, _, exponent = repr(value).partition("e")
+    return digits if not exponent else f"{digits if '.' in digits else digits + '.0'}e{int(exponent):+d}"
 
 
 class Part(BaseModel):

@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,15 +54,33 @@ def suppose(estate: Estate, changes: Changes) -> Estate:
     """The estate as it would be before anybody reacts; SuppositionError."""
     try:
         for text in changes.accept:
-            estate = accepted(estate, Path(_rest("--accept", text, ("agreement",))[1]))
+            path = Path(_rest("--accept", text, ("agreement",))[1])
+            with _told_of("--accept agreement", path, "a file with kind: Offer, see docs/simulation.md"):
+                estate = accepted(estate, path)
         if changes.law is not None:
-            estate = _under_law(estate, changes.law)
+            with _told_of("--law", changes.law, "a file with kind: Law, see docs/residency.md"):
+                estate = _under_law(estate, changes.law)
         estate = _cut(estate, changes)
-    except (OverlayInvalid, HansaError, RefusalError, OSError) as error:
+    except (OverlayInvalid, HansaError) as error:
         raise SuppositionError(str(error)) from error
     for text in changes.drain:
         estate = _drained(estate, _rest("--drain", text, ("zone",))[1])
     return _failed(estate, changes.fail)
+
+
+@contextmanager
+def _told_of(option: str, path: Path, needed: str) -> Iterator[None]:
+    """What is wrong with a file is said of the option that names it; where it cannot be read, with what is needed."""
+    try:
+        yield
+    except OSError as error:
+        raise SuppositionError(f"{option} {path}: {error.strerror or error}; it must be {needed}") from error
+    except HansaError as error:
+        place = "" if error.message.startswith(str(path)) else f"{path}: "
+        wanted = f"; it must be {needed}" if error.reason == "NOT_FOUND" else ""
+        raise SuppositionError(f"{option} {place}{error.message}{wanted}") from error
+    except (RefusalError, OverlayInvalid) as error:
+        raise SuppositionError(f"{option} {path}: {error}") from error
 
 
 def _rest(option: str, text: str, kinds: Collection[str]) -> tuple[str, str]:
@@ -103,7 +122,7 @@ def _link(estate: Estate, name: str) -> list[str]:
     """A link by its name, or all between two nodes (``oslo/bergen``, either way round)."""
     node_a, slash, node_b = name.partition("/")
     if not slash:
-        return [name]
+        return [_known("--cut link", "link", name, (link.name for link in estate.snapshot.links))]
     for node in (node_a, node_b):
         _known("--cut link", "node", node, estate.snapshot.network.node_index)
     found = [link.name for link in estate.snapshot.links if {link.node_a, link.node_b} == {node_a, node_b}]

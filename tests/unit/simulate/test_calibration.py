@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hansa_sim.latency.calibration import Server, replay
+from hansa_sim.latency.calibration import REQUESTS_MIN, Server, replay
 from hansa_sim.latency.command import app
 from hansa_sim.latency.served_file import Served, ServedFileError, read_served
 from hansa_sim.latency.token_facts import DEVICES, MODELS, Limits, Shares, room_for_context
@@ -26,11 +26,11 @@ RIGHT = {
 }
 
 
-def _notes(folder: Path, shares: Shares) -> Path:
-    """What a server that reaches these shares would note of forty requests."""
+def _notes(folder: Path, shares: Shares, count: int = REQUESTS_MIN) -> Path:
+    """What a server that reaches these shares would note of so many requests."""
     rng = np.random.default_rng(1)
-    arrival = np.cumsum(rng.integers(1, 200_000_000, 40))
-    prompt, generated = rng.integers(10, 1_500, 40), rng.integers(2, 300, 40)
+    arrival = np.cumsum(rng.integers(1, 200_000_000, count))
+    prompt, generated = rng.integers(10, 1_500, count), rng.integers(2, 300, count)
     asked = Served(arrival, prompt, generated, arrival, arrival)
     whole, first = replay(asked, SERVER.model(shares))
     lines = [
@@ -43,7 +43,7 @@ def _notes(folder: Path, shares: Shares) -> Path:
             "first_token_ts": (arrival[n] + first[n]) / 1e9,
             "last_token_ts": (arrival[n] + whole[n]) / 1e9,
         }
-        for n in range(40)
+        for n in range(count)
     ]
     file = folder / "requests.jsonl"
     file.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
@@ -62,6 +62,16 @@ def test_the_shares_that_a_server_reached_are_found_again(tmp_path: Path) -> Non
     assert here["step_ms"] * 0.8 == pytest.approx(SERVER.model(Shares(1.0, 1.0)).step_ps / 1e9, rel=2e-3)
     assert there["step_ms"] / here["step_ms"] == pytest.approx(1_008 / 3_350, rel=1e-6), "as the memories' speeds"
     assert (here["kv_tokens"], there["kv_tokens"]) == (40_000, room_for_context(SERVER.shape, DEVICES["H100"], 1))
+
+
+@pytest.mark.parametrize("count", [1, REQUESTS_MIN - 1])
+def test_fewer_requests_than_say_anything_are_refused_with_how_many_are_needed(tmp_path: Path, count: int) -> None:
+    file, out = _notes(tmp_path, Shares(0.8, 0.6), count), tmp_path / "model.yaml"
+    given = ["--model", "llama-3.1-8b", "--hardware", "RTX4090", "-o", str(out)]
+    done = CliRunner().invoke(app, ["calibrate", str(file), *given])
+    assert (done.exit_code, out.exists()) == (2, False)
+    assert done.stderr.startswith(f"{count} request")
+    assert f" {REQUESTS_MIN} are the least" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -97,7 +107,7 @@ def test_notes_with_an_error_are_refused_with_line_and_column(tmp_path: Path, li
 )
 def test_what_is_not_known_or_does_not_fit_ends_with_two(tmp_path: Path, option: list[str], says: str) -> None:
     file = tmp_path / "notes.jsonl"
-    file.write_text(json.dumps(RIGHT), encoding="utf-8")
+    file.write_text((json.dumps(RIGHT) + "\n") * REQUESTS_MIN, encoding="utf-8")
     done = CliRunner().invoke(app, ["calibrate", str(file), "--model", "llama-3.1-8b", *option])
     assert done.exit_code == 2 and says in done.output
 

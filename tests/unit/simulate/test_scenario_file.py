@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hansa_sim.latency.scenario_file import ScenarioError, load_scenario
+from hansa_sim.latency.scenario_file import ScenarioError, load_scenario, value_of
 from hansa_sim.latency.scenario_schema import PolicyName, reference
+from hansa_sim.latency.scenario_words import number_meant
 from hansa_sim.latency.world import build_world
 from scenario_texts import ROUND_TRIPS, SCENARIO, written
 
@@ -38,14 +39,20 @@ def test_the_small_scenario_is_read_as_written(tmp_path: Path) -> None:
         ("requests_per_s: 60", "requests_per_second: 60", "requests_per_s: 60", "did you mean requests_per_s?"),
         ("countries: [NO]", "countries: [NX]", "countries: [NO]", "'NX' is not an ISO 3166-1 alpha-2 country code"),
         ("[nearest]", "[nearst]", "policies:", "no policy 'nearst'; did you mean nearest?"),
-        ("home: nordavind", "home: nordavin", None, "did you mean nordavind?"),
+        ("home: nordavind", "home: nordavin", "apps:", "apps: home 'nordavin' is no operator here"),
         ("node: stockholm", "node: stokholm", "node: stockholm", "did you mean stockholm?"),
         ("{access_point: malmo", "{access_point: malmoe", "access_point: malmo", "did you mean malmo?"),
         ("data: [NO, SE]", "data: [NO, XE]", "residency:", "XE"),
         ("transit: [NO, SE]", "transits: [NO, SE]", "residency:", "did you mean transit?"),
         ("replications: 4", "replications: 1", "replications: 4", "greater than or equal to 2; got 1"),
         ("as_of: 2026-11-01", "as_of: soon", "as_of", "'soon' is not a day such as 2026-11-01"),
-        ("version: 1", "version: 2", "version: 1", "version"),
+        ("version: 1", "version: 2", "version: 1", "version: 2 is no version of this schema; write version: 1"),
+        ("version: 1", "version: true", "version: 1", "version: True is no version of this schema"),
+        ("version: 1", "version: 1.0", "version: 1", "version: 1.0 is no version of this schema"),
+        ("[nearest]", "[nearest, nearest]", "policies:", "policies: policy 'nearest' is there twice"),
+        ("requests_per_s: 60", "requests_per_s: 1e2", "requests_per_s: 60", "'1e2', which is a text in YAML; write 1"),
+        ("requests: 40000", "requests: 4e4", "requests: 40000", "got '4e4', which is a text in YAML; write 40000"),
+        ("requests: 40000", "requests: 40000.0", "requests: 40000", "got 40000.0; write 40000"),
         ("round_trips: trips.csv", "round_trips: trips.csv\n  topohub: backbone/europe", "network:", "exactly one of"),
         ("title: A small world", "title: A small world\nname: other", None, "name: given twice"),
         ("device_watts: 300", "facts: [{kind: SUPPORT_CUNTRY, value: SE}]", "device_watts", "'SUPPORT_COUNTRY'"),
@@ -61,6 +68,25 @@ def test_what_is_wrong_is_said_with_line_and_key(
     assert said in message
     where = f"{path}:{_line_of(line)}:" if line else f"{path}:"
     assert where in message
+
+
+@pytest.mark.parametrize(("given", "told"), [("4.5", "4.5"), ("true", "True"), ("many", "'many'"), ("1e-3", "'1e-3'")])
+def test_a_number_that_cannot_be_meant_gets_no_advice(tmp_path: Path, given: str, told: str) -> None:
+    assert _refused(written(tmp_path, ("requests: 40000", f"requests: {given}"))).endswith(f"got {told}")
+
+
+@pytest.mark.parametrize(
+    "text", ["1e9", "1.0e9", "-2E3", "1e-7", "2.5e-9", "1.25e300", "123456.5", "1e22", "7", "-.5", "inf", "nan", "x"]
+)
+def test_the_advised_form_of_a_number_is_one_in_yaml(text: str) -> None:
+    advised = number_meant(text)
+    if text in {"inf", "nan", "x"}:
+        assert advised is None
+    else:
+        assert advised is not None
+        value = value_of(advised)
+        assert isinstance(value, int | float)
+        assert value == float(text)
 
 
 @pytest.mark.parametrize(

@@ -72,5 +72,40 @@ def test_what_does_not_fit_ends_with_2(options: tuple[str, ...], tmp_path: Path)
     assert CliRunner().invoke(app, ["what-if", str(written(tmp_path)), *options]).exit_code == 2
 
 
+def refusal(path: Path, *options: str) -> str:
+    answered = CliRunner().invoke(app, ["what-if", str(path), *options], terminal_width=400)
+    assert answered.exit_code == 2, answered.output
+    return answered.stderr
+
+
+def test_a_file_and_a_running_operator_are_not_asked_at_once(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    told = " ".join(refusal(path, "--profile", str(tmp_path / "profile.yaml")).split())
+    assert "--profile" in told
+    assert "leave one of the two out" in told
+
+
+def test_a_file_that_cannot_be_read_is_told_with_its_option_and_what_it_must_be(tmp_path: Path) -> None:
+    path, absent = written(tmp_path), tmp_path / "absent.yaml"
+    must = {"--law": f"--law {absent}: ", "--accept": f"--accept agreement {absent}: "}
+    law = refusal(path, "--law", str(absent))
+    assert law == f"{must['--law']}No such file or directory; it must be a file with kind: Law, see docs/residency.md\n"
+    offer = refusal(path, "--accept", f"agreement:{absent}")
+    assert offer.startswith(f"{must['--accept']}No such file or directory; it must be a file with kind: Offer")
+    assert refusal(path, "--law", str(tmp_path)).startswith(f"--law {tmp_path}: Is a directory; it must be a file")
+
+
+def test_a_law_file_with_an_error_is_told_with_its_option_line_and_valid_words(tmp_path: Path) -> None:
+    path, law = written(tmp_path), tmp_path / "law.yaml"
+    law.write_text("kind: Law\nnation: {preset: gdpr-eaa}\n", encoding="utf-8")
+    assert refusal(path, "--law", str(law)).startswith(f"--law {law}:2: there is no preset 'gdpr-eaa'")
+
+
+def test_a_link_that_there_is_not_is_told_with_the_nearest(tmp_path: Path) -> None:
+    (link, *_) = estate_in(world_of(tmp_path)).snapshot.links
+    told = refusal(tmp_path / "scenario.yaml", "--cut", f"link:{link.name}x")
+    assert told == f"--cut link: there is no link '{link.name}x'; did you mean {link.name}?\n"
+
+
 def test_a_form_that_there_is_not_is_refused(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["what-if", str(written(tmp_path)), "-o", "xml"]).exit_code == 2

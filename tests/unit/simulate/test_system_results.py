@@ -198,6 +198,18 @@ def test_command_runs_a_day(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "report.html").exists()
 
 
+def test_a_zone_at_the_node_of_another_operator_is_refused_before_the_day_begins(tmp_path: Path) -> None:
+    path = written(tmp_path, ("node: stockholm", "node: bergen"))
+    assert CliRunner().invoke(app, ["check", str(path)]).exit_code == 0
+    done = CliRunner().invoke(app, ["run", str(path), "--engine", "system"])
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "node: bergen" in text)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(
+        f"{path}:{line}: operators[1].zones[0].node: skargard/stockholm-1 stands at bergen, a "
+    )
+    assert "a node of nordavind; a real operator has zones at nodes of its own" in done.stderr
+
+
 def test_command_refuses_an_engine_that_there_is_not(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["run", str(written(tmp_path)), "--engine", "steam"])
     assert done.exit_code == 2

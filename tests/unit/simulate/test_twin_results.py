@@ -53,6 +53,14 @@ def test_one_place_where_it_does_not_hold_is_enough() -> None:
     assert not result(good, bad).holds
 
 
+def test_a_twin_that_drove_nobody_shows_nothing() -> None:
+    nobody = result()
+    assert not nobody.holds
+    assert as_json(nobody)["holds"] is False
+    assert "No access point was driven: nothing is known of the prediction." in list(words_of(nobody))
+    assert not any("driven: nothing" in words for words in words_of(result(point((40.0, 80.0, 100.0)))))
+
+
 def test_another_placement_than_planned_is_a_prediction_that_failed() -> None:
     same = result(point((40.0, 80.0, 100.0)))
     other = replace(same, differs=("nordavind/oslo-1 runs 1 replicas, planned were 2",))

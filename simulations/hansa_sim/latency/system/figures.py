@@ -13,6 +13,7 @@ from hansa_sim.engines.measured import Stability
 from hansa_sim.engines.model import SPEED_PERMILLE
 from hansa_sim.engines.streams import generator
 from hansa_sim.latency.map_ground import map_of
+from hansa_sim.latency.own_nodes import zones_elsewhere
 from hansa_sim.latency.results import (
     CDF_PERCENTS,
     AppRows,
@@ -57,11 +58,15 @@ class _Felt:
 
 
 def playable_world(loaded: Loaded) -> World:
-    """The world of a scenario whose day can be played; ScenarioError where there is none, or an app serves tokens."""
+    """The world of a scenario whose day can be played; ScenarioError where there is none, an app serves tokens, or a
+    zone stands where its control plane would take none.
+    """
     world = inhabited_world(loaded)
     for at, app in enumerate(loaded.scenario.apps):
         if app.service.tokens is not None:
             raise loaded.problem(f"apps[{at}].service.tokens", "is not for the system engine, which needs times")
+    for key, what in zones_elsewhere(world):
+        raise loaded.problem(key, f"{what}, and the system engine plays real ones")
     return world
 
 

@@ -72,8 +72,8 @@ class TwinResult:
 
     @property
     def holds(self) -> bool:
-        """Whether everything that was predicted came so."""
-        return not self.differs and all(point.is_within for point in self.points)
+        """Whether everything that was predicted came so; where nobody was driven, nothing did."""
+        return bool(self.points) and not self.differs and all(point.is_within for point in self.points)
 
 
 def as_json(result: TwinResult) -> dict[str, Any]:
@@ -115,6 +115,8 @@ def words_of(result: TwinResult) -> Iterator[str]:
     bounds = ", ".join(f"{most:g} % at p{percent:g}" for percent, most in WITHIN_PERCENT.items())
     count = sum(point.is_within for point in result.points)
     yield f"{count} of {len(result.points)} access points within {bounds}."
+    if not result.points:
+        yield "No access point was driven: nothing is known of the prediction."
     account, late = result.account, result.account.released_late_us
     yield (
         f"{account.packets} packets relayed, {account.lost} lost; released {late['p50']:.0f} us late in the median, "

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hansa_sim.engines.model import NOWHERE
+from hansa_sim.latency.own_nodes import zones_elsewhere
 from hansa_sim.latency.policies import Plan, plan_of
 from hansa_sim.latency.scenario_schema import PolicyName
 from hansa_sim.latency.traffic import traffic_of
@@ -80,11 +81,8 @@ def prepare_twin(world: World, seconds: float) -> Prepared:
 
 def _check_places(world: World) -> None:
     """A control plane refuses a zone at a node that is not of its own network; a scenario does not."""
-    for zone in world.zones:
-        owner = world.ground.owners[zone.inventory.node]
-        if owner != zone.id.operator:
-            what = f"{zone.id} stands at {zone.inventory.node}, a node of {owner}"
-            raise TwinFailed(f"{what}; a real operator has zones at nodes of its own: leave it out with --zones")
+    for _, what in zones_elsewhere(world):
+        raise TwinFailed(f"{what}: leave it out with --zones")
 
 
 async def run_twin(prepared: Prepared, run: Run, say: Say) -> TwinResult:
