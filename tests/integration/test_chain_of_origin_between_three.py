@@ -111,6 +111,15 @@ async def test_a_permission_that_is_taken_back_moves_it_away_with_the_new_place_
     await until(lambda: three.claims() == ([], []))
 
 
+async def test_what_runs_where_no_offer_is_left_is_still_vouched_for_by_the_owner(three: Three) -> None:
+    await three.submit()
+    await three.runs_in(ALIAS)
+    three.agree(OWNER, skargard={})
+    await until(lambda: ZoneId(BETWEEN, "waldnetz--berlin-1") not in three.plane(HOME).world.snapshot().index)
+    assert [str(one.zone) for one in three.workload.placements] == [ALIAS]
+    assert three.plane(HOME).queries.endpoint(YARD).ca_pem == three.sides[OWNER].authority.cert_pem
+
+
 async def test_why_not_names_the_operator_of_the_chain_that_breaks_the_law(three: Three) -> None:
     await three.submit(residency=controlled_from("DE"))
     key = str(YARD)

@@ -52,6 +52,10 @@ async def test_every_listener_tells_of_its_health(operator: Operator, listener: 
         for service in ("", *SERVICES[listener]):
             answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        listed = await stub.List(health_pb2.HealthListRequest())
+        assert {name: told.status for name, told in listed.statuses.items()} == dict.fromkeys(
+            ("", *SERVICES[listener]), health_pb2.HealthCheckResponse.SERVING
+        )
         unknown = await refusal_of(stub.Check(health_pb2.HealthCheckRequest(service="nobody")))
         assert unknown.code_seen is grpc.StatusCode.NOT_FOUND  # type: ignore[attr-defined]
 
@@ -113,16 +117,18 @@ async def test_while_the_store_waits_nothing_new_is_promised_what_is_known_is_an
             assert (refusal.reason, "database or disk is full" in refusal.message) == ("UNAVAILABLE", True)
             assert refusal.retry_after_ms > 0
         assert (await stub.GetWorkload(service_pb2.GetWorkloadRequest(name=NAME))).workload.name == NAME
-        await becomes(health, health_pb2.HealthCheckResponse.NOT_SERVING)
+        for service in ("", *SERVICES["api"]):
+            await becomes(health, service, health_pb2.HealthCheckResponse.NOT_SERVING)
         operator.store.trouble = ""
-        await becomes(health, health_pb2.HealthCheckResponse.SERVING)
+        for service in ("", *SERVICES["api"]):
+            await becomes(health, service, health_pb2.HealthCheckResponse.SERVING)
         await stub.DeleteWorkload(delete)
 
 
-async def becomes(health: Any, status: int) -> None:
-    """Returns once the health of the listener for app teams is told so."""
+async def becomes(health: Any, service: str, status: int) -> None:
+    """Returns once the health of a service is told so; "" is the listener as a whole."""
     async with asyncio.timeout(PROCESS_TIMEOUT_S):
-        async for told in health.Watch(health_pb2.HealthCheckRequest(service=SERVICES["api"][0])):
+        async for told in health.Watch(health_pb2.HealthCheckRequest(service=service)):
             if told.status == status:
                 return
 

@@ -170,6 +170,10 @@ async def test_the_callers_request_id_is_kept_and_a_missing_one_is_made(acme: An
     assert dict(await call.initial_metadata()).get("hansa-request-id")
     named = acme.ListZones(service_pb2.ListZonesRequest(), metadata=(("x-request-id", "mine"),))
     assert "hansa-request-id" not in dict(await named.initial_metadata())
+    both = acme.ListZones(
+        service_pb2.ListZonesRequest(), metadata=(("hansa-request-id", "not good"), ("x-request-id", "mine"))
+    )
+    assert "hansa-request-id" not in dict(await both.initial_metadata())
 
 
 # --- reading ---

@@ -220,13 +220,13 @@ class CallGuard:
 
 
 def _request_id_given(context: Any) -> str:
-    """The caller's id for this call if it gave a good one, else ""."""
+    """The first good id that the caller gave for this call, under whichever key; "" if it gave none."""
     for key, value in context.invocation_metadata() or ():
         if key in REQUEST_ID_KEYS and isinstance(value, str):
             try:
                 return request_id_in(value, key)
             except RefusalError:
-                break
+                continue
     return ""
 
 

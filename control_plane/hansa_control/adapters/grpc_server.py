@@ -48,6 +48,20 @@ class _Guarded:
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, guarded),))
 
 
+class _Health(health.aio.HealthServicer):
+    """What the library offers for all services of a listener, the list of them too, which it leaves to others."""
+
+    def __init__(self, service_names: Sequence[str]) -> None:
+        super().__init__()
+        self.service_names = ("", *service_names)  # "" is the listener as a whole
+
+    async def List(self, request: Any, context: Any) -> Any:
+        """A HealthListResponse, which is newer than the library's type stubs."""
+        asked = ((name, health_pb2.HealthCheckRequest(service=name)) for name in self.service_names)
+        statuses = {name: await self.Check(one, context) for name, one in asked}
+        return health_pb2.HealthListResponse(statuses=statuses)  # type: ignore[attr-defined]
+
+
 class GrpcServer:
     """One listener, with mutual TLS, health and reflection."""
 
@@ -55,7 +69,7 @@ class GrpcServer:
         self.listener = listener
         self.port = 0
         self._certificate = certificate
-        self._health = health.aio.HealthServicer()
+        self._health = _Health(listener.service_names)
         self._server = grpc.aio.server(options=server_options(), maximum_concurrent_rpcs=concurrent_calls_max)
         self._guarded: Any = _Guarded(self._server, guard)
 
@@ -73,9 +87,9 @@ class GrpcServer:
         await self.tell_health(is_serving=True)
 
     async def tell_health(self, *, is_serving: bool) -> None:
-        """What whoever asks for the health of this listener's services is told from now on."""
+        """What whoever asks for the health of this listener or of a service of it is told from now on."""
         status = health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in self.listener.service_names:
+        for name in self._health.service_names:
             await self._health.set(name, status)
 
     async def drain(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hansa_control.application.settings import Settings
 from hansa_control.domain.model import Federation, Origin, ZoneId
+from hansa_control.domain.origin import aliased
 
 
 class Vouching:
@@ -18,15 +19,25 @@ class Vouching:
         origin_of: Callable[[ZoneId], Origin | None],
     ) -> None:
         self._settings = settings
+        self._authorities = dict(settings.authority_pems)
         self._context = context
         self._origin_of = origin_of
 
     def authority_of(self, zone: ZoneId) -> bytes:
         """The authority of the zone's owner, whoever offers the zone; PEM, empty if it is not known."""
-        operator, origin = zone.operator, self._origin_of(zone)
-        if origin is not None:
-            return dict(self._settings.authority_pems).get(origin.zone.operator, b"")
-        if operator == self._settings.operator:
+        if zone.operator == self._settings.operator:
             return self._settings.endpoint_ca_pem
-        federation = self._context(operator)
+        owner = self._owner_of(zone)
+        if owner != zone.operator:
+            return self._authorities.get(owner, b"")
+        federation = self._context(owner)
         return federation.endpoint_ca_pem if federation else b""
+
+    def _owner_of(self, zone: ZoneId) -> str:
+        """The offer says it. Who has withdrawn it vouches for what still runs there no more than before: the name says
+        it then, as no partner may offer a zone of its own under the alias of another's.
+        """
+        origin = self._origin_of(zone)
+        if origin is not None:
+            return origin.zone.operator
+        return aliased(zone.zone, self._authorities.keys() - {zone.operator}) or zone.operator
