@@ -125,6 +125,18 @@ class Profile:
         if self.share_permille.min() < 0:
             raise ValueError(f"share_permille is {self.share_permille.min()} in a step; the least is 0")
 
+    def mean_share(self, begin_ns: int, end_ns: int) -> float:
+        """The mean rate from ``begin_ns`` until ``end_ns``, which is later, against that of all steps."""
+        until = [self._sum_until(at_ns) for at_ns in (begin_ns, end_ns)]
+        return (until[1] - until[0]) / (end_ns - begin_ns) / float(self.share_permille.mean())
+
+    def _sum_until(self, at_ns: int) -> int:
+        """Shares up to a time, each times how long it holds."""
+        step, rest_ns = divmod(at_ns, self.step_ns)
+        rounds, step = divmod(step, len(self.share_permille))
+        whole = rounds * int(self.share_permille.sum()) + int(self.share_permille[:step].sum())
+        return whole * self.step_ns + int(self.share_permille[step]) * rest_ns
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorded:

@@ -134,15 +134,17 @@ def replicate(contests: Sequence[Contest], rule: StoppingRule, watch: Watch) -> 
         if rule.is_content(width, count):
             break
         until += 1
-    wanted = run.half_width_percent
+    wanted, traffic = run.half_width_percent, contests[0].traffic
     return Effort(
         replications=count,
         replications_max=run.replications,
-        warm_up_s=contests[0].traffic.window.begin_ns / SECOND_NS,
+        warm_up_s=traffic.window.begin_ns / SECOND_NS,
         half_width_percent=wanted,
         reached=None if wanted is None else width is not None and width.percent <= wanted,
         widest=width.whose if width else "",
         widest_percent=width.percent if width else None,
+        rate_share=traffic.rate_share,
+        shared_share=None if traffic.record is None else traffic.record.shared_share(count, traffic.horizon_ns),
     )
 
 

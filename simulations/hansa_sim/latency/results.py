@@ -233,6 +233,9 @@ class Effort:
     Where intervals decide when to stop: ``half_width_percent`` as asked for, whether it was ``reached``, and the
     ``widest`` of the intervals that count, in percent of the mean; None where no row is sound. ``warm_up_is_short``
     says that replications were too short for MSER-5 to see the end of the beginning.
+
+    ``rate_share`` is the mean rate in what is measured against that of a whole day, where it goes with the time of
+    day; ``shared_share`` says how many of the recorded requests that were played were played more than once.
     """
 
     replications: int
@@ -243,6 +246,8 @@ class Effort:
     reached: bool | None = None
     widest: str = ""
     widest_percent: float | None = None
+    rate_share: float | None = None
+    shared_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hansa.printable import printable
+from hansa_sim.latency.arrival_words import arrival_words
 from hansa_sim.latency.results import Effort, Interval, PointResult, Price, Results, Row
 from hansa_sim.latency.table_texts import NOTHING, figure_text, interval_text, share_text
-from hansa_sim.latency.token_table import HEAD, recorded_words, token_cells
+from hansa_sim.latency.token_table import HEAD, token_cells
 from hansa_sim.latency.transient_words import transient_words
 
 POINTS_SHOWN = 8
@@ -139,7 +140,7 @@ def words_of(results: Results) -> Iterator[str]:
         yield _bound_words(results.scenario["apps"][0], results.rows)
     for app, one in zip(results.scenario["apps"], results.apps, strict=False):
         yield f"{one.app}: {_bound_words(app, one.rows)}"
-    yield from recorded_words(results.scenario)
+    yield from arrival_words(results)
     yield from _predicted_words(results)
     for row in results.rows:
         if row.transients is not None:

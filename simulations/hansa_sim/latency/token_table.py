@@ -1,4 +1,4 @@
-"""What users see of tokens, for tables and the report; and what was played where arrivals were recorded."""
+"""What users see of tokens, for tables and the report."""
 
 from __future__ import annotations
 
@@ -23,19 +23,6 @@ def token_cells(rows: Iterable[Row]) -> Iterator[list[str]]:
         first = [interval_text(one.first_mean_ms), *_figures(one.first_p50_ms, one.first_p95_ms, one.first_p99_ms)]
         each = [interval_text(one.each_mean_ms), *_figures(one.each_p50_ms, one.each_p95_ms, one.each_p99_ms)]
         yield [row.name, *first, *each, figure_text(one.generated_per_s.mean)]
-
-
-def recorded_words(scenario: dict[str, Any]) -> Iterator[str]:
-    """What was done to recorded arrivals."""
-    arrivals, run = scenario["arrivals"], scenario["run"]
-    if arrivals["kind"] != "trace":
-        return
-    speed = "as fast as" if arrivals["speed"] == 1 else f"{arrivals['speed']:g} times as fast as"
-    count = run["replications"]
-    yield (
-        f"Arrivals are those of {arrivals['file']}, {speed} recorded, from {count} places of it on; after its end it "
-        "begins again. Who sends each is drawn, in the proportions of the users' requests_per_s."
-    )
 
 
 def _figures(*intervals: Any) -> list[str]:

@@ -67,12 +67,17 @@ class Trace:
         at_ns = np.rint(self.at_ns / times).astype(np.int64) if times != 1 else self.at_ns
         return Trace(at_ns, self.prompt, self.generated)
 
+    def count(self, first: int, length_ns: int) -> int:
+        """How many requests come in so much time from the request numbered ``first`` on."""
+        rounds, rest_ns = divmod(int(self.at_ns[first]) + length_ns, self.period_ns)
+        return rounds * len(self) + int(np.searchsorted(self.at_ns, rest_ns)) - first
+
     def part(self, first: int, length_ns: int) -> Trace:
         """What comes in so much time from the request numbered ``first`` on; from the beginning again after the end."""
         begin = int(self.at_ns[first])
         rounds = (begin + length_ns) // self.period_ns + 1
         at_ns = (self.at_ns[None, :] + self.period_ns * np.arange(rounds)[:, None]).ravel() - begin
-        which = slice(first, int(np.searchsorted(at_ns, length_ns)))
+        which = slice(first, first + self.count(first, length_ns))
         return Trace(at_ns[which], np.tile(self.prompt, rounds)[which], np.tile(self.generated, rounds)[which])
 
 

@@ -52,8 +52,22 @@ class Record:
 
     def of(self, replication: int, horizon_ns: int) -> Recorded:
         """The requests of one replication; who sends each is drawn."""
-        part = self.trace.part(len(self.trace) * replication // self.replications % len(self.trace), horizon_ns)
+        part = self.trace.part(self._first(replication), horizon_ns)
         return Recorded(part.at_ns, packed(part.prompt, part.generated) if self.has_tokens else None)
+
+    def shared_share(self, replications: int, horizon_ns: int) -> float:
+        """Of the requests that so many replications play, the share that is played more than once."""
+        length, times = len(self.trace), np.zeros(len(self.trace), np.int64)
+        for replication in range(replications):
+            first = self._first(replication)
+            rounds, rest = divmod(self.trace.count(first, horizon_ns), length)
+            times += rounds
+            times[first : first + rest] += 1
+            times[: max(0, first + rest - length)] += 1
+        return float(times[times > 1].sum() / max(int(times.sum()), 1))
+
+    def _first(self, replication: int) -> int:
+        return len(self.trace) * replication // self.replications % len(self.trace)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +112,12 @@ class Traffic:
     def rate_rps(self) -> float:
         """Requests a second of all users, in the mean and without surges."""
         return sum(one.rate_rps for one in self.sources)
+
+    @property
+    def rate_share(self) -> float | None:
+        """The mean rate in what is measured against that of a day; None where the rate does not go with the day."""
+        profile = self.sources[0].profile
+        return None if profile is None else profile.mean_share(self.window.begin_ns, self.window.end_ns)
 
     def requests(self, replication: int) -> Iterator[Block]:
         """The requests of one replication: the same whenever they are asked for."""
