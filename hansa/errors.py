@@ -171,3 +171,10 @@ def _reason_of_code(code: grpc.StatusCode) -> str:
         grpc.StatusCode.DEADLINE_EXCEEDED: "UNAVAILABLE",
         grpc.StatusCode.UNIMPLEMENTED: "PROTOCOL_VIOLATION",
     }.get(code, "INTERNAL")
+
+
+def said(error: Exception) -> str:
+    """What to tell of an error in one line: of a file that cannot be used, which one and why; else what it says."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())

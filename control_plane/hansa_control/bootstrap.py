@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
-from hansa.errors import HansaError
+from hansa.errors import HansaError, said
 from hansa.mqtt_client import BrokerTls, MqttMissing, check_installed
 from hansa_control.adapters import ca_commands, mqtt_commands
 from hansa_control.adapters.agent_link import AgentLinks, LinkLimits
@@ -429,7 +429,7 @@ def _read(path: Path) -> tuple[Config, Credentials]:
         if config.mqtt is not None:
             check_installed()
     except (OSError, ValueError, RefusalError, HansaError, MqttMissing) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {said(error) if isinstance(error, OSError) else error}", err=True)
         raise typer.Exit(EXIT_USAGE) from error
     return config, credentials
 

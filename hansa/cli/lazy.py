@@ -16,6 +16,7 @@ _SUMMARIES = {
     "agent": "Run and look at a zone's agent.",
     "control": "Run and look at an operator's control plane.",
     "demo": "Show the main job on this machine.",
+    "simulate": "Simulate what users will feel under a policy, an agreement or a law.",
     "sim": "Simulate operators, agents and failures in virtual time.",
     "verify-grant": "Check signed grants of another operator without a server: they verify (0) or not (1).",
     "verify-decision": "Make a recorded decision again, and say same (0) or different (1).",

@@ -98,3 +98,15 @@ def test_a_file_that_holds_no_grants_cannot_be_read(
     file.write_text(body)
     result = CliRunner().invoke(app, [str(file), "--authority", f"nordfjord={kept[1]}"])
     assert result.exit_code == 255
+
+
+def test_a_file_that_cannot_be_used_is_named_with_the_reason(kept: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    missing, empty = tmp_path / "missing.pem", tmp_path / "empty.pem"
+    empty.touch()
+    assert verified(tmp_path, kept[0], f"nordfjord={missing}") == (
+        255,
+        f"error: {missing}: No such file or directory\n",
+    )
+    assert verified(tmp_path, kept[0], f"nordfjord={empty}") == (255, f"error: {empty}: holds no certificate in PEM\n")
+    absent = CliRunner().invoke(app, [str(missing), "--authority", f"nordfjord={kept[1]}"])
+    assert (absent.exit_code, absent.output) == (255, f"error: {missing}: No such file or directory\n")

@@ -19,6 +19,7 @@ from hansa.cli.figures import plural, timestamp
 from hansa.cli.options import OutputFormat
 from hansa.cli.output import formatted
 from hansa.cli.session import new_screen
+from hansa.errors import said
 from hansa.printable import printable
 from hansa_control.adapters.decision_record import RecordUnreadable, read_record
 from hansa_control.domain.record import DecisionRecord, Difference, verify
@@ -49,8 +50,10 @@ def verify_decision(
         raise _unreadable(f"--digest: {digest!r} is not sha256: and 64 hex digits in lower case{_nearest(digest)}")
     try:
         record = read_record(file.read_bytes())
-    except (OSError, RecordUnreadable) as error:
-        raise _unreadable(f"{file}: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise _unreadable(said(error)) from error
+    except RecordUnreadable as error:
+        raise _unreadable(f"{file}: {said(error)}") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numbers that nobody measured are told as differences
         found = verify(record)

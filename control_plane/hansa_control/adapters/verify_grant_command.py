@@ -18,6 +18,7 @@ from hansa.cli.figures import plural, timestamp
 from hansa.cli.options import OutputFormat
 from hansa.cli.output import formatted
 from hansa.cli.session import new_screen
+from hansa.errors import said
 from hansa_control.adapters.authority import trust_domain_of
 from hansa_control.adapters.identity import PeerVerifier, TrustedDomain
 from hansa_control.adapters.record_codec import RecordInvalid, decode
@@ -59,7 +60,7 @@ def verify_grant(
         grants = _grants_in(file)
         trusted = [_trusted(given) for given in authority]
     except (OSError, ValueError) as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"error: {said(error)}", err=True)
         raise typer.Exit(EXIT_UNREADABLE) from error
     checked = [Checked(grant, _wrong(grant, trusted)) for grant in grants]
     if output.for_programs:
@@ -90,7 +91,11 @@ def _trusted(given: str) -> TrustedDomain:
     if not operator or not equals:
         raise ValueError(f"--authority: {given!r} is not OPERATOR=PEM")
     ca_pem = Path(path).read_bytes()
-    return TrustedDomain(operator, trust_domain_of(x509.load_pem_x509_certificates(ca_pem)[0]), ca_pem)
+    try:
+        authority = x509.load_pem_x509_certificates(ca_pem)[0]
+    except ValueError as error:
+        raise ValueError(f"{path}: holds no certificate in PEM") from error
+    return TrustedDomain(operator, trust_domain_of(authority), ca_pem)
 
 
 def _wrong(grant: StoredGrant, trusted: Sequence[TrustedDomain]) -> tuple[str, ...]:

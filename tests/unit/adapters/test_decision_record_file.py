@@ -231,6 +231,11 @@ def test_long_values_are_cut_short(tmp_path: Path) -> None:
     assert '"' + "x" * 76 + "..." in run(path)[1]
 
 
+def test_a_file_that_is_not_there_is_named_once_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    assert run(path) == (255, "", f"error: {path}: No such file or directory\n")
+
+
 class _Point:
     """The entry point as it is installed."""
 

@@ -51,6 +51,10 @@ def test_help_lists_commands_of_entry_points_without_importing_anything_heavy() 
     assert "why-not" in done.stdout and "sim" in done.stdout
 
 
+def test_every_command_of_hansa_itself_says_what_it_is_for() -> None:
+    assert lazy.found().keys() <= lazy._SUMMARIES.keys()
+
+
 def test_a_command_of_an_entry_point_runs_and_keeps_its_exit_code(
     points: dict[str, EntryPoint], capsys: pytest.CaptureFixture[str]
 ) -> None:
