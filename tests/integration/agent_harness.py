@@ -323,8 +323,8 @@ class World:
         return await process.wait()
 
     def log(self) -> list[dict[str, Any]]:
-        lines = (self.folder / "agent.log").read_text().splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        *whole, _ = (self.folder / "agent.log").read_text().split("\n")  # the last line may still be written
+        return [json.loads(line) for line in whole if line.startswith("{")]
 
     def record(self, instance: str = "c1-0") -> dict[str, Any]:
         content: dict[str, Any] = json.loads((self.state_dir / "instances" / instance / "instance.json").read_bytes())
