@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from io import BytesIO
+from itertools import islice
 from math import ceil, isfinite, nan
 from typing import Any
 
@@ -15,12 +17,16 @@ from hansa_control.domain.network import LENGTH_TOLERANCE
 from hansa_control.domain.units import great_circle_km, modelled_link_rtt
 from hansa_control.domain.world_record import WorldRecord
 
-from hansa.bounded_file import open_table
+from hansa.bounded_file import open_table, read_bounded
 from hansa.countries import COUNTRIES, country_hint
 from hansa.names import hint
 from hansa_sim.latency.scenario_file import Loaded
 from hansa_sim.latency.scenario_schema import UNKNOWN, NetworkPart
 from hansa_sim.topology import TOPOLOGY, load_topology, operator_segments
+
+GRAPH_BYTES_MAX = 16 * 1024 * 1024
+NODES_MAX, LINKS_MAX = 20_000, 100_000
+"""Of a file's network: more than twenty times topohub's European backbone, the largest of the worked scenarios."""
 
 CSV_KEYS = ("a", "b", "rtt_ms")
 
@@ -132,11 +138,7 @@ def _from_topohub(loaded: Loaded, name: str) -> tuple[list[NetworkNode], list[Ne
 
 
 def _from_graph(loaded: Loaded, file: str) -> tuple[list[NetworkNode], list[NetworkLink]]:
-    path = loaded.path.parent / file
-    try:
-        graph = nx.read_gml(path) if path.suffix == ".gml" else nx.read_graphml(path)
-    except (OSError, nx.NetworkXError, SyntaxError, KeyError, ValueError) as error:
-        raise loaded.problem("network.graph", f"{file}: {error}") from error
+    graph = _read_graph(loaded, file)
     names = _names({str(key): str(data.get("label") or key) for key, data in graph.nodes(data=True)})
     given = loaded.scenario.network
     nodes = [_graph_node(loaded, given, names[str(key)], data) for key, data in graph.nodes(data=True)]
@@ -148,6 +150,21 @@ def _from_graph(loaded: Loaded, file: str) -> tuple[list[NetworkNode], list[Netw
             link = _graph_link(loaded, (node_a, node_b), data)
             links.setdefault(link.name, link)
     return nodes, list(links.values())
+
+
+def _read_graph(loaded: Loaded, file: str) -> nx.Graph:
+    path = loaded.path.parent / file
+    try:
+        content = BytesIO(read_bounded(path, GRAPH_BYTES_MAX))
+        graph = nx.read_gml(content) if path.suffix == ".gml" else nx.read_graphml(content)
+    except (OSError, nx.NetworkXError, SyntaxError, KeyError, ValueError, RecursionError) as error:
+        what = getattr(error, "strerror", None) or error
+        raise loaded.problem("network.graph", f"{file}: {what}") from error
+    counts = (("nodes", graph.number_of_nodes(), NODES_MAX), ("links", graph.number_of_edges(), LINKS_MAX))
+    for kind, count, most in counts:
+        if count > most:
+            raise loaded.problem("network.graph", f"{file}: {count} {kind}; {most} are the most")
+    return graph
 
 
 def _graph_node(loaded: Loaded, network: NetworkPart, name: str, data: Mapping[str, Any]) -> NetworkNode:
@@ -190,10 +207,12 @@ def _from_table(loaded: Loaded, file: str) -> tuple[list[NetworkNode], list[Netw
     try:
         # A name with a null in it is a ValueError, as bytes that are no text are.
         with open_table(loaded.path.parent / file) as lines:
-            rows = list(csv.DictReader(lines))
+            rows = list(islice(csv.DictReader(lines), LINKS_MAX + 1))
     except (OSError, ValueError, csv.Error) as error:
         what = getattr(error, "strerror", None) or error
         raise loaded.problem("network.round_trips", f"{file}: {what}") from error
+    if len(rows) > LINKS_MAX:
+        raise loaded.problem("network.round_trips", f"{file}: more than {LINKS_MAX} round trips")
     links: dict[str, NetworkLink] = {}
     for number, row in enumerate(rows, start=2):
         link = _table_link(loaded, f"{file}:{number}", row)

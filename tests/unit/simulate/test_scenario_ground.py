@@ -6,11 +6,12 @@ from pathlib import Path
 
 import networkx as nx
 import pytest
+from hansa_sim.latency.ground import GRAPH_BYTES_MAX, LINKS_MAX, NODES_MAX
 from hansa_sim.latency.run import run_scenario
-from hansa_sim.latency.scenario_file import ScenarioError
+from hansa_sim.latency.scenario_file import ScenarioError, load_scenario
 from hansa_sim.latency.views import ViewName, view_of
-from hansa_sim.latency.world import World
-from scenario_texts import world_of
+from hansa_sim.latency.world import World, build_world
+from scenario_texts import world_of, written
 
 TABLE = (
     "  round_trips: trips.csv\n"
@@ -87,6 +88,34 @@ def test_a_graph_file_that_cannot_be_read_is_refused_with_its_key(tmp_path: Path
     with pytest.raises(ScenarioError, match=r"scenario.yaml:6: network.graph: .*") as caught:
         world_of(tmp_path, (TABLE, "  graph: net.gml"))
     assert said in str(caught.value)
+
+
+def test_networks_larger_than_any_that_is_meant_are_refused_with_the_most(tmp_path: Path) -> None:
+    nodes = "\n".join(f'node [ id {n} label "n{n}" ]' for n in range(NODES_MAX + 1))
+    (tmp_path / "net.gml").write_text(f"graph [\n{nodes}\n]", encoding="utf-8")
+    with pytest.raises(
+        ScenarioError, match=rf"network.graph: net.gml: {NODES_MAX + 1} nodes; {NODES_MAX} are the most"
+    ):
+        world_of(tmp_path, (TABLE, "  graph: net.gml"))
+
+
+def test_graph_files_are_read_no_further_than_they_may_go(tmp_path: Path) -> None:
+    with (tmp_path / "net.graphml").open("wb") as file:
+        file.truncate(GRAPH_BYTES_MAX + 1)
+    with pytest.raises(ScenarioError, match=rf"network.graph: net.graphml: larger than {GRAPH_BYTES_MAX} bytes"):
+        world_of(tmp_path, (TABLE, "  graph: net.graphml"))
+
+
+def test_a_graph_file_nested_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.gml").write_text("graph [ " + "a [ " * 20_000 + "]" * 20_001, encoding="utf-8")
+    with pytest.raises(ScenarioError, match=r"network.graph: net.gml: "):
+        world_of(tmp_path, (TABLE, "  graph: net.gml"))
+
+
+def test_tables_of_more_round_trips_than_any_that_is_meant_are_refused(tmp_path: Path) -> None:
+    trips = "a,b,rtt_ms\n" + "oslo,bergen,3\n" * (LINKS_MAX + 1)
+    with pytest.raises(ScenarioError, match=rf"network.round_trips: trips.csv: more than {LINKS_MAX} round trips"):
+        build_world(load_scenario(written(tmp_path, trips=trips)))
 
 
 def test_another_topology_of_topohub_has_names_and_lengths_and_no_countries(tmp_path: Path) -> None:
