@@ -65,14 +65,20 @@ class _Source:
     exhausted: bool = False
 
     def refill(self, least: int) -> None:
-        """Draws until so many wait, or there are no more."""
+        """Draws until so many wait, not all of them at one moment, or there are no more: of one moment alone nobody
+        knows how many are still to come, so that none could be taken.
+        """
         self.waiting = self.waiting or []
-        while not self.exhausted and sum(len(part) for part in self.waiting) < least:
+        while not self.exhausted and (self._is_of_one_moment or sum(len(part) for part in self.waiting) < least):
             portion = next(self.portions, None)
             if portion is None:
                 self.exhausted = True
             elif len(portion):
                 self.waiting.append(portion)
+
+    @property
+    def _is_of_one_moment(self) -> bool:
+        return not self.waiting or self.waiting[0].at_ns[0] == self.waiting[-1].at_ns[-1]
 
     @property
     def is_empty(self) -> bool:

@@ -20,15 +20,13 @@ class PointSums:
     served: NDArray[np.int64]
     sums_ns: NDArray[np.int64]
 
-    def both(self, other: PointSums) -> NDArray[np.bool_]:
-        """(U,): access points that both serve."""
-        return np.asarray((self.served.sum(axis=0) > 0) & (other.served.sum(axis=0) > 0))
-
-    def means_ms(self, which: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(R,): the mean over some access points in each replication; NaN where nothing of them was served."""
-        served = self.served[:, which].sum(axis=1)
-        empty = np.full(len(served), np.nan)
-        return np.asarray(np.divide(self.sums_ns[:, which].sum(axis=1) / MS_NS, served, where=served > 0, out=empty))
+    def mean_beside_ms(self, other: PointSums) -> float:
+        """The mean here that ``differences_ms`` are a part of: over users that both serve, weighted as there, and over
+        the replications that have them; NaN where none has.
+        """
+        weights = np.minimum(self.served, other.served)
+        sums, total = (self.sums_ns / MS_NS / np.maximum(self.served, 1) * weights).sum(axis=1), weights.sum(axis=1)
+        return float((sums[total > 0] / total[total > 0]).mean()) if total.any() else float("nan")
 
     def differences_ms(self, other: PointSums) -> NDArray[np.float64]:
         """(R,): the mean here less the mean there, over users that both serve; NaN where those are none.

@@ -45,9 +45,11 @@ def points_of_all(rows: Mapping[str, Row]) -> tuple[PointResult, ...]:
 
 
 def _point(parts: Sequence[tuple[str, PointResult]]) -> PointResult:
-    """Means are weighted by demand."""
+    """Means are of those who were served, and weighted by how many these are."""
     points = [point for _, point in parts]
-    served = [(point.mean_ms, point.requests_per_s) for point in points if point.mean_ms is not None]
+    served = [
+        (point.mean_ms, point.requests_per_s * (1 - point.lost_share)) for point in points if point.mean_ms is not None
+    ]
     rate = sum(each for _, each in served)
     return PointResult(
         access_point=points[0].access_point,

@@ -149,8 +149,7 @@ def _prices(found: dict[Key, Ran], base: PolicyName, percent: int) -> Iterator[P
 
 
 def _price(what: str, one: Ran, against: Ran, percent: int) -> Price:
-    differs, which = _difference(one, against, percent), one.both(against)
-    mean_ms = float(against.means_ms(which).mean()) if which.any() else 0.0
+    differs, mean_ms = _difference(one, against, percent), against.mean_beside_ms(one)
     share = 100 * differs.mean / mean_ms if differs.mean is not None and mean_ms > 0 else None
     unserved = one.row.unserved_share - against.row.unserved_share
     cost = one.row.cost_eur_per_hour - against.row.cost_eur_per_hour

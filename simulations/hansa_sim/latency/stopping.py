@@ -61,9 +61,8 @@ class StoppingRule:
             p99 = [float(one.latency_percentiles_ns([99])[0]) / MS_NS for one in measured]
             yield self._width(p99, f"p99 of {name}")
         if "difference" in self.run.stop_on and name != base and base in sums:
-            which = sums[name].both(sums[base])
-            if which.any():
-                of_base = float(sums[base].means_ms(which).mean())
+            of_base = sums[base].mean_beside_ms(sums[name])
+            if isfinite(of_base):
                 differences = sums[name].differences_ms(sums[base]).tolist()
                 yield self._width(differences, f"difference of {name} from {base}", of_base)
 

@@ -217,6 +217,18 @@ def test_records_longer_than_a_portion_come_whole_and_in_order() -> None:
     assert len(found) == 3
 
 
+@pytest.mark.timeout(20)
+def test_more_requests_at_one_moment_than_a_portion_come_whole_and_end() -> None:
+    at = np.repeat(np.array([0, 5], np.int64), PORTION + 3)
+    ones = [
+        UserClass(f"at {row}", np.array([row], np.int32), 1.0, Deterministic(1.0), recorded=Recorded(at))
+        for row in (1, 0)
+    ]
+    found = list(blocks(ones, 1, 100))
+    assert np.array_equal(np.concatenate([each.at_ns for each in found]), np.repeat([0, 5], 2 * (PORTION + 3)))
+    assert np.concatenate([each.user for each in found])[: PORTION + 3].all(), "the earlier class first"
+
+
 def test_one_row_with_all_the_weight_sends_everything() -> None:
     one = UserClass(
         "all", np.arange(4, dtype=np.int32), 500.0, Deterministic(1.0), weights=np.array([0.0, 0, 1e-300, 0])

@@ -37,3 +37,19 @@ def test_nothing_is_known_of_a_replication_in_which_both_serve_nobody() -> None:
     one, other = sums([[5, 0], [0, 5]], [[1.0, 0.0], [0.0, 1.0]]), sums([[5, 5], [5, 0]], [[1.0, 1.0], [1.0, 0.0]])
     found = one.differences_ms(other)
     assert found[0] == pytest.approx(0.0) and np.isnan(found[1])
+
+
+def test_the_mean_that_a_difference_is_a_part_of_has_its_weights() -> None:
+    """Half of the requests from far away are lost: 20 ms more for each are 40 % of what those that count took."""
+    harmed = sums([[100, 50], [100, 50]], [[30.0, 110.0], [30.0, 110.0]])
+    unharmed = sums([[100, 100], [100, 100]], [[10.0, 90.0], [20.0, 90.0]])
+    beside = unharmed.mean_beside_ms(harmed)
+    assert beside == pytest.approx(((100 * 10 + 50 * 90) / 150 + (100 * 20 + 50 * 90) / 150) / 2)
+    gap = harmed.mean_beside_ms(unharmed) - beside
+    assert gap == pytest.approx(harmed.differences_ms(unharmed).mean())
+
+
+def test_the_mean_beside_is_of_replications_and_places_that_both_serve() -> None:
+    one, other = sums([[5, 0], [0, 5]], [[7.0, 0.0], [0.0, 9.0]]), sums([[5, 5], [5, 0]], [[1.0, 1.0], [1.0, 0.0]])
+    assert one.mean_beside_ms(other) == pytest.approx(7.0)
+    assert np.isnan(one.mean_beside_ms(sums([[0, 0], [0, 0]], [[0.0, 0.0], [0.0, 0.0]])))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hansa_control.application.settings import Settings
 from hansa_sim.latency.system.day import Played, play_day
+from hansa_sim.latency.system.diary import Diary
 from scenario_texts import TWO_APPS
 from system_days import OSLO_FALLS, day_world, kinds, played_day, told
 
@@ -66,6 +67,14 @@ def test_what_happens_is_told_in_its_order(fallen: Played) -> None:
     times = [one.at_s for one in fallen.diary.happenings]
     assert times == sorted(times)
     assert (times[0], times[-1]) == (400.3, 700.3)
+
+
+def test_workloads_that_are_seen_to_lack_only_later_are_counted_with_the_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Diary, "look_at_all", lambda self: None)
+    told_late = [what for kind, what in kinds(played_day(tmp_path, OSLO_FALLS)) if kind == "re-placed"]
+    assert told_late == ["all 1 workloads that zone nordavind/oslo-1 hit are served again"]
 
 
 def test_a_zone_is_known_to_be_gone_when_the_product_says_so(fallen: Played) -> None:

@@ -27,13 +27,15 @@ class Outage:
 
 @dataclass(slots=True)
 class _Fall:
-    """A fault that has come: zones that were not seen to be gone yet, and workloads that it hit and that still lack."""
+    """A fault that has come: zones that were not seen to be gone yet, workloads that it hit, at once or when it was
+    noticed, and those of them that still lack.
+    """
 
     title: str
     at_us: int
     unseen: set[str]
     lacking: set[int] = field(default_factory=set)
-    hit_count: int = 0
+    hit: set[int] = field(default_factory=set)
 
 
 class Diary:
@@ -83,7 +85,6 @@ class Diary:
         self._tell("fault", title)
         self._falls.append(_Fall(title, self._loop.day_us, set(zones)))
         self.look_at_all()
-        self._falls[-1].hit_count = len(self._falls[-1].lacking)
 
     def mended(self, title: str) -> None:
         """A fault is over."""
@@ -135,6 +136,7 @@ class Diary:
             self._open[number] = Outage(number, self._loop.day_us)
             for fall in self._falls[-1:]:
                 fall.lacking.add(number)
+                fall.hit.add(number)
         elif flow.is_whole and not before.is_whole:
             self._served_again(number)
 
@@ -159,7 +161,7 @@ class Diary:
             if number in fall.lacking:
                 fall.lacking.discard(number)
                 if not fall.lacking:
-                    self._tell("re-placed", f"all {fall.hit_count} workloads that {fall.title} hit are served again")
+                    self._tell("re-placed", f"all {len(fall.hit)} workloads that {fall.title} hit are served again")
 
     def _look_for_detection(self, fall: _Fall) -> None:
         for zone in sorted(fall.unseen):
