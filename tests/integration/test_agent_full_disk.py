@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ from agent_harness import World, zone_world
 from hansa.v1.instance_pb2 import INSTANCE_STATE_READY, INSTANCE_STATE_STARTING
 
 DISK_BYTES = 1 << 20
+ENDED_S = 10.0
 OPTIONAL = os.environ.get("CI") != "true"  # noqa: TID251 - what CI cannot run is a failure
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 and OPTIONAL, reason="a file system of its own needs root")
 
@@ -31,9 +33,23 @@ def disk_of_its_own(folder: Path) -> Iterator[None]:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with zone_world(tmp_path) as built:
-        with disk_of_its_own(built.state_dir):
+    # The world is left before its disk, where it is written which instances are to be ended.
+    with disk_of_its_own(tmp_path / "state"):
+        async with zone_world(tmp_path) as built:
             yield built
+    async with asyncio.timeout(ENDED_S):
+        while started_in(tmp_path):
+            await asyncio.sleep(0.01)
+
+
+def started_in(folder: Path) -> list[str]:
+    """The processes that still run of those that were given files of a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.fsencode(f"{folder}/") in (process / "environ").read_bytes():
+                found.append(process.name)
+    return found
 
 
 def fill(folder: Path) -> Path:
