@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from hansa_control.domain.world_record import WorldRecord
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
@@ -18,6 +17,7 @@ from rich.text import Text
 from hansa.printable import printable
 from hansa_sim.latency import command_what_if
 from hansa_sim.latency.calibrate_command import calibrate_file
+from hansa_sim.latency.checked import check_document
 from hansa_sim.latency.frames import EXTRA, write_table
 from hansa_sim.latency.out_folder import REFUSED_EXIT_CODE, told_of
 from hansa_sim.latency.records import point_records, row_records, zone_records
@@ -33,7 +33,6 @@ from hansa_sim.latency.sweeps.command import app as sweep_app
 from hansa_sim.latency.system.figures import playable_world, run_day
 from hansa_sim.latency.table import tables_of, words_of
 from hansa_sim.latency.twin.command import app as twin
-from hansa_sim.latency.views import ViewName, view_of
 from hansa_sim.latency.world import World, build_world
 
 WIDTH = 190
@@ -58,6 +57,7 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Instead of what the file says, such as run.requests=1000000."),
 ]
+Output = Annotated[str, typer.Option("-o", "--output", help="table, or json on standard output.")]
 File = Annotated[Path, typer.Argument(metavar="SCENARIO.YAML", help="The scenario; docs/simulation.md has every key.")]
 
 
@@ -67,25 +67,39 @@ def main() -> None:
 
 
 @app.command("check")
-def check(file: File, changes: Changes = None) -> None:
+def check(file: File, changes: Changes = None, output: Output = "table") -> None:
     """Read a scenario and build its world; exit 2 with file, line and key of what is wrong."""
-    world = _world(file, changes)
-    scenario = world.loaded.scenario
-    if world.loaded.record is not None:
-        _tell_record(world.loaded.record)
-    if not scenario.apps:
+    _check_form(output)
+    found = check_document(_world(file, changes))
+    if output == "json":
+        typer.echo(json.dumps(found, allow_nan=False))
         return
-    views = [view_of(part, ViewName.TOGETHER) for part in world.parts]
-    lawful = sum(int(view.served.sum()) for view in views)
-    typer.echo(printable(f"{scenario.name}: {scenario.title}"))
-    typer.echo(
-        f"{len(world.ground.nodes)} nodes, {len(world.ground.links)} links, {len(world.zones)} zones of ", nl=False
+    for line in _check_words(found):
+        typer.echo(printable(line))
+
+
+def _check_words(found: dict[str, Any]) -> Iterator[str]:
+    if (taken := found["snapshot"]) is not None:
+        yield (
+            f"the world of {taken['home']}: {taken['nodes']} nodes, {taken['links']} links, {taken['zones']} zones, "
+            f"{taken['workloads']} workloads, {taken['placed']} of which have a place"
+        )
+    if not (apps := found["apps"]):
+        return
+    yield f"{found['scenario']}: {found['title']}"
+    lawful, points = (sum(app[key] for app in apps) for key in ("lawful", "access_points"))
+    yield (
+        f"{found['nodes']} nodes, {found['links']} links, {found['zones']} zones of {found['operators']} operators, "
+        f"{lawful} of {points} access points have a lawful zone"
     )
-    typer.echo(f"{len(scenario.operators)} operators, {lawful} of {len(world.users)} access points have a lawful zone")
-    for part, view in zip(world.parts, views, strict=True):
-        of = f"{part.loaded.scenario.app.name}: " if len(views) > 1 else ""
-        for at, reason in sorted(view.why_not.items()):
-            typer.echo(f"  {of}{part.users[at].access_point}: {reason}")
+    for app in apps:
+        of = f"{app['app']}: " if len(apps) > 1 else ""
+        yield from (f"  {of}{point}: {reason}" for point, reason in app["why_not"].items())
+
+
+def _check_form(output: str) -> None:
+    if output not in {"table", "json"}:
+        raise typer.BadParameter(f"{output!r} is neither table nor json")
 
 
 @app.command("run")
@@ -99,11 +113,10 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for results.json and report.html; made if need be.")] = None,
     engine: Annotated[Engine, typer.Option(help=ENGINE_HELP)] = Engine.STEADY,
-    output: Annotated[str, typer.Option("-o", "--output", help="table, or json on standard output.")] = "table",
+    output: Output = "table",
 ) -> None:
     """Run a scenario and compare its policies."""
-    if output not in {"table", "json"}:
-        raise typer.BadParameter(f"{output!r} is neither table nor json")
+    _check_form(output)
     given = [] if seed is None else [f"run.seed={seed}"]
     given += [] if requests is None else ["run.duration_s=null", f"run.requests={requests}"]
     world = _world(file, [*(changes or ()), *given], runnable_world if engine is Engine.STEADY else playable_world)
@@ -131,15 +144,6 @@ def _results(world: World, engine: Engine) -> Results:
         if engine is Engine.STEADY:
             return run_scenario(world, watch)
         return run_day(world, lambda s, of_s: watch(Sofar("hansa, system", round(s), round(of_s), s, None)))
-
-
-def _tell_record(record: WorldRecord) -> None:
-    """What a snapshot has, in one line."""
-    parts, running = record.snapshot, sum(bool(one.placements) for one in record.workloads)
-    typer.echo(
-        f"the world of {record.home}: {len(parts.nodes)} nodes, {len(parts.links)} links, {len(parts.zones)} zones, "
-        f"{len(record.workloads)} workloads, {running} of which have a place"
-    )
 
 
 def _world(file: Path, changes: list[str] | None, build: Callable[[Loaded], World] = build_world) -> World:

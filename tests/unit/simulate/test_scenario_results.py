@@ -210,6 +210,18 @@ def test_run_writes_its_files_and_check_says_what_there_is(tmp_path: Path) -> No
     assert "3 zones of 3 operators, 3 of 3 access points have a lawful zone" in checked.stdout
 
 
+def test_check_says_the_same_as_json(tmp_path: Path) -> None:
+    path = str(written(tmp_path, ("data: [NO, SE], control: [NO, SE]", "data: [FI], control: [NO, SE]")))
+    checked = CliRunner().invoke(app, ["check", path, "-o", "json"])
+    assert checked.exit_code == 0, checked.output
+    found = json.loads(checked.stdout)
+    assert [found[key] for key in ("zones", "operators", "scenario", "snapshot")] == [3, 3, "small", None]
+    (ocr,) = found["apps"]
+    assert (ocr["app"], ocr["access_points"], ocr["lawful"]) == ("ocr", 3, 0)
+    assert sorted(ocr["why_not"]) == ["bergen", "malmo", "oslo"] and all(ocr["why_not"].values())
+    assert CliRunner().invoke(app, ["check", path, "-o", "xml"]).exit_code == 2
+
+
 def test_a_folder_that_cannot_be_made_is_said_before_anything_is_run(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("", encoding="utf-8")
     ended = CliRunner().invoke(app, ["run", str(written(tmp_path)), "--out", str(tmp_path / "taken")])

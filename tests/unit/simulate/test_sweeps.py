@@ -48,6 +48,23 @@ def _files(out: Path) -> list[bytes]:
     return [(out / name).read_bytes() for name in FILES]
 
 
+def test_a_sweep_says_what_it_came_to_as_json(tmp_path: Path) -> None:
+    grid = ["run.requests=2000,4000,-5", "run.seed=1,2"]
+    wanted = [word for one in grid for word in ("--set", one)]
+    sweep = ["sweep", str(written(tmp_path)), *wanted, "--out", str(tmp_path / "out"), "--jobs", "1"]
+    ran = CliRunner().invoke(app, [*sweep, "-o", "json", "--least", "p99_ms"])
+    assert ran.exit_code == 0, ran.output
+    found = json.loads(ran.stdout)
+    assert (found["figure"], found["points"]) == ("p99_ms", {"ok": 4, "refused": 2, "failed": 0, "before": 0})
+    assert [(one["setting"], one["row"], one["seeds"]) for one in found["figures"]] == [
+        ({"run.requests": 2000}, "nearest", 2),
+        ({"run.requests": 4000}, "nearest", 2),
+    ]
+    assert found["best"]["nearest"]["mean"] == min(one["mean"] for one in found["figures"])
+    assert [(one["point"], one["status"]) for one in found["errors"]] == [(5, "refused"), (6, "refused")]
+    assert CliRunner().invoke(app, [*sweep, "-o", "yaml"]).exit_code == 2
+
+
 KILLED = """
 import os, signal
 from pathlib import Path

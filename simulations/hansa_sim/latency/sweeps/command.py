@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from hansa_sim.latency.sweeps.journal import JournalBusy
 from hansa_sim.latency.sweeps.page import page_of_sweep
 from hansa_sim.latency.sweeps.playing import Status
 from hansa_sim.latency.sweeps.study import ClusterError, Engine, Points, Sofar, Swept, Watch, records_of, swept
-from hansa_sim.latency.sweeps.summary import Summary, figures_of, summary_of, table_of_sweep, words_of_sweep
+from hansa_sim.latency.sweeps.summary import Summary, as_json, figures_of, summary_of, table_of_sweep, words_of_sweep
 from hansa_sim.latency.sweeps.workers import Processes
 
 FAILED_EXIT_CODE = 1
@@ -59,8 +60,11 @@ def sweep(
         Path | None, typer.Option(help="Dask: YAML with tls_ca_file, tls_client_cert and tls_client_key.")
     ] = None,
     least: Annotated[str, typer.Option(metavar="FIGURE", help="The figure of rows that is to be least.")] = "mean_ms",
+    output: Annotated[str, typer.Option("-o", "--output", help="table, or json on standard output.")] = "table",
 ) -> None:
     """Play a scenario at every combination of values. What is finished stays finished, whatever happens."""
+    if output not in {"table", "json"}:
+        raise typer.BadParameter(f"{output!r} is neither table nor json")
     try:
         grid = points_of([*([Axis.of_file(points)] if points else []), *(Axis.of(one) for one in values or ())])
         out.mkdir(parents=True, exist_ok=True)
@@ -76,7 +80,11 @@ def sweep(
         raise typer.Exit(REFUSED_EXIT_CODE) from error
     summary = _checked(done, least)
     with told_of(out):
-        _tell(done, summary, out)
+        _write(done, summary, out)
+    if output == "json":
+        typer.echo(json.dumps(as_json(done, summary), allow_nan=False))
+    else:
+        _show(done, summary)
     if done.count(Status.FAILED):
         raise typer.Exit(FAILED_EXIT_CODE)
 
@@ -125,20 +133,22 @@ def _checked(done: Swept, least: str) -> Summary:
     return summary_of(done, least)
 
 
-def _tell(done: Swept, summary: Summary, out: Path) -> None:
-    """Writes the results and says what they come to."""
+def _write(done: Swept, summary: Summary, out: Path) -> None:
     records = records_of(done)
     table = write_table(records, out / ROWS)
     write_lines(records, out / f"{ROWS}.jsonl")
     page = out / "sweep.html"
     page.write_text(page_of_sweep(done, summary, Path(done.bundle.name).stem), encoding="utf-8")
+    why = "" if table.suffix == ".parquet" else f" (Parquet: {EXTRA})"
+    if done.unused:
+        typer.echo(f"{done.unused} points in the journal are of other settings, scenarios or code: not used", err=True)
+    typer.echo(f"{table}{why}, {out / ROWS}.jsonl and {page} written; {done.before} points were there before", err=True)
+
+
+def _show(done: Swept, summary: Summary) -> None:
     terminal = Console()
     console = terminal if terminal.is_terminal else Console(width=WIDTH)
     if summary.figures:
         console.print(table_of_sweep(summary))
     for words in words_of_sweep(done, summary):
         console.print(words, highlight=False, markup=False, soft_wrap=True)
-    why = "" if table.suffix == ".parquet" else f" (Parquet: {EXTRA})"
-    if done.unused:
-        typer.echo(f"{done.unused} points in the journal are of other settings, scenarios or code: not used", err=True)
-    typer.echo(f"{table}{why}, {out / ROWS}.jsonl and {page} written; {done.before} points were there before", err=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from hansa_sim.engines.confidence import interval
 from hansa_sim.latency.records import ALL_APPS, Record
-from hansa_sim.latency.results import Interval
+from hansa_sim.latency.results import FORMAT_VERSION, Interval
 from hansa_sim.latency.sweeps.playing import Status
 from hansa_sim.latency.sweeps.study import Swept, records_of
 from hansa_sim.latency.table_texts import interval_text
@@ -76,6 +77,36 @@ def figures_of(done: Swept) -> list[str]:
     """What can be asked for: every figure of a row that is a number."""
     row = next((outcome.rows[0] for outcome in done.outcomes if outcome.rows), {})
     return [name for name, value in row.items() if isinstance(value, float) and not name.endswith("_half_width")]
+
+
+def as_json(done: Swept, summary: Summary) -> dict[str, Any]:
+    """Plain values: every row at every setting, what is best for each, and which points gave nothing, and why."""
+    counts = {status.value: done.count(status) for status in Status}
+    errors = [
+        {"point": number, "status": outcome.status.value, "error": outcome.error}
+        for number, outcome in enumerate(done.outcomes, 1)
+        if outcome.error
+    ]
+    best = {row: _plain(summary, found) for row in summary.rows if (found := summary.best(row)) is not None}
+    return {
+        "version": FORMAT_VERSION,
+        "figure": summary.figure,
+        "points": {**counts, "before": done.before},
+        "figures": [_plain(summary, one) for one in summary.figures],
+        "best": best,
+        "errors": errors,
+    }
+
+
+def _plain(summary: Summary, one: Figure) -> dict[str, Any]:
+    return {
+        "setting": dict(zip(summary.keys, one.setting, strict=True)),
+        "row": one.row,
+        "mean": one.value.mean if one.is_sound else None,
+        "half_width": one.value.half_width if one.is_sound else None,
+        "seeds": one.seeds,
+        "stable": one.is_sound,
+    }
 
 
 def table_of_sweep(summary: Summary) -> Table:
