@@ -89,6 +89,25 @@ async def test_more_calls_at_once_than_allowed_are_refused(tmp_path: Path) -> No
             assert (await refusal_of(second.greet())).reason == "LIMIT_EXCEEDED"
 
 
+async def test_one_connection_does_not_fill_a_listener_with_calls_that_ask_nothing(tmp_path: Path) -> None:
+    settings = {"limits": {"concurrent_calls_max": 16}}
+    request = service_pb2.GetWorkloadRequest(name=NAME)
+    async with (
+        running(Operator("nordfjord", tmp_path, authority_of("nordfjord"), settings=settings)) as operator,
+        operator.channel("api", operator.certificate(Role.TENANT, "umbrella")) as greedy,
+        operator.channel("api", operator.certificate(Role.TENANT, "acme")) as modest,
+    ):
+        begin = greedy.stream_stream("/hansa.v1.WorkloadService/GetWorkload")
+        begun = [begin() for _ in range(40)]
+        stub: Any = workload_service_pb2_grpc.WorkloadServiceStub(greedy)
+        waits = await refusal_of(stub.GetWorkload(request, timeout=0.5))
+        assert waits.code_seen is grpc.StatusCode.DEADLINE_EXCEEDED  # type: ignore[attr-defined]
+        stub = workload_service_pb2_grpc.WorkloadServiceStub(modest)
+        assert (await refusal_of(stub.GetWorkload(request))).reason == "NOT_FOUND"
+        for call in begun:
+            call.cancel()
+
+
 async def test_a_store_that_fails_is_told_as_unavailable_and_ends_the_process(tmp_path: Path) -> None:
     operator = Operator("nordfjord", tmp_path, authority_of("nordfjord"))
     request = service_pb2.SubmitWorkloadRequest(request_id="r1", name=NAME, spec=spec())

@@ -29,10 +29,18 @@ _COMMON: tuple[tuple[str, int], ...] = (
 )
 
 
-def server_options() -> Sequence[tuple[str, int]]:
-    """Bounded messages and handshakes; dead connections noticed within four seconds; callers may ping once a second."""
+CONNECTION_SHARE = 8
+"""One connection may have an eighth of a listener's calls and streams under way; it waits with more."""
+
+
+def server_options(concurrent_calls_max: int) -> Sequence[tuple[str, int]]:
+    """Bounded messages and handshakes; dead connections noticed within four seconds; callers may ping once a second.
+
+    No connection fills a listener alone, not even with calls that are begun and never asked, which no handler sees.
+    """
     return (
         *_COMMON,
+        ("grpc.max_concurrent_streams", max(1, concurrent_calls_max // CONNECTION_SHARE)),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
         ("grpc.http2.min_ping_interval_without_data_ms", 900),
         ("grpc.http2.max_ping_strikes", 0),

@@ -70,7 +70,8 @@ class GrpcServer:
         self.port = 0
         self._certificate = certificate
         self._health = _Health(listener.service_names)
-        self._server = grpc.aio.server(options=server_options(), maximum_concurrent_rpcs=concurrent_calls_max)
+        options = server_options(concurrent_calls_max)
+        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=concurrent_calls_max)
         self._guarded: Any = _Guarded(self._server, guard)
 
     async def start(self) -> None:

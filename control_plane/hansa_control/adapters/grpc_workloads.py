@@ -22,8 +22,8 @@ from hansa_control.application.ports import RefusalError
 from hansa_control.domain.containers import Memo
 from hansa_control.domain.model import Decision, Reason, Workload, WorkloadId
 
-ENDPOINTS_KEPT_MAX = 4_096
-"""Answers that are kept for as long as their workload does not change; each is one or two kilobytes."""
+ENDPOINTS_KEPT_BYTES_MAX = 8 << 20
+"""Of answers that are kept for as long as their workload does not change; most have one or two kilobytes."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         self._optimizer = control_plane.optimizer
         self._operator = control_plane.settings.operator
         self._peers = peers
-        self._endpoints = Memo(ENDPOINTS_KEPT_MAX)
+        self._endpoints = Memo(ENDPOINTS_KEPT_BYTES_MAX)
 
     async def PlanWorkload(
         self, request: service_pb2.PlanWorkloadRequest, context: Any
@@ -191,7 +191,7 @@ class WorkloadServicer(workload_service_pb2_grpc.WorkloadServiceServicer):
         if known is None or known.held is not held or known.authorities != authorities:
             answer = codec.endpoint_out(self._queries.endpoint(workload)).SerializeToString()
             known = _Found(workload, held, authorities, answer)
-            self._endpoints.keep(name, known)
+            self._endpoints.keep(name, known, weight=len(answer))
         return known.answer
 
     def _authorise(self, context: Any, workload: WorkloadId) -> PeerIdentity:
