@@ -39,6 +39,14 @@ app.add_typer(commands_upkeep.app, name="maintenance")
 app.registered_commands.extend(commands_upkeep.top.registered_commands)
 
 
+def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - typer gives it so
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"hansa {version('hansa')}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     ctx: typer.Context,
@@ -49,6 +57,9 @@ def root(
     ] = None,
     call_timeout_s: Annotated[float, typer.Option(min=0.1, help="Deadline of each call, seconds.")] = 10.0,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     ctx.obj = (profile, int(call_timeout_s * 1000))
 

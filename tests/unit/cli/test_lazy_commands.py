@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, version
 
 import pytest
 import typer
@@ -38,6 +38,11 @@ def code_of(*args: str) -> object:
     with pytest.raises(SystemExit) as stopped:
         main(list(args))
     return stopped.value.code
+
+
+def test_the_version_is_told_and_nothing_else_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("--version", "plan") == 0
+    assert capsys.readouterr().out == f"hansa {version('hansa')}\n"
 
 
 def test_help_lists_commands_of_entry_points_without_importing_anything_heavy() -> None:
