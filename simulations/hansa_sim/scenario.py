@@ -78,7 +78,7 @@ def run_scenario(scenario: Scenario, seed: int, on_line: Callable[[str], None] |
     world = World(loop, seed, scenario.profiles_of(seed), on_line)
     watcher = Watcher(world)
     loop.on_quiet = watcher.look
-    with _quiet_logs():
+    with quiet_logs():
         try:
             loop.run_main(_play(scenario, Stage(world, Faults(world), watcher)))
         except* (Deadlock, StepLimit, TimeoutError, RefusalError, TooLarge) as errors:
@@ -100,7 +100,7 @@ async def _play(scenario: Scenario, stage: Stage) -> None:
 
 
 @contextlib.contextmanager
-def _quiet_logs() -> Iterator[None]:
+def quiet_logs() -> Iterator[None]:
     """The parts' own logs would drown what happens; the trace tells it."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -137,39 +137,34 @@ class CallGuard:
         answering, elapsed_us = self.precedence.answering(), self._clock.elapsed_us
         counts = self._metrics.calls_of(method)
 
-        # One coroutine, not one within the other: a call that is answered from memory takes little longer than they do.
-        async def guarded(request: Any, context: Any) -> Any:
+        async def answer(request: Any, context: Any) -> Any:
             started_us = elapsed_us()
-            request_id = _request_id_given(context) or await self._new_request_id(context)
-            code, outer = grpc.StatusCode.OK, CALL.set((request_id, method))
-            try:
-                if asks_more:
-                    self._check_may_promise()
-                with answering:
-                    response = await behaviour(_checked(request), context)
-                counts.took(elapsed_us() - started_us)
-                return response
-            except BaseException as error:
-                code = self._code_of(error, context)
-                await self._tell(error, context, request_id)
-                raise
-            finally:
-                CALL.reset(outer)
-                counts.ended(code.name)
+            if asks_more:
+                self._check_may_promise()
+            with answering:
+                response = await behaviour(_checked(request), context)
+            counts.took(elapsed_us() - started_us)
+            return response
 
-        return guarded
+        return self._around(method, answer)
 
     def _stream(self, method: str, behaviour: Behaviour) -> Behaviour:
+        async def serve(request: Any, context: Any) -> None:
+            streamed = hasattr(request, "__aiter__")
+            outcome = behaviour(_CheckedStream(context) if streamed else _checked(request), context)
+            await first_to_end(_written(outcome, context), self._until_stopping())
+
+        return self._around(method, serve)
+
+    def _around(self, method: str, work: Behaviour) -> Behaviour:
         counts = self._metrics.calls_of(method)
 
-        async def guarded(request: Any, context: Any) -> None:
+        async def guarded(request: Any, context: Any) -> Any:
             request_id = _request_id_given(context) or await self._new_request_id(context)
             code, outer = grpc.StatusCode.OK, CALL.set((request_id, method))
             try:
-                streamed = hasattr(request, "__aiter__")
-                outcome = behaviour(_CheckedStream(context) if streamed else _checked(request), context)
-                await first_to_end(_written(outcome, context), self._until_stopping())
-            except BaseException as error:
+                return await work(request, context)
+            except BaseException as error:  # however a call ends, it is counted, and raised on
                 code = self._code_of(error, context)
                 await self._tell(error, context, request_id)
                 raise

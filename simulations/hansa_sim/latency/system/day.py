@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-
-import structlog
 
 from hansa_sim.invariants import Watcher
 from hansa_sim.kernel import VirtualLoop
@@ -21,6 +17,7 @@ from hansa_sim.latency.system.reach import Reach
 from hansa_sim.latency.system.service import Service
 from hansa_sim.latency.traffic import Traffic
 from hansa_sim.latency.world import World
+from hansa_sim.scenario import quiet_logs
 from hansa_sim.world import World as Platform
 
 DAY_S = 86_400.0
@@ -51,7 +48,7 @@ def play_day(world: World, watch: Watch = lambda done_s, of_s: None, *, leaps: b
     """The day of a scenario: ``run.duration_s`` of it, or all. ``leaps`` says whether quiet stretches are left out."""
     loop = VirtualLoop(STEPS_MAX)
     day = _Day(world, loop, watch, leaps=leaps)
-    with _quiet_logs():
+    with quiet_logs():
         loop.run_main(day.play())
     return day.played()
 
@@ -171,13 +168,3 @@ class _Day:
             self._looked_us, self._is_unwatched = self._loop.now_us, False
             self._platform.is_dirty = True
             self._watcher.look()
-
-
-@contextlib.contextmanager
-def _quiet_logs() -> Iterator[None]:
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
